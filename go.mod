@@ -1,0 +1,3 @@
+module github.com/nova/novawire
+
+go 1.26.0
