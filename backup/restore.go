@@ -56,7 +56,11 @@ func (r *Restorer) Restore(ctx context.Context, m Manifest, into string) (warnin
 		{"restore indexes and constraints", func(ctx context.Context) error {
 			return r.definitions(ctx, m, Job{into, PostData, chosen}, head)
 		}},
-		{"apply settings", func(ctx context.Context) error { return r.Target.Settle(ctx, into, m.Facts.Properties) }},
+		{"apply settings", func(ctx context.Context) error {
+			more, err := r.Target.Settle(ctx, into, m.Facts.Properties)
+			warnings = append(warnings, more...)
+			return err
+		}},
 	}
 	for _, step := range steps {
 		stepCtx, end := r.Observer.Step(ctx, step.name, "database", into)

@@ -81,5 +81,5 @@ type Properties struct {
 	CType    string   `json:"ctype"`
 	Provider string   `json:"provider,omitempty"` // libc, icu or builtin
 	Locale   string   `json:"locale,omitempty"`   // of the provider
-	Settings []string `json:"settings,omitempty"` // SQL, with %s for the database's name
+	Settings []string `json:"settings,omitempty"` // SQL, with :"database" for the name, as psql writes it
 }

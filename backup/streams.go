@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup/archive"
 )
 
 // ErrConflict says that a dump could not get a lock in time, or that a standby's
@@ -38,6 +39,9 @@ func (r *Runner) streams(ctx context.Context, snapshot Snapshot, m *Manifest) er
 	for _, result := range results {
 		m.Streams = append(m.Streams, result.stream)
 		m.Warnings = append(m.Warnings, result.warnings...)
+		if result.stream.Kind == StreamData { // all else of it is in the base dump too
+			result.content = archive.Tally{Tables: result.content.Tables, Unknown: result.content.Unknown}
+		}
 		m.Content.Add(result.content)
 	}
 	for _, warning := range m.Warnings {

@@ -28,8 +28,9 @@ type Target interface {
 	Restore(ctx context.Context, job Job, archive io.Reader) error
 	// Head runs pg_restore, several statements at a time, on an archive without data.
 	Head(ctx context.Context, job Job, head []byte, atATime int) error
-	// Settle applies the database's own settings after all is there.
-	Settle(ctx context.Context, database string, p Properties) error
+	// Settle applies the database's own settings after all is there. What the server
+	// cannot have, such as an owner it does not know, is returned as warnings.
+	Settle(ctx context.Context, database string, p Properties) (warnings []string, err error)
 }
 
 // Job is one run of pg_restore.

@@ -32,6 +32,9 @@ func (v Verifier) Verify(ctx context.Context, m Manifest) (opened bool, err erro
 		if err != nil {
 			return opened, fmt.Errorf("verify %s: %w", streamName(s), err)
 		}
+		if s.Kind == StreamData {
+			tally = archive.Tally{Tables: tally.Tables, Unknown: tally.Unknown}
+		}
 		content.Add(tally)
 	}
 	if !opened || content.Unknown != "" {
