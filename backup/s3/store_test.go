@@ -18,8 +18,8 @@ import (
 	"github.com/nova/novawire"
 	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/credentials"
-	"github.com/nova/novawire/backup/internal/storetest"
-	"github.com/nova/novawire/backup/internal/testbed"
+	"github.com/nova/novawire/backup/storetest"
+	"github.com/nova/novawire/backup/testbed"
 )
 
 func TestMain(m *testing.M) { testbed.Main(m) }
