@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -176,9 +177,40 @@ func (p *Postgres) Stop() {
 	_ = os.Remove(p.proc.log)
 }
 
-// Kill kills the server as kill -9 does, its backends with it.
+// Kill kills the server and its backends as kill -9 does.
 func (p *Postgres) Kill() {
+	backends := children(p.proc.cmd.Process.Pid)
 	p.proc.stop(syscall.SIGKILL)
+	for _, pid := range backends {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	for _, pid := range backends { // they hold the shared memory that a new server wants
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && exists(pid); {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
+
+func exists(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+func children(parent int) (pids []int) {
+	found, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range found {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		_, after, _ := strings.Cut(string(stat), ") ")
+		if fields := strings.Fields(after); len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }
 
 // URL is how its superuser reaches a database.

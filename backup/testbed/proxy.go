@@ -3,6 +3,7 @@ package testbed
 import (
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -38,7 +39,7 @@ func NewProxy(t testing.TB, endpoint string) *Proxy {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = "http", target.Host, r.In.Host
 		}, // the signature covers Host
-		ErrorLog: nil,
+		ErrorLog: log.New(io.Discard, "", 0), // connections that tests break
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p.fault(w, r) {

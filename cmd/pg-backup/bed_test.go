@@ -22,6 +22,13 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	if os.Getenv(beAWS) != "" {
+		if err := awsGet(os.Args[1]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	testbed.Main(m)
 }
 

@@ -33,21 +33,32 @@ func (p program) settings(cmd *cobra.Command) (settings, error) {
 		value := strings.TrimSpace(p.getenv(v.Name))
 		if flag := cmd.Flags().Lookup(v.Flag()); flag != nil && flag.Changed {
 			value = flag.Value.String()
-			if err := noSecret(v, value); err != nil {
-				return s, err
-			}
 		}
 		if value == "" {
 			value = v.Default
 		}
-		if value != "" {
-			if err := v.Check(value); err != nil {
-				return s, backup.Fail(novawire.BackupUsage, err)
-			}
-		}
 		s.values[v.Name] = value
 	}
-	return s, nil
+	return s, s.check(cmd)
+}
+
+// check comes after all are read: a mistake in one must not hide where to report it.
+func (s settings) check(cmd *cobra.Command) error {
+	for _, v := range novawire.BackupEnvironment() {
+		value := s.values[v.Name]
+		if value == "" {
+			continue
+		}
+		if err := v.Check(value); err != nil {
+			return backup.Fail(novawire.BackupUsage, err)
+		}
+		if flag := cmd.Flags().Lookup(v.Flag()); flag != nil && flag.Changed {
+			if err := noSecret(v, value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // noSecret: a command line can be read by every process of the machine.
