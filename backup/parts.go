@@ -15,11 +15,14 @@ type Layout struct {
 	PartSize       int // all parts but an object's last have this size
 	PartsPerObject int // then the next object begins
 	PartsAtATime   int // of one stream, in flight
+	// SmallestApart is the size, in bytes on disk, below which a table is not
+	// worth a dump of its own.
+	SmallestApart int64
 }
 
 // DefaultLayout keeps clear of every store's limits: parts of one size (some
 // insist on it), 512 in an object (some end at 1,000), objects of 8 GiB.
-var DefaultLayout = Layout{PartSize: 16 << 20, PartsPerObject: 512, PartsAtATime: 2}
+var DefaultLayout = Layout{PartSize: 16 << 20, PartsPerObject: 512, PartsAtATime: 2, SmallestApart: 64 << 20}
 
 // cleanUpTime is how long tidying up after a failure may take. It runs although
 // the run's own context may be over.
