@@ -9,7 +9,7 @@ type Entry struct {
 	Kind      string // TABLE, INDEX, TABLE DATA, …
 	Schema    string
 	Name      string
-	Section   int // one of the Section constants; 1 is none
+	Section   int // one of the Section constants
 	DependsOn []int
 
 	definition, copyStatement string
@@ -17,6 +17,7 @@ type Entry struct {
 
 // Sections of an archive, as it numbers them.
 const (
+	SectionNone     = 1
 	SectionPreData  = 2
 	SectionData     = 3
 	SectionPostData = 4
