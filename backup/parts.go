@@ -154,13 +154,13 @@ func (w *objectWriter) finish() ([]StoredObject, error) {
 
 // abort leaves no upload open. Objects that are complete stay for the run to
 // delete: they mean nothing without a manifest.
-func (w *objectWriter) abort() error {
+func (w *objectWriter) abort(ctx context.Context) error {
 	w.flights.Wait()
 	w.release()
 	if w.upload == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), cleanUpTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 	defer cancel()
 	if err := w.upload.Abort(ctx); err != nil {
 		return fmt.Errorf("abort %s: %w", w.key(), err)

@@ -28,11 +28,11 @@ func (p *Postgres) Regress(t testing.TB) {
 	// They are run by, and read from, the server's user.
 	work := filepath.Join(p.dir, "regress")
 	script := fmt.Sprintf("cp -r %q %q && chown -R --reference=%q %q", inputs, work, p.dir, work)
-	if out, err := exec.Command("sh", "-c", script).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "sh", "-c", script).CombinedOutput(); err != nil {
 		t.Fatalf("copy the regression tests: %v: %s", err, out)
 	}
 	tests := filepath.Join(work, "src/test/regress")
-	cmd := exec.Command(program, "--bindir="+p.Folder, "--dlpath="+filepath.Join(work, "dlpath"), "--inputdir="+tests, "--outputdir="+work,
+	cmd := exec.CommandContext(t.Context(), program, "--bindir="+p.Folder, "--dlpath="+filepath.Join(work, "dlpath"), "--inputdir="+tests, "--outputdir="+work,
 		"--schedule="+filepath.Join(tests, "parallel_schedule"), "--max-connections=4", "--host=127.0.0.1", "--port="+p.Port, "--user="+Superuser)
 	cmd.Dir = work
 	if err := Unprivileged(cmd); err != nil {
