@@ -2,6 +2,7 @@ package novawire
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -22,68 +23,67 @@ type Attribute struct {
 // plain (a stray "%", "=" or space stands for itself, an empty element is
 // skipped) and returns what has none as mistakes, beside the good pairs.
 func ParseAttributes(list string) (attributes []Attribute, mistakes []error) {
-	if list == "" {
-		return nil, nil
-	}
-	attributes = make([]Attribute, 0, 1+strings.Count(list, ","))
 	for element := range strings.SplitSeq(list, ",") {
-		element = strings.TrimSpace(element)
-		if element == "" {
-			continue
-		}
-		key, value, pair := strings.Cut(element, "=")
-		key = percentDecode(strings.TrimSpace(key))
+		key, text, err := RepairAttribute(element)
 		switch {
-		case !pair && isReferences(element):
-			attributes = append(attributes, Attribute{Value: element})
-		case !pair:
-			mistakes = append(mistakes, fmt.Errorf("attribute %q has no value: use key=value", element))
-		case key == "":
-			mistakes = append(mistakes, fmt.Errorf("attribute %q has no key: use key=value", element))
-		default:
-			attributes = append(attributes, Attribute{Key: key, Value: percentDecode(strings.TrimSpace(value))})
+		case err != nil:
+			mistakes = append(mistakes, err)
+		case key != "":
+			_, value, _ := strings.Cut(text, "=")
+			attributes = append(attributes, Attribute{key, percentDecode(value)})
+		case text != "":
+			attributes = append(attributes, Attribute{Value: text})
 		}
 	}
 	return attributes, mistakes
 }
 
-// AppendAttribute writes one element of a list, percent-encoded, with the comma
-// that separates it from what dst holds after from.
-func AppendAttribute(dst []byte, from int, a Attribute) []byte {
-	if len(dst) > from {
-		dst = append(dst, ',')
+// RepairAttribute reads one element of a list and returns its key, decoded, and
+// the element as the specification wants it: what was well formed is kept octet
+// for octet, the rest is percent-encoded. An empty element has neither. An
+// element without "=" that holds a $(NAME) reference has no key.
+func RepairAttribute(element string) (key, text string, err error) {
+	element = strings.TrimSpace(element)
+	if element == "" {
+		return "", "", nil
+	}
+	key, value, pair := strings.Cut(element, "=")
+	switch key = strings.TrimSpace(key); {
+	case !pair && strings.Contains(element, "$("):
+		return "", element, nil
+	case !pair:
+		return "", "", fmt.Errorf("attribute %q has no value: use key=value", element)
+	case key == "":
+		return "", "", fmt.Errorf("attribute %q has no key: use key=value", element)
+	}
+	value = strings.TrimSpace(value)
+	if wellFormed(key) && wellFormed(value) && len(key)+1+len(value) == len(element) {
+		return percentDecode(key), element, nil
+	}
+	repaired := append(appendRepaired(nil, key), '=')
+	return percentDecode(key), string(appendRepaired(repaired, value)), nil
+}
+
+// AppendAttribute writes an attribute, percent-encoded, to a list that begins at
+// from, with the comma that separates it from the one before.
+func AppendAttribute(list []byte, from int, a Attribute) []byte {
+	if len(list) > from {
+		list = append(list, ',')
 	}
 	if a.Key == "" {
-		return append(dst, a.Value...)
+		return append(list, a.Value...)
 	}
-	dst = appendPercentEncoded(dst, a.Key)
-	dst = append(dst, '=')
-	return appendPercentEncoded(dst, a.Value)
+	list = append(appendPercentEncoded(list, a.Key), '=')
+	return appendPercentEncoded(list, a.Value)
 }
 
 // FormatAttributes is the reverse of [ParseAttributes].
 func FormatAttributes(attributes []Attribute) string {
-	var dst []byte
+	var list []byte
 	for _, a := range attributes {
-		dst = AppendAttribute(dst, 0, a)
+		list = AppendAttribute(list, 0, a)
 	}
-	return string(dst)
-}
-
-// isReferences tells an element that consists of $(NAME) references alone.
-func isReferences(element string) bool {
-	for element != "" {
-		rest, ok := strings.CutPrefix(element, "$(")
-		if !ok {
-			return false
-		}
-		end := strings.IndexByte(rest, ')')
-		if end < 1 {
-			return false
-		}
-		element = rest[end+1:]
-	}
-	return true
+	return string(list)
 }
 
 // The octets that need no encoding are W3C Baggage's baggage-octet, without
@@ -96,17 +96,43 @@ func plainOctet(c byte) bool {
 	return c > ' ' && c < 0x7f
 }
 
-const upperHex = "0123456789ABCDEF"
+const hexDigits = "0123456789ABCDEF"
 
 func appendPercentEncoded(dst []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; plainOctet(c) {
 			dst = append(dst, c)
 		} else {
-			dst = append(dst, '%', upperHex[c>>4], upperHex[c&15])
+			dst = append(dst, '%', hexDigits[c>>4], hexDigits[c&15])
 		}
 	}
 	return dst
+}
+
+// appendRepaired encodes what is neither plain nor encoded already.
+func appendRepaired(dst []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		if _, ok := encodedOctet(s[i:]); ok {
+			dst = append(dst, s[i:i+3]...)
+			i += 2
+			continue
+		}
+		dst = appendPercentEncoded(dst, s[i:i+1])
+	}
+	return dst
+}
+
+func wellFormed(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if plainOctet(s[i]) {
+			continue
+		}
+		if _, ok := encodedOctet(s[i:]); !ok {
+			return false
+		}
+		i += 2
+	}
+	return true
 }
 
 // percentDecode decodes what is encoded and keeps a "%" that encodes nothing.
@@ -116,25 +142,21 @@ func percentDecode(s string) string {
 	}
 	decoded := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			if high, low := unhex(s[i+1]), unhex(s[i+2]); high >= 0 && low >= 0 {
-				decoded = append(decoded, byte(high<<4|low))
-				i += 2
-				continue
-			}
+		if c, ok := encodedOctet(s[i:]); ok {
+			decoded = append(decoded, c)
+			i += 2
+			continue
 		}
 		decoded = append(decoded, s[i])
 	}
 	return string(decoded)
 }
 
-func unhex(c byte) int {
-	return strings.IndexByte(upperHex, upper(c))
-}
-
-func upper(c byte) byte {
-	if c >= 'a' && c <= 'f' {
-		return c - 'a' + 'A'
+// encodedOctet reads the %XX that s begins with.
+func encodedOctet(s string) (byte, bool) {
+	if len(s) < 3 || s[0] != '%' {
+		return 0, false
 	}
-	return c
+	octet, err := strconv.ParseUint(s[1:3], 16, 8)
+	return byte(octet), err == nil
 }

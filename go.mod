@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/aws/aws-sdk-go-v2 v1.47.7
+	github.com/go-json-experiment/json v1.27.2
 	github.com/google/go-cmp v0.7.0
 	go.opentelemetry.io/collector/component v1.68.0
 	go.opentelemetry.io/collector/config/configopaque v1.68.0

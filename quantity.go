@@ -3,47 +3,33 @@ package novawire
 import (
 	"fmt"
 	"math/big"
+	"strconv"
 	"strings"
 )
 
-// ParseQuantity reads an amount in the notation of Kubernetes resources
-// (k8s.io/apimachinery, resource.Quantity): a decimal number and a suffix of
-// n, u, m, k, M, G, T, P, E, Ki, Mi, Gi, Ti, Pi, Ei, or an exponent. Negative
-// amounts are refused: no resource has one.
-func ParseQuantity(s string) (*big.Rat, error) {
-	end := len(s) - len(strings.TrimLeft(s, "0123456789."))
-	number, suffix := s[:end], s[end:]
-	amount, ok := new(big.Rat).SetString(number)
-	if !ok || strings.HasSuffix(number, ".") || strings.HasPrefix(number, ".") {
-		return nil, fmt.Errorf("%q is not a quantity such as 100m or 64Mi", s)
-	}
-	factor, ok := quantityFactor(suffix)
-	if !ok || len(s) > 32 {
-		return nil, fmt.Errorf("%q is not a quantity such as 100m or 64Mi", s)
-	}
-	return amount.Mul(amount, factor), nil
+// suffixes of resource.Quantity as base and exponent.
+var suffixes = map[string][2]int64{
+	"": {10, 0}, "n": {10, -9}, "u": {10, -6}, "m": {10, -3},
+	"k": {10, 3}, "M": {10, 6}, "G": {10, 9}, "T": {10, 12}, "P": {10, 15}, "E": {10, 18},
+	"Ki": {2, 10}, "Mi": {2, 20}, "Gi": {2, 30}, "Ti": {2, 40}, "Pi": {2, 50}, "Ei": {2, 60},
 }
 
-func quantityFactor(suffix string) (*big.Rat, bool) {
-	if i := strings.Index("n u m", suffix); suffix != "" && len(suffix) == 1 && i >= 0 && suffix != " " {
-		return power(10, -9+3*int64(i/2)), true
+// ParseQuantity reads an amount in the notation of Kubernetes resources
+// (k8s.io/apimachinery, resource.Quantity): a decimal number and one of its
+// suffixes, or an exponent. A sign is refused: no resource is negative.
+func ParseQuantity(s string) (*big.Rat, error) {
+	suffix := strings.TrimLeft(s, "0123456789.")
+	number := strings.TrimSuffix(s, suffix)
+	amount, isNumber := new(big.Rat).SetString(number)
+	scale, isSuffix := suffixes[suffix]
+	if !isSuffix && (suffix[0] == 'e' || suffix[0] == 'E') {
+		exponent, err := strconv.ParseInt(suffix[1:], 10, 64)
+		scale, isSuffix = [2]int64{10, exponent}, err == nil && exponent > -10 && exponent < 19
 	}
-	if suffix == "" {
-		return power(10, 0), true
+	if !isNumber || !isSuffix || len(number) > 20 || strings.Trim(number, ".") != number {
+		return nil, fmt.Errorf("%q is not a quantity such as 100m or 64Mi", s)
 	}
-	if i := strings.Index("kMGTPE", suffix); len(suffix) == 1 && i >= 0 {
-		return power(10, 3*int64(i+1)), true
-	}
-	if i := strings.Index("KMGTPE", suffix[:1]); len(suffix) == 2 && suffix[1] == 'i' && i >= 0 {
-		return power(2, 10*int64(i+1)), true
-	}
-	if suffix[0] == 'e' || suffix[0] == 'E' {
-		var exponent int64
-		if n, err := fmt.Sscanf(suffix[1:]+"\n", "%d\n", &exponent); n == 1 && err == nil && exponent > -10 && exponent < 19 {
-			return power(10, exponent), true
-		}
-	}
-	return nil, false
+	return amount.Mul(amount, power(scale[0], scale[1])), nil
 }
 
 func power(base, exponent int64) *big.Rat {
