@@ -39,12 +39,6 @@ const (
 	BackendXRay    = "xray"    // AWS: X-Ray, CloudWatch metrics and CloudWatch Logs, by OTLP and SigV4
 )
 
-// Values of [EnvProtocol], as OTEL_EXPORTER_OTLP_PROTOCOL spells them.
-const (
-	ProtocolGRPC = "grpc"
-	ProtocolHTTP = "http/protobuf"
-)
-
 // Values of [EnvCompression].
 const (
 	CompressionGzip = "gzip"
@@ -55,7 +49,7 @@ const (
 type SidecarSettings struct {
 	Backend     string
 	Endpoint    *url.URL // nil: nowhere to send, unless Backend is xray
-	Protocol    string
+	Protocol    Protocol
 	Headers     []Attribute // secret: never printed
 	Compression string
 
@@ -128,7 +122,7 @@ func (s *SidecarSettings) agree(lookup func(string) (string, bool)) (mistakes []
 		mistakes = append(mistakes, SidecarMistake{Name: name, Problem: problem})
 	}
 	if s.Backend == BackendXRay {
-		if asked, _ := lookup(EnvProtocol); asked == ProtocolGRPC {
+		if asked, _ := lookup(EnvProtocol); asked == string(ProtocolGRPC) {
 			wrong(EnvProtocol, "is `grpc`, which AWS does not take: `http/protobuf` is used")
 		}
 		s.Protocol = ProtocolHTTP
@@ -161,7 +155,7 @@ func (s *SidecarSettings) agree(lookup func(string) (string, bool)) (mistakes []
 }
 
 // withPort gives the endpoint the port that its scheme and protocol imply.
-func withPort(u *url.URL, protocol string) string {
+func withPort(u *url.URL, protocol Protocol) string {
 	port := PortOTLPGRPC
 	switch {
 	case u.Port() != "":

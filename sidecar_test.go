@@ -25,7 +25,7 @@ func TestSidecarRunsOnDefaults(t *testing.T) {
 		s.QueueSize, s.Listen, s.MetricsListen, s.TerminationFile, s.Usable(),
 	}
 	want := []any{
-		"gateway", "https://otel.observability.svc:443", "grpc", "gzip", 10 * time.Second, 5 * time.Minute, time.Second, 5 * time.Second,
+		"gateway", "https://otel.observability.svc:443", ProtocolGRPC, "gzip", 10 * time.Second, 5 * time.Minute, time.Second, 5 * time.Second,
 		int64(4 << 20), []string{"127.0.0.1:4317", "127.0.0.1:4318"}, ":18888", "/dev/termination-log", true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -54,10 +54,10 @@ func TestSidecarTellsMistakesAndRunsOn(t *testing.T) {
 		"an endpoint of no scheme": {map[string]string{EnvEndpoint: "gateway:4317"}, `NOVAWIRE_ENDPOINT is "gateway:4317"`, false},
 		"a port beyond the last":   {map[string]string{EnvEndpoint: "http://gateway:70000"}, `NOVAWIRE_ENDPOINT is`, false},
 		"a path with grpc":         {map[string]string{EnvEndpoint: endpoint + "/otlp"}, "NOVAWIRE_ENDPOINT has a path", true},
-		"a path with http":         {map[string]string{EnvEndpoint: endpoint + "/otlp", EnvProtocol: ProtocolHTTP}, "", true},
+		"a path with http":         {map[string]string{EnvEndpoint: endpoint + "/otlp", EnvProtocol: string(ProtocolHTTP)}, "", true},
 		"xray without a region":    {map[string]string{EnvBackend: BackendXRay}, "NOVAWIRE_AWS_REGION is missing", false},
 		"xray with AWS's region":   {map[string]string{EnvBackend: BackendXRay, "AWS_REGION": "eu-west-1"}, "", true},
-		"xray by grpc": {map[string]string{EnvBackend: BackendXRay, EnvProtocol: ProtocolGRPC, EnvAWSRegion: "eu-west-1"},
+		"xray by grpc": {map[string]string{EnvBackend: BackendXRay, EnvProtocol: string(ProtocolGRPC), EnvAWSRegion: "eu-west-1"},
 			"NOVAWIRE_PROTOCOL is `grpc`, which AWS does not take", true},
 		"a certificate without a key": {map[string]string{EnvEndpoint: "https://g", EnvCertFile: "/tls/tls.crt"}, "NOVAWIRE_CERT_FILE and NOVAWIRE_KEY_FILE need each other", true},
 		"TLS files for http":          {map[string]string{EnvEndpoint: endpoint, EnvCAFile: "/ca.pem"}, "NOVAWIRE_ENDPOINT is `http`", true},

@@ -85,7 +85,7 @@ var sidecarVariables = []SidecarVariable{
 	{
 		Name: EnvBackend, Default: "`gateway`", value: BackendGateway, Allowed: "`gateway`, `jaeger`, `xray`",
 		Meaning: "who receives: a shared collector; Jaeger (traces alone); or AWS X-Ray, CloudWatch metrics and CloudWatch Logs, by OTLP",
-		set:     oneOf(func(s *SidecarSettings) *string { return &s.Backend }, BackendGateway, BackendJaeger, BackendXRay),
+		set:     choice(func(s *SidecarSettings) *string { return &s.Backend }, BackendGateway, BackendJaeger, BackendXRay),
 	},
 	{
 		Name: EnvEndpoint, Default: "–; `xray`: the service endpoints of the region", Allowed: "an `http` or `https` URL without user, query or fragment",
@@ -93,9 +93,9 @@ var sidecarVariables = []SidecarVariable{
 		set:     setEndpoint,
 	},
 	{
-		Name: EnvProtocol, Default: "`grpc`; `xray`: `http/protobuf`", value: ProtocolGRPC, Allowed: "`grpc`, `http/protobuf`",
+		Name: EnvProtocol, Default: "`grpc`; `xray`: `http/protobuf`", value: string(ProtocolGRPC), Allowed: "`grpc`, `http/protobuf`",
 		Meaning: "OTLP transport to the backend",
-		set:     oneOf(func(s *SidecarSettings) *string { return &s.Protocol }, ProtocolGRPC, ProtocolHTTP),
+		set:     choice(func(s *SidecarSettings) *Protocol { return &s.Protocol }, ProtocolGRPC, ProtocolHTTP),
 	},
 	{
 		Name: EnvHeaders, Default: "–", Secret: true, Allowed: "`name=value,name=value`, percent-encoded",
@@ -105,7 +105,7 @@ var sidecarVariables = []SidecarVariable{
 	{
 		Name: EnvCompression, Default: "`gzip`", value: CompressionGzip, Allowed: "`gzip`, `none`",
 		Meaning: "of requests to the backend",
-		set:     oneOf(func(s *SidecarSettings) *string { return &s.Compression }, CompressionGzip, CompressionNone),
+		set:     choice(func(s *SidecarSettings) *string { return &s.Compression }, CompressionGzip, CompressionNone),
 	},
 	{
 		Name: EnvCAFile, Default: "the system's authorities", Allowed: tlsFile, Meaning: "PEM bundle that the backend's certificate is checked against; read at each connection",
@@ -193,16 +193,16 @@ var sidecarVariables = []SidecarVariable{
 }
 
 // assign sets the field to a value that is right, and tells whether it was.
-func assign(field *string, value string, right bool) bool {
+func assign[T any](field *T, value T, right bool) bool {
 	if right {
 		*field = value
 	}
 	return right
 }
 
-func oneOf(field func(*SidecarSettings) *string, allowed ...string) func(*SidecarSettings, string) bool {
+func choice[T ~string](field func(*SidecarSettings) *T, allowed ...T) func(*SidecarSettings, string) bool {
 	return func(s *SidecarSettings, value string) bool {
-		return assign(field(s), value, slices.Contains(allowed, value))
+		return assign(field(s), T(value), slices.Contains(allowed, T(value)))
 	}
 }
 
@@ -215,11 +215,7 @@ func absolutePath(field func(*SidecarSettings) *string) func(*SidecarSettings, s
 func duration(field func(*SidecarSettings) *time.Duration, least, most time.Duration) func(*SidecarSettings, string) bool {
 	return func(s *SidecarSettings, value string) bool {
 		d, err := time.ParseDuration(value)
-		right := err == nil && d >= least && d <= most
-		if right {
-			*field(s) = d
-		}
-		return right
+		return assign(field(s), d, err == nil && d >= least && d <= most)
 	}
 }
 
@@ -228,10 +224,7 @@ func setEndpoint(s *SidecarSettings, value string) bool {
 	u, err := url.Parse(value)
 	right := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
 		u.User == nil && u.RawQuery == "" && u.Fragment == "" && (u.Port() == "" || isAddress(u.Host))
-	if right {
-		s.Endpoint = u
-	}
-	return right
+	return assign(&s.Endpoint, u, right)
 }
 
 func setHeaders(s *SidecarSettings, value string) bool {
@@ -239,10 +232,7 @@ func setHeaders(s *SidecarSettings, value string) bool {
 	right := len(mistakes) == 0 && !slices.ContainsFunc(headers, func(h Attribute) bool {
 		return !isHeaderName(h.Key) || strings.ContainsAny(h.Value, "\r\n\x00")
 	})
-	if right {
-		s.Headers = headers
-	}
-	return right
+	return assign(&s.Headers, headers, right)
 }
 
 func setQueueSize(s *SidecarSettings, value string) bool {

@@ -26,7 +26,7 @@ func configuration(s novawire.SidecarSettings, mistakes int, m memory) map[strin
 		"status": map[string]any{"listen": s.MetricsListen, "backend": s.Backend, "mistakes": mistakes},
 	}
 	outlet := map[string]any{
-		"protocol": s.Protocol, "headers": attributeMap(s.Headers), "compression": s.Compression,
+		"protocol": string(s.Protocol), "headers": attributeMap(s.Headers), "compression": s.Compression,
 		"tls":     map[string]any{"ca_file": s.CAFile, "cert_file": s.CertFile, "key_file": s.KeyFile},
 		"timeout": s.Timeout.String(), "retry_limit": s.RetryLimit.String(),
 		"flush_interval": s.FlushInterval.String(), "drain_timeout": s.DrainTimeout.String(),
