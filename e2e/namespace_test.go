@@ -34,7 +34,7 @@ func inNamespace(t *testing.T, wired bool) namespace {
 	if wired {
 		labels[novawire.LabelWiring] = novawire.WiringEnabled
 	}
-	n := namespace{testenv.EnvConf().Client().Resources(name), t, name}
+	n := namespace{resourcesIn(t, name), t, name}
 	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
 	n.create(object)
 	t.Cleanup(func() {
@@ -43,6 +43,17 @@ func inNamespace(t *testing.T, wired bool) namespace {
 		}
 	})
 	return n
+}
+
+// resourcesIn makes a client for a namespace. The framework's own
+// Client().Resources(name) sets the namespace of one that all tests share.
+func resourcesIn(t *testing.T, namespace string) *resources.Resources {
+	t.Helper()
+	r, err := resources.New(testenv.EnvConf().Client().RESTConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.WithNamespace(namespace)
 }
 
 func (n namespace) create(object k8s.Object) {

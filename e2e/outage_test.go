@@ -39,6 +39,7 @@ func TestAppsRollWithoutTheWebhook(t *testing.T) {
 func TestAWebhookKilledUnderABurstLosesNoPod(t *testing.T) {
 	const pods, creators = 200, 20
 	n := inNamespace(t, true)
+	system := resourcesIn(t, systemNamespace)
 	kill := map[int64]bool{pods / 4: true, pods / 2: true}
 
 	var made atomic.Int64
@@ -54,7 +55,7 @@ func TestAWebhookKilledUnderABurstLosesNoPod(t *testing.T) {
 					t.Errorf("create pod %s: %v", name, err)
 				}
 				if kill[made.Add(1)] {
-					killWebhook(t)
+					killWebhook(t, system)
 				}
 			}
 		})
@@ -85,8 +86,7 @@ func TestAWebhookKilledUnderABurstLosesNoPod(t *testing.T) {
 }
 
 // killWebhook ends every replica at once, without grace.
-func killWebhook(t *testing.T) {
-	system := testenv.EnvConf().Client().Resources(systemNamespace)
+func killWebhook(t *testing.T, system *resources.Resources) {
 	var list corev1.PodList
 	if err := system.List(t.Context(), &list, resources.WithLabelSelector("app.kubernetes.io/name="+webhookName)); err != nil {
 		t.Errorf("list the webhook's pods: %v", err)
@@ -102,7 +102,7 @@ func killWebhook(t *testing.T) {
 // ready. A test that takes the webhook away leaves it as it was.
 func scaleWebhook(t *testing.T, replicas int32) {
 	t.Helper()
-	system := testenv.EnvConf().Client().Resources(systemNamespace)
+	system := resourcesIn(t, systemNamespace)
 	scale := func(ctx context.Context, replicas int32) error {
 		return system.Patch(ctx, deployment(systemNamespace, webhookName), merge(`{"spec":{"replicas":%d}}`, replicas))
 	}
