@@ -80,7 +80,7 @@ var reasons = map[Reason]struct {
 
 	BadAnnotation:      {"ignored", Act},
 	BadAttribute:       {"left out", Act},
-	HiddenVariables:    {"environment left as it is: envFrom may set OTEL_ variables, which env would override; the sidecar receives on OTLP's default ports and adds the resource attributes; to set the variables all the same, name the container in inject.nova.dev/containers", Warning},
+	HiddenVariables:    {"environment left as it is: envFrom may hold OTEL_ variables, which env would override; to set them all the same, name the container in inject.nova.dev/containers", Warning},
 	HiddenAttributes:   {"kept: it comes from a reference, so nothing can be merged into it", Act},
 	UserVariable:       {"kept: the user set it", Info},
 	SignalEndpoint:     {"endpoint and protocol left as they are: a signal's own endpoint is set without its protocol", Info},
