@@ -37,7 +37,9 @@ func TestAJobWithTheSidecarCompletes(t *testing.T) {
 	n := inNamespace(t, true)
 	n.create(job(n.name, "work"))
 
-	pod := n.pod("work", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed })
+	pod := n.pod("work", func(p *corev1.Pod) bool {
+		return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+	})
 	checkWired(t, pod)
 	if pod.Status.Phase != corev1.PodSucceeded {
 		t.Errorf("the pod %s, want Succeeded", pod.Status.Phase)
