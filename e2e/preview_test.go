@@ -113,13 +113,19 @@ func (n namespace) podOf(w workload) (found *corev1.Pod) {
 }
 
 // admittedAsPreviewed is the previewed pod with what the API server defaults: a
-// dry run, which the webhook is told to leave alone.
+// dry run, which the webhook is told to leave alone. Claims are the live pod's:
+// a StatefulSet's controller adds them as volumes.
 func (n namespace) admittedAsPreviewed(w workload, live *corev1.Pod) *corev1.Pod {
 	n.t.Helper()
 	template := w.template()
 	pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: template.Spec}
 	pod.Name, pod.Namespace = live.Name+"-previewed", n.name
 	pod.Labels[novawire.LabelWiring] = novawire.WiringDisabled
+	for _, v := range live.Spec.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			pod.Spec.Volumes = append(pod.Spec.Volumes, v)
+		}
+	}
 	if err := n.GetControllerRuntimeClient().Create(n.t.Context(), pod, client.DryRunAll); err != nil {
 		n.t.Fatalf("dry run of the previewed pod: %v", err)
 	}
@@ -156,8 +162,7 @@ func fields(t *testing.T, pod *corev1.Pod) map[string]any {
 	for _, key := range controllersFields {
 		delete(spec, key)
 	}
-	// Claims of a StatefulSet's volumeClaimTemplates are volumes its controller adds.
-	spec["volumes"] = withoutClaims(spec["volumes"])
+	spec["volumes"] = withoutClaims(spec["volumes"]) // in another order
 	text, err := json.Marshal(map[string]any{"labels": pod.Labels, "annotations": pod.Annotations, "spec": spec})
 	if err != nil {
 		t.Fatal(err)
