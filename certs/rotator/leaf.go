@@ -57,12 +57,21 @@ func (r *Rotator) valid() *tls.Certificate {
 
 // issueNow reads the authorities, the time before them, and signs.
 func (r *Rotator) issueNow(ctx context.Context) error {
-	began := r.clock.read()
-	stored, err := r.load(ctx)
-	if err != nil {
-		return err
+	const attempts = 3
+	for attempt := 1; ; attempt++ {
+		began := r.clock.read()
+		stored, err := r.load(ctx)
+		if err != nil {
+			return err
+		}
+		now, err := r.clock.at(began, r.Policy.Skew)
+		if err == nil {
+			return r.sign(stored.authorities, now)
+		}
+		if attempt == attempts {
+			return err
+		}
 	}
-	return r.sign(stored.authorities, r.clock.at(began))
 }
 
 // renew replaces the leaf in good time, and at once where its authority is gone.

@@ -70,7 +70,7 @@ func New(config *rest.Config, settings Settings) (*Rotator, error) {
 	}
 	r := &Rotator{Settings: settings, clock: &clock{local: settings.Now}, wake: make(chan struct{}, 1)}
 	config = rest.CopyConfig(config)
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return dated{next, r.clock} })
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return dated{next, r.clock, r.Policy.Skew} })
 	var err error
 	if r.client, err = client.New(config, client.Options{Scheme: scheme, Mapper: mapper}); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)

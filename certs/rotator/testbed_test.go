@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/nova/novawire/certs"
 	"github.com/nova/novawire/certs/expiry"
@@ -26,7 +27,10 @@ import (
 	"github.com/nova/novawire/internal/testcluster"
 )
 
-func TestMain(m *testing.M) { os.Exit(testcluster.Run(m)) }
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard())
+	os.Exit(testcluster.Run(m))
+}
 
 // short is a policy for tests that live through whole lives.
 var short = certs.Policy{Authority: 36 * time.Second, Leaf: 9 * time.Second, Settle: 2 * time.Second, Skew: time.Second}
