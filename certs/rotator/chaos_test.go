@@ -83,7 +83,7 @@ func (b *bed) startsOld(age time.Duration) {
 
 func (b *bed) wiring(url string) *admissionv1.MutatingWebhookConfiguration {
 	return &admissionv1.MutatingWebhookConfiguration{
-		ObjectMeta: metav1.ObjectMeta{Name: b.namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: b.namespace, Labels: b.label()},
 		Webhooks: []admissionv1.MutatingWebhook{{
 			Name:                    "wire.nova.dev",
 			ClientConfig:            admissionv1.WebhookClientConfig{URL: &url},
