@@ -1,0 +1,132 @@
+package sidecar_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/internal/strictotlp"
+	"github.com/nova/novawire/sidecar/ledger"
+)
+
+func TestIntakeTakesEveryFormOnOnePort(t *testing.T) {
+	t.Parallel()
+	backend := receiver(t, strictotlp.Options{})
+	p := start(t, to(backend, novawire.ProtocolGRPC)...)
+	app := newClient(t, p.otlp)
+	_ = app.send(app.spans(1, 0))
+	_ = app.post(app.spans(1, 0))
+	text := `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"json"}]}]}]}`
+	_ = app.book(1, app.postBody("traces", "application/json; charset=utf-8", []byte(text)))
+	var zipped bytes.Buffer
+	zip := gzip.NewWriter(&zipped)
+	_, _ = zip.Write([]byte(strings.Replace(text, "174", "175", 1)))
+	_ = zip.Close()
+	request, _ := http.NewRequest(http.MethodPost, "http://"+p.otlp+"/v1/traces", &zipped)
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Content-Encoding", "gzip")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("gzip: %v %v", response, err)
+	}
+	app.accepted.Add(1)
+	e := p.stop()["traces"]
+	reconcile(t, app, e, backend, "traces")
+	if e.Exported != 4 {
+		t.Errorf("exported %d, want 4", e.Exported)
+	}
+}
+
+// Whatever is sent, the sidecar stays and says what it did not take.
+func TestIntakeRefusesWhatIsNoTelemetry(t *testing.T) {
+	t.Parallel()
+	backend := receiver(t, strictotlp.Options{})
+	p := start(t, to(backend, novawire.ProtocolGRPC)...)
+	app := newClient(t, p.otlp)
+	for name, send := range map[string]func() error{
+		"garbage by HTTP":        func() error { return app.postBody("traces", "application/x-protobuf", []byte("garbage")) },
+		"garbage as JSON":        func() error { return app.postBody("traces", "application/json", []byte("{")) },
+		"another content type":   func() error { return app.postBody("traces", "text/plain", []byte("x")) },
+		"too much by HTTP":       func() error { return app.postBody("traces", "application/x-protobuf", make([]byte, 5<<20)) },
+		"too much by gRPC":       func() error { return app.send(app.spans(10, 500_000)) },
+		"a signal nobody has":    func() error { return app.postBody("profiles", "application/x-protobuf", nil) },
+		"a connection of no one": func() error { return silent(p.otlp) },
+	} {
+		if err := send(); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+	app.refused.Store(0) // of requests, whose items nobody can count
+	_ = app.send(app.spans(10, 0))
+	e := p.stop()["traces"]
+	reconcile(t, app, e, backend, "traces")
+	if e.RefusedRequests[ledger.Malformed.String()] != 3 || e.RefusedRequests[ledger.TooBig.String()] != 2 {
+		t.Errorf("refused requests: %v, want 3 malformed and 2 too big", e.RefusedRequests)
+	}
+}
+
+// silent speaks no protocol of ours.
+func silent(address string) error {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("\x16\x03\x01\x02\x00hello\r\n\r\n")); err != nil {
+		return err
+	}
+	_, err = conn.Read(make([]byte, 1)) // the web server answers 400 and hangs up
+	if err == nil {
+		err = net.ErrClosed
+	}
+	return err
+}
+
+// An address that the application itself has is told and waited for.
+func TestTakenAddressesDoNotStopTheSidecar(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	backend := receiver(t, strictotlp.Options{})
+	free := freeAddress(t)
+	p := start(t, to(backend, novawire.ProtocolGRPC, "NOVAWIRE_LISTEN="+taken.Addr().String()+","+free)...)
+	app := newClient(t, free)
+	_ = app.send(app.spans(10, 0))
+	reconcile(t, app, p.stop()["traces"], backend, "traces")
+	if !strings.Contains(p.log(), "address cannot be listened on") {
+		t.Errorf("the address is not told:\n%s", p.log())
+	}
+}
+
+// A burst that memory cannot hold is refused, counted and survived.
+func TestBurstsBeyondMemoryAreRefusedAndCounted(t *testing.T) {
+	t.Parallel()
+	backend := receiver(t, strictotlp.Options{})
+	backend.Misbehave(func(int) strictotlp.Fault { return strictotlp.Fault{Refuse: strictotlp.Busy} })
+	p := start(t, to(backend, novawire.ProtocolGRPC, "GOMEMLIMIT=16MiB", "NOVAWIRE_QUEUE_SIZE=1Gi", "NOVAWIRE_DRAIN_TIMEOUT=20s")...)
+	var sending sync.WaitGroup
+	app := newClient(t, p.otlp)
+	for range 16 {
+		sending.Go(func() {
+			for range 20 {
+				_ = app.send(app.spans(3000, 100)) // some 1.2 MB
+			}
+		})
+	}
+	sending.Wait()
+	backend.Misbehave(nil)
+	e := p.stop()["traces"]
+	reconcile(t, app, e, backend, "traces")
+	if sum(e.Dropped) == 0 {
+		t.Error("the burst was no burst")
+	}
+	t.Logf("ledger: %+v", e)
+}
