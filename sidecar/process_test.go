@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 
 // process is a sidecar that runs.
 type process struct {
-	t               *testing.T
+	t               testing.TB
 	cmd             *exec.Cmd
 	otlp, status    string
 	terminationFile string
@@ -60,7 +60,7 @@ type process struct {
 }
 
 // start runs a sidecar with more variables, and waits until it is ready.
-func start(t *testing.T, environment ...string) *process {
+func start(t testing.TB, environment ...string) *process {
 	t.Helper()
 	path, err := program()
 	if err != nil {
@@ -169,7 +169,21 @@ func (p *process) metric(series string) (value int64) {
 	return -1
 }
 
-func freeAddress(t *testing.T) string {
+// provided names a program that tools/provide makes; without it the test is
+// skipped, except in CI.
+func provided(t testing.TB, variable, name string) string {
+	t.Helper()
+	path := os.Getenv(variable)
+	if path == "" && os.Getenv("CI") == "true" {
+		t.Fatalf("%s is not set", variable)
+	}
+	if path == "" {
+		t.Skipf(`%s is not set; run: tools/provide %s && eval "$(tools/provide env)" && go test ./sidecar -run '^%s$'`, variable, name, t.Name())
+	}
+	return path
+}
+
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -180,7 +194,7 @@ func freeAddress(t *testing.T) string {
 }
 
 // eventually polls a condition that other processes bring about.
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
