@@ -138,7 +138,7 @@ func BenchmarkBinary(b *testing.B) {
 }
 
 // settle is how long a process may rest before it counts as idle.
-const settle = 5 * time.Second
+const settle = 15 * time.Second
 
 func BenchmarkIdle(b *testing.B) {
 	if !bench.Selected("sidecar/idle-private") && !bench.Selected("sidecar/idle-rss") {
