@@ -10,26 +10,26 @@ import (
 
 // Variables that shape the sidecar; [SidecarVariables] says what each accepts.
 const (
-	EnvBackend         = "NOVAWIRE_BACKEND"
-	EnvEndpoint        = "NOVAWIRE_ENDPOINT"
-	EnvProtocol        = "NOVAWIRE_PROTOCOL"
-	EnvHeaders         = "NOVAWIRE_HEADERS"
-	EnvCompression     = "NOVAWIRE_COMPRESSION"
-	EnvCAFile          = "NOVAWIRE_CA_FILE"
-	EnvCertFile        = "NOVAWIRE_CERT_FILE"
-	EnvKeyFile         = "NOVAWIRE_KEY_FILE"
-	EnvAWSRegion       = "NOVAWIRE_AWS_REGION"
-	EnvLogGroup        = "NOVAWIRE_LOG_GROUP"
-	EnvLogStream       = "NOVAWIRE_LOG_STREAM"
-	EnvTimeout         = "NOVAWIRE_TIMEOUT"
-	EnvRetryLimit      = "NOVAWIRE_RETRY_LIMIT"
-	EnvFlushInterval   = "NOVAWIRE_FLUSH_INTERVAL"
-	EnvDrainTimeout    = "NOVAWIRE_DRAIN_TIMEOUT"
-	EnvQueueSize       = "NOVAWIRE_QUEUE_SIZE"
-	EnvStorageDir      = "NOVAWIRE_STORAGE_DIR"
-	EnvListen          = "NOVAWIRE_LISTEN"
-	EnvMetricsListen   = "NOVAWIRE_METRICS_LISTEN"
-	EnvTerminationFile = "NOVAWIRE_TERMINATION_FILE"
+	EnvBackend          = "NOVAWIRE_BACKEND"
+	EnvEndpoint         = "NOVAWIRE_ENDPOINT"
+	EnvProtocol         = "NOVAWIRE_PROTOCOL"
+	EnvHeaders          = "NOVAWIRE_HEADERS"
+	EnvCompression      = "NOVAWIRE_COMPRESSION"
+	EnvCAFile           = "NOVAWIRE_CA_FILE"
+	EnvCertFile         = "NOVAWIRE_CERT_FILE"
+	EnvKeyFile          = "NOVAWIRE_KEY_FILE"
+	EnvSidecarAWSRegion = "NOVAWIRE_AWS_REGION"
+	EnvLogGroup         = "NOVAWIRE_LOG_GROUP"
+	EnvLogStream        = "NOVAWIRE_LOG_STREAM"
+	EnvTimeout          = "NOVAWIRE_TIMEOUT"
+	EnvRetryLimit       = "NOVAWIRE_RETRY_LIMIT"
+	EnvFlushInterval    = "NOVAWIRE_FLUSH_INTERVAL"
+	EnvDrainTimeout     = "NOVAWIRE_DRAIN_TIMEOUT"
+	EnvQueueSize        = "NOVAWIRE_QUEUE_SIZE"
+	EnvStorageDir       = "NOVAWIRE_STORAGE_DIR"
+	EnvListen           = "NOVAWIRE_LISTEN"
+	EnvMetricsListen    = "NOVAWIRE_METRICS_LISTEN"
+	EnvTerminationFile  = "NOVAWIRE_TERMINATION_FILE"
 )
 
 // Values of [EnvBackend]: who receives what the sidecar exports.
@@ -146,7 +146,7 @@ func (s *SidecarSettings) agree(lookup func(string) (string, bool)) (mistakes []
 		s.LogGroup, s.LogStream = "", ""
 	}
 	if s.Backend == BackendXRay && s.Region == "" {
-		wrong(EnvAWSRegion, "is missing: the backend `xray` needs a region, until then telemetry is accepted and counted as dropped")
+		wrong(EnvSidecarAWSRegion, "is missing: the backend `xray` needs a region, until then telemetry is accepted and counted as dropped")
 		s.Endpoint = nil
 	} else if !s.Usable() {
 		wrong(EnvEndpoint, "is missing or wrong: telemetry is accepted and counted as dropped")

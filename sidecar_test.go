@@ -57,7 +57,7 @@ func TestSidecarTellsMistakesAndRunsOn(t *testing.T) {
 		"a path with http":         {map[string]string{EnvEndpoint: endpoint + "/otlp", EnvProtocol: string(ProtocolHTTP)}, "", true},
 		"xray without a region":    {map[string]string{EnvBackend: BackendXRay}, "NOVAWIRE_AWS_REGION is missing", false},
 		"xray with AWS's region":   {map[string]string{EnvBackend: BackendXRay, "AWS_REGION": "eu-west-1"}, "", true},
-		"xray by grpc": {map[string]string{EnvBackend: BackendXRay, EnvProtocol: string(ProtocolGRPC), EnvAWSRegion: "eu-west-1"},
+		"xray by grpc": {map[string]string{EnvBackend: BackendXRay, EnvProtocol: string(ProtocolGRPC), EnvSidecarAWSRegion: "eu-west-1"},
 			"NOVAWIRE_PROTOCOL is `grpc`, which AWS does not take", true},
 		"a certificate without a key": {map[string]string{EnvEndpoint: "https://g", EnvCertFile: "/tls/tls.crt"}, "NOVAWIRE_CERT_FILE and NOVAWIRE_KEY_FILE need each other", true},
 		"TLS files for http":          {map[string]string{EnvEndpoint: endpoint, EnvCAFile: "/ca.pem"}, "NOVAWIRE_ENDPOINT is `http`", true},

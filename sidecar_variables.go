@@ -120,7 +120,7 @@ var sidecarVariables = []SidecarVariable{
 		set: absolutePath(func(s *SidecarSettings) *string { return &s.KeyFile }),
 	},
 	{
-		Name: EnvAWSRegion, Default: "`AWS_REGION`, `AWS_DEFAULT_REGION`", Allowed: "an AWS region", Meaning: "`xray`: whose endpoints, and what requests are signed for",
+		Name: EnvSidecarAWSRegion, Default: "`AWS_REGION`, `AWS_DEFAULT_REGION`", Allowed: "an AWS region", Meaning: "`xray`: whose endpoints, and what requests are signed for",
 		set: func(s *SidecarSettings, value string) bool {
 			return assign(&s.Region, value, isRegion(value))
 		},

@@ -22,8 +22,12 @@ func functions(t *testing.T, path string) []byte {
 	return table
 }
 
-// Templates call methods by name, so a program that can reach them keeps every
-// exported method of every type: megabytes that no sidecar needs.
+// executing is what runs a template. It calls methods by name, so a program that
+// can reach it keeps every exported method of every type: megabytes that no
+// sidecar needs. Parsing does not; upstream's service package parses some when
+// it is initialised, see docs/adr/0702.
+var executing = []string{"html/template.(*Template).Execute", "html/template.(*escaper)", "text/template.(*Template).Execute", "text/template.(*state).evalField"}
+
 func TestTemplatesAreUnreachable(t *testing.T) {
 	t.Parallel()
 	path, err := program()
@@ -34,9 +38,9 @@ func TestTemplatesAreUnreachable(t *testing.T) {
 	if !bytes.Contains(table, []byte("net/http.(*Server).Serve")) {
 		t.Fatal("the table of functions cannot be read")
 	}
-	for _, pkg := range []string{"html/template.", "text/template."} {
-		if i := bytes.Index(table, []byte(pkg)); i >= 0 {
-			t.Errorf("%s is reachable: %q", pkg, bytes.SplitN(table[i:], []byte{0}, 2)[0])
+	for _, name := range executing {
+		if bytes.Contains(table, []byte(name)) {
+			t.Errorf("%s is reachable", name)
 		}
 	}
 }
@@ -44,7 +48,10 @@ func TestTemplatesAreUnreachable(t *testing.T) {
 // The check sees what it looks for where it is: in the stock collector.
 func TestTemplatesAreReachableInTheStockCollector(t *testing.T) {
 	t.Parallel()
-	if !bytes.Contains(functions(t, provided(t, "NOVAWIRE_STOCK_COLLECTOR", "stock_collector")), []byte("html/template.(*Template).Execute")) {
-		t.Error("html/template is not found where it is linked")
+	table := functions(t, provided(t, "NOVAWIRE_STOCK_COLLECTOR", "stock_collector"))
+	for _, name := range executing {
+		if !bytes.Contains(table, []byte(name)) {
+			t.Errorf("%s is not found where it is linked", name)
+		}
 	}
 }

@@ -55,48 +55,58 @@ const (
 	UserCollector      Reason = "user-collector"
 )
 
-// reasons gives each reason the sentence that people read, and tells whether
-// they have to act on it: such a reason becomes a warning and an Event.
-var reasons = map[Reason]struct {
-	text string
-	act  bool
-}{
-	AsAsked:     {"wired as asked", false},
-	Degraded:    {"wired, with exceptions", false},
-	OptedOut:    {"the pod is labelled nova.dev/wiring: disabled", false},
-	HostNetwork: {"the pod is on the host network, where a sidecar would take the node's ports, and no gateway is configured", true},
-	Windows:     {"the pod runs on Windows", false},
-	MirrorPod:   {"a mirror pod cannot be changed", false},
+// Level says how far a reason is told: Info stays in the status and in
+// explanations, Warning also comes back at apply, Act becomes an Event too.
+type Level int
 
-	BadAnnotation:      {"ignored", true},
-	BadAttribute:       {"left out", true},
-	HiddenVariables:    {"environment left as it is: envFrom may set OTEL_ variables, which env would override; the sidecar receives on OTLP's default ports and adds the resource attributes; to set the variables all the same, name the container in inject.nova.dev/containers", true},
-	HiddenAttributes:   {"kept: it comes from a reference, so nothing can be merged into it", true},
-	UserVariable:       {"kept: the user set it", false},
-	SignalEndpoint:     {"endpoint and protocol left as they are: a signal's own endpoint is set without its protocol", false},
-	HiddenProtocol:     {"endpoint left as it is: the protocol comes from a reference, so no endpoint can be chosen for it", true},
-	OverriddenName:     {"replaced by the pod's annotation inject.nova.dev/service-name", false},
-	ForeignCollector:   {"no sidecar and no endpoint: the pod has a collector of its own", false},
-	PortTaken:          {"no sidecar and no endpoint: the pod itself listens on a port that the sidecar needs", true},
-	NoGateway:          {"no gateway is configured: the sidecar is used", true},
-	GatewayInstead:     {"the gateway is used: on the host network a sidecar would take the node's ports", false},
-	JobWithoutSidecar:  {"no sidecar and no endpoint: before Kubernetes 1.29 a sidecar would keep the Job from completing", true},
-	ForeignSidecar:     {"environment left as it is: not the app's own container", false},
-	UnknownContainer:   {"no container has this name", true},
-	UserLabel:          {"kept: the user set it", false},
-	UserScrape:         {"scrape annotations kept: the user set prometheus.io/scrape", false},
-	NoMetricsPort:      {"not scraped: no port is named metrics, http-metrics or prometheus, and there is not exactly one TCP port", false},
-	UnknownMetricsPort: {"not scraped: no container declares a port of this name", true},
-	PodResources:       {"the sidecar shares the pod's own resources: it has no requests and limits", false},
-	Guaranteed:         {"the sidecar's requests equal its limits, so that the pod's QoS class stays Guaranteed", false},
-	UserCollector:      {"kept: the pod has a container of the sidecar's name", false},
+// The levels.
+const (
+	Info Level = iota
+	Warning
+	Act
+)
+
+// reasons gives each reason the sentence that people read, and its level.
+var reasons = map[Reason]struct {
+	text  string
+	level Level
+}{
+	AsAsked:     {"wired as asked", Info},
+	Degraded:    {"wired, with exceptions", Info},
+	OptedOut:    {"the pod is labelled nova.dev/wiring: disabled", Info},
+	HostNetwork: {"the pod is on the host network, where a sidecar would take the node's ports, and no gateway is configured", Act},
+	Windows:     {"the pod runs on Windows", Info},
+	MirrorPod:   {"a mirror pod cannot be changed", Info},
+
+	BadAnnotation:      {"ignored", Act},
+	BadAttribute:       {"left out", Act},
+	HiddenVariables:    {"environment left as it is: envFrom may hold OTEL_ variables, which env would override; to set them all the same, name the container in inject.nova.dev/containers", Warning},
+	HiddenAttributes:   {"kept: it comes from a reference, so nothing can be merged into it", Act},
+	UserVariable:       {"kept: the user set it", Info},
+	SignalEndpoint:     {"endpoint and protocol left as they are: a signal's own endpoint is set without its protocol", Info},
+	HiddenProtocol:     {"endpoint left as it is: the protocol comes from a reference, so no endpoint can be chosen for it", Act},
+	OverriddenName:     {"replaced by the pod's annotation inject.nova.dev/service-name", Info},
+	ForeignCollector:   {"no sidecar and no endpoint: the pod has a collector of its own", Info},
+	PortTaken:          {"no sidecar and no endpoint: the pod itself listens on a port that the sidecar needs", Act},
+	NoGateway:          {"no gateway is configured: the sidecar is used", Act},
+	GatewayInstead:     {"the gateway is used: on the host network a sidecar would take the node's ports", Info},
+	JobWithoutSidecar:  {"no sidecar and no endpoint: before Kubernetes 1.29 a sidecar would keep the Job from completing", Act},
+	ForeignSidecar:     {"environment left as it is: not the app's own container", Info},
+	UnknownContainer:   {"no container has this name", Act},
+	UserLabel:          {"kept: the user set it", Info},
+	UserScrape:         {"scrape annotations kept: the user set prometheus.io/scrape", Info},
+	NoMetricsPort:      {"not scraped: no port is named metrics, http-metrics or prometheus, and there is not exactly one TCP port", Info},
+	UnknownMetricsPort: {"not scraped: no container declares a port of this name", Act},
+	PodResources:       {"the sidecar shares the pod's own resources: it has no requests and limits", Info},
+	Guaranteed:         {"the sidecar's requests equal its limits, so that the pod's QoS class stays Guaranteed", Info},
+	UserCollector:      {"kept: the pod has a container of the sidecar's name", Info},
 }
 
 // Text is the sentence for people.
 func (r Reason) Text() string { return reasons[r].text }
 
-// Act tells whether a user has to do something about it.
-func (r Reason) Act() bool { return reasons[r].act }
+// Level is how far the reason is told.
+func (r Reason) Level() Level { return reasons[r].level }
 
 // Event is the reason as an Event has it: UpperCamelCase.
 func (r Reason) Event() string {
@@ -117,18 +127,16 @@ type Note struct {
 
 // String is the note as people read it.
 func (n Note) String() string {
-	var b strings.Builder
+	pieces := make([]string, 0, 4)
 	if n.Container != "" {
-		b.WriteString("container " + n.Container + ": ")
+		pieces = append(pieces, "container "+n.Container)
 	}
-	if n.Subject != "" {
-		b.WriteString(n.Subject + ": ")
+	for _, piece := range []string{n.Subject, n.Reason.Text(), n.Detail} {
+		if piece != "" {
+			pieces = append(pieces, piece)
+		}
 	}
-	if n.Detail != "" {
-		b.WriteString(n.Detail + ": ")
-	}
-	b.WriteString(n.Reason.Text())
-	return b.String()
+	return strings.Join(pieces, ": ")
 }
 
 // Decision is what was decided of one pod.

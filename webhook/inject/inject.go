@@ -72,13 +72,36 @@ func (e *Engine) Explain(raw []byte, ns Namespace, owner Owner) (Result, error) 
 	return e.decide(raw, ns, owner, true)
 }
 
-func (e *Engine) decide(raw []byte, ns Namespace, owner Owner, explain bool) (Result, error) {
-	pod, err := decode(raw)
+// ServiceName is the name that the pods of a template report under, unless a
+// container sets its own; "" for a template that is left alone.
+func (e *Engine) ServiceName(raw []byte, ns Namespace, owner Owner) string {
+	pod, err := e.read(raw)
 	if err != nil {
-		return Result{}, fmt.Errorf("read pod: %w", err)
+		return ""
 	}
-	if pod.Metadata == nil {
-		pod.Metadata = &noMetadata
+	if _, skip := skipReason(&pod); skip {
+		return ""
+	}
+	w := newWiring(e, &pod, ns, owner)
+	w.nameService()
+	return w.serviceName
+}
+
+func (*Engine) read(raw []byte) (pod, error) {
+	p, err := decode(raw)
+	if err != nil {
+		return pod{}, fmt.Errorf("read pod: %w", err)
+	}
+	if p.Metadata == nil {
+		p.Metadata = &noMetadata
+	}
+	return p, nil
+}
+
+func (e *Engine) decide(raw []byte, ns Namespace, owner Owner, explain bool) (Result, error) {
+	pod, err := e.read(raw)
+	if err != nil {
+		return Result{}, err
 	}
 	if reason, skip := skipReason(&pod); skip {
 		return Result{Decision: Decision{Action: Skipped, Reason: reason}}, nil

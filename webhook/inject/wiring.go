@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/nova/novawire"
@@ -43,7 +44,7 @@ func newWiring(e *Engine, p *pod, ns Namespace, owner Owner) *wiring {
 		novawire.Layer{Source: "namespace", Annotations: ns.Annotations},
 		novawire.Layer{Source: "pod", Annotations: p.Metadata.Annotations})
 	for _, m := range mistakes {
-		w.note(Note{Reason: BadAnnotation, Subject: m.Key, Detail: m.Error()})
+		w.note(Note{Reason: BadAnnotation, Subject: m.Key, Detail: strconv.Quote(m.Value) + " of the " + m.Source + ": " + m.Reason})
 	}
 	w.old, w.wired = ReadStatus(p.Metadata.Annotations)
 	w.stale = w.wired && w.old.Config != e.hash
@@ -162,7 +163,7 @@ func (w *wiring) result() Result {
 	w.writeStatus()
 	reason := AsAsked
 	for _, n := range w.notes {
-		if n.Reason.Act() {
+		if n.Reason.Level() > Info {
 			reason = Degraded
 		}
 	}

@@ -1,0 +1,58 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/nova/novawire/backup/archive"
+)
+
+// What makes a table's change worth a flag.
+const (
+	fewestRows = 1000 // smaller tables come and go
+	lostShare  = 10   // a tenth of the rows is left, or less
+)
+
+// anomalies compares what a backup holds with what the last one did. They are
+// flags, not failures: people do delete tables.
+func anomalies(before, now archive.Tally) (found []string) {
+	if before.Unknown != "" || now.Unknown != "" {
+		return nil
+	}
+	for name, was := range before.Tables {
+		is, there := now.Tables[name]
+		switch {
+		case !there && was.Rows > 0:
+			found = append(found, fmt.Sprintf("table %s is gone; it had %d rows", name, was.Rows))
+		case was.Rows >= fewestRows && is.Rows*lostShare <= was.Rows:
+			found = append(found, fmt.Sprintf("table %s shrank from %d to %d rows", name, was.Rows, is.Rows))
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// compareWithLast looks for anomalies against the newest backup there is. Not
+// being able to look is no reason to fail.
+func (r *Runner) compareWithLast(ctx context.Context, m Manifest) []string {
+	catalog, err := ReadCatalog(ctx, r.Store, m.Database)
+	if err != nil {
+		r.Log.Warn("no comparison with the last backup", "database", m.Database, "error", err)
+		return nil
+	}
+	backups := catalog.Committed(m.Database)
+	if len(backups) == 0 {
+		return nil
+	}
+	before, err := ReadManifest(ctx, r.Store, m.Database, backups[0].ID)
+	if err != nil {
+		r.Log.Warn("no comparison with the last backup", "database", m.Database, "error", err)
+		return nil
+	}
+	found := anomalies(before.Content, m.Content)
+	for _, anomaly := range found {
+		r.Log.Warn("backup differs from the last one", "database", m.Database, "anomaly", anomaly)
+	}
+	return found
+}

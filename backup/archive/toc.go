@@ -1,0 +1,162 @@
+package archive
+
+import "fmt"
+
+// Entry is a line of the table of contents.
+type Entry struct {
+	ID        int
+	HasData   bool
+	Kind      string // TABLE, INDEX, TABLE DATA, …
+	Schema    string
+	Name      string
+	Section   int // one of the Section constants; 1 is none
+	DependsOn []int
+
+	definition, copyStatement string
+}
+
+// Sections of an archive, as it numbers them.
+const (
+	SectionPreData  = 2
+	SectionData     = 3
+	SectionPostData = 4
+)
+
+// SQLName is the entry's name as SQL writes it.
+func (e Entry) SQLName() string { return SQLName(e.Schema, e.Name) }
+
+const (
+	oldest     = 112
+	newest     = 116
+	formatByte = 1 // custom
+)
+
+// header is what readHead learned beside the entries.
+type header struct{ database, serverVersion, dumpVersion string }
+
+func readHead(s *scanner) (header, []Entry, error) {
+	var magic [11]byte
+	for i := range magic {
+		b, err := s.byte()
+		if err != nil {
+			return header{}, nil, whole(err)
+		}
+		magic[i] = b
+	}
+	if string(magic[:5]) != "PGDMP" || magic[10] != formatByte {
+		return header{}, nil, fmt.Errorf("%w: no custom format header", ErrFormat)
+	}
+	s.version = int(magic[5])*100 + int(magic[6])
+	s.intSize, s.offsetSize = int(magic[8]), int(magic[9])
+	if s.version < oldest || s.version > newest || s.intSize != 4 || s.offsetSize > 8 {
+		return header{}, nil, fmt.Errorf("%w: %d.%d", ErrVersion, magic[5], magic[6])
+	}
+	h, err := readProperties(s)
+	if err != nil {
+		return h, nil, err
+	}
+	n, err := s.int()
+	if err != nil {
+		return h, nil, err
+	}
+	var entries []Entry
+	for range n {
+		e, err := readEntry(s)
+		if err != nil {
+			return h, nil, fmt.Errorf("entry %d of %d: %w", len(entries)+1, n, err)
+		}
+		entries = append(entries, e)
+	}
+	return h, entries, nil
+}
+
+func readProperties(s *scanner) (h header, err error) {
+	compression := 0
+	if s.version >= 115 {
+		var b byte
+		b, err = s.byte()
+		compression, err = int(b), whole(err)
+	} else {
+		compression, err = s.int()
+	}
+	if err != nil {
+		return h, err
+	}
+	for range 7 { // when the dump began, as struct tm
+		if _, err := s.int(); err != nil {
+			return h, err
+		}
+	}
+	for _, field := range []*string{&h.database, &h.serverVersion, &h.dumpVersion} {
+		if *field, _, err = s.text(); err != nil {
+			return h, err
+		}
+	}
+	if compression != 0 {
+		return h, fmt.Errorf("%w: compressed by pg_dump", ErrVersion)
+	}
+	return h, nil
+}
+
+// readEntry follows ReadToc of pg_backup_archiver.c.
+func readEntry(s *scanner) (e Entry, err error) {
+	number := func(into *int) {
+		if err == nil {
+			*into, err = s.int()
+		}
+	}
+	text := func(into *string) {
+		if err == nil {
+			*into, _, err = s.text()
+		}
+	}
+	var hadDumper, ignored int
+	var unused string
+	number(&e.ID)
+	number(&hadDumper)
+	text(&unused) // catalog's oid
+	text(&unused) // object's oid
+	text(&e.Name)
+	text(&e.Kind)
+	number(&e.Section)
+	text(&e.definition)
+	text(&unused) // how to drop it
+	text(&e.copyStatement)
+	text(&e.Schema)
+	text(&unused) // tablespace
+	if s.version >= 114 {
+		text(&unused) // access method
+	}
+	if s.version >= 116 {
+		number(&ignored) // relkind
+	}
+	text(&unused) // owner
+	text(&unused) // with oids
+	if err != nil {
+		return e, err
+	}
+	e.HasData = hadDumper != 0
+	if e.DependsOn, err = readDependencies(s); err != nil {
+		return e, err
+	}
+	for range 1 + s.offsetSize { // where the data is: unknown in a stream
+		if _, err := s.byte(); err != nil {
+			return e, whole(err)
+		}
+	}
+	return e, nil
+}
+
+func readDependencies(s *scanner) (ids []int, err error) {
+	for {
+		text, more, err := s.text()
+		if err != nil || !more {
+			return ids, err
+		}
+		var id int
+		if _, err := fmt.Sscan(text, &id); err != nil {
+			return ids, fmt.Errorf("%w: dependency %q", ErrFormat, text)
+		}
+		ids = append(ids, id)
+	}
+}

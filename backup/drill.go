@@ -1,0 +1,97 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"filippo.io/age"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup/archive"
+)
+
+// Driller restores backups into servers to throw away, and says whether what came
+// back is what was taken.
+type Driller struct {
+	Store      Store
+	Scratch    Scratch
+	Now        func() time.Time
+	Log        *slog.Logger
+	Observer   Observer
+	Progress   *Progress
+	Program    string
+	Identities []age.Identity
+	Streams    int
+}
+
+// Drill restores one backup and writes what it found beside the manifest, also
+// when that is bad news. An error of category verify says that the backup is not
+// the way back that it promised to be; another one, that this is not known.
+func (d Driller) Drill(ctx context.Context, m Manifest) (v Verification, err error) {
+	v = Verification{Format: 1, ID: m.ID, Database: m.Database, Started: d.Now().UTC(), Program: d.Program}
+	server, err := d.Scratch.Start(ctx, m.Facts.Server.Major)
+	if err != nil {
+		return v, Fail(novawire.BackupSource, fmt.Errorf("start a scratch server: %w", err))
+	}
+	defer func() { err = errors.Join(err, server.Stop()) }()
+	v.Server = server.Version()
+	restorer := Restorer{Store: d.Store, Target: server, Log: d.Log, Observer: d.Observer, Progress: d.Progress, Identities: d.Identities, Streams: d.Streams, Globals: true}
+	began := d.Now()
+	v.Warnings, err = restorer.Restore(ctx, m, m.Database)
+	v.Seconds = d.Now().Sub(began).Seconds()
+	if err != nil {
+		if Category(ctx, err) != novawire.BackupVerify {
+			return v, fmt.Errorf("restore: %w", err)
+		}
+		v.Differences = []string{err.Error()}
+	} else if err := d.compare(ctx, server, m, &v); err != nil {
+		return v, fmt.Errorf("compare: %w", err)
+	}
+	v.Verified = len(v.Differences) == 0
+	if err := v.write(ctx, d.Store); err != nil {
+		return v, Fail(novawire.BackupStore, err)
+	}
+	if !v.Verified {
+		return v, Fail(novawire.BackupVerify, fmt.Errorf("compare with the manifest: %s", summary(v.Differences)))
+	}
+	return v, nil
+}
+
+// compare dumps the restored database through the counters of a backup.
+func (d Driller) compare(ctx context.Context, server ScratchServer, m Manifest, v *Verification) error {
+	ctx, end := d.Observer.Step(ctx, "compare")
+	content, err := recount(ctx, server, m.Database)
+	end(err)
+	if err != nil {
+		return Fail(novawire.BackupSource, err)
+	}
+	v.Tables, v.Rows = len(content.Tables), content.Rows()
+	switch {
+	case m.Content.Unknown != "":
+		v.Warnings = append(v.Warnings, "restored, but not compared: the backup was not counted: "+m.Content.Unknown)
+	case content.Unknown != "":
+		v.Warnings = append(v.Warnings, "restored, but not compared: "+content.Unknown)
+	default:
+		v.Differences = differences(m.Content, content)
+	}
+	return nil
+}
+
+func recount(ctx context.Context, server ScratchServer, database string) (content archive.Tally, err error) {
+	snapshot, err := server.Open(ctx, database)
+	if err != nil {
+		return content, err
+	}
+	defer func() { _ = snapshot.Close(context.WithoutCancel(ctx)) }()
+	dump, err := snapshot.Base(ctx, nil)
+	if err != nil {
+		return content, err
+	}
+	defer dump.Close()
+	_, content, err = archive.Copy(io.Discard, dump)
+	return content, err
+}

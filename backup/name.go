@@ -1,0 +1,61 @@
+package backup
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Names of the objects of one backup.
+const (
+	manifestName = "manifest.json"
+	verifyName   = "verify.json"
+	holdName     = "hold.json"
+)
+
+const idTime = "20060102T150405Z"
+
+// NewID names a backup: when its run began, and six digits that keep two runs of
+// one second apart.
+func NewID(at time.Time, random uint32) string {
+	return fmt.Sprintf("%s-%06x", at.UTC().Format(idTime), random&0xffffff)
+}
+
+// idAt reads the time in an id; false if it is none.
+func idAt(id string) (time.Time, bool) {
+	at, random, found := strings.Cut(id, "-")
+	t, err := time.Parse(idTime, at)
+	return t, err == nil && found && len(random) == 6
+}
+
+// folder is where a backup's objects are.
+func folder(database, id string) string { return escape(database) + "/" + id + "/" }
+
+// escape makes a database's name one element of a key. Letters, digits, _ - and
+// inner dots stay; every other byte is percent-encoded.
+func escape(database string) string {
+	var out strings.Builder
+	for i := range len(database) {
+		c := database[i]
+		plain := c == '_' || c == '-' || c == '.' && i > 0 ||
+			c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if plain {
+			out.WriteByte(c)
+		} else {
+			fmt.Fprintf(&out, "%%%02X", c)
+		}
+	}
+	return out.String()
+}
+
+// split takes a key apart; false if it is no object of a backup.
+func split(key string) (database, id, name string, ok bool) {
+	parts := strings.Split(key, "/")
+	if len(parts) != 3 {
+		return "", "", "", false
+	}
+	database, err := url.PathUnescape(parts[0])
+	_, isID := idAt(parts[1])
+	return database, parts[1], parts[2], err == nil && isID && escape(database) == parts[0]
+}

@@ -1,0 +1,167 @@
+// Package postgres is pg-backup's way to PostgreSQL: it finds the clients, takes
+// snapshots, runs pg_dump, pg_restore and psql, and starts servers to throw away.
+// It never writes an archive itself.
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Address is a server and how to log in, as DATABASE_URL says it.
+type Address struct {
+	Host, Port, User, Password string
+	Database                   string // "" is the whole server
+	parameters                 map[string]string
+}
+
+// libpq's variables for the parameters a URL may have. The list is closed: one
+// that is unknown is a mistake, and a misspelt sslmode must not be ignored.
+var parameterVariables = map[string]string{
+	"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY",
+	"sslcrl": "PGSSLCRL", "sslsni": "PGSSLSNI", "sslnegotiation": "PGSSLNEGOTIATION",
+	"ssl_min_protocol_version": "PGSSLMINPROTOCOLVERSION", "channel_binding": "PGCHANNELBINDING",
+	"gssencmode": "PGGSSENCMODE", "krbsrvname": "PGKRBSRVNAME", "require_auth": "PGREQUIREAUTH",
+	"connect_timeout": "PGCONNECT_TIMEOUT", "target_session_attrs": "PGTARGETSESSIONATTRS",
+	"application_name": "PGAPPNAME", "options": "PGOPTIONS", "passfile": "PGPASSFILE",
+	"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE",
+}
+
+// afterUser is what follows the password: hosts, a database, parameters.
+var afterUser = regexp.MustCompile(`^([^/?#@]*)(?:/([^?#@/]*))?(?:\?([^#@]*))?$`)
+
+// ParseAddress reads a URL. The password may hold any character, encoded or not:
+// it ends at the last @. An @ in a parameter must therefore be encoded. Errors
+// show nothing of the URL.
+func ParseAddress(text string) (Address, error) {
+	rest, ok := strings.CutPrefix(text, "postgres://")
+	if !ok {
+		if rest, ok = strings.CutPrefix(text, "postgresql://"); !ok {
+			return Address{}, errors.New("the URL begins with neither postgres:// nor postgresql://")
+		}
+	}
+	a := Address{parameters: map[string]string{}}
+	if at := strings.LastIndex(rest, "@"); at >= 0 {
+		user, password, _ := strings.Cut(rest[:at], ":")
+		a.User, a.Password = decode(user), decode(password)
+		rest = rest[at+1:]
+	}
+	m := afterUser.FindStringSubmatch(rest)
+	if m == nil {
+		return Address{}, errors.New("the URL is not postgres://user:password@host:port/database?parameters")
+	}
+	a.Host, a.Port = splitHosts(m[1])
+	a.Database = decode(m[2])
+	return a, a.addParameters(m[3])
+}
+
+func (a *Address) addParameters(query string) error {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return errors.New("the URL's parameters are malformed")
+	}
+	for name, value := range values {
+		if parameterVariables[name] == "" {
+			return fmt.Errorf("the URL has a parameter %q that is not known", name)
+		}
+		into := map[string]*string{"host": &a.Host, "port": &a.Port, "user": &a.User, "password": &a.Password, "dbname": &a.Database}[name]
+		if into != nil {
+			*into = value[0]
+			continue
+		}
+		a.parameters[name] = value[0]
+	}
+	return nil
+}
+
+// decode resolves percent-encoding; what is not properly encoded is meant as it
+// is written.
+func decode(text string) string {
+	if decoded, err := url.PathUnescape(text); err == nil {
+		return decoded
+	}
+	return text
+}
+
+// splitHosts takes host:port,host:port apart into libpq's two lists.
+func splitHosts(text string) (hosts, ports string) {
+	if text == "" {
+		return "", ""
+	}
+	var h, p []string
+	for _, one := range strings.Split(text, ",") {
+		host, port := one, ""
+		if colon := strings.LastIndex(one, ":"); colon > strings.LastIndex(one, "]") {
+			host, port = one[:colon], one[colon+1:]
+		}
+		h, p = append(h, decode(strings.Trim(host, "[]"))), append(p, port)
+	}
+	return strings.Join(h, ","), strings.TrimRight(strings.Join(p, ","), ",")
+}
+
+// environment is what libpq's programs need to reach a database. Nothing of it is
+// ever an argument: arguments can be read by every process.
+func (a Address) environment(database string) []string {
+	env := []string{"LC_ALL=C", "PGDATABASE=" + database}
+	add := func(name, value string) {
+		if value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	add("PGHOST", a.Host)
+	add("PGPORT", a.Port)
+	add("PGUSER", a.User)
+	add("PGPASSWORD", a.Password)
+	for name, value := range a.parameters {
+		add(parameterVariables[name], value)
+	}
+	if a.parameters["application_name"] == "" {
+		add("PGAPPNAME", applicationName)
+	}
+	slices.Sort(env)
+	return env
+}
+
+const applicationName = "pg-backup"
+
+// config is the same for pgx.
+func (a Address) config(database string) (*pgx.ConnConfig, error) {
+	var words []string
+	add := func(name, value string) {
+		if value != "" {
+			words = append(words, name+"='"+strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value)+"'")
+		}
+	}
+	add("host", a.Host)
+	add("port", a.Port)
+	add("user", a.User)
+	add("password", a.Password)
+	add("dbname", database)
+	for name, value := range a.parameters {
+		if name != "gssencmode" && name != "sslcrl" && name != "require_auth" { // libpq's alone
+			add(name, value)
+		}
+	}
+	if a.parameters["application_name"] == "" {
+		add("application_name", applicationName)
+	}
+	config, err := pgx.ParseConfig(strings.Join(words, " "))
+	if err != nil {
+		return nil, errors.New("the URL is not understood: check sslmode, certificate files and port")
+	}
+	return config, nil
+}
+
+// maintenance is the database to connect to when none in particular is meant.
+func (a Address) maintenance() string {
+	if a.Database != "" {
+		return a.Database
+	}
+	return "postgres"
+}

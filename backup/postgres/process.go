@@ -1,0 +1,180 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup"
+)
+
+// timeToEnd is how long a process has between SIGTERM and SIGKILL.
+const timeToEnd = 10 * time.Second
+
+// command prepares one of PostgreSQL's programs.
+func command(ctx context.Context, path string, env []string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append([]string{"PATH=/usr/bin:/bin", "HOME=/nonexistent"}, env...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = timeToEnd
+	return cmd
+}
+
+// dump is the output of a process; see [backup.Dump].
+type dump struct {
+	cmd    *exec.Cmd
+	out    *os.File
+	stderr complaints
+	end    func() error // waits, once
+}
+
+// pipeSize is what the kernel gives an unprivileged pipe at most: the larger, the
+// fewer switches between the process and us.
+const pipeSize = 1 << 20
+
+func startDump(cmd *exec.Cmd) (*dump, error) {
+	out, in, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("open a pipe: %w", err)
+	}
+	defer in.Close()
+	_, _ = unix.FcntlInt(in.Fd(), unix.F_SETPIPE_SZ, pipeSize) // a smaller one works as well
+	d := &dump{cmd: cmd, out: out}
+	cmd.Stdout, cmd.Stderr = in, &d.stderr
+	if err := cmd.Start(); err != nil {
+		_ = out.Close()
+		return nil, backup.Fail(novawire.BackupSource, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err))
+	}
+	d.end = sync.OnceValue(func() error { return d.stderr.explain(cmd, cmd.Wait()) })
+	return d, nil
+}
+
+// Read withholds the end of the stream until the process has ended well.
+func (d *dump) Read(p []byte) (int, error) {
+	n, err := d.out.Read(p)
+	if err != nil && n == 0 {
+		if ended := d.end(); ended != nil {
+			return 0, ended
+		}
+		return 0, err
+	}
+	return n, nil
+}
+
+// Close stops the process if it has not ended.
+func (d *dump) Close() error {
+	_ = d.out.Close() // it gets SIGPIPE with its next byte
+	if d.cmd.ProcessState == nil {
+		_ = d.cmd.Process.Signal(syscall.SIGTERM)
+	}
+	_ = d.end() // what Read has not reported is of no interest any more
+	return nil
+}
+
+// Warnings returns what the process complained about and lived with.
+func (d *dump) Warnings() []string { return d.stderr.lines() }
+
+// complaints keeps the beginning of what a process writes to stderr.
+type complaints struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+const mostComplaints = 16 << 10
+
+func (c *complaints) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.text.Write(p[:min(len(p), max(0, mostComplaints-c.text.Len()))])
+	return len(p), nil
+}
+
+func (c *complaints) lines() (lines []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, line := range strings.Split(c.text.String(), "\n") {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// explain turns the end of a process into an error that says why.
+func (c *complaints) explain(cmd *exec.Cmd, ended error) error {
+	if ended == nil {
+		return nil
+	}
+	text := strings.Join(c.lines(), "; ")
+	if text == "" {
+		text = "it said nothing"
+	}
+	err := fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), ended, text)
+	for _, known := range knownComplaints {
+		if strings.Contains(text, known.text) {
+			return backup.Fail(known.category, errors.Join(err, known.also))
+		}
+	}
+	return backup.Fail(novawire.BackupSource, err)
+}
+
+// knownComplaints are read from messages, which is all that pg_dump gives. A
+// server that speaks another language is reported as category source.
+var knownComplaints = []struct {
+	text     string
+	category novawire.BackupCategory
+	also     error
+}{
+	{"permission denied", novawire.BackupPermission, nil},
+	{"row-level security", novawire.BackupPermission, nil},
+	{"row security", novawire.BackupPermission, nil},
+	{"password authentication failed", novawire.BackupPermission, nil},
+	{"LOCK TABLE", novawire.BackupLockHeld, backup.ErrConflict},
+	{"due to lock timeout", novawire.BackupLockHeld, backup.ErrConflict},
+	{"conflict with recovery", novawire.BackupSource, backup.ErrConflict},
+}
+
+// feed runs a process to its end with a stream as its input. A process that ends
+// well before it has read everything is content: sections of an archive are.
+func feed(cmd *exec.Cmd, from io.Reader) ([]string, error) {
+	var stderr complaints
+	cmd.Stderr = &stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("open a pipe: %w", err)
+	}
+	if f, ok := in.(interface{ Fd() uintptr }); ok {
+		_, _ = unix.FcntlInt(f.Fd(), unix.F_SETPIPE_SZ, pipeSize)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, backup.Fail(novawire.BackupSource, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err))
+	}
+	copied := make(chan error, 1)
+	go func() {
+		_, err := io.CopyBuffer(struct{ io.Writer }{in}, struct{ io.Reader }{from}, make([]byte, 256<<10))
+		if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, os.ErrClosed) {
+			_ = cmd.Process.Signal(syscall.SIGTERM) // before it takes the end for the real one
+		} else {
+			err = nil
+		}
+		_ = in.Close()
+		copied <- err
+	}()
+	ended := stderr.explain(cmd, cmd.Wait())
+	if err := <-copied; err != nil {
+		return stderr.lines(), err
+	}
+	return stderr.lines(), ended
+}

@@ -1,0 +1,194 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup"
+)
+
+// Scratch starts servers to throw away, of the version of the backup, in a folder
+// of their own, that listen on a socket in that folder and nowhere else. So a
+// drill cannot reach any other server, whatever it is told.
+type Scratch struct {
+	Folders []string // where to look for the server's programs
+	Parent  string   // where the folder is made; "" is the system's choice
+}
+
+// scratchUser is the scratch server's superuser: a name that no backup has, so
+// that the roles of the backup can all be made.
+const scratchUser = "pg_backup_drill"
+
+type scratchServer struct {
+	Target
+	source  Source
+	folder  string
+	version string
+	server  *exec.Cmd
+	exited  chan struct{}
+}
+
+// Start implements [backup.Scratch].
+func (s *Scratch) Start(ctx context.Context, major int) (backup.ScratchServer, error) {
+	clients, err := FindClients(ctx, s.Folders, "postgres", major)
+	if err != nil {
+		return nil, err
+	}
+	folder, err := os.MkdirTemp(s.Parent, "drill-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder for the scratch server: %w", err)
+	}
+	address := Address{Host: folder, User: scratchUser, parameters: map[string]string{}}
+	folders := append([]string{clients.folder}, s.Folders...)
+	server := &scratchServer{
+		Target:  Target{Address: address, Folders: folders, Major: major, Session: FastSession(0)},
+		source:  Source{Address: address, Folders: folders, LockWait: time.Minute},
+		folder:  folder,
+		version: clients.Version,
+	}
+	if err := server.start(ctx, clients); err != nil {
+		return nil, errors.Join(err, server.Stop())
+	}
+	return server, nil
+}
+
+// Durability is of no use to a server that is thrown away.
+var scratchSettings = map[string]string{
+	"listen_addresses": "", "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off",
+	"wal_level": "minimal", "max_wal_senders": "0", "max_wal_size": "4GB", "autovacuum": "off",
+	"shared_buffers": "64MB", "logging_collector": "off",
+}
+
+func (s *scratchServer) start(ctx context.Context, clients Clients) error {
+	credential, err := unprivileged(s.folder)
+	if err != nil {
+		return err
+	}
+	data := filepath.Join(s.folder, "data")
+	env := []string{"LC_ALL=C"}
+	initialize := command(ctx, clients.program("initdb"), env, "--pgdata="+data, "--username="+scratchUser,
+		"--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync")
+	initialize.SysProcAttr = credential
+	initialize.Dir = s.folder
+	if out, err := initialize.CombinedOutput(); err != nil {
+		return backup.Fail(novawire.BackupSource, fmt.Errorf("initdb: %w: %s", err, tail(out)))
+	}
+	args := []string{"-D", data, "-k", s.folder}
+	for name, value := range scratchSettings {
+		args = append(args, "-c", name+"="+value)
+	}
+	log, err := os.Create(filepath.Join(s.folder, "log"))
+	if err != nil {
+		return fmt.Errorf("make the scratch server's log: %w", err)
+	}
+	defer log.Close()
+	s.server = exec.Command(clients.program("postgres"), args...) //nolint:noctx // Stop ends it, also when ctx is over
+	s.server.Env = env
+	s.server.Dir = s.folder
+	s.server.Stdout, s.server.Stderr = log, log
+	s.server.SysProcAttr = credential
+	if err := s.server.Start(); err != nil {
+		return backup.Fail(novawire.BackupSource, fmt.Errorf("start the scratch server: %w", err))
+	}
+	s.exited = make(chan struct{})
+	go func() {
+		_ = s.server.Wait()
+		close(s.exited)
+	}()
+	return s.awaitReady(ctx)
+}
+
+// timeToStart is how long a server may take to accept connections.
+const timeToStart = time.Minute
+
+func (s *scratchServer) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, timeToStart)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		conn, err := open(ctx, s.Address, "postgres")
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-s.exited:
+			log, _ := os.ReadFile(filepath.Join(s.folder, "log"))
+			return backup.Fail(novawire.BackupSource, fmt.Errorf("start the scratch server: it ended: %s", tail(log)))
+		case <-ctx.Done():
+			return backup.Fail(novawire.BackupSource, fmt.Errorf("start the scratch server: %w", err))
+		case <-tick.C:
+		}
+	}
+}
+
+// Open implements [backup.ScratchServer].
+func (s *scratchServer) Open(ctx context.Context, database string) (backup.Snapshot, error) {
+	return s.source.Open(ctx, database)
+}
+
+// Version implements [backup.ScratchServer].
+func (s *scratchServer) Version() string { return s.version }
+
+// Stop implements [backup.ScratchServer].
+func (s *scratchServer) Stop() error {
+	if s.exited != nil {
+		_ = s.server.Process.Signal(syscall.SIGQUIT) // at once: nothing is worth saving
+		select {
+		case <-s.exited:
+		case <-time.After(timeToEnd):
+			_ = s.server.Process.Kill()
+			<-s.exited
+		}
+	}
+	if err := os.RemoveAll(s.folder); err != nil {
+		return fmt.Errorf("remove the scratch server: %w", err)
+	}
+	return nil
+}
+
+// unprivileged gives the folder to the user postgres where we are root, which
+// PostgreSQL refuses to run as.
+func unprivileged(folder string) (*syscall.SysProcAttr, error) {
+	if os.Geteuid() != 0 {
+		return &syscall.SysProcAttr{}, nil
+	}
+	account, err := user.Lookup("postgres")
+	if err != nil {
+		return nil, backup.Fail(novawire.BackupUsage, errors.New("PostgreSQL does not run as root: run the drill as another user"))
+	}
+	uid, uidErr := strconv.ParseUint(account.Uid, 10, 32)
+	gid, gidErr := strconv.ParseUint(account.Gid, 10, 32)
+	if err := errors.Join(uidErr, gidErr, os.Chown(folder, int(uid), int(gid))); err != nil {
+		return nil, fmt.Errorf("give the folder to postgres: %w", err)
+	}
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
+}
+
+func tail(out []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	return strings.Join(lines[max(0, len(lines)-5):], "; ")
+}
+
+// FastSession are settings that make a restore faster and are any session's to
+// choose: commits that do not wait for the disk (a restore that is interrupted is
+// started anew), and memory for sorting indexes, in bytes; zero is 256 MB.
+func FastSession(sortMemory int64) map[string]string {
+	if sortMemory == 0 {
+		sortMemory = 256 << 20
+	}
+	return map[string]string{
+		"synchronous_commit":   "off",
+		"maintenance_work_mem": strconv.FormatInt(sortMemory>>10, 10) + "kB",
+	}
+}

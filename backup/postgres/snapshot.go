@@ -1,0 +1,161 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup"
+)
+
+// snapshot is one exported snapshot, held by a transaction of its own.
+type snapshot struct {
+	source   *Source
+	conn     *pgx.Conn
+	database string
+	name     string // as pg_export_snapshot calls it
+	clients  Clients
+	facts    backup.Facts
+	tables   []backup.Table
+}
+
+// Open implements [backup.Source]. The lock is the session's, so a program that
+// is killed gives it up with its connection.
+func (s *Source) Open(ctx context.Context, database string) (backup.Snapshot, error) {
+	conn, err := s.connect(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	snap := &snapshot{source: s, conn: conn, database: database}
+	for _, step := range []func(context.Context) error{snap.lock, snap.describe, snap.export, snap.measure} {
+		if err := step(ctx); err != nil {
+			_ = snap.Close(context.WithoutCancel(ctx))
+			return nil, err
+		}
+	}
+	return snap, nil
+}
+
+func (s *snapshot) lock(ctx context.Context) error {
+	var got bool
+	if err := s.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, 0)", lockClass).Scan(&got); err != nil {
+		return explain(err)
+	}
+	if !got {
+		return backup.Fail(novawire.BackupLockHeld, fmt.Errorf("lock %s: %w", s.database, backup.ErrLocked))
+	}
+	return nil
+}
+
+func (s *snapshot) describe(ctx context.Context) error {
+	server, properties, err := describe(ctx, s.conn)
+	if err != nil {
+		return err
+	}
+	if s.clients, err = FindClients(ctx, s.source.Folders, "pg_dump", server.Major); err != nil {
+		return err
+	}
+	server.Client = s.clients.Version
+	s.facts.Server, s.facts.Properties = server, properties
+	return nil
+}
+
+func (s *snapshot) export(ctx context.Context) error {
+	if _, err := s.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
+		return explain(err)
+	}
+	err := s.conn.QueryRow(ctx, "SELECT pg_export_snapshot(), now()").Scan(&s.name, &s.facts.Taken)
+	if err != nil {
+		return fmt.Errorf("export the snapshot: %w", explain(err))
+	}
+	s.facts.Taken = s.facts.Taken.UTC()
+	return nil
+}
+
+// measure lists the tables whose data can be dumped apart: ordinary ones,
+// partitions among them, that belong to no extension. pg_table_size waits for a
+// table that is locked, so the wait is limited.
+func (s *snapshot) measure(ctx context.Context) error {
+	if _, err := s.conn.Exec(ctx, "SET LOCAL lock_timeout = "+timeLimit(s.source.LockWait)); err != nil {
+		return explain(err)
+	}
+	rows, err := s.conn.Query(ctx, `
+SELECT n.nspname, c.relname, coalesce(pg_table_size(c.oid), 0)
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r'
+  AND c.relpersistence = 'p'
+  AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
+  AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_depend d
+    WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')`)
+	if err != nil {
+		return explain(err)
+	}
+	s.tables, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (t backup.Table, err error) {
+		return t, row.Scan(&t.Schema, &t.Name, &t.Bytes)
+	})
+	if err != nil {
+		return fmt.Errorf("measure tables: %w", explain(err))
+	}
+	for _, t := range s.tables {
+		s.facts.Estimate += t.Bytes
+	}
+	return nil
+}
+
+// Facts implements [backup.Snapshot].
+func (s *snapshot) Facts() backup.Facts { return s.facts }
+
+// Tables implements [backup.Snapshot].
+func (s *snapshot) Tables() []backup.Table { return s.tables }
+
+// Base implements [backup.Snapshot].
+func (s *snapshot) Base(ctx context.Context, without []backup.Table) (backup.Dump, error) {
+	var args []string
+	for _, t := range without {
+		args = append(args, "--exclude-table-data="+pattern(t))
+	}
+	if s.facts.Server.Standby { // it has no unlogged data
+		args = append(args, "--no-unlogged-table-data")
+	}
+	return s.start(ctx, args...)
+}
+
+// Data implements [backup.Snapshot].
+func (s *snapshot) Data(ctx context.Context, t backup.Table) (backup.Dump, error) {
+	return s.start(ctx, "--section=data", "--strict-names", "--table="+pattern(t))
+}
+
+func (s *snapshot) start(ctx context.Context, args ...string) (backup.Dump, error) {
+	args = append([]string{
+		"--format=custom", "--compress=0", "--no-password",
+		"--snapshot=" + s.name, "--lock-wait-timeout=" + timeLimit(s.source.LockWait),
+	}, args...)
+	d, err := startDump(command(ctx, s.clients.program("pg_dump"), s.source.Address.environment(s.database), args...))
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Alive implements [backup.Snapshot].
+func (s *snapshot) Alive(ctx context.Context) error {
+	if _, err := s.conn.Exec(ctx, "SELECT 1"); err != nil {
+		return explain(err)
+	}
+	return nil
+}
+
+// Close implements [backup.Snapshot].
+func (s *snapshot) Close(ctx context.Context) error { return s.conn.Close(ctx) }
+
+// pattern writes a table's name so that pg_dump's pattern matches it alone:
+// inside double quotes nothing has a meaning but the quote.
+func pattern(t backup.Table) string {
+	quote := func(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+	return quote(t.Schema) + "." + quote(t.Name)
+}

@@ -1,0 +1,147 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup"
+)
+
+// Source is a server to dump from; see [backup.Source].
+type Source struct {
+	Address  Address
+	Folders  []string      // where to look for clients
+	LockWait time.Duration // how long to wait for a locked table
+}
+
+// lockClass is the first half of our advisory locks: "nova" in ASCII.
+const lockClass = 0x6e6f7661
+
+// Databases implements [backup.Source].
+func (s *Source) Databases(ctx context.Context) ([]string, error) {
+	conn, err := s.connect(ctx, s.Address.maintenance())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return collect(ctx, conn, "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname")
+}
+
+// Globals implements [backup.Source]. Only a superuser may read passwords: for
+// any other role they are left out.
+func (s *Source) Globals(ctx context.Context) (backup.Dump, error) {
+	conn, err := s.connect(ctx, s.Address.maintenance())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var major int
+	var superuser bool
+	err = conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int / 10000, current_setting('is_superuser')::bool").Scan(&major, &superuser)
+	if err != nil {
+		return nil, explain(err)
+	}
+	clients, err := FindClients(ctx, s.Folders, "pg_dumpall", major)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"--globals-only", "--no-password"}
+	if !superuser {
+		args = append(args, "--no-role-passwords")
+	}
+	if name := s.Address.maintenance(); !strings.Contains(name, "=") { // else it would be read as parameters
+		args = append(args, "--database="+name)
+	}
+	d, err := startDump(command(ctx, clients.program("pg_dumpall"), s.Address.environment(s.Address.maintenance()), args...))
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// connect logs in and makes sure that it speaks to PostgreSQL itself.
+func (s *Source) connect(ctx context.Context, database string) (*pgx.Conn, error) {
+	conn, err := open(ctx, s.Address, database)
+	if err != nil {
+		return nil, err
+	}
+	var pid uint32
+	if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
+		_ = conn.Close(ctx)
+		return nil, explain(err)
+	}
+	if pid != conn.PgConn().PID() { // a pooler answers with a process id of its own
+		_ = conn.Close(ctx)
+		return nil, backup.Fail(novawire.BackupSource, errPooler)
+	}
+	return conn, nil
+}
+
+var errPooler = errors.New("connect: this is a connection pooler such as PgBouncer, which cannot hold a snapshot: use the address of PostgreSQL itself")
+
+// open connects with every timeout off: a role's or a database's own settings
+// must not end a dump.
+func open(ctx context.Context, address Address, database string) (*pgx.Conn, error) {
+	config, err := address.config(database)
+	if err != nil {
+		return nil, backup.Fail(novawire.BackupUsage, err)
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, explain(err)
+	}
+	for _, timeout := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout"} {
+		// An older server does not know them all.
+		_, err := conn.Exec(ctx, "SET "+timeout+" = 0")
+		if known := (*pgconn.PgError)(nil); err != nil && !(errors.As(err, &known) && known.Code == "42704") {
+			_ = conn.Close(ctx)
+			return nil, explain(err)
+		}
+	}
+	return conn, nil
+}
+
+// explain gives a server's error its category. pgx's own text of a failed
+// connection names host, user and database, and never the password.
+func explain(err error) error {
+	var known *pgconn.PgError
+	if !errors.As(err, &known) {
+		return backup.Fail(novawire.BackupSource, err)
+	}
+	switch {
+	case known.Code == "3D000": // invalid_catalog_name
+		return backup.Fail(novawire.BackupSource, errors.Join(err, backup.ErrNoDatabase))
+	case known.Code == "55P03": // lock_not_available
+		return backup.Fail(novawire.BackupLockHeld, errors.Join(err, backup.ErrConflict))
+	case known.Code == "40001": // serialization_failure, a standby's recovery conflict
+		return backup.Fail(novawire.BackupSource, errors.Join(err, backup.ErrConflict))
+	case known.Code == "42501", strings.HasPrefix(known.Code, "28"): // insufficient_privilege, invalid_authorization
+		return backup.Fail(novawire.BackupPermission, err)
+	case known.Code == "08P01" && strings.Contains(known.Message, "startup parameter"):
+		return backup.Fail(novawire.BackupSource, errPooler)
+	}
+	return backup.Fail(novawire.BackupSource, err)
+}
+
+func collect(ctx context.Context, conn *pgx.Conn, query string, args ...any) ([]string, error) {
+	rows, err := conn.Query(ctx, query, args...)
+	if err != nil {
+		return nil, explain(err)
+	}
+	values, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, explain(err)
+	}
+	return values, nil
+}
+
+// timeLimit writes a duration as PostgreSQL's settings take it.
+func timeLimit(d time.Duration) string { return fmt.Sprintf("%d", max(1, d.Milliseconds())) }

@@ -1,0 +1,221 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sys/unix"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup"
+)
+
+// Target is a server to restore into; see [backup.Target].
+type Target struct {
+	Address Address
+	Folders []string // where to look for clients
+	Major   int      // of the backup: its clients read it
+	// Session are settings of the sessions that restore.
+	Session map[string]string
+}
+
+// Create implements [backup.Target].
+func (t *Target) Create(ctx context.Context, database string, p backup.Properties) error {
+	conn, err := open(ctx, t.Address, t.Address.maintenance())
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var there bool
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1)", database).Scan(&there); err != nil {
+		return explain(err)
+	}
+	if there {
+		return t.mustBeEmpty(ctx, database)
+	}
+	if _, err := conn.Exec(ctx, createDatabase(database, p)); err != nil {
+		return explain(err)
+	}
+	return nil
+}
+
+func createDatabase(database string, p backup.Properties) string {
+	sql := fmt.Sprintf("CREATE DATABASE %s TEMPLATE template0 ENCODING %s LC_COLLATE %s LC_CTYPE %s",
+		quoted(database), literal(p.Encoding), literal(p.Collate), literal(p.CType))
+	switch p.Provider {
+	case "icu":
+		sql += " LOCALE_PROVIDER icu ICU_LOCALE " + literal(p.Locale)
+	case "builtin":
+		sql += " LOCALE_PROVIDER builtin BUILTIN_LOCALE " + literal(p.Locale)
+	}
+	return sql
+}
+
+// mustBeEmpty looks for anything that a user made.
+func (t *Target) mustBeEmpty(ctx context.Context, database string) error {
+	conn, err := open(ctx, t.Address, database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var objects int
+	err = conn.QueryRow(ctx, `
+SELECT (SELECT count(*) FROM pg_catalog.pg_class WHERE oid >= 16384 AND relpersistence <> 't')
+     + (SELECT count(*) FROM pg_catalog.pg_proc WHERE oid >= 16384)
+     + (SELECT count(*) FROM pg_catalog.pg_type WHERE oid >= 16384)
+     + (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata)
+     + (SELECT count(*) FROM pg_catalog.pg_namespace WHERE oid >= 16384 AND nspname NOT LIKE 'pg\_%')`).Scan(&objects)
+	if err != nil {
+		return explain(err)
+	}
+	if objects > 0 {
+		return backup.Fail(novawire.BackupRefused, fmt.Errorf("%s: %w: restore into a new one", database, backup.ErrNotEmpty))
+	}
+	return nil
+}
+
+// Globals implements [backup.Target].
+func (t *Target) Globals(ctx context.Context, sql io.Reader) ([]string, error) {
+	clients, err := FindClients(ctx, t.Folders, "psql", t.Major)
+	if err != nil {
+		return nil, err
+	}
+	name := t.Address.maintenance()
+	cmd := command(ctx, clients.program("psql"), t.Address.environment(name), "--no-psqlrc", "--quiet", "--no-password")
+	return feed(cmd, sql)
+}
+
+// Restore implements [backup.Target].
+func (t *Target) Restore(ctx context.Context, job backup.Job, from io.Reader) error {
+	return t.restore(ctx, job, from, nil)
+}
+
+// Head implements [backup.Target].
+func (t *Target) Head(ctx context.Context, job backup.Job, head []byte, atATime int) error {
+	file, err := inMemory("head", head)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if job.Section == backup.PreData { // definitions are made one after the other anyway
+		atATime = 1
+	}
+	return t.restore(ctx, job, nil, file, "--jobs="+strconv.Itoa(atATime))
+}
+
+// restore runs pg_restore on a stream, or on a file in memory.
+func (t *Target) restore(ctx context.Context, job backup.Job, from io.Reader, file *os.File, args ...string) error {
+	clients, err := FindClients(ctx, t.Folders, "pg_restore", t.Major)
+	if err != nil {
+		return err
+	}
+	args = append(args, "--no-password", "--exit-on-error", "--section="+job.Section, "--dbname="+connectionWord(job.Database))
+	var files []*os.File
+	inherit := func(f *os.File) string {
+		files = append(files, f)
+		return fmt.Sprintf("/proc/self/fd/%d", 2+len(files))
+	}
+	if job.Entries != nil {
+		list, err := inMemory("entries", entryList(job.Entries))
+		if err != nil {
+			return err
+		}
+		defer list.Close()
+		args = append(args, "--use-list="+inherit(list))
+	}
+	if file != nil {
+		args = append(args, inherit(file))
+	}
+	cmd := command(ctx, clients.program("pg_restore"), t.environment(job.Database), args...)
+	cmd.ExtraFiles = files
+	if from == nil {
+		from = strings.NewReader("")
+	}
+	_, err = feed(cmd, from)
+	return err
+}
+
+func (t *Target) environment(database string) []string {
+	address := t.Address
+	address.parameters = map[string]string{}
+	for name, value := range t.Address.parameters {
+		address.parameters[name] = value
+	}
+	options := []string{address.parameters["options"]}
+	for name, value := range t.Session {
+		options = append(options, "-c "+name+"="+value)
+	}
+	address.parameters["options"] = strings.TrimSpace(strings.Join(options, " "))
+	return address.environment(database)
+}
+
+// Settle implements [backup.Target].
+func (t *Target) Settle(ctx context.Context, database string, p backup.Properties) (warnings []string, err error) {
+	conn, err := open(ctx, t.Address, t.Address.maintenance())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	statements := append([]string{`ALTER DATABASE :"database" OWNER TO ` + quoted(p.Owner)}, p.Settings...)
+	for _, statement := range statements {
+		_, err := conn.Exec(ctx, strings.ReplaceAll(statement, `:"database"`, quoted(database)))
+		if ctx.Err() != nil {
+			return warnings, ctx.Err()
+		}
+		if err != nil {
+			warnings = append(warnings, statement+": "+err.Error())
+		}
+	}
+	return warnings, nil
+}
+
+// Check has pg_restore read an archive and restore nothing.
+func (t *Target) Check(ctx context.Context, from io.Reader) error {
+	clients, err := FindClients(ctx, t.Folders, "pg_restore", t.Major)
+	if err != nil {
+		return err
+	}
+	_, err = feed(command(ctx, clients.program("pg_restore"), nil, "--file=/dev/null"), from)
+	return err
+}
+
+// inMemory makes a file that is on no disk: a restore needs none either.
+func inMemory(name string, content []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make a file in memory: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), name)
+	if _, err := file.Write(content); err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("make a file in memory: %w", err)
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		_ = file.Close()
+		return nil, fmt.Errorf("make a file in memory: %w", err)
+	}
+	return file, nil
+}
+
+// entryList is what pg_restore --use-list reads: numbers, one a line.
+func entryList(entries []int) []byte {
+	var out strings.Builder
+	for _, id := range entries {
+		fmt.Fprintf(&out, "%d;\n", id)
+	}
+	return []byte(out.String())
+}
+
+// connectionWord names a database so that it is never read as parameters.
+func connectionWord(database string) string {
+	return "dbname='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(database) + "'"
+}
+
+func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }

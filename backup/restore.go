@@ -1,0 +1,181 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"filippo.io/age"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup/archive"
+)
+
+// Restorer brings backups back.
+type Restorer struct {
+	Store      Reader
+	Target     Target
+	Log        *slog.Logger
+	Observer   Observer
+	Progress   *Progress
+	Identities []age.Identity
+	Streams    int      // that move at a time
+	Only       []string // schemas, or tables as schema.table; none is everything
+	Globals    bool     // roles and tablespaces too
+}
+
+// Restore makes the database into and fills it. It never writes into one that has
+// something in it.
+func (r *Restorer) Restore(ctx context.Context, m Manifest, into string) (warnings []string, err error) {
+	head, entries, err := r.head(ctx, m)
+	if err != nil {
+		return nil, fmt.Errorf("read the table of contents: %w", err)
+	}
+	chosen, err := choose(entries, r.Only)
+	if err != nil {
+		return nil, err
+	}
+	if r.Globals {
+		if warnings, err = r.globals(ctx, m); err != nil {
+			return warnings, err
+		}
+	}
+	steps := []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"create the database", func(ctx context.Context) error { return r.Target.Create(ctx, into, m.Facts.Properties) }},
+		{"restore definitions", func(ctx context.Context) error {
+			return r.definitions(ctx, m, Job{into, PreData, chosen}, head)
+		}},
+		{"restore data", func(ctx context.Context) error { return r.data(ctx, m, into, chosen) }},
+		{"restore indexes and constraints", func(ctx context.Context) error {
+			return r.definitions(ctx, m, Job{into, PostData, chosen}, head)
+		}},
+		{"apply settings", func(ctx context.Context) error {
+			more, err := r.Target.Settle(ctx, into, m.Facts.Properties)
+			warnings = append(warnings, more...)
+			return err
+		}},
+	}
+	for _, step := range steps {
+		stepCtx, end := r.Observer.Step(ctx, step.name, "database", into)
+		r.Log.Info("restore step", "step", step.name, "database", into, "backup", m.ID)
+		err := step.do(stepCtx)
+		end(err)
+		if err != nil {
+			return warnings, Fail(novawire.BackupSource, fmt.Errorf("%s: %w", step.name, err))
+		}
+	}
+	return warnings, nil
+}
+
+// head reads the base archive up to its data. A version that is not known here
+// has none: pg_restore then reads the archive itself.
+func (r *Restorer) head(ctx context.Context, m Manifest) ([]byte, []archive.Entry, error) {
+	base := m.stream(StreamBase)
+	if len(base) != 1 {
+		return nil, nil, Fail(novawire.BackupVerify, fmt.Errorf("the manifest names %d base dumps", len(base)))
+	}
+	from, err := openStream(ctx, r.Store, m, base[0], r.Identities)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer from.Close()
+	head, entries, err := archive.Head(from)
+	if errors.Is(err, archive.ErrVersion) {
+		return nil, nil, nil
+	}
+	return head, entries, asVerify(err)
+}
+
+func (r *Restorer) globals(ctx context.Context, m Manifest) (warnings []string, err error) {
+	for _, s := range m.stream(StreamGlobals) {
+		err = r.feed(ctx, m, s, func(ctx context.Context, from io.Reader) error {
+			more, err := r.Target.Globals(ctx, from)
+			warnings = append(warnings, more...)
+			return err
+		})
+		if err != nil {
+			return warnings, Fail(novawire.BackupSource, fmt.Errorf("restore roles: %w", err))
+		}
+	}
+	return warnings, nil
+}
+
+// definitions restores a section without data, from memory where it can.
+func (r *Restorer) definitions(ctx context.Context, m Manifest, job Job, head []byte) error {
+	if head != nil {
+		return r.Target.Head(ctx, job, head, r.Streams)
+	}
+	return r.feed(ctx, m, m.stream(StreamBase)[0], func(ctx context.Context, from io.Reader) error {
+		return r.Target.Restore(ctx, job, from)
+	})
+}
+
+// data moves the data streams, the longest first.
+func (r *Restorer) data(ctx context.Context, m Manifest, into string, chosen []int) error {
+	streams := append(m.stream(StreamData), m.stream(StreamBase)...)
+	slices.SortStableFunc(streams, func(a, b Stream) int { return int(min(1, max(-1, b.Bytes-a.Bytes))) })
+	r.Progress.begin(into, m.Bytes())
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var first error
+	var once sync.Once
+	var all sync.WaitGroup
+	slots := make(chan struct{}, max(1, r.Streams))
+	for _, s := range streams {
+		if s.Kind == StreamData && !wanted(s.Schema, s.Table, r.Only) {
+			continue
+		}
+		job := Job{Database: into, Section: Data}
+		if s.Kind == StreamBase {
+			job.Entries = chosen
+		}
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			err := r.feed(ctx, m, s, func(ctx context.Context, from io.Reader) error { return r.Target.Restore(ctx, job, from) })
+			if err != nil {
+				once.Do(func() { first = fmt.Errorf("%s: %w", streamName(s), err) })
+				stop()
+			}
+		})
+	}
+	all.Wait()
+	return first
+}
+
+// feed gives a stream to a process. Whichever of the two fails, the stream's own
+// error counts more: a process that is fed garbage complains about it too.
+func (r *Restorer) feed(ctx context.Context, m Manifest, s Stream, to func(context.Context, io.Reader) error) error {
+	from, err := openStream(ctx, r.Store, m, s, r.Identities)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	source := &remember{from: &meter{from, &r.Progress.moved}}
+	err = to(ctx, source)
+	if source.err != nil {
+		return source.err
+	}
+	return err
+}
+
+// remember keeps the error that ended a stream.
+type remember struct {
+	from io.Reader
+	err  error
+}
+
+func (r *remember) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
+}

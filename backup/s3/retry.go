@@ -1,0 +1,91 @@
+package s3
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	smithy "github.com/aws/smithy-go"
+
+	"github.com/nova/novawire/backup/credentials"
+)
+
+// A part is in memory, so trying it again costs little; giving up costs the run.
+const (
+	tries          = 8
+	slowestBackoff = 20 * time.Second
+)
+
+// expired are the codes that new credentials help against.
+var expired = map[string]bool{"ExpiredToken": true, "ExpiredTokenException": true, "TokenRefreshRequired": true, "RequestExpired": true}
+
+// newRetryer is the SDK's, without its token bucket, which would give up after a
+// few parts of a bad spell; and it reads credentials again when they expired.
+func newRetryer(set Settings) aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = tries
+		if set.Retries > 0 {
+			o.MaxAttempts = set.Retries
+		}
+		o.MaxBackoff = slowestBackoff
+		if set.SlowestBackoff > 0 {
+			o.MaxBackoff = set.SlowestBackoff
+		}
+		o.RateLimiter = ratelimit.None
+		o.Retryables = append(o.Retryables, refresh{set.Credentials}, retry.RetryableErrorCode{Codes: map[string]struct{}{
+			"ConditionalRequestConflict": {}, "OperationAborted": {}, "InternalError": {}, "BadDigest": {},
+		}})
+	})
+}
+
+type refresh struct{ credentials credentials.Provider }
+
+// IsErrorRetryable implements [retry.IsErrorRetryable].
+func (r refresh) IsErrorRetryable(err error) aws.Ternary {
+	var api smithy.APIError
+	if !errors.As(err, &api) || !expired[api.ErrorCode()] {
+		return aws.UnknownTernary
+	}
+	r.credentials.Invalidate()
+	return aws.TrueTernary
+}
+
+// stalled is how long a connection may stand still before it counts as broken.
+const stalled = time.Minute
+
+// newHTTPClient gives up on connections on which nothing moves, not on transfers
+// that take long.
+func newHTTPClient() *http.Client {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Client{Transport: &http.Transport{
+		Proxy: http.ProxyFromEnvironment,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &movingConn{conn}, nil
+		},
+		TLSHandshakeTimeout: 10 * time.Second, ExpectContinueTimeout: time.Second,
+		MaxIdleConnsPerHost: 32, IdleConnTimeout: 30 * time.Second,
+		WriteBufferSize: 64 << 10, ReadBufferSize: 64 << 10,
+	}}
+}
+
+// movingConn is a connection whose reads and writes each have a time limit.
+type movingConn struct{ net.Conn }
+
+func (c *movingConn) Read(p []byte) (int, error) {
+	_ = c.SetReadDeadline(time.Now().Add(stalled))
+	return c.Conn.Read(p)
+}
+
+func (c *movingConn) Write(p []byte) (int, error) {
+	_ = c.SetWriteDeadline(time.Now().Add(stalled))
+	return c.Conn.Write(p)
+}

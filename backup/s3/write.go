@@ -1,0 +1,128 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"slices"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"github.com/nova/novawire/backup"
+)
+
+// Put implements [backup.Writer].
+func (s *Store) Put(ctx context.Context, key string, body []byte) error {
+	return s.put(ctx, key, body, nil)
+}
+
+// PutNew implements [backup.Writer].
+func (s *Store) PutNew(ctx context.Context, key string, body []byte) error {
+	return s.put(ctx, key, body, aws.String("*"))
+}
+
+func (s *Store) put(ctx context.Context, key string, body []byte, ifNoneMatch *string) error {
+	_, err := s.client.PutObject(ctx, &sdk.PutObjectInput{
+		Bucket: &s.set.Bucket, Key: s.key(key), Body: bytes.NewReader(body), IfNoneMatch: ifNoneMatch,
+		ContentLength:        aws.Int64(int64(len(body))),
+		ChecksumCRC32C:       s.checksum(body),
+		ServerSideEncryption: types.ServerSideEncryption(s.set.Encryption), SSEKMSKeyId: s.kmsKey(),
+	})
+	return classify(err)
+}
+
+// Begin implements [backup.Writer].
+func (s *Store) Begin(ctx context.Context, key string) (backup.Upload, error) {
+	in := &sdk.CreateMultipartUploadInput{
+		Bucket: &s.set.Bucket, Key: s.key(key),
+		ServerSideEncryption: types.ServerSideEncryption(s.set.Encryption), SSEKMSKeyId: s.kmsKey(),
+	}
+	if !s.set.NoChecksum {
+		in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32c
+	}
+	out, err := s.client.CreateMultipartUpload(ctx, in)
+	if err != nil {
+		return nil, classify(err)
+	}
+	return &upload{store: s, key: key, id: aws.ToString(out.UploadId)}, nil
+}
+
+// upload is an object that is being written in parts.
+type upload struct {
+	store   *Store
+	key, id string
+
+	mu    sync.Mutex
+	parts []types.CompletedPart
+	size  int64
+}
+
+// Part implements [backup.Upload].
+func (u *upload) Part(ctx context.Context, number int, body []byte) error {
+	sum := u.store.checksum(body)
+	out, err := u.store.client.UploadPart(ctx, &sdk.UploadPartInput{
+		Bucket: &u.store.set.Bucket, Key: u.store.key(u.key), UploadId: &u.id,
+		PartNumber: aws.Int32(int32(number)), Body: bytes.NewReader(body),
+		ContentLength: aws.Int64(int64(len(body))), ChecksumCRC32C: sum,
+	})
+	if err != nil {
+		return classify(err)
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.parts = append(u.parts, types.CompletedPart{ETag: out.ETag, PartNumber: aws.Int32(int32(number)), ChecksumCRC32C: sum})
+	u.size += int64(len(body))
+	return nil
+}
+
+// Complete implements [backup.Upload]. When a try succeeds whose answer is lost,
+// the next one finds no upload: then the object itself is the answer.
+func (u *upload) Complete(ctx context.Context) error {
+	slices.SortFunc(u.parts, func(a, b types.CompletedPart) int { return int(*a.PartNumber - *b.PartNumber) })
+	_, err := u.store.client.CompleteMultipartUpload(ctx, &sdk.CompleteMultipartUploadInput{
+		Bucket: &u.store.set.Bucket, Key: u.store.key(u.key), UploadId: &u.id,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: u.parts},
+	})
+	if errors.Is(classify(err), errNoUpload) {
+		if there, statErr := u.store.Stat(ctx, u.key); statErr == nil && there.Size == u.size {
+			return nil
+		}
+	}
+	return classify(err)
+}
+
+// Abort implements [backup.Upload].
+func (u *upload) Abort(ctx context.Context) error { return u.store.abort(ctx, u.key, u.id) }
+
+func (s *Store) abort(ctx context.Context, key, id string) error {
+	_, err := s.client.AbortMultipartUpload(ctx, &sdk.AbortMultipartUploadInput{Bucket: &s.set.Bucket, Key: s.key(key), UploadId: &id})
+	if err = classify(err); errors.Is(err, errNoUpload) {
+		return nil
+	}
+	return err
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// checksum is what S3 compares with what arrived.
+func (s *Store) checksum(body []byte) *string {
+	if s.set.NoChecksum {
+		return nil
+	}
+	var sum [4]byte
+	binary.BigEndian.PutUint32(sum[:], crc32.Checksum(body, castagnoli))
+	return aws.String(base64.StdEncoding.EncodeToString(sum[:]))
+}
+
+func (s *Store) kmsKey() *string {
+	if s.set.KMSKey == "" {
+		return nil
+	}
+	return &s.set.KMSKey
+}

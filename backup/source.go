@@ -1,0 +1,85 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// Errors of a source.
+var (
+	// ErrLocked says that another run holds the database's lock.
+	ErrLocked = errors.New("another backup of this database is running")
+	// ErrNoDatabase says that there is no such database, or no longer.
+	ErrNoDatabase = errors.New("no such database")
+)
+
+// Source is a PostgreSQL server to dump from.
+type Source interface {
+	// Databases names every database that can be dumped: no template, connections allowed.
+	Databases(ctx context.Context) ([]string, error)
+	// Globals dumps roles and tablespaces as SQL.
+	Globals(ctx context.Context) (Dump, error)
+	// Open takes the database's lock and a snapshot. ErrLocked, ErrNoDatabase.
+	Open(ctx context.Context, database string) (Snapshot, error)
+}
+
+// Snapshot is one moment of one database, held until Close.
+type Snapshot interface {
+	Facts() Facts
+	// Tables are those whose data may be dumped apart from the rest, with locks taken.
+	Tables() []Table
+	// Base dumps everything but the data of these tables.
+	Base(ctx context.Context, without []Table) (Dump, error)
+	// Data dumps the data of one table.
+	Data(ctx context.Context, table Table) (Dump, error)
+	// Alive tells whether the snapshot is still held, and with it that all dumps
+	// saw the same moment.
+	Alive(ctx context.Context) error
+	Close(ctx context.Context) error
+}
+
+// Dump is the output of a process. Read gives [io.EOF] only after the process
+// ended well: a process that dies is an error of Read, never a short stream.
+type Dump interface {
+	io.ReadCloser
+	// Warnings is what the process complained about; complete after io.EOF.
+	Warnings() []string
+}
+
+// Table is a table with data.
+type Table struct {
+	Schema, Name string
+	Bytes        int64 // on disk, without indexes
+}
+
+// Facts is what is known of a database when its snapshot is taken.
+type Facts struct {
+	Server     ServerFacts `json:"server"`
+	Properties Properties  `json:"properties"`
+	Taken      time.Time   `json:"taken"` // of the snapshot, by the server's clock
+	// Estimate is how many bytes of table data there are on disk.
+	Estimate int64 `json:"estimate"`
+}
+
+// ServerFacts tells which server it was and which client dumped it.
+type ServerFacts struct {
+	Version    string `json:"version"`
+	Major      int    `json:"major"`
+	Client     string `json:"client"`
+	Identifier string `json:"identifier,omitempty"` // pg_control's, where the role may ask
+	Standby    bool   `json:"standby,omitempty"`
+}
+
+// Properties are a database's own, which pg_restore sets only where it may name
+// the database itself.
+type Properties struct {
+	Owner    string   `json:"owner"`
+	Encoding string   `json:"encoding"`
+	Collate  string   `json:"collate"`
+	CType    string   `json:"ctype"`
+	Provider string   `json:"provider,omitempty"` // libc, icu or builtin
+	Locale   string   `json:"locale,omitempty"`   // of the provider
+	Settings []string `json:"settings,omitempty"` // SQL, with :"database" for the name, as psql writes it
+}

@@ -1,0 +1,110 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+
+	"filippo.io/age"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup/archive"
+	"github.com/nova/novawire/backup/codec"
+)
+
+// streamWriter stores the streams of one backup: dump → count → zstd → age →
+// parts → store.
+type streamWriter struct {
+	store      Writer
+	layout     Layout
+	folder     string
+	recipients []age.Recipient
+	buffers    freeList
+	moved      *atomic.Int64 // bytes as the processes wrote them
+}
+
+// stored is a stream and what it holds.
+type stored struct {
+	stream   Stream
+	content  archive.Tally
+	warnings []string
+}
+
+// write stores one dump to its end. When it fails no upload is left open.
+func (w *streamWriter) write(ctx context.Context, dump Dump, stream Stream, name string) (result stored, err error) {
+	defer func() { err = errors.Join(err, dump.Close()) }()
+	objects := newObjectWriter(ctx, w.store, w.layout, w.folder, func(n int) string { return fmt.Sprintf("%s.%05d", name, n) }, w.buffers)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, objects.abort())
+		}
+	}()
+	packed, err := codec.NewWriter(objects, w.recipients...)
+	if err != nil {
+		return result, err
+	}
+	result.stream = stream
+	result.stream.Bytes, result.content, err = w.pump(packed, dump, stream.Kind)
+	if closed := packed.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return result, err
+	}
+	result.stream.Objects, err = objects.finish()
+	result.warnings = dump.Warnings()
+	return result, err
+}
+
+// pump copies a dump and looks into it, if it is an archive.
+func (w *streamWriter) pump(to io.Writer, dump Dump, kind string) (int64, archive.Tally, error) {
+	from := &meter{dump, w.moved}
+	if kind == StreamGlobals {
+		n, tail, err := copyTail(to, from)
+		if err == nil && !strings.Contains(tail, "database cluster dump complete") {
+			err = Fail(novawire.BackupSource, errors.New("the dump of roles ends too early"))
+		}
+		return n, archive.Tally{}, err
+	}
+	n, content, err := archive.Copy(to, from)
+	if errors.Is(err, archive.ErrFormat) {
+		err = Fail(novawire.BackupSource, fmt.Errorf("pg_dump ended well, but wrote %w", err))
+	}
+	return n, content, err
+}
+
+// meter counts what passes.
+type meter struct {
+	from  io.Reader
+	moved *atomic.Int64
+}
+
+func (m *meter) Read(p []byte) (int, error) {
+	n, err := m.from.Read(p)
+	m.moved.Add(int64(n))
+	return n, err
+}
+
+// copyTail copies and keeps the last bytes.
+func copyTail(to io.Writer, from io.Reader) (n int64, tail string, err error) {
+	buffer := make([]byte, 64<<10)
+	for {
+		k, readErr := from.Read(buffer)
+		n += int64(k)
+		tail = last(tail+string(buffer[:k]), 512)
+		if _, err := to.Write(buffer[:k]); err != nil {
+			return n, tail, err
+		}
+		if errors.Is(readErr, io.EOF) {
+			return n, tail, nil
+		}
+		if readErr != nil {
+			return n, tail, readErr
+		}
+	}
+}
+
+func last(s string, n int) string { return s[max(0, len(s)-n):] }

@@ -1,0 +1,58 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// ErrNotEmpty says that a database exists and has something in it.
+var ErrNotEmpty = errors.New("the database is not empty")
+
+// Sections of an archive, as pg_restore names them.
+const (
+	PreData  = "pre-data"
+	Data     = "data"
+	PostData = "post-data"
+)
+
+// Target is a PostgreSQL server to restore into.
+type Target interface {
+	// Create makes the database. One that is there and empty is taken as it is;
+	// ErrNotEmpty otherwise.
+	Create(ctx context.Context, database string, p Properties) error
+	// Globals runs the SQL of roles and tablespaces. Statements that fail, as those
+	// for roles that are there, are returned as warnings.
+	Globals(ctx context.Context, sql io.Reader) (warnings []string, err error)
+	// Restore runs pg_restore on an archive that is read once.
+	Restore(ctx context.Context, job Job, archive io.Reader) error
+	// Head runs pg_restore, several statements at a time, on an archive without data.
+	Head(ctx context.Context, job Job, head []byte, atATime int) error
+	// Settle applies the database's own settings after all is there. What the server
+	// cannot have, such as an owner it does not know, is returned as warnings.
+	Settle(ctx context.Context, database string, p Properties) (warnings []string, err error)
+}
+
+// Job is one run of pg_restore.
+type Job struct {
+	Database string
+	Section  string
+	// Entries are the numbers of those to restore; nil is all of them.
+	Entries []int
+}
+
+// Scratch starts servers to throw away.
+type Scratch interface {
+	// Start runs an empty server of a major version until Stop.
+	Start(ctx context.Context, major int) (ScratchServer, error)
+}
+
+// ScratchServer is a server that belongs to a drill alone.
+type ScratchServer interface {
+	Target
+	// Open takes a snapshot of a restored database, to compare it.
+	Open(ctx context.Context, database string) (Snapshot, error)
+	Version() string
+	// Stop ends the server and removes its files.
+	Stop() error
+}

@@ -1,0 +1,108 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"filippo.io/age"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup/archive"
+)
+
+// Verifier reads backups and compares every byte with the manifest.
+type Verifier struct {
+	Store      Reader
+	Identities []age.Identity
+	Progress   *Progress
+	// Check, if set, is given each archive: pg_restore that reads it and restores nothing.
+	Check func(ctx context.Context, archive io.Reader) error
+}
+
+// Verify reads a backup whole. Encrypted streams without an identity are compared
+// as they are stored, and opened says so.
+func (v Verifier) Verify(ctx context.Context, m Manifest) (opened bool, err error) {
+	opened = !m.Encrypted || len(v.Identities) > 0
+	v.Progress.begin(m.Database, m.Bytes())
+	var content archive.Tally
+	for _, s := range m.Streams {
+		tally, err := v.stream(ctx, m, s, opened)
+		if err != nil {
+			return opened, fmt.Errorf("verify %s: %w", streamName(s), err)
+		}
+		if s.Kind == StreamData {
+			tally = archive.Tally{Tables: tally.Tables, Unknown: tally.Unknown}
+		}
+		content.Add(tally)
+	}
+	if !opened || content.Unknown != "" {
+		return opened, nil
+	}
+	if found := differences(m.Content, content); len(found) > 0 {
+		return opened, Fail(novawire.BackupVerify, fmt.Errorf("verify content: %s", summary(found)))
+	}
+	return opened, nil
+}
+
+func (v Verifier) stream(ctx context.Context, m Manifest, s Stream, opened bool) (archive.Tally, error) {
+	if !opened {
+		objects := &storedReader{ctx: ctx, store: v.Store, folder: m.folder(), left: s.Objects}
+		defer objects.Close()
+		_, err := io.Copy(io.Discard, objects)
+		return archive.Tally{}, err
+	}
+	r, err := openStream(ctx, v.Store, m, s, v.Identities)
+	if err != nil {
+		return archive.Tally{}, err
+	}
+	defer r.Close()
+	from := &meter{r, &v.Progress.moved}
+	if s.Kind == StreamGlobals {
+		_, err := io.Copy(io.Discard, from)
+		return archive.Tally{}, err
+	}
+	return v.archive(ctx, from)
+}
+
+// archive counts an archive and, where asked, has pg_restore read the same bytes.
+func (v Verifier) archive(ctx context.Context, from io.Reader) (archive.Tally, error) {
+	if v.Check == nil {
+		_, tally, err := archive.Copy(io.Discard, from)
+		return tally, asVerify(err)
+	}
+	out, in := io.Pipe()
+	checked := make(chan error, 1)
+	go func() {
+		err := v.Check(ctx, out)
+		_ = out.CloseWithError(errCheckEnded) // what it did not read must not block us
+		checked <- err
+	}()
+	_, tally, err := archive.Copy(in, from)
+	_ = in.CloseWithError(err)
+	if checkErr := <-checked; checkErr != nil {
+		return tally, Fail(novawire.BackupVerify, checkErr)
+	}
+	if errors.Is(err, errCheckEnded) {
+		err = errors.New("pg_restore ended before the archive did")
+	}
+	return tally, asVerify(err)
+}
+
+var errCheckEnded = errors.New("the reader ended")
+
+// asVerify: bytes that are not an archive are the backup's fault.
+func asVerify(err error) error {
+	if errors.Is(err, archive.ErrFormat) {
+		return Fail(novawire.BackupVerify, err)
+	}
+	return err
+}
+
+func streamName(s Stream) string {
+	if s.Kind == StreamData {
+		return s.Kind + " " + archive.SQLName(s.Schema, s.Table)
+	}
+	return s.Kind
+}

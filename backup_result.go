@@ -1,0 +1,166 @@
+package novawire
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+var errRule = errors.New("against the rule")
+
+// BackupCategory says why pg-backup failed, in one word: it is the metric's
+// label, the log's key and, through [BackupCategory.ExitCode], the exit code.
+type BackupCategory string
+
+// The categories.
+const (
+	BackupSucceeded   BackupCategory = ""
+	BackupUnexpected  BackupCategory = "unexpected"
+	BackupUsage       BackupCategory = "usage"
+	BackupVerify      BackupCategory = "verify"
+	BackupSource      BackupCategory = "source"
+	BackupStore       BackupCategory = "store"
+	BackupRefused     BackupCategory = "refused"
+	BackupLockHeld    BackupCategory = "lock-held"
+	BackupPermission  BackupCategory = "permission"
+	BackupDeadline    BackupCategory = "deadline"
+	BackupInterrupted BackupCategory = "interrupted"
+)
+
+// BackupExit documents one exit code.
+type BackupExit struct {
+	Code     int
+	Category BackupCategory
+	Meaning  string
+}
+
+// BackupExits lists the exit codes in the order of the documentation. Most are
+// those of sysexits.h; 124 is timeout(1)'s, 143 is 128 + SIGTERM.
+func BackupExits() []BackupExit { return append([]BackupExit(nil), backupExits...) }
+
+var backupExits = []BackupExit{
+	{0, BackupSucceeded, "done"},
+	{1, BackupUnexpected, "an error of no category: a defect, please report it"},
+	{64, BackupUsage, "a flag or a variable is wrong; running again does not help"},
+	{65, BackupVerify, "a backup is not what its manifest says, or a drill found a difference"},
+	{68, BackupSource, "PostgreSQL or one of its clients: not reachable, wrong version, died, refused"},
+	{69, BackupStore, "S3: not reachable, refused, kept failing after retries"},
+	{73, BackupRefused, "refused to do harm: the target is not empty, the clock is wrong, too much would be deleted"},
+	{75, BackupLockHeld, "another run holds the lock, or a table stayed locked; running again helps"},
+	{77, BackupPermission, "a right is missing, in PostgreSQL, S3 or KMS"},
+	{124, BackupDeadline, "DEADLINE passed"},
+	{143, BackupInterrupted, "SIGTERM or SIGINT; nothing was left open"},
+}
+
+// ExitCode is the category's exit code.
+func (c BackupCategory) ExitCode() int {
+	for _, exit := range backupExits {
+		if exit.Category == c {
+			return exit.Code
+		}
+	}
+	return 1
+}
+
+// BackupMessageLimit is how much of a termination message Kubernetes keeps, in
+// bytes, for one container.
+const BackupMessageLimit = 4096
+
+// BackupResult is the termination message of pg-backup: what one verb did.
+type BackupResult struct {
+	Verb      string                 `json:"verb"`
+	DryRun    bool                   `json:"dryRun,omitempty"`
+	Version   string                 `json:"version,omitempty"`
+	Category  BackupCategory         `json:"category,omitempty"` // empty: succeeded
+	Message   string                 `json:"message,omitempty"`  // the error, without secrets
+	Started   time.Time              `json:"started"`
+	Seconds   float64                `json:"seconds"`
+	Databases []BackupDatabaseResult `json:"databases,omitempty"`
+	Warnings  []string               `json:"warnings,omitempty"`
+	// Truncated says that something was left out to fit [BackupMessageLimit].
+	Truncated bool `json:"truncated,omitempty"`
+}
+
+// BackupDatabaseResult is what a verb did with one database.
+type BackupDatabaseResult struct {
+	Name      string         `json:"name"`
+	Category  BackupCategory `json:"category,omitempty"`
+	Message   string         `json:"message,omitempty"`
+	Backup    string         `json:"backup,omitempty"` // its id
+	Bytes     int64          `json:"bytes,omitempty"`  // as PostgreSQL dumped them
+	Stored    int64          `json:"stored,omitempty"` // as S3 keeps them
+	Rows      int64          `json:"rows,omitempty"`
+	Seconds   float64        `json:"seconds,omitempty"`
+	Pruned    int            `json:"pruned,omitempty"`
+	Anomalies int            `json:"anomalies,omitempty"`
+	// LastSuccess and LastVerified are when the newest committed backup, and the
+	// newest one that a drill restored, were taken.
+	LastSuccess  *time.Time `json:"lastSuccess,omitempty"`
+	LastVerified *time.Time `json:"lastVerified,omitempty"`
+}
+
+// Succeeded tells whether the verb did all it was asked.
+func (r BackupResult) Succeeded() bool { return r.Category == BackupSucceeded }
+
+// Encode returns the result as JSON of at most [BackupMessageLimit] bytes. What
+// does not fit goes in this order: warnings, then long messages, then databases
+// that succeeded, then databases.
+func (r BackupResult) Encode() []byte {
+	r.Databases = append([]BackupDatabaseResult(nil), r.Databases...)
+	for _, shorten := range []func(*BackupResult){
+		func(*BackupResult) {},
+		func(r *BackupResult) { r.Warnings, r.Truncated = nil, true },
+		func(r *BackupResult) { r.shortenMessages(200) },
+		func(r *BackupResult) { r.keepFailures() },
+		func(r *BackupResult) { r.Databases = r.Databases[:min(len(r.Databases), 8)] },
+		func(r *BackupResult) { r.Databases = nil },
+	} {
+		shorten(&r)
+		if encoded, err := json.Marshal(r); err == nil && len(encoded) <= BackupMessageLimit {
+			return encoded
+		}
+	}
+	return nil // a verb and a version of 4 kB: not ours
+}
+
+// ParseBackupResult reads a termination message.
+func ParseBackupResult(message []byte) (BackupResult, error) {
+	var r BackupResult
+	if err := json.Unmarshal(message, &r); err != nil {
+		return BackupResult{}, fmt.Errorf("read the termination message: %w", err)
+	}
+	if r.Verb == "" {
+		return BackupResult{}, errors.New("read the termination message: it names no verb")
+	}
+	return r, nil
+}
+
+func (r *BackupResult) shortenMessages(limit int) {
+	r.Message = clip(r.Message, limit)
+	for i := range r.Databases {
+		r.Databases[i].Message = clip(r.Databases[i].Message, limit)
+	}
+}
+
+func (r *BackupResult) keepFailures() {
+	var failed []BackupDatabaseResult
+	for _, d := range r.Databases {
+		if d.Category != BackupSucceeded {
+			failed = append(failed, d)
+		}
+	}
+	r.Databases = failed
+}
+
+// clip cuts s to at most limit bytes, between runes.
+func clip(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit] + "…"
+}
