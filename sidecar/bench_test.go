@@ -84,21 +84,7 @@ func launch(b *testing.B, otlp, path string, args []string, environment ...strin
 	return side{b: b, path: path, otlp: otlp, pid: cmd.Process.Pid}
 }
 
-// memory reads fields of /proc/PID/status, in bytes.
-func (s side) memory(field string) float64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
-	if err != nil {
-		s.b.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, field+":"); ok {
-			kib, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			return kib * 1024
-		}
-	}
-	s.b.Fatalf("no %s in the status of the process", field)
-	return 0
-}
+func (s side) memory(field string) float64 { return float64(memoryOf(s.b, s.pid, field)) }
 
 // cpu is the time that all threads have run, to the nanosecond.
 func (s side) cpu() (all time.Duration) {

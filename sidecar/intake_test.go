@@ -3,11 +3,13 @@ package sidecar_test
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nova/novawire"
 	"github.com/nova/novawire/internal/strictotlp"
@@ -106,27 +108,59 @@ func TestTakenAddressesDoNotStopTheSidecar(t *testing.T) {
 	}
 }
 
-// A burst that memory cannot hold is refused, counted and survived.
-func TestBurstsBeyondMemoryAreRefusedAndCounted(t *testing.T) {
+// A burst of the largest requests, from more senders than there is memory for,
+// waits with them; what is then too much for the queue is dropped and counted.
+func TestBurstsStayWithinTheContainersMemory(t *testing.T) {
 	t.Parallel()
+	const container = 64 << 20
 	backend := receiver(t, strictotlp.Options{})
 	backend.Misbehave(func(int) strictotlp.Fault { return strictotlp.Fault{Refuse: strictotlp.Busy} })
-	p := start(t, to(backend, novawire.ProtocolGRPC, "GOMEMLIMIT=16MiB", "NOVAWIRE_QUEUE_SIZE=1Gi", "NOVAWIRE_DRAIN_TIMEOUT=20s")...)
-	var sending sync.WaitGroup
+	p := start(t, to(backend, novawire.ProtocolGRPC, fmt.Sprint("GOMEMLIMIT=", container/5*4), "NOVAWIRE_DRAIN_TIMEOUT=20s")...)
 	app := newClient(t, p.otlp)
-	for range 16 {
+	burst(p, app, 24, 3, 9000, 150) // of some 3.5 MB each
+	if peak := p.memory("VmHWM") - p.memory("RssFile"); peak > container {
+		t.Errorf("memory peaked at %d bytes, the container has %d", peak, container)
+	}
+	backend.Misbehave(nil)
+	e := p.stop()["traces"]
+	reconcile(t, app, e, backend, "traces")
+	if e.Accepted != 24*3*9000 {
+		t.Errorf("accepted %d, want all %d", e.Accepted, 24*3*9000)
+	}
+	drops(t, e, ledger.QueueFull.String())
+}
+
+// Where even that does not help, what is refused is counted, and the sidecar stays.
+func TestMemoryThatIsShortRefusesAndCounts(t *testing.T) {
+	t.Parallel()
+	backend := receiver(t, strictotlp.Options{})
+	backend.Misbehave(func(int) strictotlp.Fault { return strictotlp.Fault{Delay: 20 * time.Millisecond} })
+	p := start(t, to(backend, novawire.ProtocolHTTP, "GOMEMLIMIT=6MiB", "NOVAWIRE_DRAIN_TIMEOUT=20s")...)
+	app := newClient(t, p.otlp)
+	for range 20 {
+		burst(p, app, 8, 5, 1000, 1000)
+		if app.refused.Load() > 0 {
+			break
+		}
+	}
+	e := p.stop()["traces"]
+	reconcile(t, app, e, backend, "traces")
+	if e.Refused[ledger.Memory.String()] == 0 {
+		t.Errorf("nothing is refused for memory: %+v", e)
+	}
+}
+
+// burst sends from many connections at once, each request made beforehand.
+func burst(p *process, app *client, senders, requests, spans, padding int) {
+	var sending sync.WaitGroup
+	for range senders {
+		own := newClient(p.t, p.otlp)
 		sending.Go(func() {
-			for range 20 {
-				_ = app.send(app.spans(3000, 100)) // some 1.2 MB
+			for range requests {
+				td := app.spans(spans, padding)
+				_ = app.book(spans, own.send(td))
 			}
 		})
 	}
 	sending.Wait()
-	backend.Misbehave(nil)
-	e := p.stop()["traces"]
-	reconcile(t, app, e, backend, "traces")
-	if sum(e.Dropped) == 0 {
-		t.Error("the burst was no burst")
-	}
-	t.Logf("ledger: %+v", e)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -150,6 +151,25 @@ func (p *process) stop() map[string]ledger.Entry {
 		}
 	}
 	return line.Ledger
+}
+
+// memory is a field of /proc/PID/status, in bytes.
+func (p *process) memory(field string) int64 { return memoryOf(p.t, p.cmd.Process.Pid, field) }
+
+func memoryOf(t testing.TB, pid int, field string) int64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, field+":"); ok {
+			kib, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return kib * 1024
+		}
+	}
+	t.Fatalf("no %s in the status of process %d", field, pid)
+	return 0
 }
 
 // metric reads one series of /metrics; -1 if it is not there.
