@@ -19,9 +19,9 @@ import (
 	"github.com/nova/novawire/webhook/inject"
 )
 
-type fixedEngine struct{ *inject.Engine }
+type fixedEngine struct{ engine *inject.Engine }
 
-func (e fixedEngine) Engine() *inject.Engine { return e.Engine }
+func (e fixedEngine) Engine() *inject.Engine { return e.engine }
 
 type namespaceFunc func(ctx context.Context, name string) inject.Namespace
 
