@@ -7,7 +7,7 @@ provide := tools/provide
 bench_packages := ./...
 
 help: ## what there is
-	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 16
 
 test: ## everything that needs no cluster; RUN=pattern selects
 	@$(provide) test
@@ -26,4 +26,19 @@ bench: ## benchmarks beside their comparisons; BENCH=prefix selects
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@tools/fuzz '$(or $(FUZZTIME),30s)'
 
-.PHONY: help test race lint bench fuzz
+kind-up: ## the cluster, one node, named novawire; a running one stays
+	@e2e/cluster/up
+
+kind-down: ## deletes the cluster and stops the engine that kind-up started
+	@e2e/cluster/down
+
+images: ## the programs' images, with their sizes
+	@e2e/cluster/images
+
+deploy: ## images into the cluster, then manifests/overlays/kind
+	@e2e/cluster/deploy
+
+e2e: ## black-box tests on a cluster (E2E_KUBECONFIG, or one made for it); RUN=pattern selects, KEEP=1 leaves it running
+	@e2e/cluster/run '$(RUN)'
+
+.PHONY: help test race lint bench fuzz kind-up kind-down images deploy e2e

@@ -84,7 +84,8 @@ func check(house []part, pkg goPackage) (problems []string) {
 			continue
 		}
 		target, _ := find(house, strings.TrimPrefix(inside, "/"))
-		if target.folder != home.folder && !slices.Contains(home.may, target.folder) &&
+		reachable := func(may string) bool { return within(may, target.folder) }
+		if target.folder != home.folder && !slices.ContainsFunc(home.may, reachable) &&
 			!within(home.folder, target.folder) {
 			problems = append(problems, folder+" imports "+path)
 		}

@@ -30,7 +30,7 @@ const (
 	EnvLogFormat           = "LOG_FORMAT"
 	EnvLogLevel            = "LOG_LEVEL"
 	EnvTerminationPath     = "TERMINATION_MESSAGE_PATH"
-	EnvAWSRegion           = "AWS_REGION"
+	EnvBackupAWSRegion     = "AWS_REGION"
 )
 
 // BackupVariable describes one variable of pg-backup's environment.
@@ -73,7 +73,7 @@ var backupEnvironment = []BackupVariable{
 	{Name: EnvDatabases, Allowed: "`*`, or a comma list of database names", Meaning: "the databases that are backed up; `*` is every one that is not a template. Default: the one in `DATABASE_URL`, else `*`", check: checkDatabases},
 	{Name: EnvS3Bucket, Allowed: "`s3://bucket/prefix`", Meaning: "where backups are kept; one server, one prefix", Required: true, check: checkBucket},
 	{Name: EnvS3Endpoint, Allowed: "an `http` or `https` URL", Meaning: "S3-compatible store; path-style addressing", check: checkEndpoint},
-	{Name: EnvAWSRegion, Default: "us-east-1", Allowed: "an AWS region", Meaning: "region of the bucket and of CloudWatch"},
+	{Name: EnvBackupAWSRegion, Default: "us-east-1", Allowed: "an AWS region", Meaning: "region of the bucket and of CloudWatch"},
 	{Name: EnvRetentionDays, Default: "7", Allowed: "a whole number of days, 1 or more", Meaning: "a backup younger than this is never deleted", check: atLeastOne},
 	{Name: EnvKeepMinimum, Default: "3", Allowed: "a whole number, 1 or more", Meaning: "the newest backups of each database that are never deleted, however old", check: atLeastOne},
 	{Name: EnvParallelism, Default: "2", Allowed: "1 to 16", Meaning: "dump or restore streams that move at a time", check: checkParallelism},
@@ -81,14 +81,14 @@ var backupEnvironment = []BackupVariable{
 	{Name: EnvLockWait, Default: "5m", Allowed: "a duration from `1s` to `24h`", Meaning: "how long a dump waits for a table that is locked", check: durationBetween(time.Second, 24*time.Hour)},
 	{Name: EnvEncryptionFile, Allowed: "a file's path", Meaning: "age recipients, one a line; backups are encrypted to all of them"},
 	{Name: EnvIdentityFile, Allowed: "a file's path", Meaning: "age identities, to restore, drill or verify what was encrypted"},
-	{Name: EnvServerEncryption, Allowed: "`AES256`, `aws:kms`, `aws:kms:dsse`", Meaning: "server-side encryption asked of S3", check: oneOf("AES256", "aws:kms", "aws:kms:dsse")},
+	{Name: EnvServerEncryption, Allowed: "`AES256`, `aws:kms`, `aws:kms:dsse`", Meaning: "server-side encryption asked of S3", check: anyOf("AES256", "aws:kms", "aws:kms:dsse")},
 	{Name: EnvKMSKey, Allowed: "a KMS key's id or ARN", Meaning: "key for `aws:kms`"},
-	{Name: EnvS3Checksum, Default: "crc32c", Allowed: "`crc32c`, `none`", Meaning: "checksum sent with each part; `none` for stores that refuse it", check: oneOf("crc32c", "none")},
+	{Name: EnvS3Checksum, Default: "crc32c", Allowed: "`crc32c`, `none`", Meaning: "checksum sent with each part; `none` for stores that refuse it", check: anyOf("crc32c", "none")},
 	{Name: EnvClientDirectory, Allowed: "a folder's path", Meaning: "where `pg_dump` and the rest are; default: `PATH` and the places that Debian, Bitnami, Alpine and the official images use"},
 	{Name: EnvScratchDirectory, Allowed: "a folder's path", Meaning: "where a drill keeps its throw-away server; default: the system's temporary folder"},
 	{Name: EnvCloudWatchNamespace, Default: "Nova/Backup", Allowed: "a CloudWatch namespace, or `none`", Meaning: "where metrics go; `none` sends none"},
-	{Name: EnvLogFormat, Default: "json", Allowed: "`json`, `text`", Meaning: "form of the log on stderr", check: oneOf("json", "text")},
-	{Name: EnvLogLevel, Default: "info", Allowed: "`debug`, `info`, `warn`, `error`", Meaning: "the least that is logged", check: oneOf("debug", "info", "warn", "error")},
+	{Name: EnvLogFormat, Default: "json", Allowed: "`json`, `text`", Meaning: "form of the log on stderr", check: anyOf("json", "text")},
+	{Name: EnvLogLevel, Default: "info", Allowed: "`debug`, `info`, `warn`, `error`", Meaning: "the least that is logged", check: anyOf("debug", "info", "warn", "error")},
 	{Name: EnvTerminationPath, Default: "/dev/termination-log", Allowed: "a file's path", Meaning: "where the result is written as JSON, if that file exists"},
 }
 
@@ -156,7 +156,7 @@ func durationBetween(least, most time.Duration) func(string) error {
 	}
 }
 
-func oneOf(values ...string) func(string) error {
+func anyOf(values ...string) func(string) error {
 	return func(value string) error {
 		for _, v := range values {
 			if v == value {

@@ -114,7 +114,7 @@ func (s *session) cloudwatch(namespace string) cloudwatch.Reporter {
 	reporter := cloudwatch.Reporter{Namespace: namespace, Fallback: s.stdout}
 	endpoint := s.program.getenv("AWS_ENDPOINT_URL_CLOUDWATCH")
 	if s.keys != nil && (endpoint != "" || s.values[novawire.EnvS3Endpoint] == "") {
-		reporter.Client = cloudwatch.NewClient(s.values[novawire.EnvAWSRegion], endpoint, s.keys)
+		reporter.Client = cloudwatch.NewClient(s.values[novawire.EnvBackupAWSRegion], endpoint, s.keys)
 	}
 	return reporter
 }

@@ -141,7 +141,7 @@ func (s settings) store() (*s3.Store, credentials.Provider, error) {
 	if err != nil {
 		return nil, nil, usageError("read %s: %w", novawire.EnvS3Bucket, err)
 	}
-	region := s.values[novawire.EnvAWSRegion]
+	region := s.values[novawire.EnvBackupAWSRegion]
 	provider, err := credentials.Find(s.getenv, region)
 	if err != nil {
 		return nil, nil, backup.Fail(novawire.BackupPermission, err)

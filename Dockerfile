@@ -1,0 +1,33 @@
+# Every program of the product, built in one stage: docker build --target NAME .
+# Nothing here needs BuildKit. Base images come by build argument, so that ones
+# made on the spot serve where no registry is reached.
+ARG GO_IMAGE=golang:1.26-bookworm
+
+# The stage runs on the builder's own platform and cross-compiles. The legacy
+# builder sets neither variable: it builds for the machine it is on.
+FROM --platform=${BUILDPLATFORM:-linux/amd64} ${GO_IMAGE} AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG TARGETARCH
+ARG VERSION
+ARG COMMIT
+RUN CGO_ENABLED=0 GOARCH=${TARGETARCH} GOFLAGS=-buildvcs=false go build -trimpath -tags grpcnotrace -o /out/ \
+    -ldflags "-s -w \
+      -X github.com/nova/novawire/internal/version.Version=${VERSION} \
+      -X github.com/nova/novawire/internal/version.Commit=${COMMIT}" \
+    ./cmd/...
+
+# What a static program needs of a system: authorities to trust, and not to be root.
+FROM scratch AS static
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+USER 65532:65532
+
+FROM static AS novawire
+COPY --from=build /out/novawire /novawire
+ENTRYPOINT ["/novawire"]
+
+FROM static AS novawire-sidecar
+COPY --from=build /out/novawire-sidecar /novawire-sidecar
+ENTRYPOINT ["/novawire-sidecar"]

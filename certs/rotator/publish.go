@@ -1,0 +1,109 @@
+package rotator
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nova/novawire/certs"
+)
+
+// fieldOwner owns the caBundle fields, and nothing else in a configuration.
+const fieldOwner = client.FieldOwner("novawire-certs")
+
+// configuration is what rotation needs of a webhook configuration.
+type configuration struct {
+	kind, name, resourceVersion string
+	entries                     []entry
+}
+
+type entry struct {
+	name     string
+	caBundle []byte
+}
+
+// configurations reads those that are selected from the API server.
+func (r *Rotator) configurations(ctx context.Context) ([]configuration, error) {
+	var mutating admissionv1.MutatingWebhookConfigurationList
+	if err := r.client.List(ctx, &mutating, r.Webhooks.list()); err != nil {
+		return nil, fmt.Errorf("list mutating webhook configurations: %w", err)
+	}
+	var validating admissionv1.ValidatingWebhookConfigurationList
+	if err := r.client.List(ctx, &validating, r.Webhooks.list()); err != nil {
+		return nil, fmt.Errorf("list validating webhook configurations: %w", err)
+	}
+	var all []configuration
+	for _, m := range mutating.Items {
+		c := configuration{kind: kindMutating, name: m.Name, resourceVersion: m.ResourceVersion}
+		for _, w := range m.Webhooks {
+			c.entries = append(c.entries, entry{w.Name, w.ClientConfig.CABundle})
+		}
+		all = append(all, c)
+	}
+	for _, v := range validating.Items {
+		c := configuration{kind: kindValidating, name: v.Name, resourceVersion: v.ResourceVersion}
+		for _, w := range v.Webhooks {
+			c.entries = append(c.entries, entry{w.Name, w.ClientConfig.CABundle})
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// bundles has one bundle for each webhook of each configuration.
+func bundles(configurations []configuration) (all []certs.Bundle) {
+	for _, c := range configurations {
+		for _, e := range c.entries {
+			all = append(all, certs.ParseBundle(e.caBundle))
+		}
+	}
+	return all
+}
+
+// publish makes every caBundle hold exactly what is trusted.
+func (r *Rotator) publish(ctx context.Context, configurations []configuration, trusted certs.Bundle) (written bool, err error) {
+	text := trusted.PEM()
+	for _, c := range configurations {
+		if c.publishes(text) {
+			continue
+		}
+		if err := r.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(c.with(text)), fieldOwner, client.ForceOwnership); err != nil {
+			return written, fmt.Errorf("publish authorities in %s %s: %w", c.kind, c.name, err)
+		}
+		r.Log.Info("authorities published", "kind", c.kind, "name", c.name, "authorities", len(trusted))
+		written = true
+	}
+	return written, nil
+}
+
+func (c configuration) publishes(text []byte) bool {
+	for _, e := range c.entries {
+		if !bytes.Equal(e.caBundle, text) {
+			return false
+		}
+	}
+	return true
+}
+
+// with is the configuration to apply: the caBundle of every entry, since an
+// entry left out would lose its own, and the resourceVersion that was read, so
+// that a late writer is refused.
+func (c configuration) with(text []byte) *unstructured.Unstructured {
+	var entries []any
+	for _, e := range c.entries {
+		entries = append(entries, map[string]any{
+			"name":         e.name,
+			"clientConfig": map[string]any{"caBundle": base64.StdEncoding.EncodeToString(text)},
+		})
+	}
+	u := &unstructured.Unstructured{Object: map[string]any{"webhooks": entries}}
+	u.SetGroupVersionKind(admissionv1.SchemeGroupVersion.WithKind(c.kind))
+	u.SetName(c.name)
+	u.SetResourceVersion(c.resourceVersion)
+	return u
+}

@@ -1,0 +1,70 @@
+package rotator
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nova/novawire/certs"
+)
+
+// authoritiesKey is the one entry of the Secret.
+const authoritiesKey = "authorities.json"
+
+// stored is the Secret as it was read.
+type stored struct {
+	secret      *corev1.Secret // nil where there is none
+	authorities certs.Authorities
+	damaged     bool // some of it could not be read, and is to be replaced
+}
+
+// load reads the Secret from the API server, never from a cache. A damaged one is
+// not an error: what is lost of it is found in the bundles.
+func (r *Rotator) load(ctx context.Context) (stored, error) {
+	var secret corev1.Secret
+	err := r.client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: r.Secret}, &secret)
+	if apierrors.IsNotFound(err) {
+		return stored{}, nil
+	}
+	if err != nil {
+		return stored{}, fmt.Errorf("read Secret %s: %w", r.Secret, err)
+	}
+	s := stored{secret: &secret}
+	if s.authorities, err = certs.Decode(secret.Data[authoritiesKey]); err != nil {
+		r.Log.Info("the Secret is damaged", "secret", r.Secret, "reason", err.Error())
+		r.Metrics.Failed(r.clock.now())
+		s.damaged = true
+	}
+	return s, nil
+}
+
+// save replaces what was read, and nothing newer than that.
+func (r *Rotator) save(ctx context.Context, old stored, authorities certs.Authorities) error {
+	text, err := authorities.Encode()
+	if err != nil {
+		return err
+	}
+	secret, write := old.secret, r.update
+	if secret == nil {
+		secret, write = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: r.Namespace, Name: r.Secret}}, r.create
+	}
+	secret.Data = map[string][]byte{authoritiesKey: text}
+	if err := write(ctx, secret); err != nil {
+		return fmt.Errorf("write Secret %s: %w", r.Secret, err)
+	}
+	return nil
+}
+
+func (r *Rotator) create(ctx context.Context, secret *corev1.Secret) error {
+	return r.client.Create(ctx, secret, fieldOwner)
+}
+
+// update sends the resourceVersion that was read: the API server refuses it
+// where another replica has written since.
+func (r *Rotator) update(ctx context.Context, secret *corev1.Secret) error {
+	return r.client.Update(ctx, secret, fieldOwner)
+}

@@ -1,0 +1,290 @@
+package rotator_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/nova/novawire/certs"
+	"github.com/nova/novawire/certs/expiry"
+	"github.com/nova/novawire/certs/rotator"
+	"github.com/nova/novawire/internal/testcluster"
+)
+
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard())
+	os.Exit(testcluster.Run(m))
+}
+
+// short is a policy for tests that live through whole lives.
+var short = certs.Policy{Authority: 36 * time.Second, Leaf: 9 * time.Second, Settle: 2 * time.Second, Skew: time.Second}
+
+const secretName = "webhook-certs"
+
+// bed is a namespace of its own on the test cluster, and the webhook
+// configurations that its rotators keep: those that are labelled with its name.
+type bed struct {
+	testing.TB
+	config    *rest.Config
+	client    client.Client
+	namespace string
+}
+
+func newBed(t testing.TB) *bed {
+	t.Helper()
+	config := testcluster.Config(t)
+	config.QPS = -1
+	c, err := client.New(config, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "certs-"}}
+	if err := c.Create(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	return &bed{t, config, c, namespace.Name}
+}
+
+func (b *bed) settings(policy certs.Policy) rotator.Settings {
+	return rotator.Settings{
+		Namespace: b.namespace,
+		Secret:    secretName,
+		Names:     []string{b.serverName(), "127.0.0.1"},
+		Webhooks:  rotator.Selection{Labels: labels.SelectorFromSet(b.label())},
+		Policy:    policy,
+		Interval:  200 * time.Millisecond,
+		Now:       time.Now,
+		Random:    rand.Reader,
+		Log:       logr.Discard(),
+		Metrics:   expiry.New(prometheus.NewRegistry()),
+	}
+}
+
+func (b *bed) label() map[string]string { return map[string]string{"bed": b.namespace} }
+
+func (b *bed) serverName() string { return "webhook." + b.namespace + ".svc" }
+
+func (b *bed) rotator(settings rotator.Settings) *rotator.Rotator {
+	b.Helper()
+	r, err := rotator.New(b.config, settings)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return r
+}
+
+// start runs a rotator until the test ends, or until it is stopped.
+func (b *bed) start(settings rotator.Settings) (r *rotator.Rotator, stop func()) {
+	b.Helper()
+	r = b.rotator(settings)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Start(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			b.Errorf("rotator: %v", err)
+		}
+	}
+	b.Cleanup(stop)
+	return r, stop
+}
+
+func (b *bed) ready(r *rotator.Rotator) {
+	b.Helper()
+	b.eventually("the replica is ready", func() error { return r.Ready(nil) })
+}
+
+// eventually polls until the condition holds, and fails after 30 seconds.
+func (b *bed) eventually(what string, holds func() error) {
+	b.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		err := holds()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.Fatalf("%s: %v", what, err)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// mutating creates a configuration with these webhooks and returns its name.
+func (b *bed) mutating(suffix string, webhooks ...string) *admissionv1.MutatingWebhookConfiguration {
+	b.Helper()
+	c := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: b.namespace + suffix, Labels: b.label()}}
+	for _, name := range webhooks {
+		c.Webhooks = append(c.Webhooks, admissionv1.MutatingWebhook{
+			Name: name, ClientConfig: b.service(), SideEffects: new(admissionv1.SideEffectClassNone),
+			AdmissionReviewVersions: []string{"v1"}, NamespaceSelector: b.onlyHere(),
+		})
+	}
+	b.create(c)
+	return c
+}
+
+func (b *bed) validating(suffix string, webhooks ...string) *admissionv1.ValidatingWebhookConfiguration {
+	b.Helper()
+	c := &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: b.namespace + suffix, Labels: b.label()}}
+	for _, name := range webhooks {
+		c.Webhooks = append(c.Webhooks, admissionv1.ValidatingWebhook{
+			Name: name, ClientConfig: b.service(), SideEffects: new(admissionv1.SideEffectClassNone),
+			AdmissionReviewVersions: []string{"v1"}, NamespaceSelector: b.onlyHere(),
+		})
+	}
+	b.create(c)
+	return c
+}
+
+func (b *bed) service() admissionv1.WebhookClientConfig {
+	return admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: b.namespace, Name: "webhook"}}
+}
+
+func (b *bed) onlyHere() *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: b.namespace}}
+}
+
+func (b *bed) create(o client.Object) {
+	b.Helper()
+	if err := b.client.Create(b.Context(), o); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { b.client.Delete(context.Background(), o) })
+}
+
+// bundles reads every caBundle that the rotators keep.
+func (b *bed) bundles() ([]certs.Bundle, error) {
+	var mutating admissionv1.MutatingWebhookConfigurationList
+	var validating admissionv1.ValidatingWebhookConfigurationList
+	ours := client.MatchingLabels(b.label())
+	if err := b.client.List(context.Background(), &mutating, ours); err != nil {
+		return nil, err
+	}
+	if err := b.client.List(context.Background(), &validating, ours); err != nil {
+		return nil, err
+	}
+	var all []certs.Bundle
+	for _, c := range mutating.Items {
+		for _, w := range c.Webhooks {
+			all = append(all, certs.ParseBundle(w.ClientConfig.CABundle))
+		}
+	}
+	for _, c := range validating.Items {
+		for _, w := range c.Webhooks {
+			all = append(all, certs.ParseBundle(w.ClientConfig.CABundle))
+		}
+	}
+	return all, nil
+}
+
+// trusted tells whether a handshake with the replica succeeds for a client of
+// each caBundle, as the API server would make it.
+func (b *bed) trusted(r *rotator.Rotator) error { return b.trustedAt(r, time.Now) }
+
+func (b *bed) trustedAt(r *rotator.Rotator, now func() time.Time) error {
+	bundles, err := b.bundles()
+	if err != nil {
+		return err
+	}
+	if len(bundles) == 0 {
+		return fmt.Errorf("there is no caBundle")
+	}
+	for i, bundle := range bundles {
+		if _, err := handshake(r, bundle, b.serverName(), now); err != nil {
+			return fmt.Errorf("caBundle %d of %d: %w", i+1, len(bundles), err)
+		}
+	}
+	return nil
+}
+
+// handshake is TLS between a client that trusts the bundle and the replica. It
+// returns the certificate that was served.
+func handshake(r *rotator.Rotator, bundle certs.Bundle, name string, now func() time.Time) (*x509.Certificate, error) {
+	config := &tls.Config{}
+	r.TLS(config)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	if err != nil {
+		return nil, err
+	}
+	defer listener.Close()
+	go func() {
+		if conn, err := listener.Accept(); err == nil {
+			conn.(*tls.Conn).Handshake()
+			io.Copy(io.Discard, conn)
+			conn.Close()
+		}
+	}()
+	conn, err := tls.Dial("tcp", listener.Addr().String(), &tls.Config{RootCAs: bundle.Pool(), ServerName: name, Time: now})
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return conn.ConnectionState().PeerCertificates[0], nil
+}
+
+func (b *bed) secret() (*corev1.Secret, error) {
+	var secret corev1.Secret
+	err := b.client.Get(context.Background(), client.ObjectKey{Namespace: b.namespace, Name: secretName}, &secret)
+	return &secret, err
+}
+
+func (b *bed) authorities() certs.Authorities {
+	b.Helper()
+	secret, err := b.secret()
+	if err != nil {
+		b.Fatal(err)
+	}
+	authorities, err := certs.Decode(secret.Data["authorities.json"])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return authorities
+}
+
+// always checks until the test ends that the condition holds at every moment.
+func (b *bed) always(what string, holds func() error) {
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for n := 0; ; n++ {
+			if err := holds(); err != nil {
+				done <- fmt.Errorf("%s: after %d good looks: %w", what, n, err)
+				return
+			}
+			select {
+			case <-stop:
+				done <- nil
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	b.Cleanup(func() {
+		close(stop)
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	})
+}

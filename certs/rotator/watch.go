@@ -1,0 +1,100 @@
+package rotator
+
+import (
+	"context"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	kindMutating   = "MutatingWebhookConfiguration"
+	kindValidating = "ValidatingWebhookConfiguration"
+)
+
+var (
+	scheme = runtime.NewScheme()
+	// mapper knows the three kinds, so that starting needs no discovery.
+	mapper  = meta.NewDefaultRESTMapper(nil)
+	watched = []schema.GroupVersionKind{
+		corev1.SchemeGroupVersion.WithKind("Secret"),
+		admissionv1.SchemeGroupVersion.WithKind(kindMutating),
+		admissionv1.SchemeGroupVersion.WithKind(kindValidating),
+	}
+)
+
+func init() {
+	utilruntime.Must(corev1.AddToScheme(scheme))
+	utilruntime.Must(admissionv1.AddToScheme(scheme))
+	mapper.Add(watched[0], meta.RESTScopeNamespace)
+	mapper.Add(watched[1], meta.RESTScopeRoot)
+	mapper.Add(watched[2], meta.RESTScopeRoot)
+}
+
+// newWatch prepares to be told of changes. It holds metadata alone: what counts
+// is read from the API server when there is something to decide.
+func (r *Rotator) newWatch(config *rest.Config) (cache.Cache, error) {
+	return cache.New(config, cache.Options{
+		Scheme: scheme,
+		Mapper: mapper,
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}: {
+				Namespaces: map[string]cache.Config{r.Namespace: {}},
+				Field:      named(r.Secret),
+			},
+			&admissionv1.MutatingWebhookConfiguration{}:   {Field: r.Webhooks.list().FieldSelector, Label: r.Webhooks.Labels},
+			&admissionv1.ValidatingWebhookConfiguration{}: {Field: r.Webhooks.list().FieldSelector, Label: r.Webhooks.Labels},
+		},
+	})
+}
+
+func (s Selection) list() *client.ListOptions {
+	options := &client.ListOptions{LabelSelector: s.Labels}
+	if s.Name != "" {
+		options.FieldSelector = named(s.Name)
+	}
+	return options
+}
+
+func named(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
+
+// startWatch wakes the rotator at every change of what it keeps.
+func (r *Rotator) startWatch(ctx context.Context) (stopped <-chan error, err error) {
+	for _, kind := range watched {
+		object := &metav1.PartialObjectMetadata{}
+		object.SetGroupVersionKind(kind)
+		informer, err := r.watch.GetInformer(ctx, object, cache.BlockUntilSynced(false))
+		if err != nil {
+			return nil, err
+		}
+		_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+			AddFunc:    func(any) { r.look() },
+			UpdateFunc: func(any, any) { r.look() },
+			DeleteFunc: func(any) { r.look() },
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	done := make(chan error, 1)
+	go func() { done <- r.watch.Start(ctx) }()
+	return done, nil
+}
+
+// look asks for a round; one that is asked for already will do.
+func (r *Rotator) look() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}

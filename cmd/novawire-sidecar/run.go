@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/nova/novawire/internal/version"
+	"github.com/nova/novawire/sidecar"
+)
+
+const usage = `novawire-sidecar takes OTLP from the application of its pod, by gRPC and HTTP,
+and sends it to one backend. NOVAWIRE_* variables shape it: see docs/sidecar.md.
+
+  novawire-sidecar                run until SIGTERM, then print the ledger
+  novawire-sidecar print-config   print the configuration that results, without secrets
+  novawire-sidecar --version
+  novawire-sidecar --help
+
+Exit codes: 0 done; 1 something could not be done, as standard error says;
+2 wrong usage. A wrong setting is none: it is told, and its default is used.
+`
+
+// run is the whole program; flags would be a second way to say what variables say.
+func run(ctx context.Context, args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
+	var err error
+	switch {
+	case len(args) == 0:
+		err = sidecar.Run(ctx, lookup, stdout)
+	case len(args) == 1 && args[0] == "print-config":
+		err = sidecar.PrintConfig(lookup, stdout, stderr)
+	case len(args) == 1 && args[0] == "--version":
+		_, err = fmt.Fprintln(stdout, "novawire-sidecar", version.String())
+	case len(args) == 1 && (args[0] == "--help" || args[0] == "-h"):
+		_, err = fmt.Fprint(stdout, usage)
+	default:
+		fmt.Fprint(stderr, usage)
+		return 2
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "novawire-sidecar:", err)
+		return 1
+	}
+	return 0
+}

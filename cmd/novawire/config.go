@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+
+	"github.com/nova/novawire/webhook/inject"
+)
+
+// config is the manager's configuration file, a section for each part.
+type config struct {
+	Injection inject.Config `json:"injection"`
+}
+
+// readConfig reads the file, or gives the defaults where there is no name. Every
+// unknown or repeated key and every bad value is told with its path.
+func readConfig(file string) (config, error) {
+	c := config{Injection: inject.DefaultConfig()}
+	if file == "" {
+		return c, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return config{}, fmt.Errorf("read config: %w", err)
+	}
+	if err := c.parse(text); err != nil {
+		return config{}, fmt.Errorf("read config %s: %w", file, err)
+	}
+	return c, nil
+}
+
+func (c *config) parse(text []byte) error {
+	raw, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return errors.New(strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")), " "))
+	}
+	unknown, err := kjson.UnmarshalStrict(raw, c)
+	if err = errors.Join(append(unknown, err)...); err != nil {
+		return oneLine(err)
+	}
+	if err := c.Injection.Validate(); err != nil {
+		return oneLine(fmt.Errorf("injection: %w", err))
+	}
+	return nil
+}
+
+func oneLine(err error) error {
+	return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
+}

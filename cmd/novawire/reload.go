@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nova/novawire/webhook/inject"
+)
+
+// reloader keeps the engine of the newest good configuration. It looks at the
+// file's content on a timer: a ConfigMap's files are symbolic links that the
+// kubelet swaps about once a minute, which file notifications follow badly.
+type reloader struct {
+	file     string
+	interval time.Duration
+	seen     []byte // the content that was read last, good or not
+	engine   atomic.Pointer[inject.Engine]
+
+	generation prometheus.Gauge
+	failures   prometheus.Counter
+}
+
+// newReloader reads the configuration; to start with a bad one is an error.
+func newReloader(file string, registry prometheus.Registerer) (*reloader, error) {
+	r := &reloader{
+		file:     file,
+		interval: 5 * time.Second,
+		generation: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "novawire_config_generation",
+			Help: "How many configurations have been in force since the start.",
+		}),
+		failures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "novawire_config_reload_failures_total",
+			Help: "Changed configuration files that were not taken because of a mistake.",
+		}),
+	}
+	registry.MustRegister(r.generation, r.failures)
+	if file != "" {
+		r.seen, _ = os.ReadFile(file) // load tells what is wrong with it
+	}
+	return r, r.load()
+}
+
+// Engine is the engine of the configuration in force.
+func (r *reloader) Engine() *inject.Engine { return r.engine.Load() }
+
+func (r *reloader) load() error {
+	c, err := readConfig(r.file)
+	if err != nil {
+		return err
+	}
+	engine, err := inject.New(c.Injection)
+	if err != nil {
+		return err
+	}
+	r.engine.Store(engine)
+	r.generation.Inc()
+	return nil
+}
+
+// Start looks at the file until the context ends.
+func (r *reloader) Start(ctx context.Context) error {
+	if r.file == "" {
+		<-ctx.Done()
+		return nil
+	}
+	ticker := time.NewTicker(r.interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			r.look()
+		}
+	}
+}
+
+// look takes a changed file, or tells once what is wrong with it.
+func (r *reloader) look() {
+	text, err := os.ReadFile(r.file)
+	if err != nil || bytes.Equal(text, r.seen) {
+		return // gone for a moment, while it is swapped; or nothing new
+	}
+	r.seen = text
+	if err := r.load(); err != nil {
+		r.failures.Inc()
+		slog.Error("configuration kept: the changed file has a mistake", "error", err)
+		return
+	}
+	slog.Info("configuration reloaded", "file", r.file, "hash", r.Engine().Hash())
+}
+
+// NeedLeaderElection is false: every replica answers reviews.
+func (r *reloader) NeedLeaderElection() bool { return false }

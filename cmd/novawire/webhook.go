@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	clientconfig "sigs.k8s.io/controller-runtime/pkg/client/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/nova/novawire/certs/expiry"
+	"github.com/nova/novawire/webhook"
+)
+
+type webhookFlags struct {
+	config         string
+	certs          certFlags
+	host           string
+	port           int
+	metricsAddress string
+	healthAddress  string
+	reloadEvery    time.Duration
+}
+
+func webhookCommand() *cobra.Command {
+	var flags webhookFlags
+	cmd := &cobra.Command{
+		Use:   "webhook",
+		Short: "Run the admission webhook and its controllers, in a cluster",
+		Long: `Serves the API server's admission reviews: POST /mutate-pod wires pods,
+POST /warn-workload warns about workloads at apply. Whatever goes wrong, a pod is
+admitted as it came, and that is counted.
+
+The configuration file is read again when it changes; a file with a mistake is told,
+and the configuration before it stays. SIGTERM ends the program when the requests under
+way are answered.
+
+Exit codes: 0 ended by a signal, 1 it could not start or run, 2 a wrong command line.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runWebhook(cmd.Context(), flags, cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&flags.config, "config", "", "configuration file (YAML); without one the defaults hold")
+	f.DurationVar(&flags.reloadEvery, "config-interval", 5*time.Second, "how often the configuration file is looked at")
+	flags.certs.register(f)
+	f.StringVar(&flags.host, "host", "", "address to serve on; empty for all")
+	f.IntVar(&flags.port, "port", 10250, "port of the webhook")
+	f.StringVar(&flags.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 for none")
+	f.StringVar(&flags.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 for none")
+	return cmd
+}
+
+func runWebhook(ctx context.Context, flags webhookFlags, stderr io.Writer) error {
+	slog.SetDefault(slog.New(slog.NewJSONHandler(stderr, nil)))
+	log.SetLogger(logr.FromSlogHandler(slog.Default().Handler()))
+	current, err := newReloader(flags.config, metrics.Registry)
+	if err != nil {
+		return err
+	}
+	cluster, err := clientconfig.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the cluster: %w", err)
+	}
+	served, err := flags.certs.prepare(cluster, expiry.New(metrics.Registry))
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(cluster, flags, served)
+	if err != nil {
+		return err
+	}
+	current.interval = flags.reloadEvery
+	for _, step := range []func() error{
+		func() error { return mgr.Add(current) },
+		func() error { return mgr.Add(served.keep) },
+		func() error { return addAdmission(mgr, current) },
+		func() error { return addHealth(mgr, served) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("prepare: %w", err)
+		}
+	}
+	return mgr.Start(ctx)
+}
+
+func newManager(cluster *rest.Config, flags webhookFlags, served certificate) (manager.Manager, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	mgr, err := manager.New(cluster, manager.Options{
+		Scheme:                 scheme,
+		Metrics:                metricsserver.Options{BindAddress: flags.metricsAddress},
+		HealthProbeBindAddress: flags.healthAddress,
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+		},
+		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
+			Host:    flags.host,
+			Port:    flags.port,
+			TLSOpts: []func(*tls.Config){served.tls},
+		}),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	return mgr, nil
+}
+
+// addAdmission registers the two webhooks.
+func addAdmission(mgr manager.Manager, engines webhook.Engines) error {
+	counts := webhook.NewMetrics(metrics.Registry)
+	namespaces := &webhook.CachedNamespaces{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Metrics: counts}
+	events := webhook.EventRecorder{Recorder: mgr.GetEventRecorder("novawire")}
+	services := webhook.LiveServices{Live: mgr.GetAPIReader()}
+	// Asking for the informer now has the cache filled before the first review.
+	if _, err := mgr.GetCache().GetInformer(context.Background(), webhook.NamespaceMetadata()); err != nil {
+		return fmt.Errorf("watch namespaces: %w", err)
+	}
+	server := mgr.GetWebhookServer()
+	server.Register("/mutate-pod", webhook.Pods(engines, namespaces, events, counts))
+	server.Register("/warn-workload", webhook.Workloads(engines, namespaces, services, counts))
+	return nil
+}
+
+func addHealth(mgr manager.Manager, served certificate) error {
+	return errors.Join(
+		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("certificate", served.ready),
+		mgr.AddReadyzCheck("webhook", mgr.GetWebhookServer().StartedChecker()),
+	)
+}

@@ -1,0 +1,59 @@
+package sidecar
+
+import (
+	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+)
+
+// memory is what the container may use, in bytes.
+type memory struct {
+	limit int64
+	own   bool // GOMEMLIMIT is set: the runtime has it already
+	procs bool // GOMAXPROCS is set
+}
+
+// unlimited is what a pod's sidecar is sized for where nothing limits it.
+const unlimited = 64 << 20
+
+// readMemory asks GOMEMLIMIT, then the container's control group.
+func readMemory(lookup func(string) (string, bool)) memory {
+	_, procs := lookup("GOMAXPROCS")
+	m := memory{limit: unlimited, procs: procs}
+	if _, ok := lookup("GOMEMLIMIT"); ok {
+		if n := debug.SetMemoryLimit(-1); n < math.MaxInt64 {
+			m.limit, m.own = n*5/4, true
+		}
+		return m
+	}
+	for _, path := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		if text, err := os.ReadFile(path); err == nil {
+			if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n < 1<<40 {
+				m.limit = n
+			}
+			break
+		}
+	}
+	m.limit = max(m.limit, 16<<20)
+	return m
+}
+
+// apply sizes the runtime for a pod: four fifths of the limit are the heap's
+// and the runtime's, and one processor is enough for what one pod sends.
+func (m memory) apply() {
+	if !m.own {
+		debug.SetMemoryLimit(m.limit / 5 * 4)
+	}
+	if !m.procs {
+		runtime.GOMAXPROCS(1)
+	}
+}
+
+// hard is where the memory limiter refuses at any rate, and spike what it
+// keeps free below that, both in MiB.
+func (m memory) hard() int64 { return m.limit / 10 * 7 >> 20 }
+
+func (m memory) spike() int64 { return max(1, m.hard()/5) }

@@ -1,0 +1,177 @@
+package inject
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nova/novawire"
+)
+
+// revision is the engine's own part of the configuration hash: it grows when
+// the same configuration wires a pod in another way.
+const revision = 1
+
+// Config is what users write about injection; it is the same for every pod.
+type Config struct {
+	// ClusterName becomes k8s.cluster.name; "" leaves the attribute out.
+	ClusterName string `json:"clusterName"`
+	// DeploymentEnvironment becomes deployment.environment.name; "" leaves it out.
+	DeploymentEnvironment string `json:"deploymentEnvironment"`
+	// KubernetesVersion decides between a native sidecar (1.29 and later) and a
+	// container.
+	KubernetesVersion string `json:"kubernetesVersion"`
+	// Defaults are inject.nova.dev annotations for every namespace.
+	Defaults map[string]string `json:"defaults"`
+	// ServiceNameLabels are pod labels that name a service, the best first.
+	ServiceNameLabels []string `json:"serviceNameLabels"`
+	// Propagators become OTEL_PROPAGATORS.
+	Propagators []string `json:"propagators"`
+	// ForeignSidecars are container names, beside the well-known ones, that are
+	// no part of an app.
+	ForeignSidecars []string `json:"foreignSidecars"`
+	Sidecar         Sidecar  `json:"sidecar"`
+	Gateway         Gateway  `json:"gateway"`
+}
+
+// Sidecar is the collector container.
+type Sidecar struct {
+	Image           string             `json:"image"`
+	ImagePullPolicy string             `json:"imagePullPolicy"`
+	Resources       novawire.Resources `json:"resources"`
+	// Env are settings of the sidecar, by variable name.
+	Env map[string]string `json:"env"`
+	// SecretEnv are settings from a Secret of the pod's namespace, each
+	// "name/key". A Secret that is absent leaves its variable unset: it cannot
+	// keep the pod from starting.
+	SecretEnv map[string]string `json:"secretEnv"`
+}
+
+// Gateway is a shared collector, by protocol; an empty endpoint is none.
+type Gateway struct {
+	GRPCEndpoint string `json:"grpcEndpoint"`
+	HTTPEndpoint string `json:"httpEndpoint"`
+}
+
+// DefaultConfig is what an empty file means.
+func DefaultConfig() Config {
+	return Config{
+		KubernetesVersion: "1.37",
+		Propagators:       []string{"tracecontext", "baggage"},
+		Sidecar: Sidecar{
+			Image:           "ghcr.io/nova/novawire-sidecar:latest",
+			ImagePullPolicy: "IfNotPresent",
+			Resources:       novawire.Resources{CPURequest: "10m", CPULimit: "200m", MemoryRequest: "32Mi", MemoryLimit: "64Mi"},
+		},
+	}
+}
+
+// Validate tells every mistake, each with the path of its key.
+func (c Config) Validate() error {
+	var mistakes []error
+	wrong := func(path, format string, args ...any) {
+		mistakes = append(mistakes, fmt.Errorf(path+": "+format, args...))
+	}
+	if _, err := c.nativeSidecar(); err != nil {
+		wrong("kubernetesVersion", "%w", err)
+	}
+	if _, bad := novawire.ParseRequest(defaultRequest(c), novawire.Layer{Source: "default", Annotations: c.Defaults}); len(bad) > 0 {
+		for _, m := range bad {
+			wrong("defaults", "%s: %q: %s", m.Key, m.Value, m.Reason)
+		}
+	}
+	if c.Sidecar.Image == "" || strings.ContainsAny(c.Sidecar.Image, " \t\n") {
+		wrong("sidecar.image", "%q is not an image reference", c.Sidecar.Image)
+	}
+	if !slices.Contains([]string{"Always", "IfNotPresent", "Never"}, c.Sidecar.ImagePullPolicy) {
+		wrong("sidecar.imagePullPolicy", "%q: use Always, IfNotPresent or Never", c.Sidecar.ImagePullPolicy)
+	}
+	if err := c.Sidecar.Resources.Validate(); err != nil {
+		wrong("sidecar.resources", "%w", err)
+	}
+	for _, m := range c.Sidecar.mistakes() {
+		wrong("sidecar.env", "%w", m)
+	}
+	for name, ref := range c.Sidecar.SecretEnv {
+		if secret, key, ok := strings.Cut(ref, "/"); !ok || secret == "" || key == "" {
+			wrong("sidecar.secretEnv."+name, "%q: use the Secret's name/key", ref)
+		}
+	}
+	for path, endpoint := range map[string]string{"gateway.grpcEndpoint": c.Gateway.GRPCEndpoint, "gateway.httpEndpoint": c.Gateway.HTTPEndpoint} {
+		if u, err := url.Parse(endpoint); endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+			wrong(path, "%q: use an http or https URL", endpoint)
+		}
+	}
+	slices.SortFunc(mistakes, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(mistakes...)
+}
+
+// mistakes are those that the sidecar itself would find in its settings, and
+// names that are none of them. What comes from a Secret is not known here.
+func (s Sidecar) mistakes() (mistakes []error) {
+	_, found := novawire.ParseSidecarSettings(func(name string) (string, bool) {
+		value, ok := s.Env[name]
+		return value, ok
+	})
+	for _, m := range found {
+		if _, secret := s.SecretEnv[m.Name]; !secret && s.Env != nil {
+			mistakes = append(mistakes, m)
+		}
+	}
+	known := map[string]bool{"AWS_REGION": true, "AWS_DEFAULT_REGION": true}
+	for _, v := range novawire.SidecarVariables() {
+		known[v.Name] = true
+	}
+	for _, names := range []map[string]string{s.Env, s.SecretEnv} {
+		for name := range names {
+			if !known[name] && !strings.HasPrefix(name, "AWS_") {
+				mistakes = append(mistakes, fmt.Errorf("%s is no setting of the sidecar", name))
+			}
+		}
+	}
+	return mistakes
+}
+
+// nativeSidecar tells whether the cluster runs init containers with
+// restartPolicy Always: SidecarContainers is on by default since Kubernetes 1.29.
+func (c Config) nativeSidecar() (bool, error) {
+	major, minor, ok := strings.Cut(strings.TrimPrefix(c.KubernetesVersion, "v"), ".")
+	minor, _, _ = strings.Cut(minor, ".")
+	m, err := strconv.Atoi(strings.TrimSuffix(minor, "+"))
+	if !ok || err != nil || major != "1" {
+		return false, fmt.Errorf("%q: use a version such as 1.37", c.KubernetesVersion)
+	}
+	return m >= 29, nil
+}
+
+// hash identifies the configuration in the status annotation.
+func (c Config) hash() string {
+	text, err := json.Marshal(struct {
+		Revision int
+		Config   Config
+	}{revision, c})
+	if err != nil {
+		panic("a configuration of strings is always JSON: " + err.Error())
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:6])
+}
+
+func defaultRequest(c Config) novawire.Request {
+	return novawire.Request{
+		Collector:     novawire.CollectorSidecar,
+		Protocol:      novawire.ProtocolGRPC,
+		TraceSampling: "1",
+		Logs:          true,
+		Metrics:       true,
+		MetricsPath:   "/metrics",
+		MetricsScheme: "http",
+		Sidecar:       c.Sidecar.Resources,
+	}
+}

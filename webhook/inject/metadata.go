@@ -1,0 +1,172 @@
+package inject
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/nova/novawire"
+)
+
+// pair is a label or annotation that the pod should have.
+type pair struct {
+	key, value string
+	rule, from string // from: the annotation that would change it
+}
+
+// wireMetadata sets labels and scrape annotations. Of an earlier, current wiring
+// they stand as they are.
+func (w *wiring) wireMetadata() {
+	if w.current() {
+		w.status.Kept = w.old.Kept
+		return
+	}
+	labels, annotations := w.scrape()
+	if w.request.Logs {
+		labels = append(labels, pair{novawire.LabelLogging, novawire.LoggingStructured, "logs", novawire.AnnotationLogs})
+	}
+	w.setAll("labels", w.pod.Metadata.Labels, labels, novawire.LabelLogging, novawire.LabelMetrics)
+	w.setAll("annotations", w.pod.Metadata.Annotations, annotations,
+		novawire.AnnotationPrometheusScrape, novawire.AnnotationPrometheusPort, novawire.AnnotationPrometheusPath, novawire.AnnotationPrometheusScheme)
+}
+
+// setAll writes what is wanted of one map, each key for itself: the user's stay,
+// and what an older wiring set and this one does not want goes.
+func (w *wiring) setAll(name string, now map[string]string, wanted []pair, known ...string) {
+	for _, key := range known {
+		_, present := now[key]
+		if present && w.ours(key) && !slices.ContainsFunc(wanted, func(p pair) bool { return p.key == key }) {
+			w.patch.remove("metadata", name, key)
+		}
+	}
+	if len(now) == 0 && len(wanted) > 0 {
+		w.makeMap(name)
+	}
+	for _, p := range wanted {
+		value, present := now[p.key]
+		switch {
+		case present && !w.ours(p.key):
+			w.status.Kept = append(w.status.Kept, p.key)
+			if value != p.value {
+				w.note(Note{Reason: UserLabel, Subject: p.key, Detail: value})
+			}
+		case !present || value != p.value:
+			w.patch.add("metadata", name, p.key)
+			w.patch.json = appendQuoted(w.patch.json, p.value)
+			w.patch.end()
+			w.explain("", p.key, p.value, p.rule, w.source(p.from))
+		}
+	}
+}
+
+// makeMap makes labels or annotations where the pod has none.
+func (w *wiring) makeMap(name string) {
+	w.patch.add("metadata", name)
+	w.patch.json = append(w.patch.json, "{}"...)
+	w.patch.end()
+	w.madeAnnotations = w.madeAnnotations || name == "annotations"
+}
+
+// ours tells that a label or annotation that is there is of an older wiring.
+func (w *wiring) ours(key string) bool {
+	return w.wired && !slices.Contains(w.old.Kept, key)
+}
+
+// scrape decides whether and where Prometheus scrapes the pod. Who has set
+// prometheus.io/scrape has decided already.
+func (w *wiring) scrape() (labels, annotations []pair) {
+	if !w.request.Metrics {
+		return nil, nil
+	}
+	now := w.pod.Metadata.Annotations
+	if value, set := now[novawire.AnnotationPrometheusScrape]; set && !w.ours(novawire.AnnotationPrometheusScrape) {
+		w.status.Kept = append(w.status.Kept, novawire.AnnotationPrometheusScrape)
+		w.note(Note{Reason: UserScrape, Subject: novawire.AnnotationPrometheusScrape, Detail: value})
+		return nil, nil
+	}
+	port, rule, found := w.metricsPort()
+	if own, set := now[novawire.AnnotationPrometheusPort]; set && !w.ours(novawire.AnnotationPrometheusPort) {
+		port, rule, found = own, "annotation", true
+	}
+	if !found {
+		return nil, nil
+	}
+	labels = []pair{{novawire.LabelMetrics, novawire.MetricsScraped, "metrics", novawire.AnnotationMetrics}}
+	return labels, []pair{
+		{novawire.AnnotationPrometheusScrape, "true", "metrics", novawire.AnnotationMetrics},
+		{novawire.AnnotationPrometheusPort, port, rule, novawire.AnnotationMetricsPort},
+		{novawire.AnnotationPrometheusPath, w.request.MetricsPath, "metrics", novawire.AnnotationMetricsPath},
+		{novawire.AnnotationPrometheusScheme, w.request.MetricsScheme, "metrics", novawire.AnnotationMetricsScheme},
+	}
+}
+
+// metricsPort is the port that the annotation says, that has one of the names
+// metrics go by, or that is the only one.
+func (w *wiring) metricsPort() (number, rule string, found bool) {
+	if asked := w.request.MetricsPort; asked != "" {
+		if _, err := strconv.Atoi(asked); err == nil {
+			return asked, "annotation", true
+		}
+		if number, found := w.namedPort(asked); found {
+			return number, "annotation", true
+		}
+		w.note(Note{Reason: UnknownMetricsPort, Subject: novawire.AnnotationMetricsPort, Detail: asked})
+		return "", "", false
+	}
+	for _, name := range [...]string{"metrics", "http-metrics", "prometheus"} {
+		if number, found := w.namedPort(name); found {
+			return number, "port name", true
+		}
+	}
+	ports := 0
+	for p := range w.appPorts {
+		if p.Protocol == "" || p.Protocol == "TCP" {
+			number, ports = itoa(p.ContainerPort), ports+1
+		}
+	}
+	if ports != 1 {
+		w.note(Note{Reason: NoMetricsPort})
+		return "", "", false
+	}
+	return number, "single port", true
+}
+
+func (w *wiring) namedPort(name string) (string, bool) {
+	for p := range w.appPorts {
+		if p.Name == name {
+			return itoa(p.ContainerPort), true
+		}
+	}
+	return "", false
+}
+
+// appPorts yields the ports of the app's containers.
+func (w *wiring) appPorts(yield func(port) bool) {
+	for i := range w.pod.Spec.Containers {
+		c := &w.pod.Spec.Containers[i]
+		if w.foreign[c.Name] {
+			continue
+		}
+		for _, p := range c.Ports {
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// writeStatus records the wiring in the pod.
+func (w *wiring) writeStatus() {
+	text, err := json.Marshal(w.status)
+	if err != nil {
+		text = []byte(`{"config":"` + w.hash + `"}`) // a name that is not UTF-8: keep the hash at least
+	}
+	if len(w.pod.Metadata.Annotations) == 0 && !w.madeAnnotations {
+		w.makeMap("annotations")
+	}
+	w.patch.add("metadata", "annotations", novawire.AnnotationStatus)
+	w.patch.json = appendQuoted(w.patch.json, text)
+	w.patch.end()
+	w.explain("", novawire.AnnotationStatus, string(text), "status", "this program")
+}

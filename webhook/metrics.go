@@ -1,0 +1,44 @@
+package webhook
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/nova/novawire/webhook/inject"
+)
+
+// Metrics count admission.
+type Metrics struct {
+	decisions *prometheus.CounterVec
+	duration  *prometheus.HistogramVec
+	misses    prometheus.Counter
+}
+
+// NewMetrics makes the metrics and registers them.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "novawire_admission_decisions_total",
+			Help: "Admission reviews by what was done and why.",
+		}, []string{"webhook", "action", "reason"}),
+		// An answer takes tens of microseconds; a second is the worst that a
+		// three-second timeout leaves room for.
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "novawire_admission_duration_seconds",
+			Help:    "Time from the first byte of a review to its answer.",
+			Buckets: []float64{50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 50e-3, 250e-3, 1},
+		}, []string{"webhook"}),
+		misses: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "novawire_namespace_cache_misses_total",
+			Help: "Reviews whose namespace was not in the cache as it must be by now.",
+		}),
+	}
+	registry.MustRegister(m.decisions, m.duration, m.misses)
+	return m
+}
+
+func (m *Metrics) observe(webhook string, action inject.Action, reason inject.Reason, start time.Time) {
+	m.decisions.WithLabelValues(webhook, string(action), string(reason)).Inc()
+	m.duration.WithLabelValues(webhook).Observe(time.Since(start).Seconds())
+}
