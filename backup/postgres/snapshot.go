@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -155,8 +156,14 @@ func (s *snapshot) Alive(ctx context.Context) error {
 	return nil
 }
 
-// Close implements [backup.Snapshot].
-func (s *snapshot) Close(ctx context.Context) error { return s.conn.Close(ctx) }
+// Close implements [backup.Snapshot]. It gives the lock up before it leaves: a
+// session ends some time after its client has gone, and the next may come at once.
+func (s *snapshot) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, timeToEnd)
+	defer cancel()
+	_, err := s.conn.Exec(ctx, "ROLLBACK; SELECT pg_advisory_unlock_all()")
+	return errors.Join(err, s.conn.Close(ctx))
+}
 
 // pattern writes a table's name so that pg_dump's pattern matches it alone:
 // inside double quotes nothing has a meaning but the quote.
