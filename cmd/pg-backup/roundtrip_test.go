@@ -74,6 +74,18 @@ func TestAnEncryptedBackupNeedsItsIdentity(t *testing.T) {
 	b.same(source, source+"_back")
 	b.must("drill")
 	b.pg.Exec(t, "postgres", "DROP DATABASE "+source+"_back")
+
+	// Without the identity only the stored bytes can be compared: SHA-256 sees them.
+	path := b.s3.Path(b.bucket, "nova/"+source+"/"+b.backups()[0].Backup+"/base.00000")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[len(content)/2] ^= 1
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.with("ENCRYPTION_IDENTITY_FILE", "").fails(novawire.BackupVerify, "verify")
 }
 
 func write(t *testing.T, name, content string) string {
