@@ -148,8 +148,10 @@ func (s *SidecarSettings) agree(lookup func(string) (string, bool)) (mistakes []
 	if s.Backend == BackendXRay && s.Region == "" {
 		wrong(EnvSidecarAWSRegion, "is missing: the backend `xray` needs a region, until then telemetry is accepted and counted as dropped")
 		s.Endpoint = nil
+		mistakes[len(mistakes)-1].Unusable = true
 	} else if !s.Usable() {
 		wrong(EnvEndpoint, "is missing or wrong: telemetry is accepted and counted as dropped")
+		mistakes[len(mistakes)-1].Unusable = true
 	}
 	return mistakes
 }

@@ -111,3 +111,28 @@ func TestSidecarSuggestsTheVariableThatIsMeant(t *testing.T) {
 		t.Errorf("mistakes (-want +got):\n%s", diff)
 	}
 }
+
+func TestSidecarVariablesAreCheckedAsFarAsTheyAreSeen(t *testing.T) {
+	cases := map[string]struct {
+		env    map[string]string
+		hidden []string
+		want   []string // names
+	}{
+		"all is right":               {map[string]string{EnvEndpoint: "http://g"}, nil, nil},
+		"no backend at all":          {nil, nil, []string{EnvEndpoint}},
+		"a Secret names the backend": {nil, []string{EnvEndpoint}, nil},
+		"a Secret says which":        {map[string]string{EnvTimeout: "x"}, []string{EnvBackend}, []string{EnvTimeout}},
+		"a Secret for a typo":        {map[string]string{EnvEndpoint: "http://g", "GOMEMLIMIT": "1"}, []string{"NOVAWIRE_HEADER", "AWS_SECRET_ACCESS_KEY"}, []string{"NOVAWIRE_HEADER"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, m := range CheckSidecarVariables(c.env, c.hidden) {
+				got = append(got, m.Name)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("mistakes of (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package novawire
 
 import (
 	"fmt"
+	"maps"
 	"math/big"
 	"net"
 	"net/url"
@@ -30,8 +31,9 @@ func SidecarVariables() []SidecarVariable { return slices.Clone(sidecarVariables
 
 // SidecarMistake says what is wrong with one variable of the sidecar.
 type SidecarMistake struct {
-	Name    string
-	Problem string // a sentence without its subject, which is the name
+	Name     string
+	Problem  string // a sentence without its subject, which is the name
+	Unusable bool   // it leaves the sidecar without a backend
 }
 
 func (m SidecarMistake) Error() string { return m.Name + " " + m.Problem }
@@ -62,6 +64,24 @@ func UnknownSidecarVariables(names []string) (mistakes []SidecarMistake) {
 		mistakes = append(mistakes, SidecarMistake{Name: name, Problem: problem})
 	}
 	return mistakes
+}
+
+// CheckSidecarVariables says what is wrong with variables that a sidecar is to be
+// given: env with their values, hidden those whose values are not to be seen
+// here, as a Secret's are not. What only a hidden one can settle is no mistake.
+func CheckSidecarVariables(env map[string]string, hidden []string) []SidecarMistake {
+	_, mistakes := ParseSidecarSettings(func(name string) (string, bool) {
+		value, ok := env[name]
+		return value, ok
+	})
+	decides := slices.ContainsFunc(hidden, func(name string) bool {
+		return name == EnvBackend || name == EnvEndpoint || name == EnvSidecarAWSRegion
+	})
+	mistakes = slices.DeleteFunc(mistakes, func(m SidecarMistake) bool {
+		return slices.Contains(hidden, m.Name) || decides && m.Unusable
+	})
+	names := append(slices.Sorted(maps.Keys(env)), hidden...)
+	return append(mistakes, UnknownSidecarVariables(names)...)
 }
 
 func isSidecarVariable(name string) bool {

@@ -3,11 +3,8 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -84,17 +81,19 @@ func preview(t *testing.T, file string) (workloads []workload) {
 	if err != nil {
 		t.Fatalf("novawire preview: %v", err)
 	}
-	for decoder := json.NewDecoder(bytes.NewReader(text)); ; {
-		var w workload
-		if err := decoder.Decode(&w); errors.Is(err, io.EOF) {
-			return workloads
-		} else if err != nil {
-			t.Fatalf("read the preview: %v", err)
-		}
+	var list struct{ Items []workload }
+	if err := json.Unmarshal(text, &list); err != nil {
+		t.Fatalf("read the preview: %v", err)
+	}
+	for _, w := range list.Items {
 		if len(w.template().Spec.Containers) > 0 {
 			workloads = append(workloads, w)
 		}
 	}
+	if len(workloads) == 0 {
+		t.Fatalf("the preview of %s has no workloads", file)
+	}
+	return workloads
 }
 
 // podOf waits for a pod that the workload's controller made.
@@ -113,13 +112,19 @@ func (n namespace) podOf(w workload) (found *corev1.Pod) {
 }
 
 // admittedAsPreviewed is the previewed pod with what the API server defaults: a
-// dry run, which the webhook is told to leave alone.
+// dry run, which the webhook is told to leave alone. Claims are the live pod's:
+// a StatefulSet's controller adds them as volumes.
 func (n namespace) admittedAsPreviewed(w workload, live *corev1.Pod) *corev1.Pod {
 	n.t.Helper()
 	template := w.template()
 	pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: template.Spec}
 	pod.Name, pod.Namespace = live.Name+"-previewed", n.name
 	pod.Labels[novawire.LabelWiring] = novawire.WiringDisabled
+	for _, v := range live.Spec.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			pod.Spec.Volumes = append(pod.Spec.Volumes, v)
+		}
+	}
 	if err := n.GetControllerRuntimeClient().Create(n.t.Context(), pod, client.DryRunAll); err != nil {
 		n.t.Fatalf("dry run of the previewed pod: %v", err)
 	}
@@ -156,8 +161,7 @@ func fields(t *testing.T, pod *corev1.Pod) map[string]any {
 	for _, key := range controllersFields {
 		delete(spec, key)
 	}
-	// Claims of a StatefulSet's volumeClaimTemplates are volumes its controller adds.
-	spec["volumes"] = withoutClaims(spec["volumes"])
+	spec["volumes"] = withoutClaims(spec["volumes"]) // in another order
 	text, err := json.Marshal(map[string]any{"labels": pod.Labels, "annotations": pod.Annotations, "spec": spec})
 	if err != nil {
 		t.Fatal(err)

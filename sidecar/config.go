@@ -47,7 +47,7 @@ func configuration(s novawire.SidecarSettings, mistakes int, m memory) map[strin
 	}
 	return map[string]any{
 		"extensions": extensions,
-		"receivers":  map[string]any{"intake": map[string]any{"listen": s.Listen, "max_request_bytes": intakeBytes}},
+		"receivers":  map[string]any{"intake": map[string]any{"listen": s.Listen, "max_request_bytes": intakeBytes, "concurrency": max(2, m.limit/(32<<20))}},
 		"processors": map[string]any{
 			"account":        nil,
 			"memory_limiter": map[string]any{"check_interval": "1s", "limit_mib": m.hard(), "spike_limit_mib": m.spike()},

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,7 +50,7 @@ func TestMain(m *testing.M) {
 
 // process is a sidecar that runs.
 type process struct {
-	t               *testing.T
+	t               testing.TB
 	cmd             *exec.Cmd
 	otlp, status    string
 	terminationFile string
@@ -60,7 +61,7 @@ type process struct {
 }
 
 // start runs a sidecar with more variables, and waits until it is ready.
-func start(t *testing.T, environment ...string) *process {
+func start(t testing.TB, environment ...string) *process {
 	t.Helper()
 	path, err := program()
 	if err != nil {
@@ -152,6 +153,25 @@ func (p *process) stop() map[string]ledger.Entry {
 	return line.Ledger
 }
 
+// memory is a field of /proc/PID/status, in bytes.
+func (p *process) memory(field string) int64 { return memoryOf(p.t, p.cmd.Process.Pid, field) }
+
+func memoryOf(t testing.TB, pid int, field string) int64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, field+":"); ok {
+			kib, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return kib * 1024
+		}
+	}
+	t.Fatalf("no %s in the status of process %d", field, pid)
+	return 0
+}
+
 // metric reads one series of /metrics; -1 if it is not there.
 func (p *process) metric(series string) (value int64) {
 	response, err := http.Get("http://" + p.status + "/metrics")
@@ -169,9 +189,23 @@ func (p *process) metric(series string) (value int64) {
 	return -1
 }
 
-func freeAddress(t *testing.T) string {
+// provided names a program that tools/provide makes; without it the test is
+// skipped, except in CI.
+func provided(t testing.TB, variable, name string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	path := os.Getenv(variable)
+	if path == "" && os.Getenv("CI") == "true" {
+		t.Fatalf("%s is not set", variable)
+	}
+	if path == "" {
+		t.Skipf(`%s is not set; run: tools/provide %s && eval "$(tools/provide env)" && go test ./sidecar -run '^%s$'`, variable, name, t.Name())
+	}
+	return path
+}
+
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l, err := listenLoopback()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,8 +213,10 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
+func listenLoopback() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
+
 // eventually polls a condition that other processes bring about.
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {

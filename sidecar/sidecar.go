@@ -13,6 +13,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -47,6 +48,9 @@ func Run(ctx context.Context, lookup func(name string) (string, bool), out io.Wr
 	memory := readMemory(lookup)
 	memory.apply()
 	book := new(ledger.Ledger)
+	var resting sync.WaitGroup
+	defer resting.Wait()
+	resting.Go(func() { rest(ctx, book) })
 	err := runCollector(ctx, collectorSettings(configuration(settings, len(mistakes), memory), lookup, book, log))
 	if err != nil {
 		log.Error("collector ended, telemetry is not taken", zap.Error(err))

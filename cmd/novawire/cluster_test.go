@@ -32,6 +32,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if port := os.Getenv(peerVariable); port != "" {
+		fmt.Fprintln(os.Stderr, servePeer(port))
+		os.Exit(1)
+	}
 	code := testcluster.Run(m)
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir)

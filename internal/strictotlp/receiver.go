@@ -37,9 +37,9 @@ const (
 
 // Options are what a receiver demands of its senders.
 type Options struct {
-	Address string      // "" for a free port of loopback
-	TLS     *tls.Config // nil: none
-	AWS     *AWS        // nil: requests are not signed, and limits are OTLP's
+	GRPC, HTTP string      // addresses; "" for a free port of loopback
+	TLS        *tls.Config // nil: none
+	AWS        *AWS        // nil: requests are not signed, and limits are OTLP's
 }
 
 // Receiver takes OTLP by gRPC on one port and by HTTP on another.
@@ -62,13 +62,12 @@ type Receiver struct {
 // Start serves until Close.
 func Start(o Options) (*Receiver, error) {
 	r := &Receiver{options: o, taken: map[string]map[string]int{}, resource: map[string]map[string]string{}}
-	for i := range r.listeners {
-		l, err := listen(o.Address)
+	for i, address := range []string{o.GRPC, o.HTTP} {
+		l, err := listen(address)
 		if err != nil {
 			return nil, fmt.Errorf("start receiver: %w", err)
 		}
 		r.listeners[i] = l
-		o.Address = "" // the second port is any
 	}
 	r.rpc, r.web = r.newRPC(), r.newWeb()
 	r.serving.Go(func() { _ = r.rpc.Serve(r.listeners[0]) })

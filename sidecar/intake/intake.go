@@ -1,7 +1,7 @@
 // Package intake takes OTLP from the application: by gRPC and by HTTP on every
 // address it listens on, told apart by the first bytes, so that a service built
-// for the other protocol still works. It decodes one request at a time: what
-// a burst costs is its bytes, not their decoded form. It stores nothing.
+// for the other protocol still works. It reads few requests at once, so a burst
+// waits with its senders and not in memory. It stores nothing.
 package intake
 
 import (
@@ -20,13 +20,14 @@ import (
 type Config struct {
 	Listen          []string      `mapstructure:"listen"`
 	MaxRequestBytes int           `mapstructure:"max_request_bytes"` // uncompressed
+	Concurrency     int           `mapstructure:"concurrency"`       // requests that are read and decoded at once
 	StopTimeout     time.Duration `mapstructure:"stop_timeout"`      // for requests under way at shutdown
 }
 
 // Validate refuses what would not take anything.
 func (c *Config) Validate() error {
-	if len(c.Listen) == 0 || c.MaxRequestBytes <= 0 {
-		return errors.New("listen and max_request_bytes must be set")
+	if len(c.Listen) == 0 || c.MaxRequestBytes <= 0 || c.Concurrency <= 0 {
+		return errors.New("listen, max_request_bytes and concurrency must be set")
 	}
 	return nil
 }

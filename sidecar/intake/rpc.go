@@ -10,7 +10,6 @@ import (
 	_ "google.golang.org/grpc/encoding/gzip" // requests may be compressed
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -25,17 +24,20 @@ var services = [...]string{
 	ledger.Logs:    "opentelemetry.proto.collector.logs.v1.LogsService",
 }
 
-// newRPC makes a server of small buffers. Streams beyond the limit wait on
-// their connection, which is the back pressure that HTTP/2 has.
+// newRPC makes a server of small buffers. A stream that waits for its turn holds
+// one window, the least that gRPC has; the rest waits with its sender. A sender
+// that stands still in the middle of a request is given up by keepalive.
 func (s *server) newRPC() *grpc.Server {
 	server := grpc.NewServer(
 		grpc.ForceServerCodecV2(raw{}),
 		grpc.MaxRecvMsgSize(s.config.MaxRequestBytes),
-		grpc.MaxConcurrentStreams(8),
+		grpc.MaxConcurrentStreams(16),
+		grpc.InitialWindowSize(64<<10),
+		grpc.InitialConnWindowSize(128<<10),
 		grpc.ReadBufferSize(16<<10),
 		grpc.WriteBufferSize(4<<10),
 		grpc.SharedWriteBuffer(true),
-		grpc.StatsHandler(oversize{book: s.book}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
 	for _, signal := range ledger.Signals {
@@ -44,24 +46,32 @@ func (s *server) newRPC() *grpc.Server {
 	return server
 }
 
-// describe is the service without generated code: bodies stay bytes until it
-// is their turn to be decoded.
+// describe is the service without generated code, and as a stream: a unary
+// method would have the whole request in memory before it is asked.
 func (s *server) describe(signal ledger.Signal) *grpc.ServiceDesc {
-	export := func(_ any, ctx context.Context, read func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+	export := func(_ any, stream grpc.ServerStream) error {
+		release, err := s.turn(stream.Context())
+		if err != nil {
+			return status.FromContextError(err).Err()
+		}
+		defer release()
 		var body mem.Buffer
-		if err := read(&body); err != nil {
-			return nil, err
+		if err := stream.RecvMsg(&body); err != nil {
+			if status.Code(err) == codes.ResourceExhausted {
+				s.book.Of(signal).RefuseRequest(ledger.TooBig)
+			}
+			return err
 		}
 		defer body.Free()
-		if err := s.take(ctx, signal, body.ReadOnlyData(), protobuf); err != nil {
-			return nil, status.Error(code(err), err.Error())
+		if err := s.take(stream.Context(), signal, body.ReadOnlyData(), protobuf); err != nil {
+			return status.Error(code(err), err.Error())
 		}
-		return nothing, nil
+		return stream.SendMsg(nothing)
 	}
 	return &grpc.ServiceDesc{
 		ServiceName: services[signal],
 		HandlerType: (*any)(nil),
-		Methods:     []grpc.MethodDesc{{MethodName: "Export", Handler: export}},
+		Streams:     []grpc.StreamDesc{{StreamName: "Export", Handler: export, ClientStreams: true}},
 	}
 }
 
@@ -92,28 +102,3 @@ func (raw) Unmarshal(data mem.BufferSlice, v any) error {
 	*v.(*mem.Buffer) = data.MaterializeToBuffer(mem.DefaultBufferPool())
 	return nil
 }
-
-// oversize counts requests that the transport refuses before anyone reads them.
-type oversize struct{ book *ledger.Ledger }
-
-type methodKey struct{}
-
-func (oversize) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
-	return context.WithValue(ctx, methodKey{}, info.FullMethodName)
-}
-
-func (o oversize) HandleRPC(ctx context.Context, event stats.RPCStats) {
-	end, ok := event.(*stats.End)
-	if !ok || status.Code(end.Error) != codes.ResourceExhausted {
-		return
-	}
-	for _, signal := range ledger.Signals {
-		if ctx.Value(methodKey{}) == "/"+services[signal]+"/Export" {
-			o.book.Of(signal).RefuseRequest(ledger.TooBig)
-		}
-	}
-}
-
-func (oversize) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-
-func (oversize) HandleConn(context.Context, stats.ConnStats) {}

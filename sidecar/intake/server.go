@@ -24,7 +24,7 @@ type server struct {
 	logger *zap.Logger
 	book   *ledger.Ledger
 	sinks  [3]sink
-	slot   chan struct{} // one request is decoded at a time
+	turns  chan struct{}
 
 	start, stop sync.Once
 	unlisten    context.CancelFunc
@@ -35,7 +35,7 @@ type server struct {
 }
 
 func newServer(config *Config, logger *zap.Logger, book *ledger.Ledger) *server {
-	return &server{config: config, logger: logger, book: book, slot: make(chan struct{}, 1)}
+	return &server{config: config, logger: logger, book: book, turns: make(chan struct{}, config.Concurrency)}
 }
 
 func (s *server) serve(signal ledger.Signal, to sink) *server {
@@ -43,14 +43,19 @@ func (s *server) serve(signal ledger.Signal, to sink) *server {
 	return s
 }
 
+// turn waits until one more request may be read. What a burst costs is what is
+// being read and decoded; the rest waits with its senders.
+func (s *server) turn(ctx context.Context) (release func(), err error) {
+	select {
+	case s.turns <- struct{}{}:
+		return func() { <-s.turns }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // take decodes a request and hands it on.
 func (s *server) take(ctx context.Context, signal ledger.Signal, body []byte, e encoding) error {
-	select {
-	case s.slot <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-s.slot }()
 	err := s.sinks[signal](ctx, body, e)
 	if errors.Is(err, errMalformed) {
 		s.book.Of(signal).RefuseRequest(ledger.Malformed)

@@ -21,6 +21,9 @@ const (
 	typeJSON     = "application/json"
 )
 
+// stillAfter is when a sender that stands still in a request is given up.
+const stillAfter = 15 * time.Second
+
 func (s *server) newWeb() *http.Server {
 	routes := http.NewServeMux()
 	for _, signal := range ledger.Signals {
@@ -48,6 +51,12 @@ func (s *server) post(w http.ResponseWriter, r *http.Request, signal ledger.Sign
 		refuse(w, typeJSON, http.StatusUnsupportedMediaType, codes.InvalidArgument, "content type must be "+typeProtobuf+" or "+typeJSON)
 		return
 	}
+	release, err := s.turn(r.Context())
+	if err != nil {
+		return // the sender is gone
+	}
+	defer release()
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(stillAfter))
 	body, err := s.read(r)
 	if err != nil {
 		s.refuseBody(w, signal, kind, err)

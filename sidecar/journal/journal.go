@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"github.com/nova/novawire/sidecar/ledger"
@@ -43,6 +44,7 @@ type Journal struct {
 	file   *os.File
 	path   string
 	size   int64
+	cut    int64
 	next   uint64
 	totals ledger.Totals
 	left   []Record // until Replayed
@@ -53,6 +55,9 @@ type Journal struct {
 // at the end is cut off: its sender was not told that it was taken. A journal
 // that another process holds is an error.
 func Open(path string) (*Journal, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open journal: %w", err)
@@ -78,6 +83,10 @@ func (j *Journal) Replayed() (ledger.Totals, []Record) {
 
 // Size is the length of the file in bytes.
 func (j *Journal) Size() int64 { return j.size }
+
+// Cut is how many bytes could not be read when the journal was opened: the last
+// record of a killed process, or what a broken disk made of more.
+func (j *Journal) Cut() int64 { return j.cut }
 
 // Append writes a record and returns its number.
 func (j *Journal) Append(items int, body []byte) (uint64, error) {
@@ -150,7 +159,7 @@ func (j *Journal) write(frame []byte) error {
 	seal(frame)
 	n, err := j.file.WriteAt(frame, j.size)
 	if err != nil {
-		return fmt.Errorf("write journal: %w", err) // the next record takes its place
+		return fmt.Errorf("write journal: %w", err)
 	}
 	j.size += int64(n)
 	return nil
@@ -171,8 +180,19 @@ func (j *Journal) replay() error {
 		j.size += frameHead + int64(len(payload))
 	}
 	j.left = live.records()
+	info, err := j.file.Stat()
+	if err != nil {
+		return err
+	}
+	j.cut = info.Size() - j.size
 	return j.file.Truncate(j.size)
 }
 
 // Close gives the file back; what has no outcome stays in it.
 func (j *Journal) Close() error { return j.file.Close() }
+
+// Discard gives the file back without what is in it.
+func (j *Journal) Discard() {
+	_ = os.Remove(j.path)
+	_ = j.file.Close()
+}

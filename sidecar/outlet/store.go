@@ -1,7 +1,6 @@
 package outlet
 
 import (
-	"os"
 	"path/filepath"
 	"time"
 
@@ -16,13 +15,9 @@ func (l *lane) restore() {
 	if l.config.StorageDir == "" {
 		return
 	}
-	if err := os.MkdirAll(l.config.StorageDir, 0o700); err != nil {
-		l.complain(err)
-		return
-	}
 	j, err := journal.Open(filepath.Join(l.config.StorageDir, l.signal.String()+".journal"))
 	if err != nil {
-		l.complain(err)
+		l.set.Logger.Warn("storage cannot be used, the queue is in memory alone", zap.Stringer("signal", l.signal), zap.Error(err))
 		return
 	}
 	l.journal = j
@@ -34,9 +29,7 @@ func (l *lane) restore() {
 			l.drop(gone)
 		}
 	}
-	if n := len(left); n > 0 {
-		l.set.Logger.Info("queue restored", zap.Stringer("signal", l.signal), zap.Int("requests", n))
-	}
+	l.set.Logger.Info("queue restored", zap.Stringer("signal", l.signal), zap.Int("requests", len(left)), zap.Int64("unreadable_bytes", j.Cut()))
 	l.compact()
 }
 
@@ -47,13 +40,13 @@ func (l *lane) record(i *item) {
 	}
 	id, err := l.journal.Append(i.count, i.body)
 	i.id = id
-	l.complain(err)
+	l.kept(err)
 }
 
 // strike writes what became of the items from first to last.
 func (l *lane) strike(first, last item, o journal.Outcome) {
 	if l.journal != nil {
-		l.complain(l.journal.Settle(first.id, last.id, o))
+		l.kept(l.journal.Settle(first.id, last.id, o))
 	}
 }
 
@@ -68,5 +61,16 @@ func (l *lane) compact() {
 			live = append(live, journal.Record{ID: i.id, Items: i.count, Body: i.body})
 		}
 	}
-	l.complain(l.journal.Rewrite(live))
+	l.kept(l.journal.Rewrite(live))
+}
+
+// kept goes on without the journal once it has failed: half a journal would
+// tell the next run what is not so.
+func (l *lane) kept(err error) {
+	if err == nil {
+		return
+	}
+	l.set.Logger.Warn("storage failed, the queue is in memory alone", zap.Stringer("signal", l.signal), zap.Error(err))
+	l.journal.Discard()
+	l.journal = nil
 }

@@ -143,10 +143,10 @@ func (e *environment) chooseEndpoint() {
 	case ownProtocol && target == "":
 		e.noteVariable(HiddenProtocol, endpoint)
 	case ownProtocol:
-		e.set(endpoint, target, "protocol", variableNames[protocol])
+		e.set(endpoint, target, "protocol", "the container's own variable")
 	default:
-		e.set(endpoint, target, "collector", string(e.collector))
-		e.set(protocol, string(wanted), "protocol", novawire.AnnotationProtocol)
+		e.set(endpoint, target, "collector "+string(e.collector), e.source(novawire.AnnotationCollector))
+		e.set(protocol, string(wanted), "protocol", e.source(novawire.AnnotationProtocol))
 	}
 }
 
@@ -204,8 +204,8 @@ func (e *environment) chooseSampling() {
 		}
 		return
 	}
-	e.set(sampler, "parentbased_traceidratio", "trace sampling", novawire.AnnotationTraceSampling)
-	e.set(samplerArg, e.request.TraceSampling, "trace sampling", novawire.AnnotationTraceSampling)
+	e.set(sampler, "parentbased_traceidratio", "trace sampling", e.source(novawire.AnnotationTraceSampling))
+	e.set(samplerArg, e.request.TraceSampling, "trace sampling", e.source(novawire.AnnotationTraceSampling))
 }
 
 // write turns the choices into operations: first what changes in place, while

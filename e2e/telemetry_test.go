@@ -1,0 +1,232 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/nova/novawire"
+)
+
+// Images of what telemetry comes from and goes to.
+const (
+	sdkImage    = "ghcr.io/nova/e2e-sdk:dev"
+	jaegerImage = "ghcr.io/nova/e2e-jaeger:dev"
+	xrayImage   = "ghcr.io/nova/e2e-xray:dev"
+)
+
+// The keys that the fake of X-Ray knows, and no other AWS.
+const accessKey, secretKey, region = "AKIDEXAMPLE", "not-a-secret", "eu-west-1"
+
+// An SDK sends 20 traces of 5 spans; the sidecar is told of the backend by the
+// Secret "telemetry" of the namespace (manifests/overlays/kind).
+const traces, spansOfATrace = 20, 5
+
+func TestTracesOfInjectedPodsAreInJaeger(t *testing.T) {
+	t.Parallel()
+	n := inNamespace(t, true)
+	n.backend("jaeger", jaegerImage, nil, 4317, map[string]string{novawire.EnvBackend: novawire.BackendJaeger})
+	for _, protocol := range []novawire.Protocol{novawire.ProtocolGRPC, novawire.ProtocolHTTP} {
+		t.Run(string(protocol), func(t *testing.T) {
+			n := namespace{n.Resources, t, n.name}
+			pod := n.application("sdk-"+strings.ToLower(strings.Map(letter, string(protocol))), protocol)
+			n.checkLedger(pod)
+			for _, trace := range n.traces(pod) {
+				var found jaegerAnswer
+				eventually(t, "Jaeger has trace "+trace, time.Minute, func(ctx context.Context) (bool, error) {
+					found = jaegerAnswer{}
+					answer, err := n.ask(ctx, "jaeger", 16686, "/api/traces/"+trace)
+					return err == nil && json.Unmarshal(answer, &found) == nil && found.spans() == spansOfATrace, nil
+				})
+				if diff := cmp.Diff(identityOf(pod), pick(found.resource(), identityOf(pod))); diff != "" {
+					t.Errorf("resource of trace %s (-want +got):\n%s", trace, diff)
+				}
+			}
+		})
+	}
+}
+
+func TestTracesOfInjectedPodsAreSignedForXRay(t *testing.T) {
+	t.Parallel()
+	n := inNamespace(t, true)
+	n.backend("xray", xrayImage, []string{"-access-key=" + accessKey, "-secret-key=" + secretKey, "-region=" + region}, 4318, map[string]string{
+		novawire.EnvBackend: novawire.BackendXRay, novawire.EnvSidecarAWSRegion: region,
+		"AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey,
+	})
+	pod := n.application("sdk", novawire.ProtocolGRPC)
+	n.checkLedger(pod)
+	var report struct {
+		Spans    int
+		Resource map[string]string
+		Problems []string
+	}
+	answer, err := n.ask(t.Context(), "xray", 8080, "/report")
+	if err != nil || json.Unmarshal(answer, &report) != nil {
+		t.Fatalf("ask for the report: %v: %s", err, answer)
+	}
+	if report.Spans != traces*spansOfATrace || len(report.Problems) > 0 {
+		t.Errorf("%d spans arrived, want %d; problems: %q", report.Spans, traces*spansOfATrace, report.Problems)
+	}
+	if diff := cmp.Diff(identityOf(pod), pick(report.Resource, identityOf(pod))); diff != "" {
+		t.Errorf("resource (-want +got):\n%s", diff)
+	}
+}
+
+// backend runs an image that takes OTLP, a Service of the same name, and the
+// Secret that tells the sidecars of the namespace about it.
+func (n namespace) backend(name, image string, args []string, port int32, settings map[string]string) {
+	n.t.Helper()
+	d := deployment(n.name, name)
+	d.Spec.Template.Labels[novawire.LabelWiring] = novawire.WiringDisabled
+	c := &d.Spec.Template.Spec.Containers[0]
+	c.Image, c.Args, c.Ports = image, args, nil
+	c.ReadinessProbe.HTTPGet = nil
+	c.ReadinessProbe.TCPSocket = &corev1.TCPSocketAction{Port: intstr.FromInt32(port)}
+	n.create(d)
+	n.create(&corev1.Service{ObjectMeta: meta(n.name, name), Spec: corev1.ServiceSpec{
+		Selector: map[string]string{"app": name},
+		Ports:    []corev1.ServicePort{{Port: port}},
+	}})
+	settings = maps.Clone(settings)
+	settings[novawire.EnvEndpoint] = fmt.Sprintf("http://%s.%s.svc:%d", name, n.name, port)
+	n.create(&corev1.Secret{ObjectMeta: meta(n.name, "telemetry"), StringData: settings})
+	n.pod(name, readyOrSucceeded)
+}
+
+// application runs the stock SDK in a wired pod to its end.
+func (n namespace) application(name string, protocol novawire.Protocol) *corev1.Pod {
+	n.t.Helper()
+	j := job(n.name, name).(*batchv1.Job)
+	template := &j.Spec.Template
+	template.Annotations = map[string]string{novawire.AnnotationProtocol: string(protocol)}
+	c := &template.Spec.Containers[0]
+	c.Image, c.Ports = sdkImage, nil
+	c.Args = []string{fmt.Sprint("-traces=", traces), fmt.Sprint("-children=", spansOfATrace-1), "-every=20ms"}
+	n.create(j)
+	pod := n.pod(name, func(p *corev1.Pod) bool {
+		return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+	})
+	checkWired(n.t, pod)
+	if pod.Status.Phase != corev1.PodSucceeded {
+		n.t.Fatalf("the application %s", pod.Status.Phase)
+	}
+	return pod
+}
+
+// checkLedger reads what the sidecar left as its termination message.
+func (n namespace) checkLedger(pod *corev1.Pod) {
+	n.t.Helper()
+	for _, s := range pod.Status.InitContainerStatuses {
+		if s.Name != novawire.CollectorContainer || s.State.Terminated == nil {
+			continue
+		}
+		var message struct {
+			Ledger map[string]struct{ Accepted, Exported int }
+		}
+		if err := json.Unmarshal([]byte(s.State.Terminated.Message), &message); err != nil {
+			n.t.Fatalf("read ledger %q: %v", s.State.Terminated.Message, err)
+		}
+		if e := message.Ledger["traces"]; e.Accepted != traces*spansOfATrace || e.Exported != e.Accepted {
+			n.t.Errorf("accepted %d, exported %d, want %d of both: %s", e.Accepted, e.Exported, traces*spansOfATrace, s.State.Terminated.Message)
+		}
+		return
+	}
+	n.t.Errorf("the sidecar has not ended: %+v", pod.Status.InitContainerStatuses)
+}
+
+func (n namespace) clientset() *kubernetes.Clientset {
+	n.t.Helper()
+	c, err := kubernetes.NewForConfig(n.GetConfig())
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return c
+}
+
+// traces are the ids that the application printed.
+func (n namespace) traces(pod *corev1.Pod) (ids []string) {
+	n.t.Helper()
+	log, err := n.clientset().CoreV1().Pods(n.name).GetLogs(pod.Name, &corev1.PodLogOptions{Container: appContainer}).DoRaw(n.t.Context())
+	if err != nil {
+		n.t.Fatalf("read the application's log: %v", err)
+	}
+	for lines := bufio.NewScanner(strings.NewReader(string(log))); lines.Scan(); {
+		if id, ok := strings.CutPrefix(lines.Text(), "trace "); ok {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) != traces {
+		n.t.Errorf("the application made %d traces, want %d", len(ids), traces)
+	}
+	return ids
+}
+
+// ask gets a path of an app's one pod, through the API server.
+func (n namespace) ask(ctx context.Context, app string, port int, path string) ([]byte, error) {
+	pods, err := n.pods(ctx, app)
+	if err != nil || len(pods) == 0 {
+		return nil, fmt.Errorf("no pod of %s: %w", app, err)
+	}
+	return n.clientset().CoreV1().Pods(n.name).ProxyGet("http", pods[0].Name, fmt.Sprint(port), path, nil).DoRaw(ctx)
+}
+
+// identityOf is what telemetry of the pod must say of it.
+func identityOf(pod *corev1.Pod) map[string]string {
+	return map[string]string{
+		"k8s.pod.name": pod.Name, "k8s.pod.uid": string(pod.UID), "k8s.namespace.name": pod.Namespace, "k8s.node.name": pod.Spec.NodeName,
+	}
+}
+
+func pick(from, like map[string]string) map[string]string {
+	picked := maps.Clone(from)
+	maps.DeleteFunc(picked, func(key, _ string) bool { return !slices.Contains(slices.Collect(maps.Keys(like)), key) })
+	return picked
+}
+
+func letter(r rune) rune {
+	if r >= 'a' && r <= 'z' {
+		return r
+	}
+	return -1
+}
+
+// jaegerAnswer is the part of Jaeger's answer that is looked at.
+type jaegerAnswer struct {
+	Data []struct {
+		Spans     []struct{}
+		Processes map[string]struct {
+			Tags []struct{ Key, Value string }
+		}
+	}
+}
+
+func (a jaegerAnswer) spans() int {
+	if len(a.Data) == 0 {
+		return 0
+	}
+	return len(a.Data[0].Spans)
+}
+
+func (a jaegerAnswer) resource() map[string]string {
+	resource := map[string]string{}
+	for _, p := range a.Data[0].Processes {
+		for _, tag := range p.Tags {
+			resource[tag.Key] = tag.Value
+		}
+	}
+	return resource
+}

@@ -1,0 +1,68 @@
+// Command xray stands in for AWS's OTLP endpoints in the end-to-end tests: it
+// takes what is signed with its key and complains of the rest. /report tells
+// what it took.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/nova/novawire/internal/strictotlp"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "xray:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	var key strictotlp.AWS
+	flags := flag.NewFlagSet("xray", flag.ContinueOnError)
+	otlp := flags.String("otlp", ":4318", "where signed OTLP is taken")
+	address := flags.String("address", ":8080", "where /report and /ready are served")
+	flags.StringVar(&key.Region, "region", "eu-west-1", "region that requests are signed for")
+	flags.StringVar(&key.AccessKey, "access-key", "", "access key")
+	flags.StringVar(&key.SecretKey, "secret-key", "", "secret key")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	receiver, err := strictotlp.Start(strictotlp.Options{HTTP: *otlp, AWS: &key})
+	if err != nil {
+		return err
+	}
+	defer receiver.Close()
+	server := &http.Server{Addr: *address, Handler: routes(receiver), ReadHeaderTimeout: 5 * time.Second}
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// report is what a test asks for.
+type report struct {
+	Spans    int               // acknowledged, each counted once
+	Resource map[string]string // of the last
+	Problems []string
+}
+
+func routes(r *strictotlp.Receiver) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /ready", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /report", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(report{Spans: len(r.Taken("traces")), Resource: r.Resource("traces"), Problems: r.Problems()})
+	})
+	return mux
+}

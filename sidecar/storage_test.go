@@ -1,0 +1,131 @@
+package sidecar_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/internal/strictotlp"
+	"github.com/nova/novawire/sidecar/ledger"
+)
+
+// A killed sidecar leaves its queue and its account to the next one.
+func TestKilledSidecarLosesNothingOfItsStorage(t *testing.T) {
+	t.Parallel()
+	backend := receiver(t, strictotlp.Options{})
+	storage := "NOVAWIRE_STORAGE_DIR=" + t.TempDir()
+	apps := []*client{}
+	for range 5 {
+		taken := len(backend.Taken("traces"))
+		backend.Misbehave(func(request int) strictotlp.Fault {
+			if request < 2 {
+				return strictotlp.Fault{}
+			}
+			return strictotlp.Fault{Refuse: strictotlp.Busy} // some of each life stays behind
+		})
+		p := start(t, to(backend, novawire.ProtocolGRPC, storage)...)
+		app := newClient(t, p.otlp)
+		app.next.Store(uint64(1_000_000 * len(apps)))
+		apps = append(apps, app)
+		for range 10 {
+			_ = app.send(app.spans(20, 100))
+		}
+		eventually(t, "something arrives", func() bool { return len(backend.Taken("traces")) > taken })
+		p.end(syscall.SIGKILL)
+	}
+	backend.Misbehave(nil)
+	p := start(t, to(backend, novawire.ProtocolGRPC, storage)...)
+	e := p.stop()["traces"]
+
+	total := newClient(t, p.otlp)
+	for _, app := range apps {
+		total.accepted.Add(app.accepted.Load())
+	}
+	if want := int64(5 * 200); total.accepted.Load() != want || e.Exported != want {
+		t.Errorf("sent %d, accepted %d, exported %d: want all", want, total.accepted.Load(), e.Exported)
+	}
+	// A request that was acknowledged when the process was killed may come twice:
+	// at least once is all that a kill leaves. None may be missing.
+	if taken := backend.Taken("traces"); int64(len(taken)) != e.Exported {
+		t.Errorf("the backend has %d, the ledger %d", len(taken), e.Exported)
+	}
+	if e.Accepted != total.accepted.Load() {
+		t.Errorf("the ledger of all lives has %d, the applications %d", e.Accepted, total.accepted.Load())
+	}
+	drops(t, e)
+}
+
+func TestStorageKeepsWhatTheDrainCouldNot(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []string{"traces", "metrics", "logs"} {
+		t.Run(signal, func(t *testing.T) {
+			backend := receiver(t, strictotlp.Options{})
+			environment := to(backend, novawire.ProtocolHTTP, "NOVAWIRE_STORAGE_DIR="+t.TempDir(), "NOVAWIRE_DRAIN_TIMEOUT=100ms")
+			backend.Misbehave(func(int) strictotlp.Fault { return strictotlp.Fault{Refuse: strictotlp.Busy} })
+			p := start(t, environment...)
+			app := newClient(t, p.otlp)
+			for range 3 {
+				switch signal {
+				case "traces":
+					_ = app.send(app.spans(10, 0))
+				case "metrics":
+					_ = app.points(10)
+				case "logs":
+					_ = app.records(10)
+				}
+			}
+			if e := p.stop()[signal]; e.Stored != 30 || e.Accepted != 30 {
+				t.Errorf("stored %d of %d, want 30 of 30", e.Stored, e.Accepted)
+			}
+			backend.Misbehave(nil)
+			e := start(t, environment...).stop()[signal]
+			reconcile(t, app, e, backend, signal)
+			drops(t, e)
+		})
+	}
+}
+
+func TestSidecarRunsWithoutAStorageItCannotUse(t *testing.T) {
+	t.Parallel()
+	backend := receiver(t, strictotlp.Options{})
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, to(backend, novawire.ProtocolGRPC, "NOVAWIRE_STORAGE_DIR="+file+"/below")...)
+	app := newClient(t, p.otlp)
+	_ = app.send(app.spans(10, 0))
+	e := p.stop()["traces"]
+	reconcile(t, app, e, backend, "traces")
+	if e.Exported != 10 {
+		t.Errorf("exported %d, want 10", e.Exported)
+	}
+}
+
+// The queue gives up its oldest for the newest, and memory stays bounded.
+func TestOutageDropsTheOldestAndKeepsTheNewest(t *testing.T) {
+	t.Parallel()
+	backend := receiver(t, strictotlp.Options{})
+	backend.Misbehave(func(int) strictotlp.Fault { return strictotlp.Fault{Refuse: strictotlp.Busy} })
+	p := start(t, to(backend, novawire.ProtocolGRPC, "NOVAWIRE_QUEUE_SIZE=256Ki")...)
+	app := newClient(t, p.otlp)
+	for range 200 {
+		_ = app.send(app.spans(10, 1000)) // some 2.3 MB in all
+	}
+	if queued := p.metric(`novawire_sidecar_queue_bytes{signal="traces"}`); queued > 256<<10 {
+		t.Errorf("%d bytes are queued, limit is %d", queued, 256<<10)
+	}
+	backend.Misbehave(nil)
+	e := p.stop()["traces"]
+	reconcile(t, app, e, backend, "traces")
+	drops(t, e, ledger.QueueFull.String())
+	taken := backend.Taken("traces")
+	for id := uint64(2000); id > 1950; id-- {
+		if taken[fmt.Sprintf("%016x", id)] == 0 {
+			t.Fatalf("span %d of 2000, one of the newest, did not arrive", id)
+		}
+	}
+}
