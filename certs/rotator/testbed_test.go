@@ -97,7 +97,7 @@ func (b *bed) rotator(settings rotator.Settings) *rotator.Rotator {
 func (b *bed) start(settings rotator.Settings) (r *rotator.Rotator, stop func()) {
 	b.Helper()
 	r = b.rotator(settings)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(b.Context()))
 	done := make(chan error, 1)
 	go func() { done <- r.Start(ctx) }()
 	stopped := false
