@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -56,6 +58,61 @@ func TestKilledSidecarLosesNothingOfItsStorage(t *testing.T) {
 		t.Errorf("the ledger of all lives has %d, the applications %d", e.Accepted, total.accepted.Load())
 	}
 	drops(t, e)
+}
+
+// Killed in the midst of traffic, again and again: what an application was told
+// is taken arrives.
+func TestKilledInTrafficLosesNothingThatWasTaken(t *testing.T) {
+	t.Parallel()
+	backend := receiver(t, strictotlp.Options{})
+	storage := "NOVAWIRE_STORAGE_DIR=" + t.TempDir()
+	var (
+		mu    sync.Mutex
+		taken []string // spans that their application was told are taken
+		ids   atomic.Uint64
+		sent  int
+	)
+	for range 4 {
+		p := start(t, to(backend, novawire.ProtocolGRPC, storage, "NOVAWIRE_FLUSH_INTERVAL=10ms")...)
+		var sending sync.WaitGroup
+		var told atomic.Int64
+		for range 4 {
+			app := newClient(t, p.otlp)
+			sending.Go(func() {
+				for {
+					app.next.Store(ids.Add(10))
+					td := app.spans(10, 0)
+					err := app.send(td)
+					mu.Lock()
+					sent += 10
+					for _, span := range td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().All() {
+						if err == nil {
+							taken = append(taken, span.SpanID().String())
+						}
+					}
+					mu.Unlock()
+					if err != nil {
+						return
+					}
+					told.Add(10)
+				}
+			})
+		}
+		eventually(t, "traffic flows", func() bool { return told.Load() > 2000 })
+		p.end(syscall.SIGKILL)
+		sending.Wait()
+	}
+	e := start(t, to(backend, novawire.ProtocolGRPC, storage, "NOVAWIRE_DRAIN_TIMEOUT=20s")...).stop()["traces"]
+	arrived := backend.Taken("traces")
+	for _, id := range taken {
+		if arrived[id] == 0 {
+			t.Fatalf("span %s was taken and did not arrive", id)
+		}
+	}
+	// The account may know of spans whose sender was not told before the kill.
+	if e.Exported != int64(len(arrived)) || e.Accepted < int64(len(taken)) || e.Accepted > int64(sent) {
+		t.Errorf("told %d of %d sent, %d arrived; the ledger: %+v", len(taken), sent, len(arrived), e)
+	}
 }
 
 func TestStorageKeepsWhatTheDrainCouldNot(t *testing.T) {
