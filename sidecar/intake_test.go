@@ -103,7 +103,7 @@ func TestTakenAddressesDoNotStopTheSidecar(t *testing.T) {
 	app := newClient(t, free)
 	_ = app.send(app.spans(10, 0))
 	reconcile(t, app, p.stop()["traces"], backend, "traces")
-	if !strings.Contains(p.log(), "address cannot be listened on") {
+	if !strings.Contains(p.log(), "address cannot be listened on yet") {
 		t.Errorf("the address is not told:\n%s", p.log())
 	}
 }

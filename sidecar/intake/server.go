@@ -81,10 +81,12 @@ func (s *server) Start(context.Context, component.Host) error {
 	return nil
 }
 
-// accept serves the address once it can be had.
+// accept serves the address once it can be had, and tells that it cannot once.
 func (s *server) accept(ctx context.Context, m *mux, address string, listener net.Listener, err error) {
+	if err != nil {
+		s.logger.Warn("address cannot be listened on yet", zap.String("address", address), zap.Error(err))
+	}
 	for ; err != nil; listener, err = net.Listen("tcp", address) {
-		s.logger.Warn("address cannot be listened on, trying again", zap.String("address", address), zap.Error(err))
 		select {
 		case <-ctx.Done():
 			return

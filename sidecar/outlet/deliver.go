@@ -25,7 +25,7 @@ func (l *lane) deliver(batch []item) {
 		o := l.try(batch)
 		switch {
 		case o.verdict == exported:
-			l.settle(batch, journal.Outcome{Exported: true, Items: total(batch), Rejected: o.rejected})
+			l.settle(batch, journal.Outcome{Exported: true, Items: total(batch), Rejected: min(o.rejected, total(batch))})
 			return
 		case o.verdict == permanent:
 			l.settle(batch, journal.Outcome{Dropped: ledger.Rejected, Items: total(batch)})

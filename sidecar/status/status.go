@@ -79,7 +79,7 @@ func (s *status) Start(context.Context, component.Host) error {
 }
 
 func (s *status) serve(ctx context.Context) {
-	for {
+	for told := false; ; told = true {
 		listener, err := net.Listen("tcp", s.config.Listen)
 		if err == nil {
 			context.AfterFunc(ctx, func() { _ = listener.Close() })
@@ -88,7 +88,9 @@ func (s *status) serve(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.set.Logger.Warn("status is not served, trying again", zap.String("address", s.config.Listen), zap.Error(err))
+		if !told {
+			s.set.Logger.Warn("status is not served yet", zap.String("address", s.config.Listen), zap.Error(err))
+		}
 		select {
 		case <-ctx.Done():
 			return
