@@ -13,7 +13,7 @@ COPY . .
 ARG TARGETARCH
 ARG VERSION
 ARG COMMIT
-RUN CGO_ENABLED=0 GOARCH=${TARGETARCH} GOFLAGS=-buildvcs=false go build -trimpath -o /out/ \
+RUN CGO_ENABLED=0 GOARCH=${TARGETARCH} GOFLAGS=-buildvcs=false go build -trimpath -tags grpcnotrace -o /out/ \
     -ldflags "-s -w \
       -X github.com/nova/novawire/internal/version.Version=${VERSION} \
       -X github.com/nova/novawire/internal/version.Commit=${COMMIT}" \
@@ -27,3 +27,7 @@ USER 65532:65532
 FROM static AS novawire
 COPY --from=build /out/novawire /novawire
 ENTRYPOINT ["/novawire"]
+
+FROM static AS novawire-sidecar
+COPY --from=build /out/novawire-sidecar /novawire-sidecar
+ENTRYPOINT ["/novawire-sidecar"]

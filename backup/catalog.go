@@ -21,6 +21,7 @@ type Entry struct {
 	Stored    int64
 	Newest    time.Time // when the last object was written
 	keys      []string
+	sizes     map[string]int64
 }
 
 func (e Entry) folder() string { return folder(e.Database, e.ID) }
@@ -44,7 +45,7 @@ func ReadCatalog(ctx context.Context, store Reader, database string) (Catalog, e
 		}
 		e := found[folder(db, id)]
 		if e == nil {
-			e = &Entry{Database: db, ID: id}
+			e = &Entry{Database: db, ID: id, sizes: map[string]int64{}}
 			e.Taken, _ = idAt(id)
 			found[folder(db, id)] = e
 		}
@@ -68,6 +69,7 @@ func (e *Entry) add(name string, o Object) {
 	}
 	e.Stored += o.Size
 	e.keys = append(e.keys, o.Key)
+	e.sizes[o.Key] = o.Size
 	if o.Modified.After(e.Newest) {
 		e.Newest = o.Modified
 	}

@@ -7,6 +7,11 @@ import (
 	"github.com/nova/novawire"
 )
 
+const (
+	storeCategory  = novawire.BackupStore
+	verifyCategory = novawire.BackupVerify
+)
+
 // failure is an error with its category.
 type failure struct {
 	category novawire.BackupCategory

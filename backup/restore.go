@@ -39,6 +39,11 @@ func (r *Restorer) Restore(ctx context.Context, m Manifest, into string) (warnin
 	if err != nil {
 		return nil, err
 	}
+	plan := arrange(m, entries, chosen)
+	after := Job{into, PostData, nil}
+	if entries != nil {
+		after.Entries = plan.last
+	}
 	if r.Globals {
 		if warnings, err = r.globals(ctx, m); err != nil {
 			return warnings, err
@@ -52,10 +57,8 @@ func (r *Restorer) Restore(ctx context.Context, m Manifest, into string) (warnin
 		{"restore definitions", func(ctx context.Context) error {
 			return r.definitions(ctx, m, Job{into, PreData, chosen}, head)
 		}},
-		{"restore data", func(ctx context.Context) error { return r.data(ctx, m, into, chosen) }},
-		{"restore indexes and constraints", func(ctx context.Context) error {
-			return r.definitions(ctx, m, Job{into, PostData, chosen}, head)
-		}},
+		{"restore data and its indexes", func(ctx context.Context) error { return r.data(ctx, m, into, chosen, plan, head) }},
+		{"restore the rest", func(ctx context.Context) error { return r.definitions(ctx, m, after, head) }},
 		{"apply settings", func(ctx context.Context) error {
 			more, err := r.Target.Settle(ctx, into, m.Facts.Properties)
 			warnings = append(warnings, more...)
@@ -117,8 +120,9 @@ func (r *Restorer) definitions(ctx context.Context, m Manifest, job Job, head []
 	})
 }
 
-// data moves the data streams, the longest first.
-func (r *Restorer) data(ctx context.Context, m Manifest, into string, chosen []int) error {
+// data moves the data streams, the longest first, and builds each one's indexes
+// when it is through.
+func (r *Restorer) data(ctx context.Context, m Manifest, into string, chosen []int, plan order, head []byte) error {
 	streams := append(m.stream(StreamData), m.stream(StreamBase)...)
 	slices.SortStableFunc(streams, func(a, b Stream) int { return int(min(1, max(-1, b.Bytes-a.Bytes))) })
 	r.Progress.begin(into, m.Bytes())
@@ -140,6 +144,9 @@ func (r *Restorer) data(ctx context.Context, m Manifest, into string, chosen []i
 		all.Go(func() {
 			defer func() { <-slots }()
 			err := r.feed(ctx, m, s, func(ctx context.Context, from io.Reader) error { return r.Target.Restore(ctx, job, from) })
+			if indexes := plan.after[streamName(s)]; err == nil && len(indexes) > 0 {
+				err = r.Target.Head(ctx, Job{into, PostData, indexes}, head, 1)
+			}
 			if err != nil {
 				once.Do(func() { first = fmt.Errorf("%s: %w", streamName(s), err) })
 				stop()

@@ -37,6 +37,11 @@ type Snapshot interface {
 	// Alive tells whether the snapshot is still held, and with it that all dumps
 	// saw the same moment.
 	Alive(ctx context.Context) error
+	// Unreadable names what the role may not dump, and why: missing grants, row
+	// security. A dump would fail on the first of them.
+	Unreadable(ctx context.Context) ([]string, error)
+	// Rehearse dumps the definitions alone, with every lock that a dump takes.
+	Rehearse(ctx context.Context) (Dump, error)
 	Close(ctx context.Context) error
 }
 

@@ -43,3 +43,10 @@ func (v Verification) write(ctx context.Context, store Writer) error {
 	}
 	return nil
 }
+
+// MarkDamaged leaves the verdict of a verification that failed where a drill
+// would leave its own.
+func MarkDamaged(ctx context.Context, store Writer, m Manifest, program string, at time.Time, damage error) error {
+	v := Verification{Format: 1, ID: m.ID, Database: m.Database, Started: at.UTC(), Program: program, Differences: []string{damage.Error()}}
+	return v.write(ctx, store)
+}

@@ -13,11 +13,12 @@ import (
 )
 
 // kubectl runs as a user would, with text on its standard input, and returns
-// what it printed and what it warned of.
+// what it printed and what it warned of. It serves clean-ups too, so it outlives
+// the test's context.
 func kubectl(t *testing.T, stdin string, args ...string) (stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), "kubectl", append([]string{"--kubeconfig", testenv.EnvConf().KubeconfigFile()}, args...)...)
+	cmd := exec.Command("kubectl", append([]string{"--kubeconfig", testenv.EnvConf().KubeconfigFile()}, args...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("kubectl %s: %v\n%s", strings.Join(args, " "), err, errs.String())

@@ -66,3 +66,12 @@ func webhookIsAvailable(ctx context.Context, config *envconf.Config) (context.Co
 	}
 	return ctx, nil
 }
+
+// skipOrFail skips where a person runs the tests, and fails where CI does.
+func skipOrFail(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}

@@ -95,9 +95,12 @@ func (n namespace) pod(app string, wanted func(*corev1.Pod) bool) (found *corev1
 // eventually waits for a condition, and fails the test when it does not come.
 func eventually(t *testing.T, what string, within time.Duration, condition func(context.Context) (bool, error)) {
 	t.Helper()
-	err := wait.For(condition, wait.WithContext(t.Context()), wait.WithTimeout(within),
-		wait.WithImmediate(), wait.WithInterval(250*time.Millisecond))
-	if err != nil {
+	if err := poll(t, within, condition); err != nil {
 		t.Fatalf("not within %s: %s: %v", within, what, err)
 	}
+}
+
+func poll(t *testing.T, within time.Duration, condition func(context.Context) (bool, error)) error {
+	return wait.For(condition, wait.WithContext(t.Context()), wait.WithTimeout(within),
+		wait.WithImmediate(), wait.WithInterval(250*time.Millisecond))
 }

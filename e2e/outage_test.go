@@ -5,14 +5,15 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/e2e-framework/klient/k8s"
 	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 )
@@ -31,6 +32,7 @@ func TestAppsRollWithoutTheWebhook(t *testing.T) {
 	checkUnwired(t, without)
 
 	scaleWebhook(t, 2)
+	untilWiring(n)
 	roll(n, "shop", "with")
 	checkWired(t, n.pod("shop", anotherReady(without)))
 }
@@ -39,88 +41,148 @@ func TestAppsRollWithoutTheWebhook(t *testing.T) {
 func TestAWebhookKilledUnderABurstLosesNoPod(t *testing.T) {
 	const pods, creators = 200, 20
 	n := inNamespace(t, true)
-	system := resourcesIn(t, systemNamespace)
-	kill := map[int64]bool{pods / 4: true, pods / 2: true}
-
-	var made atomic.Int64
+	burst := make(chan int)
 	var creating sync.WaitGroup
-	names := make(chan string)
 	for range creators {
 		creating.Go(func() {
-			for name := range names {
-				pod := barePod(n.name, name).(*corev1.Pod)
-				pod.Labels = map[string]string{"app": "burst"}
-				pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "nova.dev/held"}}
-				if err := n.Create(t.Context(), pod); err != nil {
-					t.Errorf("create pod %s: %v", name, err)
-				}
-				if kill[made.Add(1)] {
-					killWebhook(t, system)
+			for i := range burst {
+				if err := n.Create(t.Context(), held(n.name, fmt.Sprintf("burst-%03d", i))); err != nil {
+					t.Errorf("create pod %d: %v", i, err)
 				}
 			}
 		})
 	}
-	started := time.Now()
-	for i := range pods {
-		names <- fmt.Sprintf("burst-%03d", i)
+	feed := func(from, to int) {
+		for i := from; i < to; i++ {
+			burst <- i
+		}
 	}
-	close(names)
+	started := time.Now()
+	feed(0, pods/4)
+	killed := killWebhook(t) // a quarter before, a quarter while it dies, half without it
+	feed(pods/4, pods/2)
+	killed()
+	feed(pods/2, pods)
+	close(burst)
 	creating.Wait()
 	took := time.Since(started)
 
 	admitted, err := n.pods(t.Context(), "burst")
 	if err != nil || len(admitted) != pods {
-		t.Fatalf("%d of %d pods were admitted: %v", len(admitted), pods, err)
+		t.Errorf("%d of %d pods were admitted: %v", len(admitted), pods, err)
 	}
-	scaleWebhook(t, 2)
 	count := 0
 	for _, pod := range admitted {
 		if wired(&pod) {
 			count++
 		}
 	}
-	t.Logf("%d pods admitted in %s while the webhook was killed twice: %d wired, %d un-wired", pods, took.Round(time.Millisecond), count, pods-count)
-	if count == 0 {
-		t.Error("no pod was wired: the webhook did not work before it was killed either")
+	t.Logf("%d pods admitted in %s, %d wired and, the webhook being killed, %d un-wired", pods, took.Round(time.Millisecond), count, pods-count)
+	if count == 0 || count == pods {
+		t.Error("the burst has no before or no after")
 	}
+	scaleWebhook(t, 2)
+	untilWiring(n)
 }
 
-// killWebhook ends every replica at once, without grace.
-func killWebhook(t *testing.T, system *resources.Resources) {
-	var list corev1.PodList
-	if err := system.List(t.Context(), &list, resources.WithLabelSelector("app.kubernetes.io/name="+webhookName)); err != nil {
-		t.Errorf("list the webhook's pods: %v", err)
-	}
-	for _, pod := range list.Items {
-		if err := system.Delete(t.Context(), &pod, resources.WithGracePeriod(0)); err != nil {
-			t.Errorf("kill %s: %v", pod.Name, err)
+// A replica that ends in order takes no request with it.
+func TestARolloutOfTheWebhookMissesNoPod(t *testing.T) {
+	n := inNamespace(t, true)
+	system := namespace{resourcesIn(t, systemNamespace), t, systemNamespace}
+	untilWiring(n)
+
+	rolled := make(chan struct{})
+	var creating sync.WaitGroup
+	creating.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-rolled:
+				return
+			default:
+			}
+			pod := held(n.name, fmt.Sprintf("steady-%04d", i))
+			if err := n.Create(t.Context(), pod); err != nil || !wired(pod) {
+				t.Errorf("pod %d: wired: %t, %v", i, wired(pod), err)
+			}
+		}
+	})
+	roll(system, webhookName, "under-load")
+	kubectl(t, "", "--namespace", systemNamespace, "rollout", "status", "deployment/"+webhookName, "--timeout", "2m")
+	close(rolled)
+	creating.Wait()
+}
+
+// held is a pod that is never scheduled.
+func held(namespace, name string) *corev1.Pod {
+	pod := barePod(namespace, name).(*corev1.Pod)
+	pod.Labels["app"], _, _ = strings.Cut(name, "-")
+	pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "nova.dev/held"}}
+	return pod
+}
+
+// untilWiring waits until pods are wired again: for a while after a replica
+// died without a word, an API server may hold on to its connection.
+func untilWiring(n namespace) {
+	n.t.Helper()
+	eventually(n.t, "pods are wired", 2*time.Minute, func(ctx context.Context) (bool, error) {
+		pod := held(n.name, "dry-run")
+		err := n.GetControllerRuntimeClient().Create(ctx, pod, client.DryRunAll)
+		return wired(pod), err
+	})
+}
+
+// killWebhook takes every replica at once, with no time to end in order. What it
+// returns waits until they are dead.
+func killWebhook(t *testing.T) (killed func()) {
+	t.Helper()
+	system := resourcesIn(t, systemNamespace)
+	setReplicas(t, system, 0)
+	for _, pod := range webhookPods(t, system) {
+		if err := system.Delete(t.Context(), &pod, resources.WithGracePeriod(time.Second)); client.IgnoreNotFound(err) != nil {
+			t.Fatalf("kill %s: %v", pod.Name, err)
 		}
 	}
+	return func() {
+		eventually(t, "the replicas are dead", time.Minute, func(context.Context) (bool, error) {
+			return len(webhookPods(t, system)) == 0, nil
+		})
+	}
 }
 
-// scaleWebhook scales and waits until just so many replicas are there and
-// ready. A test that takes the webhook away leaves it as it was.
+func webhookPods(t *testing.T, system *resources.Resources) []corev1.Pod {
+	t.Helper()
+	var list corev1.PodList
+	if err := system.List(t.Context(), &list, resources.WithLabelSelector("app.kubernetes.io/name="+webhookName)); err != nil {
+		t.Fatalf("list the webhook's pods: %v", err)
+	}
+	return list.Items
+}
+
+// scaleWebhook scales and waits until just so many replicas are there and ready.
 func scaleWebhook(t *testing.T, replicas int32) {
 	t.Helper()
 	system := resourcesIn(t, systemNamespace)
-	scale := func(ctx context.Context, replicas int32) error {
+	setReplicas(t, system, replicas)
+	eventually(t, fmt.Sprintf("the webhook has %d replicas", replicas), 2*time.Minute, func(ctx context.Context) (bool, error) {
+		var d appsv1.Deployment
+		err := system.Get(ctx, webhookName, systemNamespace, &d)
+		return d.Status.ObservedGeneration >= d.Generation && d.Status.ReadyReplicas == replicas &&
+			len(webhookPods(t, system)) == int(replicas), err
+	})
+}
+
+// setReplicas of the webhook; a test that takes it away leaves it as it was.
+func setReplicas(t *testing.T, system *resources.Resources, replicas int32) {
+	t.Helper()
+	set := func(ctx context.Context, replicas int32) error {
 		return system.Patch(ctx, deployment(systemNamespace, webhookName), merge(`{"spec":{"replicas":%d}}`, replicas))
 	}
-	if err := scale(t.Context(), replicas); err != nil {
+	if err := set(t.Context(), replicas); err != nil {
 		t.Fatalf("scale the webhook to %d: %v", replicas, err)
 	}
 	if replicas == 0 {
-		t.Cleanup(func() { _ = scale(context.Background(), 2) })
+		t.Cleanup(func() { _ = set(context.Background(), 2) })
 	}
-	eventually(t, fmt.Sprintf("the webhook has %d replicas", replicas), 2*time.Minute, func(ctx context.Context) (bool, error) {
-		var d appsv1.Deployment
-		var list corev1.PodList
-		if err := system.Get(ctx, webhookName, systemNamespace, &d); err != nil {
-			return false, err
-		}
-		err := system.List(ctx, &list, resources.WithLabelSelector("app.kubernetes.io/name="+webhookName))
-		return d.Status.ObservedGeneration >= d.Generation && d.Status.ReadyReplicas == replicas && len(list.Items) == int(replicas), err
-	})
 }
 
 // roll changes the Deployment's template, as `kubectl rollout restart` does.

@@ -27,7 +27,7 @@ type Scratch struct {
 
 // scratchUser is the scratch server's superuser: a name that no backup has, so
 // that the roles of the backup can all be made.
-const scratchUser = "pg_backup_drill"
+const scratchUser = "novawire_drill"
 
 type scratchServer struct {
 	Target

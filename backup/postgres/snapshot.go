@@ -130,6 +130,11 @@ func (s *snapshot) Data(ctx context.Context, t backup.Table) (backup.Dump, error
 	return s.start(ctx, "--section=data", "--strict-names", "--table="+pattern(t))
 }
 
+// Rehearse implements [backup.Snapshot].
+func (s *snapshot) Rehearse(ctx context.Context) (backup.Dump, error) {
+	return s.start(ctx, "--schema-only")
+}
+
 func (s *snapshot) start(ctx context.Context, args ...string) (backup.Dump, error) {
 	args = append([]string{
 		"--format=custom", "--compress=0", "--no-password",

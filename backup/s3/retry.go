@@ -2,7 +2,6 @@ package s3
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -10,9 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	smithy "github.com/aws/smithy-go"
-
-	"github.com/nova/novawire/backup/credentials"
 )
 
 // A part is in memory, so trying it again costs little; giving up costs the run.
@@ -21,11 +17,8 @@ const (
 	slowestBackoff = 20 * time.Second
 )
 
-// expired are the codes that new credentials help against.
-var expired = map[string]bool{"ExpiredToken": true, "ExpiredTokenException": true, "TokenRefreshRequired": true, "RequestExpired": true}
-
 // newRetryer is the SDK's, without its token bucket, which would give up after a
-// few parts of a bad spell; and it reads credentials again when they expired.
+// few parts of a bad spell.
 func newRetryer(set Settings) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = tries
@@ -37,22 +30,10 @@ func newRetryer(set Settings) aws.Retryer {
 			o.MaxBackoff = set.SlowestBackoff
 		}
 		o.RateLimiter = ratelimit.None
-		o.Retryables = append(o.Retryables, refresh{set.Credentials}, retry.RetryableErrorCode{Codes: map[string]struct{}{
+		o.Retryables = append(o.Retryables, retry.RetryableErrorCode{Codes: map[string]struct{}{
 			"ConditionalRequestConflict": {}, "OperationAborted": {}, "InternalError": {}, "BadDigest": {},
 		}})
 	})
-}
-
-type refresh struct{ credentials credentials.Provider }
-
-// IsErrorRetryable implements [retry.IsErrorRetryable].
-func (r refresh) IsErrorRetryable(err error) aws.Ternary {
-	var api smithy.APIError
-	if !errors.As(err, &api) || !expired[api.ErrorCode()] {
-		return aws.UnknownTernary
-	}
-	r.credentials.Invalidate()
-	return aws.TrueTernary
 }
 
 // stalled is how long a connection may stand still before it counts as broken.

@@ -53,6 +53,7 @@ func New(set Settings) *Store {
 		ResponseChecksumValidation: aws.ResponseChecksumValidationWhenRequired, // SHA-256 is in the manifest
 		DisableLogOutputChecksumValidationSkipped: true,
 	}
+	options.APIOptions = append(options.APIOptions, (&renewal{set.Credentials, options.Retryer}).add)
 	if set.Endpoint != "" {
 		options.BaseEndpoint = &set.Endpoint
 		options.UsePathStyle = true

@@ -1,49 +1,73 @@
 package rotator
 
 import (
+	"errors"
 	"net/http"
 	"sync/atomic"
 	"time"
 )
 
-// tolerance is what a Date header and a round trip may be off by: the header
-// has whole seconds.
-const tolerance = 2 * time.Second
-
 // clock is the local one, set right by the API server's: that is the client
 // which will judge our certificates, and all replicas ask the same. A local
 // clock that is wrong, or jumps, is corrected by the next answer.
 type clock struct {
-	local  func() time.Time
-	offset atomic.Int64
+	local func() time.Time
+	last  atomic.Pointer[comparison]
 }
+
+// comparison is what an answer of the API server told of the local clock.
+type comparison struct {
+	began  time.Time // by the local clock
+	offset time.Duration
+}
+
+// errNoTime stops what was begun before a pause or a jump: what would follow
+// from the time it began at may not be so.
+var errNoTime = errors.New("the process was paused or its clock moved meanwhile")
 
 // read returns the local wall time. The monotonic reading is dropped: it stands
 // still while a machine sleeps, and certificates do not.
 func (c *clock) read() time.Time { return c.local().Round(0) }
 
-// at is the time that it was at a local reading, by what is known now.
-func (c *clock) at(local time.Time) time.Time { return local.Add(time.Duration(c.offset.Load())) }
-
-func (c *clock) now() time.Time { return c.at(c.read()) }
-
-// compare takes in what the server's clock showed between two local readings.
-// An exchange that was not quick, by the local clock, tells nothing.
-func (c *clock) compare(before, server, after time.Time) {
-	if took := after.Sub(before); took < 0 || took > tolerance {
-		return
+// at is the time that it was at a local reading. The reading must be recent, and
+// from before an answer of the API server that the clock was compared with.
+func (c *clock) at(reading time.Time, recent time.Duration) (time.Time, error) {
+	last := c.last.Load()
+	if last == nil || !within(reading, last.began, recent) || !within(reading, c.read(), recent) {
+		return time.Time{}, errNoTime
 	}
-	offset := server.Sub(before)
-	if offset.Abs() <= tolerance {
-		offset = 0
-	}
-	c.offset.Store(int64(offset))
+	return reading.Add(last.offset), nil
 }
 
-// dated compares the clock with every answer of the API server.
+func (c *clock) now() time.Time {
+	if last := c.last.Load(); last != nil {
+		return c.read().Add(last.offset)
+	}
+	return c.read()
+}
+
+// compare takes in what the server's clock showed between two local readings; it
+// shows whole seconds.
+func (c *clock) compare(before, server, after time.Time) {
+	offset := server.Sub(before)
+	if !server.Before(before.Add(-time.Second)) && !server.After(after.Add(time.Second)) {
+		offset = 0
+	}
+	c.last.Store(&comparison{before, offset})
+}
+
+// within tells whether later follows earlier by no more than that.
+func within(earlier, later time.Time, duration time.Duration) bool {
+	passed := later.Sub(earlier)
+	return passed >= 0 && passed <= duration
+}
+
+// dated compares the clock with every answer of the API server. One without a
+// date, or that took too long to tell, confirms the local clock or says nothing.
 type dated struct {
-	next  http.RoundTripper
-	clock *clock
+	next   http.RoundTripper
+	clock  *clock
+	recent time.Duration
 }
 
 func (d dated) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -52,8 +76,12 @@ func (d dated) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err != nil {
 		return response, err
 	}
-	if server, err := http.ParseTime(response.Header.Get("Date")); err == nil {
-		d.clock.compare(before, server, d.clock.read())
+	server, err := http.ParseTime(response.Header.Get("Date"))
+	if err != nil {
+		server = before
+	}
+	if after := d.clock.read(); within(before, after, d.recent) {
+		d.clock.compare(before, server, after)
 	}
 	return response, nil
 }

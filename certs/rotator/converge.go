@@ -14,16 +14,12 @@ import (
 // four, the rest is for replicas that were faster.
 const roundLimit = 20
 
-// errTooSlow stops a process that was paused between reading and writing: what
-// it concluded from the time it began at may not be so any more.
-var errTooSlow = errors.New("the round took longer than clocks may differ")
-
 // converge takes rounds until there is nothing left to do now.
 func (r *Rotator) converge(ctx context.Context) error {
 	for range roundLimit {
 		done, err := r.round(ctx)
-		if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
-			continue // another replica was faster: look again
+		if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || errors.Is(err, errNoTime) {
+			continue // another replica was faster, or the clock moved: look again
 		}
 		if done || err != nil {
 			return err
@@ -46,14 +42,14 @@ func (r *Rotator) round(ctx context.Context) (done bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	now := r.clock.at(began)
+	now, err := r.clock.at(began, r.Policy.Skew)
+	if err != nil {
+		return false, err
+	}
 	observed := certs.Observation{Now: now, Bundles: bundles(configurations)}
 	next, changes, err := stored.authorities.Advance(r.Secret, observed, r.Policy, r.Random)
 	if err != nil {
 		return false, err
-	}
-	if r.clock.now().Sub(now) > r.Policy.Skew {
-		return false, errTooSlow
 	}
 	if len(changes) > 0 || stored.damaged {
 		return false, r.record(ctx, stored, next, changes)

@@ -55,14 +55,24 @@ func (r *Rotator) valid() *tls.Certificate {
 	return nil
 }
 
-// issueNow reads the authorities, the time before them, and signs.
+// issueNow reads the authorities, the time before them, and signs unless the
+// leaf turns out to be valid: reading has also set the clock right.
 func (r *Rotator) issueNow(ctx context.Context) error {
-	began := r.clock.read()
-	stored, err := r.load(ctx)
-	if err != nil {
-		return err
+	const attempts = 3
+	for attempt := 1; ; attempt++ {
+		began := r.clock.read()
+		stored, err := r.load(ctx)
+		if err != nil {
+			return err
+		}
+		now, err := r.clock.at(began, r.Policy.Skew)
+		if err == nil {
+			return r.renewLocked(stored.authorities, now)
+		}
+		if attempt == attempts {
+			return err
+		}
 	}
-	return r.sign(stored.authorities, r.clock.at(began))
 }
 
 // renew replaces the leaf in good time, and at once where its authority is gone.
@@ -70,6 +80,10 @@ func (r *Rotator) issueNow(ctx context.Context) error {
 func (r *Rotator) renew(authorities certs.Authorities, now time.Time) error {
 	r.issue.Lock()
 	defer r.issue.Unlock()
+	return r.renewLocked(authorities, now)
+}
+
+func (r *Rotator) renewLocked(authorities certs.Authorities, now time.Time) error {
 	leaf := r.valid()
 	if leaf != nil && !certs.RenewalDue(leaf.Leaf, now) && authorities.Signed(leaf.Leaf) {
 		return nil

@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -31,11 +30,11 @@ type entry struct {
 // configurations reads those that are selected from the API server.
 func (r *Rotator) configurations(ctx context.Context) ([]configuration, error) {
 	var mutating admissionv1.MutatingWebhookConfigurationList
-	if err := r.client.List(ctx, &mutating); err != nil {
+	if err := r.client.List(ctx, &mutating, r.Webhooks.list()); err != nil {
 		return nil, fmt.Errorf("list mutating webhook configurations: %w", err)
 	}
 	var validating admissionv1.ValidatingWebhookConfigurationList
-	if err := r.client.List(ctx, &validating); err != nil {
+	if err := r.client.List(ctx, &validating, r.Webhooks.list()); err != nil {
 		return nil, fmt.Errorf("list validating webhook configurations: %w", err)
 	}
 	var all []configuration
@@ -44,23 +43,16 @@ func (r *Rotator) configurations(ctx context.Context) ([]configuration, error) {
 		for _, w := range m.Webhooks {
 			c.entries = append(c.entries, entry{w.Name, w.ClientConfig.CABundle})
 		}
-		all = r.appendSelected(all, &m, c)
+		all = append(all, c)
 	}
 	for _, v := range validating.Items {
 		c := configuration{kind: kindValidating, name: v.Name, resourceVersion: v.ResourceVersion}
 		for _, w := range v.Webhooks {
 			c.entries = append(c.entries, entry{w.Name, w.ClientConfig.CABundle})
 		}
-		all = r.appendSelected(all, &v, c)
+		all = append(all, c)
 	}
 	return all, nil
-}
-
-func (r *Rotator) appendSelected(all []configuration, object metav1.Object, c configuration) []configuration {
-	if r.Selects(object) {
-		return append(all, c)
-	}
-	return all
 }
 
 // bundles has one bundle for each webhook of each configuration.

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -34,16 +34,23 @@ type Settings struct {
 	Namespace, Secret string
 	// Names are the DNS names and IP addresses that the leaf is valid for.
 	Names []string
-	// Selects picks the webhook configurations, mutating and validating, whose
+	// Webhooks picks the webhook configurations, mutating and validating, whose
 	// every caBundle is kept.
-	Selects func(configuration metav1.Object) bool
-	Policy  certs.Policy
+	Webhooks Selection
+	Policy   certs.Policy
 	// Interval is how often the rotator looks without being woken by a change.
 	Interval time.Duration
 	Now      func() time.Time
 	Random   io.Reader
 	Log      logr.Logger
 	Metrics  *expiry.Metrics
+}
+
+// Selection is by name, by labels, or by both. The rights to list and watch may
+// be as narrow as the name.
+type Selection struct {
+	Name   string
+	Labels labels.Selector
 }
 
 // Rotator is a manager's Runnable that works on every replica.
@@ -65,12 +72,12 @@ func New(config *rest.Config, settings Settings) (*Rotator, error) {
 	if err := settings.Policy.Validate(); err != nil {
 		return nil, fmt.Errorf("read certificate policy: %w", err)
 	}
-	if len(settings.Names) == 0 || settings.Selects == nil {
+	if len(settings.Names) == 0 || settings.Webhooks == (Selection{}) {
 		return nil, errors.New("a rotator needs names and a selection of webhook configurations")
 	}
 	r := &Rotator{Settings: settings, clock: &clock{local: settings.Now}, wake: make(chan struct{}, 1)}
 	config = rest.CopyConfig(config)
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return dated{next, r.clock} })
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return dated{next, r.clock, r.Policy.Skew} })
 	var err error
 	if r.client, err = client.New(config, client.Options{Scheme: scheme, Mapper: mapper}); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)

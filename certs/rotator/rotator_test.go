@@ -3,14 +3,20 @@ package rotator_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nova/novawire/certs"
+	"github.com/nova/novawire/certs/rotator"
 )
 
 func TestEveryWebhookTrustsTheFirstLeaf(t *testing.T) {
@@ -95,6 +101,51 @@ func TestAConfigurationThatIsNotSelectedIsLeftAlone(t *testing.T) {
 	if after.ResourceVersion != theirs.ResourceVersion {
 		t.Error("it was written")
 	}
+}
+
+// The rights are those of the component certs-self: by name, and no more.
+func TestAConfigurationSelectedByNameNeedsRightsToThatNameAlone(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.mutating("-selected", "one.nova.dev")
+	name := b.namespace + "-selected"
+	b.create(&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "certs"}, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"create"}},
+		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{secretName}, Verbs: []string{"get", "list", "watch", "update"}},
+	}})
+	b.create(&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}, Rules: []rbacv1.PolicyRule{{
+		APIGroups: []string{admissionv1.GroupName}, Resources: []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"},
+		ResourceNames: []string{name}, Verbs: []string{"list", "watch", "patch"},
+	}}})
+	user := rbacv1.Subject{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: b.namespace}
+	b.create(&rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "certs"}, Subjects: []rbacv1.Subject{user},
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "certs"},
+	})
+	b.create(&rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: b.namespace}, Subjects: []rbacv1.Subject{user},
+		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: b.namespace},
+	})
+	b.config.Impersonate.UserName = b.namespace
+	settings := b.settings(certs.DefaultPolicy())
+	settings.Webhooks = rotator.Selection{Name: name}
+	settings.Interval = time.Hour
+	r, _ := b.start(settings)
+	b.ready(r)
+	b.eventually("the bundle trusts the leaf", func() error { return b.trusted(r) })
+	old := b.authorities()[0].Certificate
+	if err := b.client.Delete(t.Context(), &corev1.Secret{ObjectMeta: b.secretMeta()}); err != nil {
+		t.Fatal(err)
+	}
+	b.eventually("the watch on the Secret tells of its deletion", func() error {
+		if _, err := b.secret(); err != nil {
+			return err
+		}
+		if b.authorities()[len(b.authorities())-1].Certificate.Equal(old) {
+			return errors.New("it is the old one")
+		}
+		return nil
+	})
 }
 
 func TestAWebhookAddedLaterIsPublishedTo(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,8 +16,10 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/nova/novawire/certs"
 	"github.com/nova/novawire/certs/expiry"
@@ -26,7 +27,10 @@ import (
 	"github.com/nova/novawire/internal/testcluster"
 )
 
-func TestMain(m *testing.M) { os.Exit(testcluster.Run(m)) }
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard())
+	os.Exit(testcluster.Run(m))
+}
 
 // short is a policy for tests that live through whole lives.
 var short = certs.Policy{Authority: 36 * time.Second, Leaf: 9 * time.Second, Settle: 2 * time.Second, Skew: time.Second}
@@ -34,7 +38,7 @@ var short = certs.Policy{Authority: 36 * time.Second, Leaf: 9 * time.Second, Set
 const secretName = "webhook-certs"
 
 // bed is a namespace of its own on the test cluster, and the webhook
-// configurations that its rotators keep: those whose names begin with its name.
+// configurations that its rotators keep: those that are labelled with its name.
 type bed struct {
 	testing.TB
 	config    *rest.Config
@@ -62,7 +66,7 @@ func (b *bed) settings(policy certs.Policy) rotator.Settings {
 		Namespace: b.namespace,
 		Secret:    secretName,
 		Names:     []string{b.serverName(), "127.0.0.1"},
-		Selects:   func(o metav1.Object) bool { return strings.HasPrefix(o.GetName(), b.namespace) },
+		Webhooks:  rotator.Selection{Labels: labels.SelectorFromSet(b.label())},
 		Policy:    policy,
 		Interval:  200 * time.Millisecond,
 		Now:       time.Now,
@@ -71,6 +75,8 @@ func (b *bed) settings(policy certs.Policy) rotator.Settings {
 		Metrics:   expiry.New(prometheus.NewRegistry()),
 	}
 }
+
+func (b *bed) label() map[string]string { return map[string]string{"bed": b.namespace} }
 
 func (b *bed) serverName() string { return "webhook." + b.namespace + ".svc" }
 
@@ -129,7 +135,7 @@ func (b *bed) eventually(what string, holds func() error) {
 // mutating creates a configuration with these webhooks and returns its name.
 func (b *bed) mutating(suffix string, webhooks ...string) *admissionv1.MutatingWebhookConfiguration {
 	b.Helper()
-	c := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: b.namespace + suffix}}
+	c := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: b.namespace + suffix, Labels: b.label()}}
 	for _, name := range webhooks {
 		c.Webhooks = append(c.Webhooks, admissionv1.MutatingWebhook{
 			Name: name, ClientConfig: b.service(), SideEffects: new(admissionv1.SideEffectClassNone),
@@ -142,7 +148,7 @@ func (b *bed) mutating(suffix string, webhooks ...string) *admissionv1.MutatingW
 
 func (b *bed) validating(suffix string, webhooks ...string) *admissionv1.ValidatingWebhookConfiguration {
 	b.Helper()
-	c := &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: b.namespace + suffix}}
+	c := &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: b.namespace + suffix, Labels: b.label()}}
 	for _, name := range webhooks {
 		c.Webhooks = append(c.Webhooks, admissionv1.ValidatingWebhook{
 			Name: name, ClientConfig: b.service(), SideEffects: new(admissionv1.SideEffectClassNone),
@@ -173,25 +179,22 @@ func (b *bed) create(o client.Object) {
 func (b *bed) bundles() ([]certs.Bundle, error) {
 	var mutating admissionv1.MutatingWebhookConfigurationList
 	var validating admissionv1.ValidatingWebhookConfigurationList
-	if err := b.client.List(context.Background(), &mutating); err != nil {
+	ours := client.MatchingLabels(b.label())
+	if err := b.client.List(context.Background(), &mutating, ours); err != nil {
 		return nil, err
 	}
-	if err := b.client.List(context.Background(), &validating); err != nil {
+	if err := b.client.List(context.Background(), &validating, ours); err != nil {
 		return nil, err
 	}
 	var all []certs.Bundle
 	for _, c := range mutating.Items {
 		for _, w := range c.Webhooks {
-			if strings.HasPrefix(c.Name, b.namespace) {
-				all = append(all, certs.ParseBundle(w.ClientConfig.CABundle))
-			}
+			all = append(all, certs.ParseBundle(w.ClientConfig.CABundle))
 		}
 	}
 	for _, c := range validating.Items {
 		for _, w := range c.Webhooks {
-			if strings.HasPrefix(c.Name, b.namespace) {
-				all = append(all, certs.ParseBundle(w.ClientConfig.CABundle))
-			}
+			all = append(all, certs.ParseBundle(w.ClientConfig.CABundle))
 		}
 	}
 	return all, nil

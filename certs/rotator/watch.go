@@ -47,12 +47,26 @@ func (r *Rotator) newWatch(config *rest.Config) (cache.Cache, error) {
 	return cache.New(config, cache.Options{
 		Scheme: scheme,
 		Mapper: mapper,
-		ByObject: map[client.Object]cache.ByObject{&corev1.Secret{}: {
-			Namespaces: map[string]cache.Config{r.Namespace: {}},
-			Field:      fields.OneTermEqualSelector("metadata.name", r.Secret),
-		}},
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Secret{}: {
+				Namespaces: map[string]cache.Config{r.Namespace: {}},
+				Field:      named(r.Secret),
+			},
+			&admissionv1.MutatingWebhookConfiguration{}:   {Field: r.Webhooks.list().FieldSelector, Label: r.Webhooks.Labels},
+			&admissionv1.ValidatingWebhookConfiguration{}: {Field: r.Webhooks.list().FieldSelector, Label: r.Webhooks.Labels},
+		},
 	})
 }
+
+func (s Selection) list() *client.ListOptions {
+	options := &client.ListOptions{LabelSelector: s.Labels}
+	if s.Name != "" {
+		options.FieldSelector = named(s.Name)
+	}
+	return options
+}
+
+func named(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
 
 // startWatch wakes the rotator at every change of what it keeps.
 func (r *Rotator) startWatch(ctx context.Context) (stopped <-chan error, err error) {

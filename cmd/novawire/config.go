@@ -37,7 +37,7 @@ func readConfig(file string) (config, error) {
 func (c *config) parse(text []byte) error {
 	raw, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
-		return errors.New(strings.TrimPrefix(err.Error(), "error converting YAML to JSON: "))
+		return errors.New(strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")), " "))
 	}
 	unknown, err := kjson.UnmarshalStrict(raw, c)
 	if err = errors.Join(append(unknown, err)...); err != nil {

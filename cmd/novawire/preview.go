@@ -68,12 +68,9 @@ func runPreview(flags previewFlags, paths []string, stdin io.Reader, stdout, std
 	if err != nil {
 		return err
 	}
-	documents, err := preview.Read(paths, stdin)
-	if err != nil {
-		return err
-	}
-	objects, err := preview.Wire(documents, preview.Options{Engine: engine, Namespace: flags.namespace, Explain: flags.explain})
-	if err != nil {
+	documents, errRead := preview.Read(paths, stdin)
+	objects, errWire := preview.Wire(documents, preview.Options{Engine: engine, Namespace: flags.namespace, Explain: flags.explain})
+	if err := errors.Join(errRead, errWire); err != nil {
 		return err
 	}
 	if flags.explain {

@@ -91,7 +91,7 @@ func (r *reloader) look() {
 	r.seen = text
 	if err := r.load(); err != nil {
 		r.failures.Inc()
-		slog.Error("configuration kept: the changed file has a mistake", "file", r.file, "error", err)
+		slog.Error("configuration kept: the changed file has a mistake", "error", err)
 		return
 	}
 	slog.Info("configuration reloaded", "file", r.file, "hash", r.Engine().Hash())

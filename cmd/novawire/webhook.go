@@ -23,13 +23,13 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
+	"github.com/nova/novawire/certs/expiry"
 	"github.com/nova/novawire/webhook"
 )
 
 type webhookFlags struct {
 	config         string
-	certMode       string
-	certDir        string
+	certs          certFlags
 	host           string
 	port           int
 	metricsAddress string
@@ -59,8 +59,7 @@ Exit codes: 0 ended by a signal, 1 it could not start or run, 2 a wrong command 
 	f := cmd.Flags()
 	f.StringVar(&flags.config, "config", "", "configuration file (YAML); without one the defaults hold")
 	f.DurationVar(&flags.reloadEvery, "config-interval", 5*time.Second, "how often the configuration file is looked at")
-	f.StringVar(&flags.certMode, "cert-mode", "files", "where the serving certificate comes from: files")
-	f.StringVar(&flags.certDir, "cert-dir", "/etc/novawire/certs", "folder with tls.crt and tls.key")
+	flags.certs.register(f)
 	f.StringVar(&flags.host, "host", "", "address to serve on; empty for all")
 	f.IntVar(&flags.port, "port", 10250, "port of the webhook")
 	f.StringVar(&flags.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 for none")
@@ -79,15 +78,20 @@ func runWebhook(ctx context.Context, flags webhookFlags, stderr io.Writer) error
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
 	}
-	mgr, err := newManager(cluster, flags)
+	served, err := flags.certs.prepare(cluster, expiry.New(metrics.Registry))
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(cluster, flags, served)
 	if err != nil {
 		return err
 	}
 	current.interval = flags.reloadEvery
 	for _, step := range []func() error{
 		func() error { return mgr.Add(current) },
+		func() error { return mgr.Add(served.keep) },
 		func() error { return addAdmission(mgr, current) },
-		func() error { return addHealth(mgr) },
+		func() error { return addHealth(mgr, served) },
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("prepare: %w", err)
@@ -96,10 +100,7 @@ func runWebhook(ctx context.Context, flags webhookFlags, stderr io.Writer) error
 	return mgr.Start(ctx)
 }
 
-func newManager(cluster *rest.Config, flags webhookFlags) (manager.Manager, error) {
-	if flags.certMode != "files" {
-		return nil, usageError{fmt.Errorf("webhook: cert-mode %q: use files", flags.certMode)}
-	}
+func newManager(cluster *rest.Config, flags webhookFlags, served certificate) (manager.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return nil, err
@@ -114,8 +115,7 @@ func newManager(cluster *rest.Config, flags webhookFlags) (manager.Manager, erro
 		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
 			Host:    flags.host,
 			Port:    flags.port,
-			CertDir: flags.certDir,
-			TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }},
+			TLSOpts: []func(*tls.Config){served.tls},
 		}),
 	})
 	if err != nil {
@@ -140,9 +140,10 @@ func addAdmission(mgr manager.Manager, engines webhook.Engines) error {
 	return nil
 }
 
-func addHealth(mgr manager.Manager) error {
+func addHealth(mgr manager.Manager, served certificate) error {
 	return errors.Join(
 		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("certificate", served.ready),
 		mgr.AddReadyzCheck("webhook", mgr.GetWebhookServer().StartedChecker()),
 	)
 }

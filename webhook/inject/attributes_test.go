@@ -80,7 +80,7 @@ func variableOf(t *testing.T, raw []byte, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range pod.Spec.Containers[0].Env {
+	for _, v := range pod.Spec.Containers[0].Env.known {
 		if v.Name == name {
 			return v.Value
 		}

@@ -37,6 +37,8 @@ var variableNames = [variableCount]string{
 	samplerArg:         "OTEL_TRACES_SAMPLER_ARG",
 }
 
+var signals = [...]string{"TRACES", "METRICS", "LOGS"}
+
 // identityFields are the downward API's fields behind the first variables.
 var identityFields = [...]string{podName: "metadata.name", podUID: "metadata.uid", nodeName: "spec.nodeName"}
 
@@ -49,7 +51,7 @@ type environment struct {
 	old       ContainerStatus
 	owned     bool // old is there: what it does not list as kept is ours
 
-	found  [variableCount]int // index in env plus one; the last of a name counts
+	found  [variableCount]int // place among the known plus one; the last of a name counts
 	signal bool               // a signal has an endpoint of its own without a protocol
 
 	elements         []element // the user's own resource attributes
@@ -75,22 +77,18 @@ func (e *environment) wire() {
 // find looks every variable up in one pass.
 func (e *environment) find() {
 	var endpoints, protocols int
-	for i := range e.container.Env {
-		name := e.container.Env[i].Name
-		if !strings.HasPrefix(name, "OTEL_") && !strings.HasPrefix(name, "NOVAWIRE_") {
-			continue
-		}
+	for i := range e.container.Env.known {
+		name := e.container.Env.known[i].Name
 		if known := slices.Index(variableNames[:], name); known >= 0 {
 			e.found[known] = i + 1
 			continue
 		}
-		for bit, s := range [...]string{"TRACES", "METRICS", "LOGS"} {
-			switch name {
-			case "OTEL_EXPORTER_OTLP_" + s + "_ENDPOINT":
-				endpoints |= 1 << bit
-			case "OTEL_EXPORTER_OTLP_" + s + "_PROTOCOL":
-				protocols |= 1 << bit
-			}
+		signal, ok := strings.CutPrefix(name, "OTEL_EXPORTER_OTLP_")
+		if bit := slices.Index(signals[:], strings.TrimSuffix(signal, "_ENDPOINT")); ok && bit >= 0 {
+			endpoints |= 1 << bit
+		}
+		if bit := slices.Index(signals[:], strings.TrimSuffix(signal, "_PROTOCOL")); ok && bit >= 0 {
+			protocols |= 1 << bit
 		}
 	}
 	e.signal = endpoints&^protocols != 0
@@ -107,7 +105,7 @@ func (e *environment) keep(v int) {
 	e.explain(e.container.Name, variableNames[v], e.current(v).Value, "kept", "the container's own variable")
 }
 
-func (e *environment) current(v int) variable { return e.container.Env[e.found[v]-1] }
+func (e *environment) current(v int) variable { return e.container.Env.known[e.found[v]-1] }
 
 func (e *environment) set(v int, value, rule, source string) {
 	e.want[v], e.value[v] = true, value
@@ -145,10 +143,10 @@ func (e *environment) chooseEndpoint() {
 	case ownProtocol && target == "":
 		e.noteVariable(HiddenProtocol, endpoint)
 	case ownProtocol:
-		e.set(endpoint, target, "protocol", variableNames[protocol])
+		e.set(endpoint, target, "protocol", "the container's own variable")
 	default:
-		e.set(endpoint, target, "collector", string(e.collector))
-		e.set(protocol, string(wanted), "protocol", novawire.AnnotationProtocol)
+		e.set(endpoint, target, "collector "+string(e.collector), e.source(novawire.AnnotationCollector))
+		e.set(protocol, string(wanted), "protocol", e.source(novawire.AnnotationProtocol))
 	}
 }
 
@@ -206,15 +204,15 @@ func (e *environment) chooseSampling() {
 		}
 		return
 	}
-	e.set(sampler, "parentbased_traceidratio", "trace sampling", novawire.AnnotationTraceSampling)
-	e.set(samplerArg, e.request.TraceSampling, "trace sampling", novawire.AnnotationTraceSampling)
+	e.set(sampler, "parentbased_traceidratio", "trace sampling", e.source(novawire.AnnotationTraceSampling))
+	e.set(samplerArg, e.request.TraceSampling, "trace sampling", e.source(novawire.AnnotationTraceSampling))
 }
 
 // write turns the choices into operations: first what changes in place, while
 // indexes are those of the pod as it came, then what goes, from the end, then
 // what is new.
 func (e *environment) write() {
-	if len(e.container.Env) == 0 {
+	if e.container.Env.count == 0 {
 		e.writeList()
 		return
 	}
@@ -259,7 +257,8 @@ func (e *environment) writeList() {
 // change gives a variable that is there its value. One that is a reference is
 // replaced whole: value beside valueFrom is invalid.
 func (e *environment) change(v int) {
-	now, index := e.current(v), itoa(e.found[v]-1)
+	now := e.current(v)
+	index := itoa(now.index)
 	switch {
 	case now.isReference():
 		e.patch.replace("spec", e.list, itoa(e.index), "env", index)
@@ -282,7 +281,7 @@ func (e *environment) surplus() []int {
 	var indexes []int
 	for v := range variableCount {
 		if e.found[v] > 0 && !e.want[v] && !e.users(v) {
-			indexes = append(indexes, e.found[v]-1)
+			indexes = append(indexes, e.current(v).index)
 		}
 	}
 	slices.Sort(indexes)

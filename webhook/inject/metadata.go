@@ -12,7 +12,7 @@ import (
 // pair is a label or annotation that the pod should have.
 type pair struct {
 	key, value string
-	rule, from string
+	rule, from string // from: the annotation that would change it
 }
 
 // wireMetadata sets labels and scrape annotations. Of an earlier, current wiring
@@ -55,7 +55,7 @@ func (w *wiring) setAll(name string, now map[string]string, wanted []pair, known
 			w.patch.add("metadata", name, p.key)
 			w.patch.json = appendQuoted(w.patch.json, p.value)
 			w.patch.end()
-			w.explain("", p.key, p.value, p.rule, p.from)
+			w.explain("", p.key, p.value, p.rule, w.source(p.from))
 		}
 	}
 }
@@ -95,7 +95,7 @@ func (w *wiring) scrape() (labels, annotations []pair) {
 	labels = []pair{{novawire.LabelMetrics, novawire.MetricsScraped, "metrics", novawire.AnnotationMetrics}}
 	return labels, []pair{
 		{novawire.AnnotationPrometheusScrape, "true", "metrics", novawire.AnnotationMetrics},
-		{novawire.AnnotationPrometheusPort, port, rule, "container ports"},
+		{novawire.AnnotationPrometheusPort, port, rule, novawire.AnnotationMetricsPort},
 		{novawire.AnnotationPrometheusPath, w.request.MetricsPath, "metrics", novawire.AnnotationMetricsPath},
 		{novawire.AnnotationPrometheusScheme, w.request.MetricsScheme, "metrics", novawire.AnnotationMetricsScheme},
 	}

@@ -1,6 +1,8 @@
 package inject
 
 import (
+	"bytes"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -48,16 +50,58 @@ type container struct {
 	Name          string       `json:"name"`
 	Image         string       `json:"image"`
 	RestartPolicy string       `json:"restartPolicy"`
-	Env           []variable   `json:"env"`
+	Env           variables    `json:"env"`
 	EnvFrom       []envFrom    `json:"envFrom"`
 	Ports         []port       `json:"ports"`
 	Resources     requirements `json:"resources"`
+}
+
+// variables are a container's env. Of its elements only those are decoded that
+// injection has to look at: an app may well have a thousand.
+type variables struct {
+	count int
+	known []variable
 }
 
 type variable struct {
 	Name      string         `json:"name"`
 	Value     string         `json:"value"`
 	ValueFrom jsontext.Value `json:"valueFrom"`
+
+	index int // in env
+}
+
+// UnmarshalJSONFrom reads a list, or null.
+func (v *variables) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	if decoder.PeekKind() != '[' {
+		return decoder.SkipValue()
+	}
+	if _, err := decoder.ReadToken(); err != nil {
+		return err
+	}
+	for ; decoder.PeekKind() != ']'; v.count++ {
+		element, err := decoder.ReadValue()
+		if err != nil {
+			return err
+		}
+		if !mayBeKnown(element) {
+			continue
+		}
+		known := variable{index: v.count}
+		if err := json.Unmarshal(element, &known, lenient); err != nil {
+			return err
+		}
+		v.known = append(v.known, known)
+	}
+	_, err := decoder.ReadToken()
+	return err
+}
+
+// mayBeKnown tells an element that may have one of our names; one with escapes
+// may have any.
+func mayBeKnown(element []byte) bool {
+	return bytes.Contains(element, []byte("OTEL_")) || bytes.Contains(element, []byte("NOVAWIRE_")) ||
+		bytes.Contains(element, []byte(`\u`))
 }
 
 type envFrom struct {

@@ -66,7 +66,7 @@ func (w *wiring) placeSidecar() {
 	if !wanted {
 		return
 	}
-	w.explain(novawire.CollectorContainer, "container", w.config.Sidecar.Image, "collector", novawire.AnnotationCollector)
+	w.explain(novawire.CollectorContainer, "container", w.config.Sidecar.Image, "collector", w.source(novawire.AnnotationCollector))
 	if w.native && len(w.pod.Spec.InitContainers) == 0 {
 		w.patch.add("spec", here)
 		w.patch.json = append(w.appendSidecar(append(w.patch.json, '[')), ']')

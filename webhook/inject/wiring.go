@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,6 +13,8 @@ type wiring struct {
 	*Engine
 	pod       *pod
 	namespace string
+	layers    [2]novawire.Layer // of the request, for explanations
+	mistakes  []novawire.Mistake
 	owner     Owner
 	request   novawire.Request
 
@@ -39,11 +42,12 @@ func newWiring(e *Engine, p *pod, ns Namespace, owner Owner) *wiring {
 	if w.owner.Kind == "" {
 		w.owner = ownerOf(p.Metadata)
 	}
-	var mistakes []novawire.Mistake
-	w.request, mistakes = novawire.ParseRequest(e.defaults,
-		novawire.Layer{Source: "namespace", Annotations: ns.Annotations},
-		novawire.Layer{Source: "pod", Annotations: p.Metadata.Annotations})
-	for _, m := range mistakes {
+	w.layers = [...]novawire.Layer{
+		{Source: "namespace", Annotations: ns.Annotations},
+		{Source: "pod", Annotations: p.Metadata.Annotations},
+	}
+	w.request, w.mistakes = novawire.ParseRequest(e.defaults, w.layers[:]...)
+	for _, m := range w.mistakes {
 		w.note(Note{Reason: BadAnnotation, Subject: m.Key, Detail: strconv.Quote(m.Value) + " of the " + m.Source + ": " + m.Reason})
 	}
 	w.old, w.wired = ReadStatus(p.Metadata.Annotations)
@@ -68,6 +72,24 @@ func (w *wiring) explain(container, subject, value, rule, source string) {
 	if w.explaining {
 		w.explanation = append(w.explanation, Line{container, subject, value, rule, source})
 	}
+}
+
+// source tells, for an explanation, which layer gave a key its value.
+func (w *wiring) source(key string) string {
+	if !w.explaining {
+		return ""
+	}
+	for i := len(w.layers) - 1; i >= 0; i-- {
+		from := w.layers[i]
+		bad := func(m novawire.Mistake) bool { return m.Key == key && m.Source == from.Source }
+		if _, ok := from.Annotations[key]; ok && !slices.ContainsFunc(w.mistakes, bad) {
+			return from.Source + " annotation " + key
+		}
+	}
+	if _, ok := w.config.Defaults[key]; ok {
+		return "config defaults " + key
+	}
+	return "default"
 }
 
 // current tells that an earlier wiring stands: what it did is not done again.
@@ -133,7 +155,7 @@ func (w *wiring) endpoint(p novawire.Protocol) string {
 // settled for each container.
 func (w *wiring) nameService() {
 	if w.request.ServiceName != "" {
-		w.serviceName, w.serviceRule, w.serviceFrom = w.request.ServiceName, "annotation", w.request.ServiceNameFrom
+		w.serviceName, w.serviceRule, w.serviceFrom = w.request.ServiceName, annotationRule, w.request.ServiceNameFrom
 		return
 	}
 	for _, label := range w.config.ServiceNameLabels {
@@ -145,9 +167,11 @@ func (w *wiring) nameService() {
 	w.serviceName, w.serviceRule, w.serviceFrom = w.owner.Name, "workload name", w.owner.Kind
 }
 
+const annotationRule = "annotation"
+
 // annotated tells that the pod itself, not its namespace, names its service.
 func (w *wiring) annotated() bool {
-	return w.serviceRule == "annotation" && w.serviceFrom == "pod"
+	return w.serviceRule == annotationRule && w.serviceFrom == "pod"
 }
 
 func (w *wiring) result() Result {

@@ -49,7 +49,7 @@ type objectMetadata struct {
 
 // Read reads files, directories (all .yaml, .yml and .json below, in order of
 // their names, but for kustomization files) and "-", which is stdin. It tells
-// every mistake.
+// every mistake, and returns the documents that have none all the same.
 func Read(paths []string, stdin io.Reader) ([]*Document, error) {
 	var documents []*Document
 	var mistakes Mistakes
@@ -69,10 +69,7 @@ func Read(paths []string, stdin io.Reader) ([]*Document, error) {
 			documents, mistakes = append(documents, found...), append(mistakes, wrong...)
 		}
 	}
-	if len(mistakes) > 0 {
-		return nil, mistakes
-	}
-	return documents, nil
+	return documents, mistakes.orNil()
 }
 
 func readFile(name string, stdin io.Reader) ([]byte, error) {
@@ -87,8 +84,9 @@ func expand(path string) ([]string, error) {
 		return []string{path}, nil
 	}
 	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
+	var wrong *fs.PathError
+	if errors.As(err, &wrong) {
+		return nil, fmt.Errorf("%s: %w", path, wrong.Err)
 	}
 	if !info.IsDir() {
 		return []string{path}, nil
@@ -175,11 +173,13 @@ func (d *Document) parse() error {
 // collect finds the object in a node, or the items of a List.
 func (d *Document) collect(node *yamlnode.Node, raw []byte) error {
 	o := object{document: d, node: node, raw: raw}
-	if err := json.Unmarshal(raw, &o); err != nil {
-		return fmt.Errorf("no Kubernetes object: %w", err)
-	}
+	err := json.Unmarshal(raw, &o)
 	if o.Kind == "" || o.APIVersion == "" {
 		return errors.New("no Kubernetes object: apiVersion and kind are needed")
+	}
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("%s/%s: %s: a %s where a %s is needed", o.Kind, o.name(), wrong.Field, wrong.Value, wrong.Type)
 	}
 	items := child(node, "items")
 	if !strings.HasSuffix(o.Kind, "List") || items == nil {

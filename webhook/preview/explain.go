@@ -1,8 +1,6 @@
 package preview
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -55,13 +53,4 @@ func WriteWarnings(w io.Writer, objects []Object) {
 			}
 		}
 	}
-}
-
-func indentJSON(compact []byte) []byte {
-	var b bytes.Buffer
-	if json.Indent(&b, compact, "", "  ") != nil {
-		return compact
-	}
-	b.WriteByte('\n')
-	return b.Bytes()
 }

@@ -43,10 +43,7 @@ func Wire(documents []*Document, options Options) ([]Object, error) {
 			}
 		}
 	}
-	if len(mistakes) > 0 {
-		return nil, mistakes
-	}
-	return w.objects, nil
+	return w.objects, mistakes.orNil()
 }
 
 // Mistakes are one line each.
@@ -58,6 +55,13 @@ func (m Mistakes) Error() string {
 		lines[i] = strings.ReplaceAll(err.Error(), "\n", " ")
 	}
 	return strings.Join(lines, "\n")
+}
+
+func (m Mistakes) orNil() error {
+	if len(m) == 0 {
+		return nil
+	}
+	return m
 }
 
 type wirer struct {

@@ -2,6 +2,7 @@ package preview
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -36,8 +37,9 @@ func WriteYAML(w io.Writer, documents []*Document) error {
 	return nil
 }
 
-// WriteJSON prints each object-holding document as JSON, one after the other.
+// WriteJSON prints the one object that there is or, of several, a List.
 func WriteJSON(w io.Writer, documents []*Document) error {
+	var items []json.RawMessage
 	for _, d := range documents {
 		if d.node == nil {
 			continue
@@ -46,15 +48,20 @@ func WriteJSON(w io.Writer, documents []*Document) error {
 		if err != nil {
 			return err
 		}
-		compact, err := yaml.YAMLToJSON(text)
+		item, err := yaml.YAMLToJSON(text)
 		if err != nil {
 			return err
 		}
-		if _, err := w.Write(indentJSON(compact)); err != nil {
-			return err
-		}
+		items = append(items, item)
 	}
-	return nil
+	var value any = map[string]any{"apiVersion": "v1", "kind": "List", "items": items}
+	if len(items) == 1 {
+		value = items[0]
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
 }
 
 // WriteDiff prints what the wiring changes, as a unified diff; with colours for

@@ -1,0 +1,73 @@
+package backup
+
+import (
+	"slices"
+
+	"github.com/nova/novawire/backup/archive"
+)
+
+// order says what of the section after the data may be built as soon as one
+// stream's tables are loaded, and what must wait for everything. Building the
+// indexes of one stream while another still loads keeps every core busy, and
+// finds the tables in the server's cache.
+type order struct {
+	after map[string][]int // by stream name
+	last  []int
+}
+
+// arrange picks indexes, primary keys and unique constraints of tables alone:
+// what depends on nothing else of its section, as foreign keys and attached
+// partitions do.
+func arrange(m Manifest, entries []archive.Entry, chosen []int) order {
+	o := order{after: map[string][]int{}, last: []int{}} // not nil, which would be everything
+	streamOf, postData := tablesToStreams(m, entries)
+	for _, e := range entries {
+		if e.Section != archive.SectionPostData || chosen != nil && !slices.Contains(chosen, e.ID) {
+			continue
+		}
+		if stream, alone := belongsTo(e, streamOf, postData); alone {
+			o.after[stream] = append(o.after[stream], e.ID)
+		} else {
+			o.last = append(o.last, e.ID)
+		}
+	}
+	return o
+}
+
+func tablesToStreams(m Manifest, entries []archive.Entry) (streamOf map[int]string, postData map[int]bool) {
+	apart := map[string]string{}
+	for _, s := range m.stream(StreamData) {
+		apart[archive.SQLName(s.Schema, s.Table)] = streamName(s)
+	}
+	streamOf, postData = map[int]string{}, map[int]bool{}
+	for _, e := range entries {
+		if e.Section == archive.SectionPostData {
+			postData[e.ID] = true
+		}
+		if e.Kind != "TABLE" {
+			continue
+		}
+		if stream, is := apart[e.SQLName()]; is {
+			streamOf[e.ID] = stream
+		} else {
+			streamOf[e.ID] = StreamBase
+		}
+	}
+	return streamOf, postData
+}
+
+func belongsTo(e archive.Entry, streamOf map[int]string, postData map[int]bool) (stream string, alone bool) {
+	if e.Kind != "INDEX" && e.Kind != "CONSTRAINT" {
+		return "", false
+	}
+	for _, id := range e.DependsOn {
+		of, isTable := streamOf[id]
+		if postData[id] || isTable && stream != "" && of != stream {
+			return "", false
+		}
+		if isTable {
+			stream = of
+		}
+	}
+	return stream, stream != ""
+}

@@ -1,0 +1,150 @@
+package rotator_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/nova/novawire/certs"
+)
+
+const (
+	chaosTime  = 60 * time.Second
+	chaosEvery = time.Second / 20
+	chaosRolls = 3
+)
+
+// A minute of pods, each of which must carry the mutation of a webhook that the
+// API server may not do without, while the authority is rolled three times and
+// the replicas take turns to restart.
+func TestNoPodIsLostWhileTheAuthorityIsRolled(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.startsOld(20 * time.Second)
+	service := b.serve()
+	settings := b.settings(short)
+	replicas := []*replica{b.replica(settings, false), b.replica(settings, false)}
+	for _, r := range replicas {
+		service.add(r)
+	}
+	b.create(b.wiring(service.url()))
+	b.eventually("the webhook works", func() error { return b.wired("first") })
+	ctx, cancel := context.WithTimeout(t.Context(), chaosTime)
+	defer cancel()
+	var restarts sync.WaitGroup
+	restarts.Go(func() { // each replica is away for as long as it takes to start
+		for n := 0; ctx.Err() == nil; n++ {
+			i, keepAlive := n%2, n%3 == 0
+			service.remove(replicas[i])
+			replicas[i].stop()
+			replicas[i] = b.replica(settings, keepAlive)
+			service.add(replicas[i])
+			wait(ctx, 4*time.Second)
+		}
+	})
+	pods := b.createPods(ctx)
+	restarts.Wait()
+	handshakes := service.handshakes()
+	t.Logf("%d pods, %d failed; handshakes by authority: %v", pods.created.Load(), pods.failed.Load(), handshakes)
+	if pods.failed.Load() > 0 {
+		t.Errorf("%d pods failed, the first: %v", pods.failed.Load(), pods.first.Load())
+	}
+	if want := int64(chaosTime/chaosEvery) * 9 / 10; pods.created.Load() < want {
+		t.Errorf("%d pods, wanted %d: the load was not applied", pods.created.Load(), want)
+	}
+	if n := len(handshakes); n < chaosRolls+1 {
+		t.Errorf("leaves of %d authorities were served, wanted %d", n, chaosRolls+1)
+	}
+}
+
+// startsOld stores an authority that is of that age, so that the first roll is near.
+func (b *bed) startsOld(age time.Duration) {
+	b.Helper()
+	a, err := certs.NewAuthority(secretName, time.Now().Add(-age), short, rand.Reader)
+	if err != nil {
+		b.Fatal(err)
+	}
+	a.SignsFrom = time.Now().Add(-age)
+	text, err := certs.Authorities{a}.Encode()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.create(&corev1.Secret{ObjectMeta: b.secretMeta(), Data: map[string][]byte{"authorities.json": text}})
+}
+
+func (b *bed) wiring(url string) *admissionv1.MutatingWebhookConfiguration {
+	return &admissionv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: b.namespace, Labels: b.label()},
+		Webhooks: []admissionv1.MutatingWebhook{{
+			Name:                    "wire.nova.dev",
+			ClientConfig:            admissionv1.WebhookClientConfig{URL: &url},
+			SideEffects:             new(admissionv1.SideEffectClassNone),
+			FailurePolicy:           new(admissionv1.Fail),
+			AdmissionReviewVersions: []string{"v1"},
+			NamespaceSelector:       b.onlyHere(),
+			Rules: []admissionv1.RuleWithOperations{{
+				Operations: []admissionv1.OperationType{admissionv1.Create},
+				Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+			}},
+		}},
+	}
+}
+
+type tally struct {
+	created, failed atomic.Int64
+	first           atomic.Value
+}
+
+// createPods makes one after each interval, whether or not the last is answered.
+func (b *bed) createPods(ctx context.Context) *tally {
+	var t tally
+	var all sync.WaitGroup
+	defer all.Wait()
+	tick := time.NewTicker(chaosEvery)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return &t
+		case <-tick.C:
+		}
+		all.Go(func() {
+			t.created.Add(1)
+			if err := b.wired(fmt.Sprint("pod-", n)); err != nil {
+				t.failed.Add(1)
+				t.first.CompareAndSwap(nil, fmt.Sprintf("pod %d: %v", n, err))
+			}
+		})
+	}
+}
+
+// wired creates a pod and tells whether it carries the mutation.
+func (b *bed) wired(name string) error {
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: name},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}},
+	}
+	if err := b.client.Create(context.Background(), pod); err != nil {
+		return err
+	}
+	if pod.Annotations[mutation] == "" {
+		return errors.New("the pod was admitted without the mutation")
+	}
+	return nil
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

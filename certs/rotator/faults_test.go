@@ -1,0 +1,277 @@
+package rotator_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"testing"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nova/novawire/certs"
+	"github.com/nova/novawire/certs/rotator"
+)
+
+// lost is what may happen to the Secret while replicas serve.
+var lost = map[string]func(*bed) error{
+	"a deleted Secret": func(b *bed) error {
+		return b.client.Delete(b.Context(), &corev1.Secret{ObjectMeta: b.secretMeta()})
+	},
+	"a Secret of garbage": func(b *bed) error { return b.overwrite(`{"data":{"authorities.json":"Z2FyYmFnZQ=="}}`) },
+	"an emptied Secret":   func(b *bed) error { return b.overwrite(`{"data":{"authorities.json":null}}`) },
+	"a Secret with somebody else's key": func(b *bed) error {
+		authorities := b.authorities()
+		stranger, err := certs.NewAuthority("stranger", time.Now(), short, rand.Reader)
+		if err != nil {
+			return err
+		}
+		authorities[0].Key = stranger.Key
+		return b.store(authorities)
+	},
+}
+
+func TestReplicasStayTrustedThrough(t *testing.T) {
+	for fault, happens := range lost {
+		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t)
+			b.mutating("", "one.nova.dev", "two.nova.dev")
+			first, _ := b.start(b.settings(short))
+			second, _ := b.start(b.settings(short))
+			b.ready(first)
+			b.ready(second)
+			b.always("the first replica is trusted", func() error { return b.trusted(first) })
+			b.always("the second replica is trusted", func() error { return b.trusted(second) })
+			old := b.authorities()[0].Certificate
+			if err := happens(b); err != nil {
+				t.Fatal(err)
+			}
+			b.eventually("a new authority signs and the old one has left", func() error {
+				bundles, err := b.bundles()
+				if err != nil || bundles[0].Holds(old) || bundles[1].Holds(old) {
+					return errors.Join(err, errors.New("the old one is trusted"))
+				}
+				return nil
+			})
+			if authorities := b.authorities(); len(authorities) == 0 || authorities[len(authorities)-1].Key == nil {
+				t.Error("the Secret was not made whole")
+			}
+		})
+	}
+}
+
+func TestABundleThatWasOverwrittenIsPublishedAgain(t *testing.T) {
+	for content, bundle := range map[string][]byte{
+		"nothing":           nil,
+		"a placeholder":     []byte("\n"),
+		"what is no PEM":    []byte("not a certificate"),
+		"another authority": stranger(t).PEM(),
+	} {
+		t.Run("with "+content, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t)
+			m := b.mutating("", "one.nova.dev", "two.nova.dev")
+			settings := b.settings(certs.DefaultPolicy())
+			settings.Interval = time.Hour // the watch alone
+			r, _ := b.start(settings)
+			b.ready(r)
+			var live admissionv1.MutatingWebhookConfiguration
+			if err := b.client.Get(t.Context(), client.ObjectKeyFromObject(m), &live); err != nil {
+				t.Fatal(err)
+			}
+			live.Webhooks[1].ClientConfig.CABundle = bundle
+			if err := b.client.Update(t.Context(), &live, client.FieldOwner("gitops")); err != nil {
+				t.Fatal(err)
+			}
+			b.eventually("both bundles trust the leaf", func() error { return b.trusted(r) })
+		})
+	}
+}
+
+// A local clock that is wrong says nothing about what the API server accepts.
+func TestAClockThatJumpsChangesNothing(t *testing.T) {
+	const years = 10 * 365 * 24 * time.Hour
+	for name, jump := range map[string]time.Duration{"ahead": years, "back": -years, "by an hour": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBed(t)
+			b.mutating("", "one.nova.dev")
+			wrong := &wristwatch{}
+			settings := b.settings(certs.DefaultPolicy())
+			settings.Now = wrong.now
+			jumping, _ := b.start(settings)
+			sane, _ := b.start(b.settings(certs.DefaultPolicy()))
+			b.ready(jumping)
+			b.ready(sane)
+			b.always("the sane replica is trusted", func() error { return b.trusted(sane) })
+			b.always("the jumping replica is trusted", func() error { return b.trusted(jumping) })
+			wrong.set(jump)
+			b.eventually("the jumping replica knows the time again", func() error { return jumping.Ready(nil) })
+			wrong.set(0)
+			b.eventually("and once more", func() error { return jumping.Ready(nil) })
+			if n := len(b.authorities()); n != 1 {
+				t.Errorf("%d authorities", n)
+			}
+		})
+	}
+}
+
+func TestAReplicaThatStartsWithAWrongClockIsTrusted(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.mutating("", "one.nova.dev")
+	settings := b.settings(certs.DefaultPolicy())
+	settings.Now = func() time.Time { return time.Now().AddDate(-3, 0, 0) }
+	r, _ := b.start(settings)
+	b.ready(r)
+	if err := b.trusted(r); err != nil {
+		t.Error(err)
+	}
+}
+
+// The rotator that made the leaf is stopped, as a paused process is; nothing but
+// the handshake can notice that the leaf has expired.
+func TestAProcessThatWasPausedServesAFreshLeaf(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.mutating("", "one.nova.dev")
+	awake, _ := b.start(b.settings(short))
+	paused, pause := b.start(b.settings(short))
+	b.ready(awake)
+	b.ready(paused)
+	pause()
+	b.eventually("the leaf of the paused process expires", func() error {
+		if paused.Ready(nil) == nil {
+			return errors.New("it is valid")
+		}
+		return nil
+	})
+	if err := b.trusted(paused); err != nil {
+		t.Error(err)
+	}
+}
+
+// A week passes for the cluster while one replica is away; the other rotates.
+func TestAReplicaThatComesBackAfterAWeekIsTrusted(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.mutating("", "one.nova.dev")
+	calendar := &wristwatch{}
+	b.config.Wrap(calendar.dates)
+	settings := b.settings(certs.Policy{Authority: 72 * time.Hour, Leaf: 20 * time.Hour, Settle: time.Second, Skew: time.Minute})
+	settings.Now = calendar.now
+	stays, _ := b.start(settings)
+	leaves, stop := b.start(settings)
+	b.ready(stays)
+	b.ready(leaves)
+	stop()
+	first := b.authorities()[0].Certificate
+	for hour := range 7 * 24 {
+		calendar.set(time.Duration(hour) * time.Hour)
+		b.eventually("the replica that stays is trusted", func() error { return b.trustedAt(stays, calendar.now) })
+		b.eventually("and has renewed", func() error {
+			leaf, err := served(b, stays, calendar.now)
+			if err == nil && certs.RenewalDue(leaf, calendar.now()) {
+				err = errors.New("the leaf is due")
+			}
+			return err
+		})
+	}
+	if b.authorities().Trusted(calendar.now(), settings.Policy).Holds(first) {
+		t.Error("the first authority is still trusted: nothing rotated")
+	}
+	if err := b.trustedAt(leaves, calendar.now); err != nil {
+		t.Error("at the first handshake:", err)
+	}
+	back, _ := b.start(settings)
+	b.ready(back)
+	if err := b.trustedAt(back, calendar.now); err != nil {
+		t.Error("started again:", err)
+	}
+}
+
+func TestAReplicaServesNothingBeforeALostAuthorityIsReplaced(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.mutating("", "one.nova.dev")
+	_, stop := b.start(b.settings(short))
+	b.eventually("the authority is published", func() error {
+		bundles, err := b.bundles()
+		if err == nil && len(bundles[0]) == 0 {
+			err = errors.New("not yet")
+		}
+		return err
+	})
+	stop()
+	if err := b.client.Delete(t.Context(), &corev1.Secret{ObjectMeta: b.secretMeta()}); err != nil {
+		t.Fatal(err)
+	}
+	r, _ := b.start(b.settings(short))
+	var seen time.Time
+	b.eventually("the new authority was seen", func() error {
+		secret, err := b.secret()
+		if err != nil {
+			return err
+		}
+		authorities, _ := certs.Decode(secret.Data["authorities.json"])
+		for _, a := range authorities {
+			if !a.SignsFrom.IsZero() {
+				seen = a.SignsFrom
+				return nil
+			}
+		}
+		return errors.New("none signs")
+	})
+	b.ready(r)
+	leaf, err := served(b, r, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if signed := leaf.NotBefore.Add(short.Skew); signed.Before(seen.Add(-time.Second)) { // whole seconds
+		t.Errorf("signed at %v, allowed from %v", signed, seen)
+	}
+}
+
+func served(b *bed, r *rotator.Rotator, now func() time.Time) (*x509.Certificate, error) {
+	bundles, err := b.bundles()
+	if err != nil {
+		return nil, err
+	}
+	return handshake(r, bundles[0], b.serverName(), now)
+}
+
+func stranger(t *testing.T) certs.Bundle {
+	t.Helper()
+	a, err := certs.NewAuthority("stranger", time.Now(), short, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certs.Bundle{a.Certificate}
+}
+
+func (b *bed) secretMeta() metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: b.namespace, Name: secretName}
+}
+
+func (b *bed) overwrite(patch string) error {
+	return b.client.Patch(b.Context(), &corev1.Secret{ObjectMeta: b.secretMeta()}, client.RawPatch(types.MergePatchType, []byte(patch)))
+}
+
+func (b *bed) store(authorities certs.Authorities) error {
+	text, err := authorities.Encode()
+	if err != nil {
+		return err
+	}
+	secret, err := b.secret()
+	if err != nil {
+		return err
+	}
+	secret.Data["authorities.json"] = text
+	return b.client.Update(context.Background(), secret)
+}

@@ -1,0 +1,175 @@
+package rotator_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	admissionapi "k8s.io/api/admission/v1"
+
+	"github.com/nova/novawire/certs/rotator"
+)
+
+const mutation = "test.nova.dev/wired"
+
+// replica is a small webhook server whose certificate is a rotator's.
+type replica struct {
+	bed      *bed
+	server   *http.Server
+	listener net.Listener
+	halt     func()
+
+	mu     sync.Mutex
+	served map[string]int // handshakes by the authority that signed the leaf
+}
+
+// replica starts one and waits until it is ready. Without keepAlive each
+// admission is a handshake of its own; with it they share an HTTP/2 connection,
+// as an API server's do.
+func (b *bed) replica(settings rotator.Settings, keepAlive bool) *replica {
+	rotator, halt := b.start(settings)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := &replica{bed: b, listener: listener, halt: halt, served: map[string]int{}}
+	config := &tls.Config{}
+	rotator.TLS(config)
+	get := config.GetCertificate
+	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		leaf, err := get(hello)
+		if err == nil {
+			r.mu.Lock()
+			r.served[leaf.Leaf.Issuer.CommonName]++
+			r.mu.Unlock()
+		}
+		return leaf, err
+	}
+	r.server = &http.Server{Handler: http.HandlerFunc(mutate), TLSConfig: config}
+	if !keepAlive {
+		config.NextProtos = []string{"http/1.1"}
+		r.server.SetKeepAlivesEnabled(false)
+	}
+	go r.server.ServeTLS(listener, "", "")
+	b.ready(rotator)
+	b.Cleanup(r.stop)
+	return r
+}
+
+// stop ends it as SIGTERM would: the requests under way are answered.
+func (r *replica) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := r.server.Shutdown(ctx); err != nil {
+		r.bed.Errorf("stop a replica: %v", err)
+	}
+	r.halt()
+}
+
+// mutate answers an AdmissionReview with one annotation.
+func mutate(w http.ResponseWriter, request *http.Request) {
+	var review admissionapi.AdmissionReview
+	if err := json.NewDecoder(request.Body).Decode(&review); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	review.Response = &admissionapi.AdmissionResponse{
+		UID: review.Request.UID, Allowed: true,
+		PatchType: new(admissionapi.PatchTypeJSONPatch),
+		Patch:     []byte(`[{"op":"add","path":"/metadata/annotations","value":{"` + mutation + `":"yes"}}]`),
+	}
+	review.Request = nil
+	json.NewEncoder(w).Encode(review)
+}
+
+// balancer is what a Service is to an API server: one address, and connections
+// to any replica that is ready.
+type balancer struct {
+	listener net.Listener
+	mu       sync.Mutex
+	ready    []*replica
+	all      []*replica
+	next     int
+}
+
+func (b *bed) serve() *balancer {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := &balancer{listener: listener}
+	b.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go s.forward(conn)
+		}
+	}()
+	return s
+}
+
+func (s *balancer) url() string { return "https://" + s.listener.Addr().String() + "/" }
+
+func (s *balancer) add(r *replica) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready, s.all = append(s.ready, r), append(s.all, r)
+}
+
+func (s *balancer) remove(r *replica) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ready = slices.DeleteFunc(s.ready, func(one *replica) bool { return one == r })
+}
+
+func (s *balancer) forward(near net.Conn) {
+	defer near.Close()
+	far, err := s.dial()
+	if err != nil {
+		return
+	}
+	defer far.Close()
+	var both sync.WaitGroup
+	both.Go(func() { pipe(far, near) })
+	both.Go(func() { pipe(near, far) })
+	both.Wait()
+}
+
+// dial connects within the lock, so that a replica that was removed gets no
+// connection any more.
+func (s *balancer) dial() (net.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next++
+	return net.Dial("tcp", s.ready[s.next%len(s.ready)].listener.Addr().String())
+}
+
+func pipe(to, from net.Conn) {
+	io.Copy(to, from)
+	to.(*net.TCPConn).CloseWrite()
+}
+
+// handshakes sums up who signed the leaves that were served.
+func (s *balancer) handshakes() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := map[string]int{}
+	for _, r := range s.all {
+		r.mu.Lock()
+		for authority, n := range maps.All(r.served) {
+			sum[authority] += n
+		}
+		r.mu.Unlock()
+	}
+	return sum
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/nova/novawire/certs"
+	"github.com/nova/novawire/certs/expiry"
+	"github.com/nova/novawire/certs/rotator"
+)
+
+// Where the serving certificate comes from.
+const (
+	certSelf        = "self"         // our own authority, see package rotator
+	certFiles       = "files"        // files that somebody else keeps
+	certCertManager = "cert-manager" // files that cert-manager keeps, with caBundle by its cainjector
+)
+
+// certFlags are the certificate's part of the command line.
+type certFlags struct {
+	mode, dir          string
+	namespace, service string
+	secret             string
+	configuration      string
+}
+
+func (c *certFlags) register(f *pflag.FlagSet) {
+	f.StringVar(&c.mode, "cert-mode", certSelf, "where the serving certificate comes from: self (an authority of our own, kept in a Secret), files, or cert-manager (files that it keeps)")
+	f.StringVar(&c.dir, "cert-dir", "/etc/novawire/certs", "files, cert-manager: folder with tls.crt and tls.key, read again when they change")
+	f.StringVar(&c.namespace, "namespace", defaultNamespace, "self: namespace of the Service and the Secret")
+	f.StringVar(&c.service, "service", defaultService, "self: Service that the certificate is valid for")
+	f.StringVar(&c.secret, "ca-secret", "novawire-ca", "self: Secret that holds the authorities; it is made when absent")
+	f.StringVar(&c.configuration, "webhook-configuration", defaultService, "self: name of the webhook configurations whose caBundle is kept")
+}
+
+// certificate is what the server needs of one of the modes.
+type certificate struct {
+	tls   func(*tls.Config)
+	keep  manager.Runnable
+	ready healthz.Checker
+}
+
+// prepare makes the certificate's keeper; nothing runs yet.
+func (c certFlags) prepare(cluster *rest.Config, metrics *expiry.Metrics) (certificate, error) {
+	switch c.mode {
+	case certSelf:
+		return c.own(cluster, metrics)
+	case certFiles, certCertManager:
+		return c.files(metrics)
+	}
+	return certificate{}, usageError{fmt.Errorf("webhook: cert-mode %q: use %s, %s or %s", c.mode, certSelf, certFiles, certCertManager)}
+}
+
+func (c certFlags) own(cluster *rest.Config, metrics *expiry.Metrics) (certificate, error) {
+	r, err := rotator.New(cluster, rotator.Settings{
+		Namespace: c.namespace,
+		Secret:    c.secret,
+		Names:     serviceNames(c.service, c.namespace),
+		Webhooks:  rotator.Selection{Name: c.configuration},
+		Policy:    certs.DefaultPolicy(),
+		Interval:  15 * time.Second,
+		Now:       time.Now,
+		Random:    rand.Reader,
+		Log:       log.Log.WithName("certs"),
+		Metrics:   metrics,
+	})
+	if err != nil {
+		return certificate{}, fmt.Errorf("prepare certificates: %w", err)
+	}
+	return certificate{tls: r.TLS, keep: r, ready: r.Ready}, nil
+}
+
+func (c certFlags) files(metrics *expiry.Metrics) (certificate, error) {
+	watcher, err := certwatcher.New(filepath.Join(c.dir, "tls.crt"), filepath.Join(c.dir, "tls.key"))
+	if err != nil {
+		return certificate{}, fmt.Errorf("read certificate files: %w", err)
+	}
+	watcher.RegisterCallback(func(served tls.Certificate) {
+		metrics.Serves(served.Leaf)
+		metrics.Rotated("loaded")
+	})
+	serve := func(config *tls.Config) {
+		config.MinVersion = tls.VersionTLS13
+		config.GetCertificate = watcher.GetCertificate
+	}
+	return certificate{tls: serve, keep: watcher, ready: healthz.Ping}, nil
+}
+
+// serviceNames are the names that a Service answers to; API servers use the second.
+func serviceNames(service, namespace string) []string {
+	return []string{service + "." + namespace, service + "." + namespace + ".svc", service + "." + namespace + ".svc.cluster.local"}
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// The Service of an installation.
+const (
+	defaultNamespace = "novawire-system"
+	defaultService   = "novawire"
+)
+
+func checkCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Look for what is wrong with an installation",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(checkCertsCommand())
+	return cmd
+}
+
+// clusterFlags name a cluster as kubectl does.
+type clusterFlags struct{ kubeconfig, context string }
+
+func (c *clusterFlags) register(f *pflag.FlagSet) {
+	f.StringVar(&c.kubeconfig, "kubeconfig", "", "kubeconfig file; else $KUBECONFIG, ~/.kube/config or the pod's own account")
+	f.StringVar(&c.context, "context", "", "context of the kubeconfig; else its current one")
+}
+
+func (c clusterFlags) connect() (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = c.kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.context}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the cluster: %w", err)
+	}
+	return config, nil
+}
+
+// findings prints a line for each thing that was looked at.
+type findings struct {
+	out      io.Writer
+	problems int
+}
+
+func (f *findings) ok(format string, args ...any) {
+	fmt.Fprintf(f.out, "ok       "+format+"\n", args...)
+}
+
+func (f *findings) problem(format string, args ...any) {
+	f.problems++
+	fmt.Fprintf(f.out, "problem  "+format+"\n", args...)
+}
+
+// result is an error where there were problems.
+func (f *findings) result() error {
+	switch f.problems {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("1 problem found")
+	}
+	return fmt.Errorf("%d problems found", f.problems)
+}

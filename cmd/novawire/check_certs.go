@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/nova/novawire/certs"
+)
+
+type checkCertsFlags struct {
+	cluster            clusterFlags
+	namespace, service string
+	address            string
+	timeout            time.Duration
+}
+
+func checkCertsCommand() *cobra.Command {
+	var flags checkCertsFlags
+	cmd := &cobra.Command{
+		Use:   "certs",
+		Short: "Is the certificate that each replica serves valid and trusted, and for how long",
+		Long: `Asks every ready replica of the webhook's Service for its certificate and prints a line for
+each thing that an API server will look at: is it valid for the Service's name, and for how
+long; does the caBundle of each webhook that calls the Service trust it. A certificate with
+less than a quarter of its life left should have been renewed, and is a problem.
+
+Replicas are reached by port forwarding, or one of them at --address. It needs the rights to
+list webhook configurations and endpoint slices, and to forward ports to pods.
+
+Exit codes: 0 all is well, 1 a problem was found or the cluster did not answer, 2 a wrong
+command line.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), flags.timeout)
+			defer cancel()
+			return runCheckCerts(ctx, flags, cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	flags.cluster.register(f)
+	f.StringVar(&flags.namespace, "namespace", defaultNamespace, "namespace of the webhook's Service")
+	f.StringVar(&flags.service, "service", defaultService, "the webhook's Service")
+	f.StringVar(&flags.address, "address", "", "host:port where one replica is reached, instead of forwarding ports to all")
+	f.DurationVar(&flags.timeout, "timeout", 30*time.Second, "how long all of it may take")
+	return cmd
+}
+
+func runCheckCerts(ctx context.Context, flags checkCertsFlags, out io.Writer) error {
+	config, err := flags.cluster.connect()
+	if err != nil {
+		return err
+	}
+	cluster, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	clients, err := trustOf(ctx, cluster, flags.namespace, flags.service)
+	if err != nil {
+		return err
+	}
+	replicas := []replica{{name: flags.address, dial: dialAddress(flags.address)}}
+	if flags.address == "" {
+		if replicas, err = replicasOf(ctx, config, cluster, flags.namespace, flags.service); err != nil {
+			return err
+		}
+	}
+	found := &findings{out: out}
+	checkReplicas(ctx, found, replicas, clients, flags.service+"."+flags.namespace+".svc")
+	return found.result()
+}
+
+func checkReplicas(ctx context.Context, found *findings, replicas []replica, clients []trust, name string) {
+	if len(clients) == 0 {
+		found.problem("no webhook calls %s: nothing is admitted by it", name)
+	}
+	if len(replicas) == 0 {
+		found.problem("%s has no ready replica", name)
+	}
+	for _, r := range replicas {
+		chain, err := r.served(ctx, name)
+		if err != nil {
+			found.problem("%s: %v", r.name, err)
+			continue
+		}
+		checkChain(found, r.name, chain, clients, name, time.Now())
+	}
+}
+
+// checkChain judges what was served as an API server does: a leaf, and perhaps
+// certificates between it and an authority.
+func checkChain(found *findings, replica string, chain []*x509.Certificate, clients []trust, name string, now time.Time) {
+	leaf, between := chain[0], x509.NewCertPool()
+	for _, certificate := range chain[1:] {
+		between.AddCert(certificate)
+	}
+	left := leaf.NotAfter.Sub(now).Round(time.Second)
+	switch err := leaf.VerifyHostname(name); {
+	case err != nil:
+		found.problem("%s: %v", replica, err)
+	case !certs.Valid(leaf, now):
+		found.problem("%s: valid from %s to %s only", replica, stamp(leaf.NotBefore), stamp(leaf.NotAfter))
+	case left < leaf.NotAfter.Sub(leaf.NotBefore)/4:
+		found.problem("%s: expires %s, in %s, and was not renewed", replica, stamp(leaf.NotAfter), left)
+	default:
+		found.ok("%s: valid for %s until %s, for %s", replica, name, stamp(leaf.NotAfter), left)
+	}
+	for _, c := range clients {
+		options := x509.VerifyOptions{DNSName: name, Roots: c.bundle.Pool(), Intermediates: between, CurrentTime: now}
+		if _, err := leaf.Verify(options); err != nil {
+			found.problem("%s: not trusted by %s: %v", replica, c.webhook, err)
+		} else {
+			found.ok("%s: trusted by %s", replica, c.webhook)
+		}
+	}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

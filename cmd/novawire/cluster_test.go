@@ -1,0 +1,308 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	certutil "k8s.io/client-go/util/cert"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/internal/testcluster"
+)
+
+func TestMain(m *testing.M) {
+	if port := os.Getenv(peerVariable); port != "" {
+		fmt.Fprintln(os.Stderr, servePeer(port))
+		os.Exit(1)
+	}
+	code := testcluster.Run(m)
+	if built.dir != "" {
+		_ = os.RemoveAll(built.dir)
+	}
+	os.Exit(code)
+}
+
+var built struct {
+	sync.Once
+	dir string
+	err error
+}
+
+// program is the novawire binary, built once for the test process: the tests
+// stop and kill it, which only a process of its own bears.
+func program(t testing.TB) string {
+	t.Helper()
+	built.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "novawire"); built.err != nil {
+			return
+		}
+		out, err := exec.Command("go", "build", "-o", built.dir, ".").CombinedOutput()
+		if err != nil {
+			built.err = fmt.Errorf("build novawire: %w\n%s", err, out)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return filepath.Join(built.dir, "novawire")
+}
+
+// bed is a running `novawire webhook`, and the way to the API server that
+// calls it.
+type bed struct {
+	testing.TB
+	config  *rest.Config
+	client  client.Client
+	process *exec.Cmd
+	exited  chan error
+	dir     string // config.yaml, tls.crt, tls.key
+	metrics string // address
+	health  string
+	port    int
+	log     *bytes.Buffer
+}
+
+const startConfig = "injection: {clusterName: test, gateway: {grpcEndpoint: 'http://gateway:4317'}}\n"
+
+// startManager starts the program and registers the webhooks of the product's
+// own manifests, but for where they are reached.
+func startManager(t testing.TB) *bed {
+	t.Helper()
+	config := testcluster.Config(t)
+	config.QPS = -1 // the test is the load
+	c, err := client.New(config, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &bed{TB: t, config: config, client: c, dir: t.TempDir(), port: freePort(t)}
+	m.metrics, m.health = address(freePort(t)), address(freePort(t))
+	bundle, key, err := certutil.GenerateSelfSignedCertKey("127.0.0.1", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.write("tls.crt", bundle)
+	m.write("tls.key", key)
+	m.write("config.yaml", []byte(startConfig))
+	m.write("kubeconfig", kubeconfig(t, config))
+	m.start()
+	m.register(bundle)
+	return m
+}
+
+func (m *bed) start() {
+	m.Helper()
+	m.process = exec.Command(program(m), "webhook",
+		"--config", filepath.Join(m.dir, "config.yaml"), "--config-interval", "20ms",
+		"--cert-mode", "files", "--cert-dir", m.dir, "--host", "127.0.0.1", "--port", strconv.Itoa(m.port),
+		"--metrics-address", m.metrics, "--health-address", m.health)
+	m.process.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(m.dir, "kubeconfig"))
+	m.log = new(bytes.Buffer)
+	m.process.Stderr = m.log
+	if err := m.process.Start(); err != nil {
+		m.Fatal(err)
+	}
+	m.exited = make(chan error, 1)
+	go func(p *exec.Cmd, exited chan error) { exited <- p.Wait() }(m.process, m.exited)
+	m.Cleanup(func() { _ = m.process.Process.Kill() })
+	m.eventually("ready", func() bool {
+		response, err := http.Get("http://" + m.health + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+}
+
+// stop sends SIGTERM and returns how the program ended.
+func (m *bed) stop() error {
+	m.Helper()
+	if err := m.process.Process.Signal(syscall.SIGTERM); err != nil {
+		m.Fatal(err)
+	}
+	select {
+	case err := <-m.exited:
+		return err
+	case <-time.After(30 * time.Second):
+		m.Fatalf("did not end after SIGTERM:\n%s", m.log)
+		return nil
+	}
+}
+
+// register applies manifests/base/webhooks.yaml with a URL for a Service, and
+// waits until the API server calls it.
+func (m *bed) register(bundle []byte) {
+	m.Helper()
+	text, err := os.ReadFile("../../manifests/base/webhooks.yaml")
+	if err != nil {
+		m.Fatal(err)
+	}
+	for _, document := range strings.Split(string(text), "\n---\n") {
+		var mutating admissionv1.MutatingWebhookConfiguration
+		var validating admissionv1.ValidatingWebhookConfiguration
+		if strings.Contains(document, "kind: MutatingWebhookConfiguration") {
+			m.decode(document, &mutating)
+			for i := range mutating.Webhooks {
+				mutating.Webhooks[i].ClientConfig = m.reach(mutating.Webhooks[i].ClientConfig, bundle)
+			}
+			m.create(&mutating)
+			continue
+		}
+		m.decode(document, &validating)
+		for i := range validating.Webhooks {
+			validating.Webhooks[i].ClientConfig = m.reach(validating.Webhooks[i].ClientConfig, bundle)
+		}
+		m.create(&validating)
+	}
+	ns := m.namespace(nil)
+	m.eventually("called by the API server", func() bool {
+		pod := podIn(ns)
+		return m.client.Create(m.Context(), pod, client.DryRunAll) == nil && isWired(pod)
+	})
+}
+
+func (m *bed) reach(c admissionv1.WebhookClientConfig, bundle []byte) admissionv1.WebhookClientConfig {
+	url := "https://" + address(m.port) + *c.Service.Path
+	return admissionv1.WebhookClientConfig{URL: &url, CABundle: bundle}
+}
+
+func (m *bed) decode(document string, into any) {
+	m.Helper()
+	if err := yaml.UnmarshalStrict([]byte(document), into); err != nil {
+		m.Fatal(err)
+	}
+}
+
+// create makes an object and removes it when the test is over.
+func (m *bed) create(o client.Object) {
+	m.Helper()
+	if err := m.client.Create(m.Context(), o); err != nil {
+		m.Fatal(err)
+	}
+	m.Cleanup(func() { _ = m.client.Delete(context.Background(), o) })
+}
+
+// namespace makes an opted-in namespace.
+func (m *bed) namespace(annotations map[string]string) string {
+	m.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+		GenerateName: "nova-", Annotations: annotations,
+		Labels: map[string]string{novawire.LabelWiring: novawire.WiringEnabled},
+	}}
+	m.create(ns)
+	return ns.Name
+}
+
+func (m *bed) write(name string, text []byte) {
+	m.Helper()
+	if err := os.WriteFile(filepath.Join(m.dir, name), text, 0o600); err != nil {
+		m.Fatal(err)
+	}
+}
+
+// metric reads a metric's value; a series that is not there is 0.
+func (m *bed) metric(series string) float64 {
+	response, err := http.Get("http://" + m.metrics + "/metrics")
+	if err != nil {
+		return 0
+	}
+	defer response.Body.Close()
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), series+" "); ok {
+			number, _ := strconv.ParseFloat(value, 64)
+			return number
+		}
+	}
+	return 0
+}
+
+func (m *bed) eventually(what string, is func() bool) {
+	m.Helper()
+	eventually(m, what, is)
+}
+
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(time.Minute); !is(); {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not %s within a minute", what)
+		}
+	}
+}
+
+func kubeconfig(t testing.TB, config *rest.Config) []byte {
+	t.Helper()
+	text, err := clientcmd.Write(clientcmdapi.Config{
+		Clusters: map[string]*clientcmdapi.Cluster{"test": {Server: config.Host, CertificateAuthorityData: config.CAData}},
+		AuthInfos: map[string]*clientcmdapi.AuthInfo{"test": {
+			ClientCertificateData: config.CertData, ClientKeyData: config.KeyData, Token: config.BearerToken,
+		}},
+		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: "test"}},
+		CurrentContext: "test",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// podIn is a pod that nothing owns.
+func podIn(namespace string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "app-", Namespace: namespace},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{
+			Name: "app", Image: "ghcr.io/nova/app:1.2.3",
+			Ports: []corev1.ContainerPort{{Name: "metrics", ContainerPort: 9090}},
+		}}},
+	}
+}
+
+func isWired(pod *corev1.Pod) bool {
+	return pod.Annotations[novawire.AnnotationStatus] != "" && pod.Labels[novawire.LabelLogging] == novawire.LoggingStructured
+}
+
+func value(c corev1.Container, name string) string {
+	for _, v := range c.Env {
+		if v.Name == name {
+			return v.Value
+		}
+	}
+	return ""
+}

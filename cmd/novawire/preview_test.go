@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"github.com/nova/novawire/webhook/inject"
+)
+
+var update = flag.Bool("update", false, "rewrite the runs in testdata")
+
+// cli runs the program and returns what it printed and its exit code.
+func cli(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if err := run(context.Background(), args, strings.NewReader(stdin), &out, &errs); err != nil {
+		errs.WriteString(err.Error() + "\n")
+		code = exitCode(err)
+	}
+	return out.String(), errs.String(), code
+}
+
+// Each file of testdata is a run: its comment is the sentence it proves and a
+// line with the arguments; "in" files are written to the working folder, and
+// stdout, stderr and exit are what came of it.
+func TestPreview(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no runs", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			file, err := filepath.Abs(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			archive := txtar.Parse(text)
+			want := map[string]string{}
+			t.Chdir(t.TempDir())
+			for _, f := range archive.Files {
+				if slices.Contains([]string{"stdin", "stdout", "stderr", "exit"}, f.Name) {
+					want[f.Name] = string(f.Data)
+					continue
+				}
+				if err := os.MkdirAll(filepath.Dir(f.Name), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(f.Name, f.Data, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			lines := strings.Split(strings.TrimSpace(string(archive.Comment)), "\n")
+			args := strings.Fields(lines[len(lines)-1])
+			stdout, stderr, code := cli(t, want["stdin"], args[1:]...)
+			got := map[string]string{"stdout": stdout, "stderr": stderr, "exit": strconv.Itoa(code) + "\n"}
+			for i, f := range archive.Files {
+				if text, ok := got[f.Name]; ok {
+					archive.Files[i].Data = []byte(text)
+				}
+			}
+			now := string(txtar.Format(archive))
+			if *update {
+				if err := os.WriteFile(file, []byte(now), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(text), now); diff != "" {
+				t.Errorf("-want +got (go test ./cmd/novawire -run TestPreview -update rewrites):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What a preview prints, a preview prints again.
+func TestPreviewOfAPreviewIsIdentical(t *testing.T) {
+	inputs := []string{"../../examples/nova.yaml"}
+	if corpus, _ := filepath.Glob("../../../shared/corpus/*.yaml"); len(corpus) > 0 {
+		inputs = append(inputs, corpus...)
+	}
+	for _, input := range inputs {
+		for _, output := range []string{"yaml", "json"} {
+			once, stderr, code := cli(t, "", "preview", "-o", output, input)
+			if code != 0 || once == "" {
+				t.Fatalf("%s: exit %d: %s", input, code, stderr)
+			}
+			twice, _, _ := cli(t, once, "preview", "-o", output, "-")
+			if diff := cmp.Diff(once, twice); diff != "" {
+				t.Errorf("%s as %s changes:\n%s", input, output, diff)
+			}
+		}
+	}
+}
+
+func TestPreviewWiresTheExample(t *testing.T) {
+	stdout, stderr, code := cli(t, "", "preview", "../../examples/nova.yaml")
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	if n := strings.Count(stdout, "name: novawire-collector"); n != 5 {
+		t.Errorf("%d sidecars: three services, the job and the database have one each, the cache has opted out", n)
+	}
+	for _, kept := range []string{"# scraped because of its name", "value: feed-api", "team=content,tier=gold", "name: redis"} {
+		if !strings.Contains(stdout, kept) {
+			t.Errorf("%q is gone", kept)
+		}
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"preview", "--help"}, {"webhook", "--help"}, {"--version"}} {
+		stdout, stderr, code := cli(t, "", args...)
+		if code != 0 || stdout == "" {
+			t.Errorf("%v: exit %d: %s", args, code, stderr)
+		}
+	}
+	if help, _, _ := cli(t, "", "preview", "--help"); !strings.Contains(help, "Exit codes") {
+		t.Error("preview --help does not tell its exit codes")
+	}
+}
+
+func TestConfigMistakesAreOneLineWithTheirPath(t *testing.T) {
+	for text, part := range map[string]string{
+		"injection: {sidecar: {imag: x}}":                               `unknown field "injection.sidecar.imag"`,
+		"injection: {clusterName: a, clusterName: b}":                   `"clusterName" already set`,
+		"injection: {kubernetesVersion: '2'}":                           "injection: kubernetesVersion",
+		"injection: {defaults: {inject.nova.dev/protocol: grcp}}":       "defaults: inject.nova.dev/protocol",
+		"injection: {sidecar: {resources: {memoryLimit: 1Mi}}}":         "sidecar.resources: use 32Mi or more",
+		"injection: {sidecar: {env: {NOVAWIRE_BACKEND: zipkin}}}":       "sidecar.env: NOVAWIRE_BACKEND",
+		"injection: {sidecar: {env: {NOVAWIRE_BAKEND: jaeger}}}":        "NOVAWIRE_BAKEND is no setting",
+		"injection: {sidecar: {secretEnv: {NOVAWIRE_HEADERS: no-key}}}": "sidecar.secretEnv.NOVAWIRE_HEADERS",
+		"injection: {gateway: {grpcEndpoint: 'gateway:4317'}}":          "gateway.grpcEndpoint",
+		"injection: [a]": "injection",
+		"injection: {sidecar: {imagePullPolicy: Sometimes, image: ''}}":       "sidecar.image",
+		"injection: {kubernetesVersion: '1.37', serviceNameLabels: [a, b]}\n": "",
+	} {
+		var c config
+		c.Injection = inject.DefaultConfig()
+		err := c.parse([]byte(text))
+		if part == "" {
+			if err != nil {
+				t.Errorf("%s: %v", text, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), part) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

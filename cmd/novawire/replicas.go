@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
+
+	"github.com/nova/novawire/certs"
+)
+
+// trust is what one webhook's caBundle has the API server trust.
+type trust struct {
+	webhook string
+	bundle  certs.Bundle
+}
+
+// trustOf returns every webhook that calls the Service.
+func trustOf(ctx context.Context, cluster kubernetes.Interface, namespace, service string) (all []trust, err error) {
+	add := func(kind, configuration, name string, c admissionv1.WebhookClientConfig) {
+		if c.Service != nil && c.Service.Namespace == namespace && c.Service.Name == service {
+			all = append(all, trust{fmt.Sprintf("%s %s, %s", kind, configuration, name), certs.ParseBundle(c.CABundle)})
+		}
+	}
+	mutating, err := cluster.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list mutating webhook configurations: %w", err)
+	}
+	for _, c := range mutating.Items {
+		for _, w := range c.Webhooks {
+			add("MutatingWebhookConfiguration", c.Name, w.Name, w.ClientConfig)
+		}
+	}
+	validating, err := cluster.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list validating webhook configurations: %w", err)
+	}
+	for _, c := range validating.Items {
+		for _, w := range c.Webhooks {
+			add("ValidatingWebhookConfiguration", c.Name, w.Name, w.ClientConfig)
+		}
+	}
+	return all, nil
+}
+
+// replica is one server behind the Service.
+type replica struct {
+	name string
+	dial func(context.Context) (net.Conn, error)
+}
+
+// served returns the certificates that the replica presents, unjudged.
+func (r replica) served(ctx context.Context, name string) ([]*x509.Certificate, error) {
+	conn, err := r.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	secure := tls.Client(conn, &tls.Config{ServerName: name, InsecureSkipVerify: true}) // checkChain verifies
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return secure.ConnectionState().PeerCertificates, nil
+}
+
+// replicasOf returns the pods that are ready behind the Service.
+func replicasOf(ctx context.Context, config *rest.Config, cluster kubernetes.Interface, namespace, service string) (all []replica, err error) {
+	slices, err := cluster.DiscoveryV1().EndpointSlices(namespace).
+		List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service})
+	if err != nil {
+		return nil, fmt.Errorf("list endpoint slices: %w", err)
+	}
+	for _, slice := range slices.Items {
+		if len(slice.Ports) == 0 || slice.Ports[0].Port == nil {
+			continue
+		}
+		for _, endpoint := range slice.Endpoints {
+			pod, ready := endpoint.TargetRef, endpoint.Conditions.Ready
+			if pod == nil || pod.Kind != "Pod" || ready != nil && !*ready {
+				continue
+			}
+			all = append(all, replica{"pod " + pod.Name, forwardTo(config, cluster, namespace, pod.Name, *slice.Ports[0].Port)})
+		}
+	}
+	return all, nil
+}
+
+func dialAddress(address string) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, "tcp", address)
+	}
+}
+
+// forwardTo connects to a port of a pod through the API server, as kubectl
+// port-forward does. The forwarding ends with the context.
+func forwardTo(config *rest.Config, cluster kubernetes.Interface, namespace, pod string, port int32) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		url := cluster.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("portforward").URL()
+		dialer, err := portforward.NewSPDYOverWebsocketDialer(url, config)
+		if err != nil {
+			return nil, fmt.Errorf("forward a port: %w", err)
+		}
+		ready := make(chan struct{})
+		forwarder, err := portforward.NewOnAddressesWithContext(ctx, dialer, []string{"127.0.0.1"},
+			[]string{"0:" + strconv.Itoa(int(port))}, ready, io.Discard, io.Discard)
+		if err != nil {
+			return nil, fmt.Errorf("forward a port: %w", err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- forwarder.ForwardPorts() }()
+		select {
+		case err := <-ended:
+			return nil, fmt.Errorf("forward a port: %w", err)
+		case <-ready:
+		}
+		ports, err := forwarder.GetPorts()
+		if err != nil {
+			return nil, fmt.Errorf("forward a port: %w", err)
+		}
+		return dialAddress(net.JoinHostPort("127.0.0.1", strconv.Itoa(int(ports[0].Local))))(ctx)
+	}
+}

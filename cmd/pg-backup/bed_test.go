@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup/testbed"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(beProgram) != "" {
+		main()
+		return
+	}
+	if os.Getenv(beAWS) != "" {
+		if err := awsGet(os.Args[1]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	testbed.Main(m)
+}
+
+// beProgram makes the test's own binary the program, for tests that kill it.
+const beProgram = "PG_BACKUP_TEST_BE_PROGRAM"
+
+// bed is a PostgreSQL server, a bucket, and a program between them.
+type bed struct {
+	t      *testing.T
+	pg     *testbed.Postgres
+	s3     *testbed.S3
+	bucket string
+	env    map[string]string
+	now    func() time.Time
+}
+
+// newBed uses the shared servers and a bucket of its own.
+func newBed(t *testing.T) *bed {
+	t.Helper()
+	return bedOn(t, testbed.SharedPostgres(t))
+}
+
+func bedOn(t *testing.T, pg *testbed.Postgres) *bed {
+	t.Helper()
+	s3 := testbed.SharedS3(t)
+	b := &bed{t: t, pg: pg, s3: s3, bucket: s3.Bucket(t), now: time.Now}
+	termination := filepath.Join(t.TempDir(), "termination")
+	if err := os.WriteFile(termination, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.env = map[string]string{
+		"DATABASE_URL": pg.URL(""), "S3_BUCKET": "s3://" + b.bucket + "/nova", "S3_ENDPOINT": s3.Endpoint, "AWS_REGION": testbed.Region,
+		"AWS_ACCESS_KEY_ID": testbed.AccessKey, "AWS_SECRET_ACCESS_KEY": testbed.SecretKey,
+		"PG_BIN_DIR": pg.Folder, "TERMINATION_MESSAGE_PATH": termination, "LOG_LEVEL": "debug",
+	}
+	return b
+}
+
+// with returns a bed with other variables; "" unsets one.
+func (b *bed) with(pairs ...string) *bed {
+	other := *b
+	other.env = maps.Clone(b.env)
+	for i := 0; i < len(pairs); i += 2 {
+		other.env[pairs[i]] = pairs[i+1]
+	}
+	return &other
+}
+
+// at returns a bed whose clock is some time ahead.
+func (b *bed) at(ahead time.Duration) *bed {
+	other := *b
+	other.now = func() time.Time { return time.Now().Add(ahead) }
+	return &other
+}
+
+// outcome is how one command line ended.
+type outcome struct {
+	code           int
+	stdout, stderr string
+	result         novawire.BackupResult
+}
+
+// run executes one command line in this process.
+func (b *bed) run(args ...string) outcome { return b.runContext(b.t.Context(), args...) }
+
+func (b *bed) runContext(ctx context.Context, args ...string) outcome {
+	b.t.Helper()
+	var stdout, stderr lockedBuffer
+	p := program{getenv: func(name string) string { return b.env[name] }, now: b.now, stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr}
+	o := outcome{code: p.run(ctx, args)}
+	o.stdout, o.stderr = stdout.String(), stderr.String()
+	if message, err := os.ReadFile(b.env["TERMINATION_MESSAGE_PATH"]); err == nil && len(message) > 0 {
+		if o.result, err = novawire.ParseBackupResult(message); err != nil {
+			b.t.Error(err)
+		}
+	}
+	return o
+}
+
+// must runs a command line that has to succeed.
+func (b *bed) must(args ...string) outcome {
+	b.t.Helper()
+	o := b.run(args...)
+	if o.code != 0 {
+		b.t.Fatalf("pg-backup %s: exit %d\n%s", strings.Join(args, " "), o.code, o.stderr)
+	}
+	return o
+}
+
+// fails runs a command line that has to fail in one way.
+func (b *bed) fails(want novawire.BackupCategory, args ...string) outcome {
+	b.t.Helper()
+	o := b.run(args...)
+	b.failed(o, want)
+	return o
+}
+
+func (b *bed) failed(o outcome, want novawire.BackupCategory) {
+	b.t.Helper()
+	if o.code != want.ExitCode() || o.result.Category != want {
+		b.t.Fatalf("exit %d, category %q; want %q\n%s", o.code, o.result.Category, want, o.stderr)
+	}
+}
+
+// backups lists what there is.
+func (b *bed) backups(args ...string) (all []listed) {
+	b.t.Helper()
+	o := b.must(append([]string{"list", "-o", "json"}, args...)...)
+	if err := json.Unmarshal([]byte(o.stdout), &all); err != nil {
+		b.t.Fatalf("%v: %s", err, o.stdout)
+	}
+	return all
+}
+
+// nothingLeft asserts that no backup is visible and nothing of one is in the bucket.
+func (b *bed) nothingLeft() {
+	b.t.Helper()
+	if keys := b.s3.Keys(b.t, b.bucket); len(keys) > 0 {
+		b.t.Errorf("left in the bucket: %v", keys)
+	}
+	b.noUploads()
+}
+
+func (b *bed) noUploads() {
+	b.t.Helper()
+	if n := b.s3.OpenUploads(b.t, b.bucket); n > 0 {
+		b.t.Errorf("%d uploads were left open", n)
+	}
+}
+
+// same asserts that two databases hold the same, by dumping both as SQL.
+func (b *bed) same(one, two string) {
+	b.t.Helper()
+	if a, c := sortedDump(b.t, b.pg, one), sortedDump(b.t, b.pg, two); a != c {
+		b.t.Errorf("%s and %s differ:\n%s", one, two, firstDifference(a, c))
+	}
+}
+
+func firstDifference(a, c string) string {
+	left, right := strings.Split(a, "\n"), strings.Split(c, "\n")
+	for i := range left {
+		if i >= len(right) || left[i] != right[i] {
+			return fmt.Sprintf("line %d\n- %.300s\n+ %.300s", i, left[i], strings.Join(right[min(i, len(right)):min(i+1, len(right))], ""))
+		}
+	}
+	return fmt.Sprintf("%d and %d lines", len(left), len(right))
+}
+
+// lockedBuffer is written to by a program and its goroutines.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

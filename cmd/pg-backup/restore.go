@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/postgres"
+)
+
+func (p program) restoreVerb() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "restore",
+		Short: "Bring a backup back into a new database",
+		Long:  "Restores into a database of the server in DATABASE_URL that does not exist yet, or is empty. One that has anything\nin it is refused.\n\n" + exitCodes(),
+		Args:  cobra.NoArgs,
+	}
+	choice := selectFlags(cmd)
+	to := cmd.Flags().String("to", "", "the database to make (default: the name of the one that was backed up)")
+	only := cmd.Flags().StringSlice("only", nil, "only these schemas, or tables as schema.table; what they need comes too")
+	globals := cmd.Flags().Bool("globals", false, "also make the roles and tablespaces, as far as they are not there")
+	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
+		address, err := s.address()
+		if err != nil {
+			return err
+		}
+		identities, err := s.identities()
+		if err != nil {
+			return err
+		}
+		m, err := choice.one(ctx, s.store)
+		if err != nil {
+			return err
+		}
+		into := m.Database
+		if *to != "" {
+			into = *to
+		}
+		restorer := backup.Restorer{
+			Store:  s.store,
+			Target: &postgres.Target{Address: address, Folders: s.folders(), Major: m.Facts.Server.Major, Session: postgres.FastSession(0)},
+			Log:    s.log, Observer: s.recorder, Progress: &s.progress, Identities: identities, Streams: s.streams, Only: *only, Globals: *globals,
+		}
+		warnings, err := restorer.Restore(ctx, m, into)
+		for _, warning := range warnings {
+			s.log.Warn("restore warned", "database", into, "warning", warning)
+		}
+		s.result.Warnings = warnings
+		if err != nil {
+			return fmt.Errorf("restore %s of %s into %s: %w", m.ID, m.Database, into, err)
+		}
+		fmt.Fprintf(s.stdout, "%s of %s: restored into %s in %.1fs\n", m.ID, m.Database, into, s.now().Sub(s.result.Started).Seconds())
+		return nil
+	})
+	return cmd
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"crypto/rand"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/postgres"
+	"github.com/nova/novawire/internal/version"
+)
+
+func (p program) runVerb() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Back databases up, then prune (the default)",
+		Long:  "Takes one snapshot of each database and streams it to S3. A backup counts once its manifest is committed\nand read back; only then are older ones pruned.\n\n" + exitCodes(),
+		Args:  cobra.NoArgs,
+	}
+	dryRun := cmd.Flags().Bool("dry-run", false, "prove that a run would work, and change nothing")
+	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
+		runner, err := s.runner()
+		if err != nil {
+			return err
+		}
+		if *dryRun {
+			return s.rehearse(ctx, runner)
+		}
+		s.result.Databases, err = runner.Run(ctx)
+		return err
+	})
+	return cmd
+}
+
+func (s *session) runner() (*backup.Runner, error) {
+	address, err := s.address()
+	if err != nil {
+		return nil, err
+	}
+	recipients, err := s.recipients()
+	if err != nil {
+		return nil, err
+	}
+	return &backup.Runner{
+		Source: &postgres.Source{Address: address, Folders: s.folders(), LockWait: s.duration(novawire.EnvLockWait)},
+		Store:  s.store, Now: s.now, Random: random, Log: s.log, Observer: s.recorder, Progress: &s.progress,
+		Program: version.String(), Databases: s.databases(address), Streams: s.streams, Layout: backup.DefaultLayout,
+		Recipients: recipients, Policy: s.policy(),
+	}, nil
+}
+
+func random() uint32 {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails, says its documentation
+	return binary.LittleEndian.Uint32(b[:])
+}
+
+func (s *session) rehearse(ctx context.Context, runner *backup.Runner) error {
+	s.result.DryRun = true
+	findings, err := runner.Rehearse(ctx, s.duration(novawire.EnvDeadline))
+	printFindings(s.stdout, findings)
+	return err
+}
+
+func printFindings(to io.Writer, findings []backup.Finding) {
+	table := tabwriter.NewWriter(to, 0, 4, 2, ' ', 0)
+	for _, f := range findings {
+		mark, answer, subject := "ok", f.Answer, f.Database
+		if f.Err != nil {
+			mark, answer = "BAD", f.Err.Error()
+		}
+		if subject == "" {
+			subject = "-"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", mark, subject, f.Question, oneLine(answer))
+	}
+	_ = table.Flush() // to a terminal or a pipe: nobody left to tell
+}

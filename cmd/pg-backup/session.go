@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/cloudwatch"
+	"github.com/nova/novawire/backup/credentials"
+	"github.com/nova/novawire/backup/otlp"
+	"github.com/nova/novawire/backup/s3"
+	"github.com/nova/novawire/internal/version"
+)
+
+// session is one verb at work, from its settings to its report.
+type session struct {
+	program
+	settings
+	log      *slog.Logger
+	store    *s3.Store
+	keys     credentials.Provider
+	recorder *otlp.Recorder
+	progress backup.Progress
+	streams  int
+	result   novawire.BackupResult
+}
+
+// verb wraps what a command does: settings before it, the deadline around it,
+// and the reports after it, whatever happened.
+func (p program) verb(do func(ctx context.Context, s *session, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		name := cmd.Name()
+		if !cmd.HasParent() {
+			name = "run"
+		}
+		s := &session{program: p, result: novawire.BackupResult{Verb: name, Version: version.String(), Started: p.now().UTC()}}
+		ctx, err := s.open(cmd)
+		if err != nil {
+			return s.close(cmd.Context(), err)
+		}
+		ctx, cancel := context.WithTimeout(ctx, s.duration(novawire.EnvDeadline))
+		defer cancel()
+		stop := s.showProgress(ctx)
+		ctx, end := s.recorder.Step(ctx, "pg-backup "+name)
+		err = do(ctx, s, args)
+		end(err)
+		stop()
+		return s.close(ctx, err)
+	}
+}
+
+func (s *session) open(cmd *cobra.Command) (context.Context, error) {
+	s.log = slog.New(slog.NewJSONHandler(s.stderr, nil)) // until the settings say otherwise
+	s.recorder = otlp.NewRecorder(otlp.FromEnvironment(s.program.getenv, "pg-backup", version.String()), s.now)
+	var err error
+	if s.settings, err = s.program.settings(cmd); err != nil {
+		return nil, err
+	}
+	s.log = s.logger(s.program)
+	if s.store, s.keys, err = s.settings.store(); err != nil {
+		return nil, err
+	}
+	s.streams = s.settings.streams(s.log)
+	if s.program.getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(backup.Memory(s.streams, backup.DefaultLayout))
+	}
+	s.log.Debug("memory", "streams", s.streams, "at_most", backup.Memory(s.streams, backup.DefaultLayout))
+	return cmd.Context(), nil
+}
+
+// timeToReport is how long telemetry may keep a finished verb from ending.
+const timeToReport = 20 * time.Second
+
+// close reports: the log, the termination message, metrics and traces. None of it
+// changes how the verb ended.
+func (s *session) close(ctx context.Context, err error) error {
+	r := &s.result
+	r.Seconds = s.now().Sub(r.Started).Seconds()
+	if err != nil {
+		r.Category, r.Message = backup.Category(ctx, err), err.Error()
+		s.log.Error("verb failed", "verb", r.Verb, "category", r.Category, "exit_code", r.Category.ExitCode(), "error", err)
+	}
+	s.writeTermination()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeToReport)
+	defer cancel()
+	s.report(ctx)
+	if err != nil {
+		return reportedError{r.Category, err}
+	}
+	return nil
+}
+
+func (s *session) report(ctx context.Context) {
+	measurements := backup.Measure(s.result, s.now())
+	if namespace := s.values[novawire.EnvCloudWatchNamespace]; namespace != "" && namespace != "none" {
+		if err := s.cloudwatch(namespace).Report(ctx, measurements, s.now()); err != nil {
+			s.log.Warn("metrics were written to stdout instead", "error", err)
+		}
+	}
+	if err := s.recorder.Send(ctx, measurements, s.now()); err != nil {
+		s.log.Warn("telemetry was not delivered", "error", err)
+	}
+}
+
+// cloudwatch does not offer the keys of another store to AWS: with an S3 endpoint
+// of its own, and none for CloudWatch, metrics are written.
+func (s *session) cloudwatch(namespace string) cloudwatch.Reporter {
+	reporter := cloudwatch.Reporter{Namespace: namespace, Fallback: s.stdout}
+	endpoint := s.program.getenv("AWS_ENDPOINT_URL_CLOUDWATCH")
+	if s.keys != nil && (endpoint != "" || s.values[novawire.EnvS3Endpoint] == "") {
+		reporter.Client = cloudwatch.NewClient(s.values[novawire.EnvBackupAWSRegion], endpoint, s.keys)
+	}
+	return reporter
+}
+
+// writeTermination writes the result where Kubernetes reads it. The file is there
+// before us; elsewhere there is none, and none is made.
+func (s *session) writeTermination() {
+	path := s.values[novawire.EnvTerminationPath]
+	if path == "" {
+		return
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	if _, err := file.Write(s.result.Encode()); err != nil {
+		s.log.Warn("termination message was not written", "error", err)
+	}
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/codec"
+	"github.com/nova/novawire/backup/credentials"
+	"github.com/nova/novawire/backup/postgres"
+	"github.com/nova/novawire/backup/s3"
+)
+
+// settings are the contract's variables by name: from a flag, else from the
+// environment, else the default.
+type settings struct {
+	values map[string]string
+	getenv func(string) string
+}
+
+func (p program) settings(cmd *cobra.Command) (settings, error) {
+	s := settings{values: map[string]string{}, getenv: p.getenv}
+	for _, v := range novawire.BackupEnvironment() {
+		value := strings.TrimSpace(p.getenv(v.Name))
+		if flag := cmd.Flags().Lookup(v.Flag()); flag != nil && flag.Changed {
+			value = flag.Value.String()
+		}
+		if value == "" {
+			value = v.Default
+		}
+		s.values[v.Name] = value
+	}
+	return s, s.check(cmd)
+}
+
+// check comes after all are read: a mistake in one must not hide where to report it.
+func (s settings) check(cmd *cobra.Command) error {
+	for _, v := range novawire.BackupEnvironment() {
+		value := s.values[v.Name]
+		if value == "" {
+			continue
+		}
+		if err := v.Check(value); err != nil {
+			return backup.Fail(novawire.BackupUsage, err)
+		}
+		if flag := cmd.Flags().Lookup(v.Flag()); flag != nil && flag.Changed {
+			if err := noSecret(v, value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// noSecret: a command line can be read by every process of the machine.
+func noSecret(v novawire.BackupVariable, value string) error {
+	if !v.Secret {
+		return nil
+	}
+	if address, err := postgres.ParseAddress(value); err == nil && address.Password != "" {
+		return usageError("--%s has a password in it: set %s, or PGPASSWORD", v.Flag(), v.Name)
+	}
+	return nil
+}
+
+func (s settings) number(name string) int {
+	n, _ := strconv.Atoi(s.values[name]) // checked by the contract
+	return n
+}
+
+func (s settings) duration(name string) time.Duration {
+	d, _ := time.ParseDuration(s.values[name]) // checked by the contract
+	return d
+}
+
+func (s settings) require(names ...string) error {
+	for _, name := range names {
+		if s.values[name] == "" {
+			return usageError("%s is not set", name)
+		}
+	}
+	return nil
+}
+
+func (s settings) policy() backup.Policy {
+	return backup.Policy{Days: s.number(novawire.EnvRetentionDays), KeepMinimum: s.number(novawire.EnvKeepMinimum)}
+}
+
+func (s settings) address() (postgres.Address, error) {
+	if err := s.require(novawire.EnvDatabaseURL); err != nil {
+		return postgres.Address{}, err
+	}
+	address, err := postgres.ParseAddress(s.values[novawire.EnvDatabaseURL])
+	if err != nil {
+		return address, usageError("read %s: %w", novawire.EnvDatabaseURL, err)
+	}
+	if address.Password == "" {
+		address.Password = s.getenv("PGPASSWORD")
+	}
+	return address, nil
+}
+
+// databases are those asked for; none is every one of the server.
+func (s settings) databases(address postgres.Address) (names []string) {
+	list := s.values[novawire.EnvDatabases]
+	if list == "" && address.Database != "" {
+		return []string{address.Database}
+	}
+	for _, name := range strings.Split(list, ",") {
+		if name = strings.TrimSpace(name); name == "*" {
+			return nil
+		} else if name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// folders are where PostgreSQL's programs are looked for.
+func (s settings) folders() []string {
+	if folder := s.values[novawire.EnvClientDirectory]; folder != "" {
+		return []string{folder}
+	}
+	return append(strings.Split(s.getenv("PATH"), ":"), postgres.Places...)
+}
+
+func (s settings) store() (*s3.Store, credentials.Provider, error) {
+	if err := s.require(novawire.EnvS3Bucket); err != nil {
+		return nil, nil, err
+	}
+	bucket, prefix, err := novawire.SplitBucket(s.values[novawire.EnvS3Bucket])
+	if err != nil {
+		return nil, nil, usageError("read %s: %w", novawire.EnvS3Bucket, err)
+	}
+	region := s.values[novawire.EnvBackupAWSRegion]
+	provider, err := credentials.Find(s.getenv, region)
+	if err != nil {
+		return nil, nil, backup.Fail(novawire.BackupPermission, err)
+	}
+	return s3.New(s3.Settings{
+		Bucket: bucket, Prefix: prefix, Region: region, Endpoint: s.values[novawire.EnvS3Endpoint], Credentials: provider,
+		Encryption: s.values[novawire.EnvServerEncryption], KMSKey: s.values[novawire.EnvKMSKey],
+		NoChecksum: s.values[novawire.EnvS3Checksum] == "none",
+	}), provider, nil
+}
+
+func (s settings) recipients() ([]age.Recipient, error) {
+	content, err := s.file(novawire.EnvEncryptionFile)
+	if err != nil || content == nil {
+		return nil, err
+	}
+	recipients, err := codec.ParseRecipients(bytes.NewReader(content))
+	return recipients, backup.Fail(novawire.BackupUsage, err)
+}
+
+func (s settings) identities() ([]age.Identity, error) {
+	content, err := s.file(novawire.EnvIdentityFile)
+	if err != nil || content == nil {
+		return nil, err
+	}
+	identities, err := codec.ParseIdentities(bytes.NewReader(content))
+	return identities, backup.Fail(novawire.BackupUsage, err)
+}
+
+func (s settings) file(name string) ([]byte, error) {
+	if s.values[name] == "" {
+		return nil, nil
+	}
+	content, err := os.ReadFile(s.values[name])
+	if err != nil {
+		return nil, usageError("read %s: %w", name, err)
+	}
+	return content, nil
+}
+
+// streams is the parallelism that fits into the memory that there is.
+func (s settings) streams(log *slog.Logger) int {
+	asked := s.number(novawire.EnvParallelism)
+	limit := memoryLimit()
+	streams := backup.Fit(asked, backup.DefaultLayout, limit)
+	if streams < asked {
+		log.Warn("memory limit allows fewer streams", "asked", asked, "streams", streams, "limit", limit)
+	}
+	return streams
+}
+
+// memoryLimit is the container's, in bytes; zero is none.
+func memoryLimit() int64 {
+	content, err := os.ReadFile("/sys/fs/cgroup/memory.max")
+	if err != nil {
+		return 0
+	}
+	limit, err := strconv.ParseInt(strings.TrimSpace(string(content)), 10, 64)
+	if err != nil {
+		return 0 // "max"
+	}
+	return limit
+}
+
+func (s settings) logger(p program) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.values[novawire.EnvLogLevel])); err != nil {
+		fmt.Fprintln(p.stderr, "pg-backup:", err) // checked by the contract
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if s.values[novawire.EnvLogFormat] == "text" {
+		return slog.New(slog.NewTextHandler(p.stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(p.stderr, options))
+}

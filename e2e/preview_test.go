@@ -1,0 +1,185 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
+
+	"github.com/nova/novawire"
+)
+
+const (
+	examples   = "../examples/nova.yaml"
+	kindConfig = "../manifests/overlays/kind/config.yaml"
+)
+
+// What the preview shows of a workload's pod is, field by field, the pod that
+// the cluster makes.
+func TestPreviewAndClusterAgree(t *testing.T) {
+	t.Parallel()
+	previewed := preview(t, examples)
+	t.Cleanup(func() { kubectl(t, "", "delete", "--ignore-not-found", "--wait=false", "-f", examples) })
+	kubectl(t, "", "apply", "-f", examples)
+
+	for _, w := range previewed {
+		t.Run(w.Kind+" "+w.Name, func(t *testing.T) {
+			t.Parallel()
+			if w.Kind == "CronJob" {
+				kubectl(t, "", "--namespace", w.Namespace, "patch", "cronjob", w.Name, "--patch", `{"spec":{"schedule":"* * * * *"}}`)
+			}
+			n := namespace{resourcesIn(t, w.Namespace), t, w.Namespace}
+			live := n.podOf(w)
+			if diff := cmp.Diff(fields(t, n.admittedAsPreviewed(w, live)), fields(t, live)); diff != "" {
+				t.Errorf("preview (-) and cluster (+) differ:\n%s", diff)
+			}
+		})
+	}
+}
+
+// workload is what the test needs of a manifest that holds a pod template.
+type workload struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		Template    corev1.PodTemplateSpec `json:"template"`
+		JobTemplate struct {
+			Spec struct {
+				Template corev1.PodTemplateSpec `json:"template"`
+			} `json:"spec"`
+		} `json:"jobTemplate"`
+	} `json:"spec"`
+}
+
+func (w workload) template() corev1.PodTemplateSpec {
+	if w.Kind == "CronJob" {
+		return w.Spec.JobTemplate.Spec.Template
+	}
+	return w.Spec.Template
+}
+
+// preview runs the program on a file and returns its workloads.
+func preview(t *testing.T, file string) (workloads []workload) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "novawire")
+	if out, err := exec.Command("go", "build", "-o", program, "../cmd/novawire").CombinedOutput(); err != nil {
+		t.Fatalf("build novawire: %v\n%s", err, out)
+	}
+	text, err := exec.CommandContext(t.Context(), program, "preview", "--config", kindConfig, "-o", "json", file).Output()
+	if err != nil {
+		t.Fatalf("novawire preview: %v", err)
+	}
+	for decoder := json.NewDecoder(bytes.NewReader(text)); ; {
+		var w workload
+		if err := decoder.Decode(&w); errors.Is(err, io.EOF) {
+			return workloads
+		} else if err != nil {
+			t.Fatalf("read the preview: %v", err)
+		}
+		if len(w.template().Spec.Containers) > 0 {
+			workloads = append(workloads, w)
+		}
+	}
+}
+
+// podOf waits for a pod that the workload's controller made.
+func (n namespace) podOf(w workload) (found *corev1.Pod) {
+	n.t.Helper()
+	labels := metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: w.template().Labels})
+	eventually(n.t, "there is a pod of "+w.Name, 2*time.Minute, func(ctx context.Context) (bool, error) {
+		var list corev1.PodList
+		err := n.List(ctx, &list, resources.WithLabelSelector(labels))
+		if len(list.Items) > 0 {
+			found = &list.Items[0]
+		}
+		return found != nil, err
+	})
+	return found
+}
+
+// admittedAsPreviewed is the previewed pod with what the API server defaults: a
+// dry run, which the webhook is told to leave alone. Claims are the live pod's:
+// a StatefulSet's controller adds them as volumes.
+func (n namespace) admittedAsPreviewed(w workload, live *corev1.Pod) *corev1.Pod {
+	n.t.Helper()
+	template := w.template()
+	pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: template.Spec}
+	pod.Name, pod.Namespace = live.Name+"-previewed", n.name
+	pod.Labels[novawire.LabelWiring] = novawire.WiringDisabled
+	for _, v := range live.Spec.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			pod.Spec.Volumes = append(pod.Spec.Volumes, v)
+		}
+	}
+	if err := n.GetControllerRuntimeClient().Create(n.t.Context(), pod, client.DryRunAll); err != nil {
+		n.t.Fatalf("dry run of the previewed pod: %v", err)
+	}
+	return pod
+}
+
+// Fields that controllers and the scheduler write, which no preview knows.
+var (
+	controllersLabels = []string{
+		"pod-template-hash", "pod-template-generation", "controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
+		"controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name",
+		novawire.LabelWiring, // of the dry run
+	}
+	controllersAnnotations = []string{"batch.kubernetes.io/cronjob-scheduled-timestamp"}
+	controllersFields      = []string{"nodeName", "hostname", "subdomain", "affinity", "tolerations"}
+	tokenVolume            = regexp.MustCompile(`kube-api-access-[a-z0-9]{5}`)
+)
+
+// fields of a pod that a preview answers for, as the API server holds them.
+func fields(t *testing.T, pod *corev1.Pod) map[string]any {
+	t.Helper()
+	pod = pod.DeepCopy()
+	for _, key := range controllersLabels {
+		delete(pod.Labels, key)
+	}
+	for _, key := range controllersAnnotations {
+		delete(pod.Annotations, key)
+	}
+	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := object["spec"].(map[string]any)
+	for _, key := range controllersFields {
+		delete(spec, key)
+	}
+	spec["volumes"] = withoutClaims(spec["volumes"]) // in another order
+	text, err := json.Marshal(map[string]any{"labels": pod.Labels, "annotations": pod.Annotations, "spec": spec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := map[string]any{}
+	if err := json.Unmarshal(tokenVolume.ReplaceAll(text, []byte("kube-api-access")), &kept); err != nil {
+		t.Fatal(err)
+	}
+	return kept
+}
+
+func withoutClaims(volumes any) (kept []any) {
+	list, _ := volumes.([]any)
+	for _, v := range list {
+		if v.(map[string]any)["persistentVolumeClaim"] == nil {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}

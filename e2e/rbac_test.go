@@ -1,0 +1,147 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
+
+	"github.com/nova/novawire"
+)
+
+const webhookUser = "system:serviceaccount:" + systemNamespace + ":" + webhookName
+
+// right is a verb on a resource; its names are for reading only, since the audit
+// log of a list knows none.
+type right struct{ group, resource, verb string }
+
+func (r right) String() string { return strings.TrimSuffix(r.verb+" "+r.resource+"."+r.group, ".") }
+
+// unusual are rights that a run of the tests does not need, and why they are there.
+var unusual = map[right]string{
+	{"", "namespaces", "get"}:            "a namespace younger than the cache",
+	{"", "namespaces", "list"}:           "an API server that does not stream lists",
+	{"events.k8s.io", "events", "patch"}: "an event that repeats is counted, after minutes",
+}
+
+// Least privilege, both ways: nothing that the webhook called was refused, and
+// it holds no right that it did not use.
+func TestRightsAreThoseTheWebhookUses(t *testing.T) {
+	t.Parallel()
+	if _, err := auditLog(t); err != nil {
+		skipOrFail(t, "the API server keeps no audit log that can be read: %v; `make e2e` makes a cluster with one", err)
+	}
+	n := inNamespace(t, true)
+	mistaken := deployment(n.name, "mistaken")
+	mistaken.Spec.Template.Annotations = map[string]string{novawire.AnnotationTraceSampling: "2"}
+	n.create(mistaken) // told as a warning here and as an event on its ReplicaSet
+
+	granted := grantedRights(t)
+	var refused, unused []string
+	err := poll(t, time.Minute, func(context.Context) (bool, error) {
+		used, denied, err := usedRights(t)
+		refused, unused = denied, nil
+		for _, r := range granted {
+			if !used[r] && unusual[r] == "" {
+				unused = append(unused, r.String())
+			}
+		}
+		return len(unused) == 0, err
+	})
+	if err != nil {
+		t.Errorf("granted and not used: %s (%v)", strings.Join(unused, ", "), err)
+	}
+	if len(refused) > 0 {
+		t.Errorf("refused: %s", strings.Join(refused, ", "))
+	}
+}
+
+// grantedRights are all that the webhook's service account is bound to.
+func grantedRights(t *testing.T) (granted []right) {
+	t.Helper()
+	var rules []rbacv1.PolicyRule
+	var clusterRoles rbacv1.ClusterRoleList
+	var roles rbacv1.RoleList
+	all := resources.WithLabelSelector("app.kubernetes.io/part-of=novawire")
+	if err := resourcesIn(t, "").List(t.Context(), &clusterRoles, all); err != nil {
+		t.Fatal(err)
+	}
+	if err := resourcesIn(t, systemNamespace).List(t.Context(), &roles, all); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range clusterRoles.Items {
+		rules = append(rules, r.Rules...)
+	}
+	for _, r := range roles.Items {
+		rules = append(rules, r.Rules...)
+	}
+	for _, rule := range rules {
+		for _, group := range rule.APIGroups {
+			for _, resource := range rule.Resources {
+				for _, verb := range rule.Verbs {
+					granted = append(granted, right{group, resource, verb})
+				}
+			}
+		}
+	}
+	if len(granted) == 0 {
+		t.Fatal("the webhook has no rights at all")
+	}
+	return granted
+}
+
+// usedRights reads the audit log.
+func usedRights(t *testing.T) (used map[right]bool, denied []string, err error) {
+	text, err := auditLog(t)
+	if err != nil {
+		return nil, nil, err
+	}
+	used = map[right]bool{}
+	lines := bufio.NewScanner(strings.NewReader(text))
+	for lines.Buffer(nil, 1<<20); lines.Scan(); {
+		var event struct {
+			Verb      string
+			User      struct{ Username string }
+			ObjectRef *struct{ APIGroup, Resource, Subresource, Name string }
+			Status    struct{ Code int } `json:"responseStatus"`
+		}
+		if json.Unmarshal(lines.Bytes(), &event) != nil || event.ObjectRef == nil || event.User.Username != webhookUser {
+			continue // a line being written, or a path that is no resource
+		}
+		r := right{event.ObjectRef.APIGroup, event.ObjectRef.Resource, event.Verb}
+		if event.ObjectRef.Subresource != "" {
+			r.resource += "/" + event.ObjectRef.Subresource
+		}
+		used[r] = true
+		if told := fmt.Sprint(r, " ", event.ObjectRef.Name); event.Status.Code == 403 && !slices.Contains(denied, told) {
+			denied = append(denied, told)
+		}
+	}
+	return used, denied, lines.Err()
+}
+
+// auditLog is read through the kubelet, which serves the node's /var/log.
+func auditLog(t *testing.T) (string, error) {
+	t.Helper()
+	var nodes corev1.NodeList
+	if err := resourcesIn(t, "").List(t.Context(), &nodes, resources.WithLabelSelector("node-role.kubernetes.io/control-plane")); err != nil {
+		return "", err
+	}
+	if len(nodes.Items) == 0 {
+		return "", fmt.Errorf("no node of a control plane")
+	}
+	path := "/api/v1/nodes/" + nodes.Items[0].Name + "/proxy/logs/kubernetes/audit.log"
+	out, err := exec.CommandContext(t.Context(), "kubectl", "--kubeconfig", testenv.EnvConf().KubeconfigFile(), "get", "--raw", path).Output()
+	return string(out), err
+}
