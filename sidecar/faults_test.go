@@ -12,7 +12,7 @@ import (
 
 func receiver(t *testing.T, o strictotlp.Options) *strictotlp.Receiver {
 	t.Helper()
-	r, err := strictotlp.Start(o)
+	r, err := strictotlp.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

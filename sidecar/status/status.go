@@ -66,13 +66,13 @@ func (s *status) NotReady() error {
 }
 
 // Start serves in the background.
-func (s *status) Start(context.Context, component.Host) error {
+func (s *status) Start(ctx context.Context, _ component.Host) error {
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /health", func(http.ResponseWriter, *http.Request) {})
 	routes.HandleFunc("GET /ready", s.serveReady)
 	routes.HandleFunc("GET /metrics", s.serveMetrics)
 	s.server = &http.Server{Handler: routes, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 8 << 10}
-	serving, stop := context.WithCancel(context.Background())
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx)) // beyond the call that starts
 	s.stop = stop
 	s.running.Go(func() { s.serve(serving) })
 	return nil
@@ -80,7 +80,7 @@ func (s *status) Start(context.Context, component.Host) error {
 
 func (s *status) serve(ctx context.Context) {
 	for told := false; ; told = true {
-		listener, err := net.Listen("tcp", s.config.Listen)
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.Listen)
 		if err == nil {
 			context.AfterFunc(ctx, func() { _ = listener.Close() })
 			err = s.server.Serve(listener)
