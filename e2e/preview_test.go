@@ -3,11 +3,8 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -84,17 +81,19 @@ func preview(t *testing.T, file string) (workloads []workload) {
 	if err != nil {
 		t.Fatalf("novawire preview: %v", err)
 	}
-	for decoder := json.NewDecoder(bytes.NewReader(text)); ; {
-		var w workload
-		if err := decoder.Decode(&w); errors.Is(err, io.EOF) {
-			return workloads
-		} else if err != nil {
-			t.Fatalf("read the preview: %v", err)
-		}
+	var list struct{ Items []workload }
+	if err := json.Unmarshal(text, &list); err != nil {
+		t.Fatalf("read the preview: %v", err)
+	}
+	for _, w := range list.Items {
 		if len(w.template().Spec.Containers) > 0 {
 			workloads = append(workloads, w)
 		}
 	}
+	if len(workloads) == 0 {
+		t.Fatalf("the preview of %s has no workloads", file)
+	}
+	return workloads
 }
 
 // podOf waits for a pod that the workload's controller made.

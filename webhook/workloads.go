@@ -5,14 +5,11 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/nova/novawire"
 	"github.com/nova/novawire/webhook/inject"
 )
 
@@ -78,33 +75,23 @@ func (w workloads) answer(ctx context.Context, req *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	lines := append(warnings(result.Decision), misplaced(now.Metadata.Annotations)...)
+	result.Notes = append(result.Notes, inject.MisplacedAnnotations(now.Metadata.Annotations)...)
 	if result.Action != inject.Skipped && !bytes.Equal(now.template(), before.template()) {
-		lines = append(lines, w.clashes(ctx, engine, ns, owner, now.template())...)
+		result.Notes = append(result.Notes, w.clashes(ctx, engine, ns, owner, now.template())...)
 	}
+	lines := warnings(result.Decision)
 	if len(lines) == 0 {
 		return answer{action: Silent, reason: NothingToDo}, nil
 	}
 	return answer{response: response{warnings: lines}, action: Warned, reason: Warnings}, nil
 }
 
-// misplaced tells annotations that belong to the pod template.
-func misplaced(annotations map[string]string) (lines []string) {
-	for key := range annotations {
-		if strings.HasPrefix(key, novawire.InjectPrefix) {
-			lines = append(lines, "novawire: "+key+" has no effect here: put it under the pod template's metadata")
-		}
-	}
-	slices.Sort(lines)
-	return lines
-}
-
 // clashTimeout bounds the search for other workloads of a service name; a
 // warning is not worth holding up an apply for longer.
 const clashTimeout = 500 * time.Millisecond
 
-// clashes tells other workloads of the namespace that report as the same service.
-func (w workloads) clashes(ctx context.Context, engine *inject.Engine, ns inject.Namespace, owner inject.Owner, template []byte) (lines []string) {
+// clashes notes other workloads of the namespace that report as the same service.
+func (w workloads) clashes(ctx context.Context, engine *inject.Engine, ns inject.Namespace, owner inject.Owner, template []byte) (notes []inject.Note) {
 	service := engine.ServiceName(template, ns, owner)
 	ctx, cancel := context.WithTimeout(ctx, clashTimeout)
 	defer cancel()
@@ -114,8 +101,8 @@ func (w workloads) clashes(ctx context.Context, engine *inject.Engine, ns inject
 	}
 	for _, other := range others {
 		if other != owner {
-			lines = append(lines, fmt.Sprintf("novawire: service name %q is also that of %s %s: their telemetry cannot be told apart", service, other.Kind, other.Name))
+			notes = append(notes, inject.Note{Reason: inject.NameClash, Subject: other.Kind + " " + other.Name, Detail: service})
 		}
 	}
-	return lines
+	return notes
 }

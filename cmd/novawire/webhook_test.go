@@ -295,7 +295,7 @@ func warnsAtApply(m *bed, t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !w.has(`service name "accounts"`, "Deployment accounts") {
+	if !w.has("Deployment accounts: has the same service name", "accounts") {
 		t.Errorf("no warning about the name that two workloads have: %q", w.lines)
 	}
 }

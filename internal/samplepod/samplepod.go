@@ -23,6 +23,8 @@ func ThousandVariables() []byte { return pod(1, 1000) }
 
 func pod(containers, variables int) []byte {
 	yes, seconds := true, int64(30)
+	managed := new(metav1.FieldsV1)
+	managed.SetRawBytes([]byte(`{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/restartedAt":{}},"f:generateName":{},"f:labels":{".":{},"f:app":{},"f:pod-template-hash":{}},"f:ownerReferences":{".":{}}},"f:spec":{"f:containers":{"k:{\"name\":\"user-service-0\"}":{".":{},"f:image":{},"f:imagePullPolicy":{},"f:name":{}}}}}`))
 	p := corev1.Pod{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 		ObjectMeta: metav1.ObjectMeta{
@@ -36,7 +38,7 @@ func pod(containers, variables int) []byte {
 			}},
 			ManagedFields: []metav1.ManagedFieldsEntry{{
 				Manager: "kube-controller-manager", Operation: "Update", APIVersion: "v1", FieldsType: "FieldsV1",
-				FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/restartedAt":{}},"f:generateName":{},"f:labels":{".":{},"f:app":{},"f:pod-template-hash":{}},"f:ownerReferences":{".":{}}},"f:spec":{"f:containers":{"k:{\"name\":\"user-service-0\"}":{".":{},"f:image":{},"f:imagePullPolicy":{},"f:name":{}}}}}`)},
+				FieldsV1: managed,
 			}},
 		},
 		Spec: corev1.PodSpec{

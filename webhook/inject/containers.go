@@ -140,7 +140,8 @@ func (w *wiring) selected(c *container) bool {
 // ConfigMap, so the only way not to override the user's is not to set ours.
 func hiddenSource(c *container) (string, bool) {
 	for _, from := range c.EnvFrom {
-		if !strings.HasPrefix("OTEL_", from.Prefix) && !strings.HasPrefix(from.Prefix, "OTEL_") {
+		const ours = "OTEL_"
+		if n := min(len(ours), len(from.Prefix)); from.Prefix[:n] != ours[:n] {
 			continue // no name with this prefix is one of ours
 		}
 		if from.SecretRef.Name != "" {

@@ -32,6 +32,8 @@ const (
 // What a user may want to know of a pod that was wired.
 const (
 	BadAnnotation      Reason = "bad-annotation"
+	Misplaced          Reason = "misplaced-annotation"
+	NameClash          Reason = "service-name-clash"
 	BadAttribute       Reason = "bad-attribute"
 	HiddenVariables    Reason = "hidden-variables"
 	HiddenAttributes   Reason = "hidden-attributes"
@@ -79,6 +81,8 @@ var reasons = map[Reason]struct {
 	MirrorPod:   {"a mirror pod cannot be changed", Info},
 
 	BadAnnotation:      {"ignored", Act},
+	Misplaced:          {"has no effect here: put it under the pod template's metadata", Warning},
+	NameClash:          {"has the same service name: their telemetry cannot be told apart", Warning},
 	BadAttribute:       {"left out", Act},
 	HiddenVariables:    {"environment left as it is: envFrom may hold OTEL_ variables, which env would override; to set them all the same, name the container in inject.nova.dev/containers", Warning},
 	HiddenAttributes:   {"kept: it comes from a reference, so nothing can be merged into it", Act},

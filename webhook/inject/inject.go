@@ -9,6 +9,8 @@ package inject
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/nova/novawire"
 )
@@ -85,6 +87,18 @@ func (e *Engine) ServiceName(raw []byte, ns Namespace, owner Owner) string {
 	w := newWiring(e, &pod, ns, owner)
 	w.nameService()
 	return w.serviceName
+}
+
+// MisplacedAnnotations notes annotations of a workload itself, which only mean
+// something on its pod template; sorted.
+func MisplacedAnnotations(annotations map[string]string) (notes []Note) {
+	for key := range annotations {
+		if strings.HasPrefix(key, novawire.InjectPrefix) {
+			notes = append(notes, Note{Reason: Misplaced, Subject: key})
+		}
+	}
+	slices.SortFunc(notes, func(a, b Note) int { return strings.Compare(a.Subject, b.Subject) })
+	return notes
 }
 
 func (*Engine) read(raw []byte) (pod, error) {

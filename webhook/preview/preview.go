@@ -34,7 +34,7 @@ type Object struct {
 // decided for each workload. On a mistake it tells all of them and no document
 // is to be used.
 func Wire(documents []*Document, options Options) ([]Object, error) {
-	w := wirer{options: options, namespaces: namespacesOf(documents)}
+	w := wirer{options: options, namespaces: namespacesOf(documents), services: map[[2]string]string{}}
 	var mistakes Mistakes
 	for _, d := range documents {
 		for _, o := range d.objects() {
@@ -66,7 +66,8 @@ func (m Mistakes) orNil() error {
 
 type wirer struct {
 	options    Options
-	namespaces map[string]*object // nil where the input has none
+	namespaces map[string]*object   // nil where the input has none
+	services   map[[2]string]string // who has a service name, by namespace
 	objects    []Object
 }
 
@@ -114,8 +115,29 @@ func (w *wirer) wire(o *object) error {
 	if result.Patch != nil {
 		o.document.changed = true
 	}
+	if o.Kind != "Pod" {
+		result.Notes = append(result.Notes, inject.MisplacedAnnotations(o.Metadata.Annotations)...)
+	}
+	if o.Kind != "Pod" && result.Action != inject.Skipped {
+		w.clashes(&result, o, ns, raw)
+	}
 	w.objects = append(w.objects, Object{Where: o.where(), Result: result})
 	return nil
+}
+
+// clashes notes a workload of the input, before this one, that reports as the
+// same service.
+func (w *wirer) clashes(result *inject.Result, o *object, ns inject.Namespace, template []byte) {
+	service := w.options.Engine.ServiceName(template, ns, o.owner())
+	if service == "" {
+		return
+	}
+	first, taken := w.services[[2]string{ns.Name, service}]
+	if taken {
+		result.Notes = append(result.Notes, inject.Note{Reason: inject.NameClash, Subject: first, Detail: service})
+		return
+	}
+	w.services[[2]string{ns.Name, service}] = o.Kind + " " + o.name()
 }
 
 // namespace gives the defaults of the object's namespace, or why the API server
