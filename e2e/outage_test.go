@@ -7,7 +7,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
 )
 
 // These tests take the webhook away, so they do not run in parallel.
