@@ -33,7 +33,7 @@ func (r right) String() string { return strings.TrimSuffix(r.verb+" "+r.resource
 var unusual = map[right]string{
 	{"", "namespaces", "get"}:            "a namespace younger than the cache",
 	{"", "namespaces", "list"}:           "an API server that does not stream lists",
-	{"", "secrets", "list"}:              "an API server that does not stream lists",
+	{"", "secrets", "list"}:              "the same",
 	{"events.k8s.io", "events", "patch"}: "an event that repeats is counted, after minutes",
 }
 
