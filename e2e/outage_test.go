@@ -7,8 +7,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 // These tests take the webhook away, so they do not run in parallel.
