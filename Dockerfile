@@ -7,6 +7,7 @@ ARG CLIENTS_IMAGE=debian:trixie-slim
 # The stage runs on the builder's own platform and cross-compiles. The legacy
 # builder sets neither variable: it builds for the machine it is on.
 FROM --platform=${BUILDPLATFORM:-linux/amd64} ${GO_IMAGE} AS build
+LABEL dev.nova.stage=build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
