@@ -54,7 +54,7 @@ func (l *Listed) read(ctx context.Context, store Reader) (err error) {
 	case errors.Is(err, ErrNotFound): // deleted since it was listed
 		l.Problem = "deleted"
 		return nil
-	case Category(context.Background(), err) == verifyCategory:
+	case Category(ctx, err) == verifyCategory:
 		l.Problem = err.Error()
 		return nil
 	case err != nil:
@@ -67,7 +67,7 @@ func (l *Listed) read(ctx context.Context, store Reader) (err error) {
 	v, err := ReadVerification(ctx, store, l.Entry.Database, l.Entry.ID)
 	if err != nil {
 		l.Problem = "its verification cannot be read: " + err.Error()
-		return nil
+		return nil //nolint:nilerr // a problem of this backup, not of the listing
 	}
 	l.Verification = &v
 	if !v.Verified && l.Problem == "" {

@@ -21,8 +21,12 @@ type order struct {
 func arrange(m Manifest, entries []archive.Entry, chosen []int) order {
 	o := order{after: map[string][]int{}, last: []int{}} // not nil, which would be everything
 	streamOf, postData := tablesToStreams(m, entries)
+	section := 0
 	for _, e := range entries {
-		if e.Section != archive.SectionPostData || chosen != nil && !slices.Contains(chosen, e.ID) {
+		if e.Section != archive.SectionNone { // comments and grants belong where the entry before them does
+			section = e.Section
+		}
+		if section != archive.SectionPostData || chosen != nil && !slices.Contains(chosen, e.ID) {
 			continue
 		}
 		if stream, alone := belongsTo(e, streamOf, postData); alone {

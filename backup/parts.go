@@ -15,11 +15,14 @@ type Layout struct {
 	PartSize       int // all parts but an object's last have this size
 	PartsPerObject int // then the next object begins
 	PartsAtATime   int // of one stream, in flight
+	// SmallestApart is the size, in bytes on disk, below which a table is not
+	// worth a dump of its own.
+	SmallestApart int64
 }
 
 // DefaultLayout keeps clear of every store's limits: parts of one size (some
 // insist on it), 512 in an object (some end at 1,000), objects of 8 GiB.
-var DefaultLayout = Layout{PartSize: 16 << 20, PartsPerObject: 512, PartsAtATime: 2}
+var DefaultLayout = Layout{PartSize: 16 << 20, PartsPerObject: 512, PartsAtATime: 2, SmallestApart: 64 << 20}
 
 // cleanUpTime is how long tidying up after a failure may take. It runs although
 // the run's own context may be over.
@@ -151,13 +154,13 @@ func (w *objectWriter) finish() ([]StoredObject, error) {
 
 // abort leaves no upload open. Objects that are complete stay for the run to
 // delete: they mean nothing without a manifest.
-func (w *objectWriter) abort() error {
+func (w *objectWriter) abort(ctx context.Context) error {
 	w.flights.Wait()
 	w.release()
 	if w.upload == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.ctx), cleanUpTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 	defer cancel()
 	if err := w.upload.Abort(ctx); err != nil {
 		return fmt.Errorf("abort %s: %w", w.key(), err)

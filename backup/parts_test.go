@@ -57,7 +57,7 @@ func (u *partUpload) Part(_ context.Context, number int, body []byte) error {
 	return nil
 }
 
-func (u *partUpload) Complete(context.Context) error {
+func (u *partUpload) Complete(ctx context.Context) error {
 	var whole []byte
 	for n := 1; n <= len(u.parts); n++ {
 		if n < len(u.parts) && len(u.parts[n]) != u.store.layout.PartSize {
@@ -66,7 +66,7 @@ func (u *partUpload) Complete(context.Context) error {
 		whole = append(whole, u.parts[n]...)
 	}
 	delete(u.store.open, u.key)
-	return u.store.Put(context.Background(), u.key, whole)
+	return u.store.Put(ctx, u.key, whole)
 }
 
 func (u *partUpload) Abort(context.Context) error {
@@ -128,7 +128,7 @@ func TestAPartThatFailsEndsTheStreamAndLeavesNoUpload(t *testing.T) {
 	if !errors.Is(err, s.fail) {
 		t.Errorf("Write said %v", err)
 	}
-	if err := w.abort(); err != nil || len(s.open) != 0 {
+	if err := w.abort(t.Context()); err != nil || len(s.open) != 0 {
 		t.Errorf("abort: %v; %d open", err, len(s.open))
 	}
 }

@@ -2,16 +2,13 @@ package backup
 
 import "slices"
 
-// What decides which tables are dumped by a process of their own.
-const (
-	smallestApart = 64 << 20 // below this a process costs more than it saves
-	mostApart     = 32       // connections beside the base dump's
-)
+// mostApart bounds the connections beside the base dump's.
+const mostApart = 32
 
 // apart chooses the tables that get a dump of their own: the biggest, as long as
 // what is left for the base dump is more than its share of the streams that move
 // at a time. One stream at a time needs no split.
-func apart(tables []Table, streams int) (big []Table) {
+func apart(tables []Table, streams int, smallest int64) (big []Table) {
 	if streams < 2 {
 		return nil
 	}
@@ -23,7 +20,7 @@ func apart(tables []Table, streams int) (big []Table) {
 	bySize := slices.Clone(tables)
 	slices.SortStableFunc(bySize, func(a, b Table) int { return int(min(1, max(-1, b.Bytes-a.Bytes))) })
 	for _, t := range bySize {
-		if rest <= share || t.Bytes < smallestApart || len(big) == mostApart {
+		if rest <= share || t.Bytes < smallest || len(big) == mostApart {
 			break
 		}
 		big = append(big, t)

@@ -29,7 +29,7 @@ func TestTablesThatAreDumpedApart(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			for _, table := range apart(c.tables, c.streams) {
+			for _, table := range apart(c.tables, c.streams, 64*mb) {
 				got = append(got, table.Name)
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
@@ -37,7 +37,7 @@ func TestTablesThatAreDumpedApart(t *testing.T) {
 			}
 		})
 	}
-	if got := len(apart(many, 16)); got != mostApart {
+	if got := len(apart(many, 16, 64*mb)); got != mostApart {
 		t.Errorf("of 200 tables %d go apart, want %d", got, mostApart)
 	}
 }

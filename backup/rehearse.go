@@ -114,7 +114,7 @@ func (r *Runner) rehearseOne(ctx context.Context, name string) (found []Finding,
 	add("read every table, sequence and large object", "yes", err)
 	add("lock every table and dump the definitions", "yes", rehearseDump(ctx, snapshot))
 	expected, stored := r.expect(ctx, name, facts.Estimate)
-	add("size", fmt.Sprintf("%d MiB of tables, about %d MiB stored, %d dumps at once", facts.Estimate>>20, stored>>20, 1+len(apart(snapshot.Tables(), r.Streams))), nil)
+	add("size", fmt.Sprintf("%d MiB of tables, about %d MiB stored, %d dumps at once", facts.Estimate>>20, stored>>20, 1+len(apart(snapshot.Tables(), r.Streams, r.Layout.SmallestApart))), nil)
 	plan, err := Pruner{Store: r.Store, Now: r.Now, Log: r.Log, Policy: r.Policy}.Database(ctx, name, true)
 	deletions := 0
 	for _, d := range plan.Decisions {

@@ -39,7 +39,7 @@ func (w *streamWriter) write(ctx context.Context, dump Dump, stream Stream, name
 	objects := newObjectWriter(ctx, w.store, w.layout, w.folder, func(n int) string { return fmt.Sprintf("%s.%05d", name, n) }, w.buffers)
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, objects.abort())
+			err = errors.Join(err, objects.abort(ctx))
 		}
 	}()
 	packed, err := codec.NewWriter(objects, w.recipients...)

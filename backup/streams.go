@@ -25,7 +25,7 @@ type task struct {
 // anything waits behind them, and moves r.Streams of them at a time: a process
 // whose output nobody reads yet waits, and loads neither server nor memory.
 func (r *Runner) streams(ctx context.Context, snapshot Snapshot, m *Manifest) error {
-	big := apart(snapshot.Tables(), r.Streams)
+	big := apart(snapshot.Tables(), r.Streams, r.Layout.SmallestApart)
 	tasks, err := r.start(ctx, snapshot, big)
 	if err != nil {
 		return err

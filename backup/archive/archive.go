@@ -89,7 +89,7 @@ func Copy(dst io.Writer, src io.Reader) (int64, Tally, error) {
 func Head(src io.Reader) ([]byte, []Entry, error) {
 	var kept keep
 	s := newScanner(&kept, src)
-	_, entries, err := readHead(s)
+	entries, err := readHead(s)
 	if s.failed != nil {
 		err = s.failed
 	}
@@ -108,7 +108,7 @@ func (k *keep) Write(p []byte) (int, error) {
 }
 
 func count(s *scanner) (Tally, error) {
-	_, entries, err := readHead(s)
+	entries, err := readHead(s)
 	if err != nil {
 		return Tally{}, err
 	}

@@ -9,7 +9,7 @@ type Entry struct {
 	Kind      string // TABLE, INDEX, TABLE DATA, …
 	Schema    string
 	Name      string
-	Section   int // one of the Section constants; 1 is none
+	Section   int // one of the Section constants
 	DependsOn []int
 
 	definition, copyStatement string
@@ -17,6 +17,7 @@ type Entry struct {
 
 // Sections of an archive, as it numbers them.
 const (
+	SectionNone     = 1
 	SectionPreData  = 2
 	SectionData     = 3
 	SectionPostData = 4
@@ -31,71 +32,69 @@ const (
 	formatByte = 1 // custom
 )
 
-// header is what readHead learned beside the entries.
-type header struct{ database, serverVersion, dumpVersion string }
-
-func readHead(s *scanner) (header, []Entry, error) {
+func readHead(s *scanner) ([]Entry, error) {
 	var magic [11]byte
 	for i := range magic {
 		b, err := s.byte()
 		if err != nil {
-			return header{}, nil, whole(err)
+			return nil, whole(err)
 		}
 		magic[i] = b
 	}
 	if string(magic[:5]) != "PGDMP" || magic[10] != formatByte {
-		return header{}, nil, fmt.Errorf("%w: no custom format header", ErrFormat)
+		return nil, fmt.Errorf("%w: no custom format header", ErrFormat)
 	}
 	s.version = int(magic[5])*100 + int(magic[6])
 	s.intSize, s.offsetSize = int(magic[8]), int(magic[9])
 	if s.version < oldest || s.version > newest || s.intSize != 4 || s.offsetSize > 8 {
-		return header{}, nil, fmt.Errorf("%w: %d.%d", ErrVersion, magic[5], magic[6])
+		return nil, fmt.Errorf("%w: %d.%d", ErrVersion, magic[5], magic[6])
 	}
-	h, err := readProperties(s)
-	if err != nil {
-		return h, nil, err
+	if err := readProperties(s); err != nil {
+		return nil, err
 	}
 	n, err := s.int()
 	if err != nil {
-		return h, nil, err
+		return nil, err
 	}
 	var entries []Entry
 	for range n {
 		e, err := readEntry(s)
 		if err != nil {
-			return h, nil, fmt.Errorf("entry %d of %d: %w", len(entries)+1, n, err)
+			return nil, fmt.Errorf("entry %d of %d: %w", len(entries)+1, n, err)
 		}
 		entries = append(entries, e)
 	}
-	return h, entries, nil
+	return entries, nil
 }
 
-func readProperties(s *scanner) (h header, err error) {
-	compression := 0
-	if s.version >= 115 {
-		var b byte
-		b, err = s.byte()
-		compression, err = int(b), whole(err)
-	} else {
-		compression, err = s.int()
-	}
+func readProperties(s *scanner) error {
+	compression, err := readCompression(s)
 	if err != nil {
-		return h, err
+		return err
 	}
 	for range 7 { // when the dump began, as struct tm
 		if _, err := s.int(); err != nil {
-			return h, err
+			return err
 		}
 	}
-	for _, field := range []*string{&h.database, &h.serverVersion, &h.dumpVersion} {
-		if *field, _, err = s.text(); err != nil {
-			return h, err
+	for range 3 { // the database, the server's version, pg_dump's
+		if _, _, err := s.text(); err != nil {
+			return err
 		}
 	}
 	if compression != 0 {
-		return h, fmt.Errorf("%w: compressed by pg_dump", ErrVersion)
+		return fmt.Errorf("%w: compressed by pg_dump", ErrVersion)
 	}
-	return h, nil
+	return nil
+}
+
+// readCompression: since 1.15 an algorithm in a byte, before it a level.
+func readCompression(s *scanner) (int, error) {
+	if s.version < 115 {
+		return s.int()
+	}
+	b, err := s.byte()
+	return int(b), whole(err)
 }
 
 // readEntry follows ReadToc of pg_backup_archiver.c.

@@ -101,12 +101,17 @@ func open(ctx context.Context, address Address, database string) (*pgx.Conn, err
 	for _, timeout := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout"} {
 		// An older server does not know them all.
 		_, err := conn.Exec(ctx, "SET "+timeout+" = 0")
-		if known := (*pgconn.PgError)(nil); err != nil && !(errors.As(err, &known) && known.Code == "42704") {
+		if err != nil && !isCode(err, "42704") { // undefined_object
 			_ = conn.Close(ctx)
 			return nil, explain(err)
 		}
 	}
 	return conn, nil
+}
+
+func isCode(err error, code string) bool {
+	var known *pgconn.PgError
+	return errors.As(err, &known) && known.Code == code
 }
 
 // explain gives a server's error its category. pgx's own text of a failed

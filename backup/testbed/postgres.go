@@ -116,7 +116,7 @@ func newPostgres(settings ...string) (*Postgres, error) {
 	}
 	p := &Postgres{Folder: Programs(), dir: dir}
 	p.Major, _ = strconv.Atoi(filepath.Base(filepath.Dir(p.Folder)))
-	initialize := exec.Command(filepath.Join(p.Folder, "initdb"), "-D", p.data(), "-U", Superuser, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
+	initialize := exec.CommandContext(context.Background(), filepath.Join(p.Folder, "initdb"), "-D", p.data(), "-U", Superuser, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
 	initialize.Dir = dir
 	if err := Unprivileged(initialize); err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func (p *Postgres) HBA(t testing.TB, rules string) {
 
 // Start runs the server; it is called again after Kill.
 func (p *Postgres) Start() (err error) {
-	cmd := exec.Command(filepath.Join(p.Folder, "postgres"), p.args...)
+	cmd := exec.CommandContext(context.Background(), filepath.Join(p.Folder, "postgres"), p.args...)
 	cmd.Dir = p.dir
 	if err := Unprivileged(cmd); err != nil {
 		return err

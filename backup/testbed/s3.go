@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -79,7 +80,7 @@ func newS3() (*S3, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(versitygw(), "--access", AccessKey, "--secret", SecretKey, "--region", Region, "--port", "127.0.0.1:"+port, "--quiet", "--keep-alive",
+	cmd := exec.CommandContext(context.Background(), versitygw(), "--access", AccessKey, "--secret", SecretKey, "--region", Region, "--port", "127.0.0.1:"+port, "--quiet", "--keep-alive",
 		"posix", "--versioning-dir", versions, "--sidecar", side, data)
 	s := &S3{Endpoint: "http://127.0.0.1:" + port, dir: dir}
 	if s.proc, err = startProcess(cmd, filepath.Join(dir, "log")); err != nil {
@@ -90,7 +91,7 @@ func newS3() (*S3, error) {
 		_ = os.RemoveAll(dir)
 	})
 	err = s.proc.ready(func() error {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		conn, err := new(net.Dialer).DialContext(context.Background(), "tcp", "127.0.0.1:"+port)
 		if err != nil {
 			return err
 		}

@@ -5,12 +5,14 @@
 package testbed
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -26,10 +28,8 @@ var (
 // Main runs a package's tests and then stops the servers they shared.
 func Main(m *testing.M) {
 	code := m.Run()
-	cleanupsMu.Lock()
-	defer cleanupsMu.Unlock()
-	for i := len(cleanups) - 1; i >= 0; i-- {
-		cleanups[i]()
+	for _, cleanup := range slices.Backward(cleanups) { // nothing adds to them any more
+		cleanup()
 	}
 	os.Exit(code)
 }
@@ -52,7 +52,7 @@ func Missing(t testing.TB, what, target string) {
 
 // freePort asks the kernel for one.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}

@@ -133,7 +133,7 @@ func (b *bed) wired(name string) error {
 		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: name},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}},
 	}
-	if err := b.client.Create(context.Background(), pod); err != nil {
+	if err := b.client.Create(b.Context(), pod); err != nil {
 		return err
 	}
 	if pod.Annotations[mutation] == "" {

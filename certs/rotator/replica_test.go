@@ -65,7 +65,7 @@ func (b *bed) replica(settings rotator.Settings, keepAlive bool) *replica {
 
 // stop ends it as SIGTERM would: the requests under way are answered.
 func (r *replica) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.bed.Context()), 10*time.Second)
 	defer cancel()
 	if err := r.server.Shutdown(ctx); err != nil {
 		r.bed.Errorf("stop a replica: %v", err)

@@ -77,7 +77,7 @@ func printTable(to io.Writer, backups []backup.Listed, now time.Time) error {
 	for _, b := range backups {
 		restored := "never"
 		if v := b.Verification; v != nil && v.Verified {
-			restored = fmt.Sprintf("%s ago, in %s", howOld(now.Sub(v.Started)), (time.Duration(v.Seconds * float64(time.Second))).Round(time.Second))
+			restored = fmt.Sprintf("%s ago, in %s", howOld(now.Sub(v.Started)), time.Duration(v.Seconds*float64(time.Second)).Round(time.Second))
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", b.Entry.Database, b.Entry.ID, howOld(now.Sub(b.Entry.Taken)),
 			size(b.Manifest.Bytes()), size(b.Manifest.Stored()), b.Manifest.Content.Rows(), restored, state(b))

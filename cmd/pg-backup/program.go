@@ -25,7 +25,7 @@ type program struct {
 
 // run executes one command line and returns the exit code.
 func (p program) run(ctx context.Context, args []string) int {
-	root := p.command()
+	root := p.command() //nolint:contextcheck // its verbs get the context from ExecuteContext
 	root.SetArgs(args)
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)

@@ -2,12 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"text/tabwriter"
-
-	"crypto/rand"
 
 	"github.com/spf13/cobra"
 
