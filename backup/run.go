@@ -91,6 +91,7 @@ func (r *Runner) one(ctx context.Context, name string) (result novawire.BackupDa
 		result.Seconds = r.Now().Sub(started).Seconds()
 		if err != nil {
 			result.Category, result.Message = Category(ctx, err), err.Error()
+			r.ages(ctx, &result)
 		}
 	}()
 	manifest, err := r.dump(ctx, name, NewID(started, r.Random()), started)
@@ -115,6 +116,22 @@ func (r *Runner) after(ctx context.Context, result *novawire.BackupDatabaseResul
 	result.LastSuccess = &m.Facts.Taken
 	if plan.Verified != nil {
 		result.LastVerified = &plan.Verified.Taken
+	}
+}
+
+// ages tells of a database whose backup failed how old the last good one is: that
+// number is what alarms go by, so a failure must not silence it.
+func (r *Runner) ages(ctx context.Context, result *novawire.BackupDatabaseResult) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
+	defer cancel()
+	catalog, err := ReadCatalog(ctx, r.Store, result.Name)
+	backups := catalog.Committed(result.Name)
+	if err != nil || len(backups) == 0 {
+		return
+	}
+	result.LastSuccess = &backups[0].Taken
+	if verified, found, err := NewestVerified(ctx, r.Store, backups); err == nil && found {
+		result.LastVerified = &verified.Taken
 	}
 }
 

@@ -67,7 +67,10 @@ func TestFortyDaysOfFailuresKeepTheLastGoodBackups(t *testing.T) {
 	b.old(database, 42, 41)
 	broken := b.with("PG_BIN_DIR", shimmed(t, b.pg.Folder, "pg_dump", `[ "$1" = --version ] && exec `+b.pg.Folder+`/pg_dump --version; exit 1`))
 	for range 5 {
-		broken.fails(novawire.BackupSource, "run", "--databases", database)
+		o := broken.fails(novawire.BackupSource, "run", "--databases", database)
+		if last := o.result.Databases[0].LastSuccess; last == nil || time.Since(*last) < 40*day {
+			t.Errorf("the last success was %v", last)
+		}
 		if b.count() != 2 {
 			t.Fatal("a run that failed pruned")
 		}
