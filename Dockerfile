@@ -2,10 +2,12 @@
 # Nothing here needs BuildKit. Base images come by build argument, so that ones
 # made on the spot serve where no registry is reached.
 ARG GO_IMAGE=golang:1.26-bookworm
+ARG CLIENTS_IMAGE=debian:trixie-slim
 
 # The stage runs on the builder's own platform and cross-compiles. The legacy
 # builder sets neither variable: it builds for the machine it is on.
 FROM --platform=${BUILDPLATFORM:-linux/amd64} ${GO_IMAGE} AS build
+LABEL dev.nova.stage=build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
@@ -31,3 +33,13 @@ ENTRYPOINT ["/novawire"]
 FROM static AS novawire-sidecar
 COPY --from=build /out/novawire-sidecar /novawire-sidecar
 ENTRYPOINT ["/novawire-sidecar"]
+
+# Runs alone, with PostgreSQL's clients, and carries the program to images that
+# have their own: pg-backup install.
+FROM ${CLIENTS_IMAGE} AS pg-backup
+RUN apt-get update && \
+    apt-get install -y --no-install-recommends ca-certificates postgresql-client && \
+    rm -rf /var/lib/apt/lists/*
+COPY --from=build /out/pg-backup /usr/local/bin/pg-backup
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/pg-backup"]

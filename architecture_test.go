@@ -32,7 +32,9 @@ var house = []part{
 	{folder: "sidecar", may: []string{"", "internal"}, not: []string{"sigs.k8s.io/controller-runtime"}},
 	{folder: "backup", may: []string{"", "internal"}, not: []string{"k8s.io", "sigs.k8s.io", "go.opentelemetry.io/collector"}},
 	{folder: "fluentbit", may: []string{"", "internal"}, not: []string{"k8s.io", "sigs.k8s.io", "go.opentelemetry.io/collector"}},
-	{folder: "certs", may: []string{"", "internal"}},
+	{folder: "certs", not: []string{"."}}, // the standard library alone
+	{folder: "certs/rotator", may: []string{"certs", "certs/expiry", "internal"}},
+	{folder: "certs/expiry", may: []string{"internal"}, not: []string{"k8s.io", "sigs.k8s.io"}},
 	{folder: "e2e", may: []string{"", "e2e", "internal"}},
 	{folder: "examples", may: []string{""}},
 	{folder: "internal", may: []string{"", "internal"}, not: nil},
@@ -55,15 +57,16 @@ func TestArrowsPointToTheContract(t *testing.T) {
 // The rule is worth what it refuses.
 func TestForbiddenArrowsAreSeen(t *testing.T) {
 	cases := map[string]goPackage{
-		"the root imports a library":              {ImportPath: module, Deps: []string{"golang.org/x/text/width"}},
-		"webhook imports controller":              {ImportPath: module + "/webhook", Imports: []string{module + "/controller/drift"}},
-		"the engine imports its adapter":          {ImportPath: module + "/webhook/inject", Imports: []string{module + "/webhook"}},
-		"backup reaches Kubernetes":               {ImportPath: module + "/backup/s3", Deps: []string{"k8s.io/api/core/v1"}},
-		"the sidecar reaches controller-runtime":  {ImportPath: module + "/sidecar", Deps: []string{"sigs.k8s.io/controller-runtime/pkg/client"}},
-		"e2e looks inside":                        {ImportPath: module + "/e2e", Imports: []string{module + "/webhook"}},
-		"something imports a program":             {ImportPath: module + "/certs", Imports: []string{module + "/cmd/novawire"}},
-		"a folder is not part of the house":       {ImportPath: module + "/utils"},
-		"an internal package reaches into a part": {ImportPath: module + "/internal/x", Imports: []string{module + "/backup"}},
+		"the root imports a library":               {ImportPath: module, Deps: []string{"golang.org/x/text/width"}},
+		"webhook imports controller":               {ImportPath: module + "/webhook", Imports: []string{module + "/controller/drift"}},
+		"the engine imports its adapter":           {ImportPath: module + "/webhook/inject", Imports: []string{module + "/webhook"}},
+		"backup reaches Kubernetes":                {ImportPath: module + "/backup/s3", Deps: []string{"k8s.io/api/core/v1"}},
+		"the pure half of certs imports a library": {ImportPath: module + "/certs", Deps: []string{"github.com/prometheus/client_golang/prometheus"}},
+		"the sidecar reaches controller-runtime":   {ImportPath: module + "/sidecar", Deps: []string{"sigs.k8s.io/controller-runtime/pkg/client"}},
+		"e2e looks inside":                         {ImportPath: module + "/e2e", Imports: []string{module + "/webhook"}},
+		"something imports a program":              {ImportPath: module + "/certs", Imports: []string{module + "/cmd/novawire"}},
+		"a folder is not part of the house":        {ImportPath: module + "/utils"},
+		"an internal package reaches into a part":  {ImportPath: module + "/internal/x", Imports: []string{module + "/backup"}},
 	}
 	for name, pkg := range cases {
 		if len(check(house, pkg)) == 0 {

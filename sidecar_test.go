@@ -26,7 +26,9 @@ func TestSidecarRunsOnDefaults(t *testing.T) {
 	}
 	want := []any{
 		"gateway", "https://otel.observability.svc:443", ProtocolGRPC, "gzip", 10 * time.Second, 5 * time.Minute, time.Second, 5 * time.Second,
-		int64(4 << 20), []string{"127.0.0.1:4317", "127.0.0.1:4318"}, ":18888", "/dev/termination-log", true,
+		int64(4 << 20),
+		[]string{"127.0.0.1:4317", "127.0.0.1:4318"},
+		":18888", "/dev/termination-log", true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
@@ -48,8 +50,10 @@ func TestSidecarTellsMistakesAndRunsOn(t *testing.T) {
 		mistake     string // "": none
 		usable      bool
 	}{
-		"a bad backend": {map[string]string{EnvBackend: "xrai", EnvEndpoint: endpoint},
-			"NOVAWIRE_BACKEND is \"xrai\"; allowed: `gateway`, `jaeger`, `xray`; `gateway` is used", true},
+		"a bad backend": {
+			map[string]string{EnvBackend: "xrai", EnvEndpoint: endpoint},
+			"NOVAWIRE_BACKEND is \"xrai\"; allowed: `gateway`, `jaeger`, `xray`; `gateway` is used", true,
+		},
 		"no endpoint":              {nil, "NOVAWIRE_ENDPOINT is missing or wrong", false},
 		"an endpoint of no scheme": {map[string]string{EnvEndpoint: "gateway:4317"}, `NOVAWIRE_ENDPOINT is "gateway:4317"`, false},
 		"a port beyond the last":   {map[string]string{EnvEndpoint: "http://gateway:70000"}, `NOVAWIRE_ENDPOINT is`, false},
@@ -57,8 +61,10 @@ func TestSidecarTellsMistakesAndRunsOn(t *testing.T) {
 		"a path with http":         {map[string]string{EnvEndpoint: endpoint + "/otlp", EnvProtocol: string(ProtocolHTTP)}, "", true},
 		"xray without a region":    {map[string]string{EnvBackend: BackendXRay}, "NOVAWIRE_AWS_REGION is missing", false},
 		"xray with AWS's region":   {map[string]string{EnvBackend: BackendXRay, "AWS_REGION": "eu-west-1"}, "", true},
-		"xray by grpc": {map[string]string{EnvBackend: BackendXRay, EnvProtocol: string(ProtocolGRPC), EnvSidecarAWSRegion: "eu-west-1"},
-			"NOVAWIRE_PROTOCOL is `grpc`, which AWS does not take", true},
+		"xray by grpc": {
+			map[string]string{EnvBackend: BackendXRay, EnvProtocol: string(ProtocolGRPC), EnvSidecarAWSRegion: "eu-west-1"},
+			"NOVAWIRE_PROTOCOL is `grpc`, which AWS does not take", true,
+		},
 		"a certificate without a key": {map[string]string{EnvEndpoint: "https://g", EnvCertFile: "/tls/tls.crt"}, "NOVAWIRE_CERT_FILE and NOVAWIRE_KEY_FILE need each other", true},
 		"TLS files for http":          {map[string]string{EnvEndpoint: endpoint, EnvCAFile: "/ca.pem"}, "NOVAWIRE_ENDPOINT is `http`", true},
 		"a group without a stream":    {map[string]string{EnvEndpoint: endpoint, EnvLogGroup: "nova"}, "NOVAWIRE_LOG_GROUP and NOVAWIRE_LOG_STREAM need each other", true},

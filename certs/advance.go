@@ -26,8 +26,9 @@ type Change struct {
 }
 
 // foundLimit bounds how many unknown authorities are kept, for tools that write
-// a new one each time they run.
-const foundLimit = 8
+// a new one each time they run. The latest are refused: to forget one that a
+// bundle still holds would be to find it again.
+const foundLimit = 32
 
 // Observation is the world that Advance judges by.
 type Observation struct {

@@ -131,11 +131,11 @@ func TestAnUnknownAuthorityIsKeptFromWhenItWasFound(t *testing.T) {
 
 func TestUnknownAuthoritiesAreBoundedAndUnexpired(t *testing.T) {
 	bundle := certs.Bundle{authority(t, birth.Add(-2*policy.Authority)).Certificate}
-	for range 20 {
+	for range 40 {
 		bundle = append(bundle, authority(t, birth).Certificate)
 	}
 	as, _ := advance(t, certs.Authorities{signing(t, 0)}, 0, bundle)
-	if len(as) != 1+8 || as[:8].Trusted(birth, policy).Holds(bundle[0]) {
+	if len(as) != 1+32 || as[:32].Trusted(birth, policy).Holds(bundle[0]) {
 		t.Errorf("%d authorities", len(as))
 	}
 }

@@ -130,16 +130,16 @@ type simulated struct {
 }
 
 func (r *simulated) act() {
-	if r.world.now.Before(r.paused) {
+	if r.now.Before(r.paused) {
 		return
 	}
 	if r.IntN(300) == 0 {
-		r.paused = r.world.now.Add(time.Duration(r.IntN(200)) * time.Second)
+		r.paused = r.now.Add(time.Duration(r.IntN(200)) * time.Second)
 		return
 	}
 	switch r.step {
 	case 0:
-		r.began, r.bundles, r.at = r.world.now, append([]certs.Bundle(nil), r.world.bundles...), r.published
+		r.began, r.bundles, r.at = r.now, append([]certs.Bundle(nil), r.world.bundles...), r.published
 	case 1:
 		r.stored, r.version = r.authorities, r.world.version
 	case 2:
@@ -149,7 +149,7 @@ func (r *simulated) act() {
 }
 
 func (r *simulated) decide() {
-	if r.world.now.Sub(r.began) > brief.Skew {
+	if r.now.Sub(r.began) > brief.Skew {
 		return
 	}
 	next, changes, err := r.stored.Advance("test", certs.Observation{Now: r.began, Bundles: r.bundles}, brief, crand.Reader)
@@ -185,7 +185,7 @@ func (r *simulated) publish(trusted certs.Bundle) {
 	r.world.bundles = []certs.Bundle{trusted, trusted}
 	r.published++
 	for _, s := range r.servers {
-		at := r.world.now.Add(time.Duration(r.IntN(int(brief.Settle/time.Second))) * time.Second)
+		at := r.now.Add(time.Duration(r.IntN(int(brief.Settle/time.Second))) * time.Second)
 		if n := len(s.pending); n > 0 && at.Before(s.pending[n-1].at) {
 			at = s.pending[n-1].at // a watch keeps the order
 		}

@@ -26,7 +26,8 @@ type namespace struct {
 }
 
 // inNamespace makes a namespace that enforces Pod Security "restricted" and,
-// where wired, is opted in. It goes when the test ends.
+// where wired, is opted in. It goes when the test passes; a failed test's stays,
+// for what there is to see in it.
 func inNamespace(t *testing.T, wired bool) namespace {
 	t.Helper()
 	name := envconf.RandomName("e2e", 10)
@@ -38,6 +39,9 @@ func inNamespace(t *testing.T, wired bool) namespace {
 	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
 	n.create(object)
 	t.Cleanup(func() {
+		if t.Failed() {
+			return
+		}
 		if err := n.Delete(context.Background(), object); err != nil {
 			t.Errorf("delete namespace %s: %v", name, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 
 	"github.com/nova/novawire"
 )
@@ -96,15 +96,16 @@ func preview(t *testing.T, file string) (workloads []workload) {
 	return workloads
 }
 
-// podOf waits for a pod that the workload's controller made.
+// podOf waits for a pod that the workload's controller made, and named after it.
 func (n namespace) podOf(w workload) (found *corev1.Pod) {
 	n.t.Helper()
-	labels := metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: w.template().Labels})
 	eventually(n.t, "there is a pod of "+w.Name, 2*time.Minute, func(ctx context.Context) (bool, error) {
 		var list corev1.PodList
-		err := n.List(ctx, &list, resources.WithLabelSelector(labels))
-		if len(list.Items) > 0 {
-			found = &list.Items[0]
+		err := n.List(ctx, &list)
+		for _, pod := range list.Items {
+			if strings.HasPrefix(pod.Name, w.Name+"-") {
+				found = &pod
+			}
 		}
 		return found != nil, err
 	})

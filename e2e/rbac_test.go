@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
@@ -32,6 +33,7 @@ func (r right) String() string { return strings.TrimSuffix(r.verb+" "+r.resource
 var unusual = map[right]string{
 	{"", "namespaces", "get"}:            "a namespace younger than the cache",
 	{"", "namespaces", "list"}:           "an API server that does not stream lists",
+	{"", "secrets", "list"}:              "the same",
 	{"events.k8s.io", "events", "patch"}: "an event that repeats is counted, after minutes",
 }
 
@@ -70,23 +72,7 @@ func TestRightsAreThoseTheWebhookUses(t *testing.T) {
 // grantedRights are all that the webhook's service account is bound to.
 func grantedRights(t *testing.T) (granted []right) {
 	t.Helper()
-	var rules []rbacv1.PolicyRule
-	var clusterRoles rbacv1.ClusterRoleList
-	var roles rbacv1.RoleList
-	all := resources.WithLabelSelector("app.kubernetes.io/part-of=novawire")
-	if err := resourcesIn(t, "").List(t.Context(), &clusterRoles, all); err != nil {
-		t.Fatal(err)
-	}
-	if err := resourcesIn(t, systemNamespace).List(t.Context(), &roles, all); err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range clusterRoles.Items {
-		rules = append(rules, r.Rules...)
-	}
-	for _, r := range roles.Items {
-		rules = append(rules, r.Rules...)
-	}
-	for _, rule := range rules {
+	for _, rule := range boundRules(t) {
 		for _, group := range rule.APIGroups {
 			for _, resource := range rule.Resources {
 				for _, verb := range rule.Verbs {
@@ -99,6 +85,38 @@ func grantedRights(t *testing.T) (granted []right) {
 		t.Fatal("the webhook has no rights at all")
 	}
 	return granted
+}
+
+func boundRules(t *testing.T) (rules []rbacv1.PolicyRule) {
+	t.Helper()
+	cluster := resourcesIn(t, "")
+	ours := func(subjects []rbacv1.Subject) bool {
+		return slices.Contains(subjects, rbacv1.Subject{Kind: "ServiceAccount", Namespace: systemNamespace, Name: webhookName})
+	}
+	var everywhere rbacv1.ClusterRoleBindingList
+	var somewhere rbacv1.RoleBindingList
+	if err := errors.Join(cluster.List(t.Context(), &everywhere), cluster.List(t.Context(), &somewhere)); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range everywhere.Items {
+		var role rbacv1.ClusterRole
+		if ours(b.Subjects) {
+			if err := cluster.Get(t.Context(), b.RoleRef.Name, "", &role); err != nil {
+				t.Fatal(err)
+			}
+			rules = append(rules, role.Rules...)
+		}
+	}
+	for _, b := range somewhere.Items {
+		var role rbacv1.Role
+		if ours(b.Subjects) {
+			if err := cluster.Get(t.Context(), b.RoleRef.Name, b.Namespace, &role); err != nil {
+				t.Fatal(err)
+			}
+			rules = append(rules, role.Rules...)
+		}
+	}
+	return rules
 }
 
 // usedRights reads the audit log.

@@ -90,7 +90,7 @@ func checkWired(t *testing.T, pod *corev1.Pod) {
 	if pod.Annotations[novawire.AnnotationStatus] == "" {
 		t.Errorf("the annotation %s is missing", novawire.AnnotationStatus)
 	}
-	if got := variable(pod, "OTEL_EXPORTER_OTLP_ENDPOINT"); !strings.HasSuffix(got, ":4317") {
+	if got := variable(pod, "OTEL_EXPORTER_OTLP_ENDPOINT"); !strings.HasPrefix(got, "http://127.0.0.1:") {
 		t.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT is %q", got)
 	}
 }

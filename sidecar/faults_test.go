@@ -12,7 +12,7 @@ import (
 
 func receiver(t *testing.T, o strictotlp.Options) *strictotlp.Receiver {
 	t.Helper()
-	r, err := strictotlp.Start(o)
+	r, err := strictotlp.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,4 +140,23 @@ func TestFaultsOfTheBackend(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A pod that ends has no time for the pause that a backend asks for.
+func TestDrainDoesNotWaitForAsLongAsTheBackendAsks(t *testing.T) {
+	t.Parallel()
+	backend := receiver(t, strictotlp.Options{})
+	backend.Misbehave(func(request int) strictotlp.Fault {
+		if request < 3 {
+			return strictotlp.Fault{Refuse: strictotlp.Limited, RetryAfter: time.Minute}
+		}
+		return strictotlp.Fault{}
+	})
+	p := start(t, to(backend, novawire.ProtocolGRPC, "NOVAWIRE_DRAIN_TIMEOUT=20s")...)
+	app := newClient(t, p.otlp)
+	_ = app.send(app.spans(10, 0))
+	eventually(t, "the backend has asked", func() bool { return backend.Requests() == 1 })
+	e := p.stop()["traces"]
+	reconcile(t, app, e, backend, "traces")
+	drops(t, e)
 }

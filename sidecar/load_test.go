@@ -93,7 +93,7 @@ func (c *client) pace(rate int) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				_ = c.send(c.spans(per, 0))
+				_ = c.send(c.spans(per, 0)) //nolint:contextcheck // ends by itself
 			case <-ctx.Done():
 				return
 			}
@@ -119,7 +119,7 @@ func (c *client) flood(to *sink) (stop func()) {
 						continue
 					}
 					sent.Add(400)
-					if c.send(request) != nil {
+					if c.send(request) != nil { //nolint:contextcheck // ends by itself
 						sent.Add(-400)
 					}
 				}

@@ -1,6 +1,7 @@
 package sidecar
 
 import (
+	"io/fs"
 	"math"
 	"os"
 	"runtime"
@@ -19,8 +20,11 @@ type memory struct {
 // unlimited is what a pod's sidecar is sized for where nothing limits it.
 const unlimited = 64 << 20
 
-// readMemory asks GOMEMLIMIT, then the container's control group.
-func readMemory(lookup func(string) (string, bool)) memory {
+// cgroup is where a container sees its control group.
+var cgroup = os.DirFS("/sys/fs/cgroup")
+
+// readMemory asks GOMEMLIMIT, then the control group, of version 2 or 1.
+func readMemory(lookup func(string) (string, bool), group fs.FS) memory {
 	_, procs := lookup("GOMAXPROCS")
 	m := memory{limit: unlimited, procs: procs}
 	if _, ok := lookup("GOMEMLIMIT"); ok {
@@ -29,13 +33,15 @@ func readMemory(lookup func(string) (string, bool)) memory {
 		}
 		return m
 	}
-	for _, path := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		if text, err := os.ReadFile(path); err == nil {
-			if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n < 1<<40 {
-				m.limit = n
-			}
-			break
+	for _, name := range []string{"memory.max", "memory/memory.limit_in_bytes"} {
+		text, err := fs.ReadFile(group, name)
+		if err != nil {
+			continue
 		}
+		if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n < 1<<40 { // not "max", nor version 1's for it
+			m.limit = n
+		}
+		break
 	}
 	m.limit = max(m.limit, 16<<20)
 	return m

@@ -21,7 +21,7 @@ func PrintConfig(lookup func(name string) (string, bool), out, errors io.Writer)
 	}
 	encoder := yaml.NewEncoder(out)
 	encoder.SetIndent(2)
-	if err := encoder.Encode(configuration(settings, len(mistakes), readMemory(lookup))); err != nil {
+	if err := encoder.Encode(configuration(settings, len(mistakes), readMemory(lookup, cgroup))); err != nil {
 		return fmt.Errorf("print configuration: %w", err)
 	}
 	return encoder.Close()

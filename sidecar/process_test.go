@@ -63,6 +63,13 @@ type process struct {
 // start runs a sidecar with more variables, and waits until it is ready.
 func start(t testing.TB, environment ...string) *process {
 	t.Helper()
+	p := launchOnly(t, environment...)
+	eventually(t, "the sidecar is ready", func() bool { return p.get("/ready") == http.StatusOK })
+	return p
+}
+
+func launchOnly(t testing.TB, environment ...string) *process {
+	t.Helper()
 	path, err := program()
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +96,6 @@ func start(t testing.TB, environment ...string) *process {
 	}
 	t.Cleanup(func() { p.end(syscall.SIGKILL) })
 	go p.listen(stdout)
-	eventually(t, "the sidecar is ready", func() bool { return p.get("/ready") == http.StatusOK })
 	return p
 }
 

@@ -45,7 +45,7 @@ func Run(ctx context.Context, lookup func(name string) (string, bool), out io.Wr
 	for _, m := range mistakes {
 		log.Warn("setting is wrong", zap.String("name", m.Name), zap.String("problem", m.Problem))
 	}
-	memory := readMemory(lookup)
+	memory := readMemory(lookup, cgroup)
 	memory.apply()
 	book := new(ledger.Ledger)
 	var resting sync.WaitGroup

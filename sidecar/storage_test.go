@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -33,7 +35,10 @@ func TestKilledSidecarLosesNothingOfItsStorage(t *testing.T) {
 		for range 10 {
 			_ = app.send(app.spans(20, 100))
 		}
-		eventually(t, "something arrives", func() bool { return len(backend.Taken("traces")) > taken })
+		eventually(t, "something arrives and is settled", func() bool {
+			arrived := len(backend.Taken("traces"))
+			return arrived > taken && p.metric(`novawire_sidecar_exported_total{signal="traces"}`) == int64(arrived)
+		})
 		p.end(syscall.SIGKILL)
 	}
 	backend.Misbehave(nil)
@@ -47,15 +52,63 @@ func TestKilledSidecarLosesNothingOfItsStorage(t *testing.T) {
 	if want := int64(5 * 200); total.accepted.Load() != want || e.Exported != want {
 		t.Errorf("sent %d, accepted %d, exported %d: want all", want, total.accepted.Load(), e.Exported)
 	}
-	// A request that was acknowledged when the process was killed may come twice:
-	// at least once is all that a kill leaves. None may be missing.
-	if taken := backend.Taken("traces"); int64(len(taken)) != e.Exported {
-		t.Errorf("the backend has %d, the ledger %d", len(taken), e.Exported)
-	}
-	if e.Accepted != total.accepted.Load() {
-		t.Errorf("the ledger of all lives has %d, the applications %d", e.Accepted, total.accepted.Load())
-	}
+	reconcile(t, total, e, backend, "traces")
 	drops(t, e)
+}
+
+// Killed in the midst of traffic, again and again: what an application was told
+// is taken arrives.
+func TestKilledInTrafficLosesNothingThatWasTaken(t *testing.T) {
+	t.Parallel()
+	backend := receiver(t, strictotlp.Options{})
+	storage := "NOVAWIRE_STORAGE_DIR=" + t.TempDir()
+	var (
+		mu    sync.Mutex
+		taken []string // spans that their application was told are taken
+		ids   atomic.Uint64
+		sent  int
+	)
+	for range 4 {
+		p := start(t, to(backend, novawire.ProtocolGRPC, storage, "NOVAWIRE_FLUSH_INTERVAL=10ms")...)
+		var sending sync.WaitGroup
+		var told atomic.Int64
+		for range 4 {
+			app := newClient(t, p.otlp)
+			sending.Go(func() {
+				for {
+					app.next.Store(ids.Add(10))
+					td := app.spans(10, 0)
+					err := app.send(td)
+					mu.Lock()
+					sent += 10
+					for _, span := range td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().All() {
+						if err == nil {
+							taken = append(taken, span.SpanID().String())
+						}
+					}
+					mu.Unlock()
+					if err != nil {
+						return
+					}
+					told.Add(10)
+				}
+			})
+		}
+		eventually(t, "traffic flows", func() bool { return told.Load() > 2000 })
+		p.end(syscall.SIGKILL)
+		sending.Wait()
+	}
+	e := start(t, to(backend, novawire.ProtocolGRPC, storage, "NOVAWIRE_DRAIN_TIMEOUT=20s")...).stop()["traces"]
+	arrived := backend.Taken("traces")
+	for _, id := range taken {
+		if arrived[id] == 0 {
+			t.Fatalf("span %s was taken and did not arrive", id)
+		}
+	}
+	// The account may know of spans whose sender was not told before the kill.
+	if e.Exported != int64(len(arrived)) || e.Accepted < int64(len(taken)) || e.Accepted > int64(sent) {
+		t.Errorf("told %d of %d sent, %d arrived; the ledger: %+v", len(taken), sent, len(arrived), e)
+	}
 }
 
 func TestStorageKeepsWhatTheDrainCouldNot(t *testing.T) {

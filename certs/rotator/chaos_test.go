@@ -1,7 +1,6 @@
 package rotator_test
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -38,20 +37,19 @@ func TestNoPodIsLostWhileTheAuthorityIsRolled(t *testing.T) {
 	}
 	b.create(b.wiring(service.url()))
 	b.eventually("the webhook works", func() error { return b.wired("first") })
-	ctx, cancel := context.WithTimeout(t.Context(), chaosTime)
-	defer cancel()
+	over := make(chan struct{})
+	time.AfterFunc(chaosTime, func() { close(over) })
 	var restarts sync.WaitGroup
 	restarts.Go(func() { // each replica is away for as long as it takes to start
-		for n := 0; ctx.Err() == nil; n++ {
+		for n := 0; wait(over, 4*time.Second); n++ {
 			i, keepAlive := n%2, n%3 == 0
 			service.remove(replicas[i])
 			replicas[i].stop()
 			replicas[i] = b.replica(settings, keepAlive)
 			service.add(replicas[i])
-			wait(ctx, 4*time.Second)
 		}
 	})
-	pods := b.createPods(ctx)
+	pods := b.createPods(over)
 	restarts.Wait()
 	handshakes := service.handshakes()
 	t.Logf("%d pods, %d failed; handshakes by authority: %v", pods.created.Load(), pods.failed.Load(), handshakes)
@@ -105,7 +103,7 @@ type tally struct {
 }
 
 // createPods makes one after each interval, whether or not the last is answered.
-func (b *bed) createPods(ctx context.Context) *tally {
+func (b *bed) createPods(over <-chan struct{}) *tally {
 	var t tally
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -113,7 +111,7 @@ func (b *bed) createPods(ctx context.Context) *tally {
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		select {
-		case <-ctx.Done():
+		case <-over:
 			return &t
 		case <-tick.C:
 		}
@@ -133,7 +131,7 @@ func (b *bed) wired(name string) error {
 		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: name},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}},
 	}
-	if err := b.client.Create(context.Background(), pod); err != nil {
+	if err := b.client.Create(b.Context(), pod); err != nil {
 		return err
 	}
 	if pod.Annotations[mutation] == "" {
@@ -142,9 +140,12 @@ func (b *bed) wired(name string) error {
 	return nil
 }
 
-func wait(ctx context.Context, d time.Duration) {
+// wait tells whether that time passed before all was over.
+func wait(over <-chan struct{}, d time.Duration) bool {
 	select {
-	case <-ctx.Done():
+	case <-over:
+		return false
 	case <-time.After(d):
+		return true
 	}
 }

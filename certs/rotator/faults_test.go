@@ -42,8 +42,8 @@ func TestReplicasStayTrustedThrough(t *testing.T) {
 			t.Parallel()
 			b := newBed(t)
 			b.mutating("", "one.nova.dev", "two.nova.dev")
-			first, _ := b.start(b.settings(short))
-			second, _ := b.start(b.settings(short))
+			first, _ := b.start(b.settings(longer))
+			second, _ := b.start(b.settings(longer))
 			b.ready(first)
 			b.ready(second)
 			b.always("the first replica is trusted", func() error { return b.trusted(first) })
@@ -200,7 +200,7 @@ func TestAReplicaServesNothingBeforeALostAuthorityIsReplaced(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	b.mutating("", "one.nova.dev")
-	_, stop := b.start(b.settings(short))
+	_, stop := b.start(b.settings(longer))
 	b.eventually("the authority is published", func() error {
 		bundles, err := b.bundles()
 		if err == nil && len(bundles[0]) == 0 {
@@ -212,7 +212,7 @@ func TestAReplicaServesNothingBeforeALostAuthorityIsReplaced(t *testing.T) {
 	if err := b.client.Delete(t.Context(), &corev1.Secret{ObjectMeta: b.secretMeta()}); err != nil {
 		t.Fatal(err)
 	}
-	r, _ := b.start(b.settings(short))
+	r, _ := b.start(b.settings(longer))
 	var seen time.Time
 	b.eventually("the new authority was seen", func() error {
 		secret, err := b.secret()
@@ -233,7 +233,7 @@ func TestAReplicaServesNothingBeforeALostAuthorityIsReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if signed := leaf.NotBefore.Add(short.Skew); signed.Before(seen.Add(-time.Second)) { // whole seconds
+	if signed := leaf.NotBefore.Add(longer.Skew); signed.Before(seen.Add(-time.Second)) { // whole seconds
 		t.Errorf("signed at %v, allowed from %v", signed, seen)
 	}
 }

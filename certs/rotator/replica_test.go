@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	admissionapi "k8s.io/api/admission/v1"
@@ -25,6 +27,8 @@ type replica struct {
 	server   *http.Server
 	listener net.Listener
 	halt     func()
+
+	dialed, accepted atomic.Int64
 
 	mu     sync.Mutex
 	served map[string]int // handshakes by the authority that signed the leaf
@@ -52,7 +56,11 @@ func (b *bed) replica(settings rotator.Settings, keepAlive bool) *replica {
 		}
 		return leaf, err
 	}
-	r.server = &http.Server{Handler: http.HandlerFunc(mutate), TLSConfig: config}
+	r.server = &http.Server{Handler: http.HandlerFunc(mutate), TLSConfig: config, ConnState: func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			r.accepted.Add(1)
+		}
+	}}
 	if !keepAlive {
 		config.NextProtos = []string{"http/1.1"}
 		r.server.SetKeepAlivesEnabled(false)
@@ -65,7 +73,7 @@ func (b *bed) replica(settings rotator.Settings, keepAlive bool) *replica {
 
 // stop ends it as SIGTERM would: the requests under way are answered.
 func (r *replica) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.bed.Context()), 10*time.Second)
 	defer cancel()
 	if err := r.server.Shutdown(ctx); err != nil {
 		r.bed.Errorf("stop a replica: %v", err)
@@ -126,10 +134,18 @@ func (s *balancer) add(r *replica) {
 	s.ready, s.all = append(s.ready, r), append(s.all, r)
 }
 
+// remove returns when all that was sent to the replica has reached it, which is
+// what a pod's preStop hook waits for.
 func (s *balancer) remove(r *replica) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.ready = slices.DeleteFunc(s.ready, func(one *replica) bool { return one == r })
+	s.mu.Unlock()
+	r.bed.eventually("the replica has accepted its connections", func() error {
+		if dialed, accepted := r.dialed.Load(), r.accepted.Load(); dialed != accepted {
+			return fmt.Errorf("%d of %d", accepted, dialed)
+		}
+		return nil
+	})
 }
 
 func (s *balancer) forward(near net.Conn) {
@@ -151,7 +167,12 @@ func (s *balancer) dial() (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next++
-	return net.Dial("tcp", s.ready[s.next%len(s.ready)].listener.Addr().String())
+	r := s.ready[s.next%len(s.ready)]
+	conn, err := net.Dial("tcp", r.listener.Addr().String())
+	if err == nil {
+		r.dialed.Add(1)
+	}
+	return conn, err
 }
 
 func pipe(to, from net.Conn) {

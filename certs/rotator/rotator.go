@@ -21,6 +21,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/flowcontrol"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -99,6 +100,7 @@ func (r *Rotator) Start(ctx context.Context) error {
 		return fmt.Errorf("watch certificates: %w", err)
 	}
 	const firstRetry = time.Second
+	pace := flowcontrol.NewTokenBucketRateLimiter(1, 10) // whoever overwrites a caBundle as fast as he can
 	for retry := min(firstRetry, r.Interval); ; {
 		wait := r.Interval
 		if err := r.converge(ctx); err != nil && ctx.Err() == nil {
@@ -112,6 +114,7 @@ func (r *Rotator) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return <-stopped
 		case <-r.wake:
+			_ = pace.Wait(ctx) // it ends early with the context alone
 		case <-time.After(wait):
 		}
 	}

@@ -32,8 +32,12 @@ func TestMain(m *testing.M) {
 	os.Exit(testcluster.Run(m))
 }
 
-// short is a policy for tests that live through whole lives.
-var short = certs.Policy{Authority: 36 * time.Second, Leaf: 9 * time.Second, Settle: 2 * time.Second, Skew: time.Second}
+// Policies for tests that live through whole lives.
+var (
+	short = certs.Policy{Authority: 36 * time.Second, Leaf: 9 * time.Second, Settle: 2 * time.Second, Skew: time.Second}
+	// longer leaves a slow machine more time to replace a lost authority.
+	longer = certs.Policy{Authority: 60 * time.Second, Leaf: 15 * time.Second, Settle: 2 * time.Second, Skew: time.Second}
+)
 
 const secretName = "webhook-certs"
 
@@ -93,7 +97,7 @@ func (b *bed) rotator(settings rotator.Settings) *rotator.Rotator {
 func (b *bed) start(settings rotator.Settings) (r *rotator.Rotator, stop func()) {
 	b.Helper()
 	r = b.rotator(settings)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(b.Context()))
 	done := make(chan error, 1)
 	go func() { done <- r.Start(ctx) }()
 	stopped := false

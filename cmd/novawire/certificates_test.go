@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"net/http"
@@ -15,12 +17,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	certutil "k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nova/novawire/certs"
+	"github.com/nova/novawire/certs/expiry"
 	"github.com/nova/novawire/internal/testcluster"
 )
 
@@ -149,5 +154,51 @@ func TestCheckCertsTellsWhatIsWrong(t *testing.T) {
 				t.Errorf("want a problem with %q, got:\n%s", c.want, &out)
 			}
 		})
+	}
+}
+
+func TestCertificateFilesAreLoadedAgain(t *testing.T) {
+	dir := t.TempDir()
+	write := func(host string) {
+		certificate, key, err := certutil.GenerateSelfSignedCertKey(host, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range map[string][]byte{"tls.crt": certificate, "tls.key": key} {
+			part := filepath.Join(dir, name+".part") // as the kubelet does, in one stroke
+			if err := os.WriteFile(part, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(part, filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write("before")
+	for _, mode := range []string{certFiles, certCertManager} {
+		served, err := certFlags{mode: mode, dir: dir}.prepare(nil, expiry.New(prometheus.NewRegistry()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- served.keep.Start(ctx) }()
+		config := &tls.Config{}
+		served.tls(config)
+		if config.MinVersion != tls.VersionTLS13 {
+			t.Errorf("%s: TLS from %x", mode, config.MinVersion)
+		}
+		write(mode + "-after")
+		(&bed{TB: t}).eventually("the new certificate is served", func() bool {
+			certificate, err := config.GetCertificate(nil)
+			return err == nil && certificate.Leaf.VerifyHostname(mode+"-after") == nil
+		})
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("%s: %v", mode, err)
+		}
+	}
+	if _, err := (certFlags{mode: "guess"}).prepare(nil, expiry.New(prometheus.NewRegistry())); exitCode(err) != exitUsage {
+		t.Errorf("a mode that is none: %v", err)
 	}
 }

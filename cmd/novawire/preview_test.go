@@ -141,7 +141,7 @@ func TestConfigMistakesAreOneLineWithTheirPath(t *testing.T) {
 		"injection: {defaults: {inject.nova.dev/protocol: grcp}}":       "defaults: inject.nova.dev/protocol",
 		"injection: {sidecar: {resources: {memoryLimit: 1Mi}}}":         "sidecar.resources: use 32Mi or more",
 		"injection: {sidecar: {env: {NOVAWIRE_BACKEND: zipkin}}}":       "sidecar.env: NOVAWIRE_BACKEND",
-		"injection: {sidecar: {env: {NOVAWIRE_BAKEND: jaeger}}}":        "NOVAWIRE_BAKEND is no setting",
+		"injection: {sidecar: {env: {NOVAWIRE_BAKEND: jaeger}}}":        "NOVAWIRE_BACKEND meant?",
 		"injection: {sidecar: {secretEnv: {NOVAWIRE_HEADERS: no-key}}}": "sidecar.secretEnv.NOVAWIRE_HEADERS",
 		"injection: {gateway: {grpcEndpoint: 'gateway:4317'}}":          "gateway.grpcEndpoint",
 		"injection: [a]": "injection",

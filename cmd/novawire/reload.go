@@ -59,6 +59,9 @@ func (r *reloader) load() error {
 	if err != nil {
 		return err
 	}
+	if !c.Injection.Sidecar.Configured() {
+		slog.Warn("the sidecar has no backend: telemetry is accepted and counted as dropped", "key", "injection.sidecar.env")
+	}
 	r.engine.Store(engine)
 	r.generation.Inc()
 	return nil

@@ -20,8 +20,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "xray:", err)
 		os.Exit(1)
 	}
@@ -38,7 +39,7 @@ func run(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	receiver, err := strictotlp.Start(strictotlp.Options{HTTP: *otlp, AWS: &key})
+	receiver, err := strictotlp.Start(ctx, strictotlp.Options{HTTP: *otlp, AWS: &key})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@
 package strictotlp
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -59,11 +60,11 @@ type Receiver struct {
 	headers  http.Header
 }
 
-// Start serves until Close.
-func Start(o Options) (*Receiver, error) {
+// Start serves until Close; ctx is for the start alone.
+func Start(ctx context.Context, o Options) (*Receiver, error) {
 	r := &Receiver{options: o, taken: map[string]map[string]int{}, resource: map[string]map[string]string{}}
 	for i, address := range []string{o.GRPC, o.HTTP} {
-		l, err := listen(address)
+		l, err := listen(ctx, address)
 		if err != nil {
 			return nil, fmt.Errorf("start receiver: %w", err)
 		}
@@ -171,11 +172,11 @@ type tracked struct {
 	conns map[net.Conn]bool
 }
 
-func listen(address string) (*tracked, error) {
+func listen(ctx context.Context, address string) (*tracked, error) {
 	if address == "" {
 		address = "127.0.0.1:0"
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	return &tracked{Listener: l, conns: map[net.Conn]bool{}}, err
 }
 

@@ -36,7 +36,6 @@ func (s *server) newRPC() *grpc.Server {
 		grpc.InitialConnWindowSize(128<<10),
 		grpc.ReadBufferSize(16<<10),
 		grpc.WriteBufferSize(4<<10),
-		grpc.SharedWriteBuffer(true),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)

@@ -65,26 +65,32 @@ func (s *server) take(ctx context.Context, signal ledger.Signal, body []byte, e 
 
 // Start listens. An address that is taken, as by the application itself, is no
 // reason to end: it is tried again, and the rest works.
-func (s *server) Start(context.Context, component.Host) error {
+func (s *server) Start(ctx context.Context, _ component.Host) error {
 	s.start.Do(func() {
-		listening, cancel := context.WithCancel(context.Background()) // beyond the call that starts
-		s.rpc, s.web, s.unlisten = s.newRPC(), s.newWeb(), cancel
+		listening, cancel := context.WithCancel(context.WithoutCancel(ctx)) // beyond the call that starts
+		s.rpc, s.web, s.unlisten = s.newRPC(), s.newWeb(), cancel           //nolint:contextcheck // requests have contexts of their own
 		for _, address := range s.config.Listen {
 			m := newMux()
 			s.muxes = append(s.muxes, m)
 			s.running.Go(func() { _ = s.rpc.Serve(m.rpc) })
 			s.running.Go(func() { _ = s.web.Serve(m.web) })
-			listener, err := net.Listen("tcp", address)
+			listener, err := listen(listening, address)
 			s.running.Go(func() { s.accept(listening, m, address, listener, err) })
 		}
 	})
 	return nil
 }
 
-// accept serves the address once it can be had.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(ctx, "tcp", address)
+}
+
+// accept serves the address once it can be had, and tells that it cannot once.
 func (s *server) accept(ctx context.Context, m *mux, address string, listener net.Listener, err error) {
-	for ; err != nil; listener, err = net.Listen("tcp", address) {
-		s.logger.Warn("address cannot be listened on, trying again", zap.String("address", address), zap.Error(err))
+	if err != nil {
+		s.logger.Warn("address cannot be listened on yet", zap.String("address", address), zap.Error(err))
+	}
+	for ; err != nil; listener, err = listen(ctx, address) {
 		select {
 		case <-ctx.Done():
 			return

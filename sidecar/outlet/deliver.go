@@ -25,7 +25,7 @@ func (l *lane) deliver(batch []item) {
 		o := l.try(batch)
 		switch {
 		case o.verdict == exported:
-			l.settle(batch, journal.Outcome{Exported: true, Items: total(batch), Rejected: o.rejected})
+			l.settle(batch, journal.Outcome{Exported: true, Items: total(batch), Rejected: min(o.rejected, total(batch))})
 			return
 		case o.verdict == permanent:
 			l.settle(batch, journal.Outcome{Dropped: ledger.Rejected, Items: total(batch)})
@@ -64,15 +64,15 @@ func (l *lane) pause(d time.Duration) {
 
 // settle books what became of a batch, and makes room.
 func (l *lane) settle(batch []item, o journal.Outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.strike(batch[0], batch[len(batch)-1], o)
 	if o.Exported {
 		l.account.Export(o.Items - o.Rejected)
 		l.account.Drop(ledger.Rejected, o.Rejected)
 	} else {
 		l.account.Drop(o.Dropped, o.Items)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.strike(batch[0], batch[len(batch)-1], o)
 	l.queue.settle()
 	l.account.Queue(l.queue.bytes, l.queue.limit)
 	l.compact()

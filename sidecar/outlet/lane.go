@@ -48,7 +48,7 @@ func (l *lane) Start(_ context.Context, host component.Host) error {
 		l.restore()
 	}
 	l.account.Queue(l.queue.bytes, l.queue.limit)
-	go l.run()
+	go l.run() //nolint:contextcheck // lives as long as the drain lets it
 	return nil
 }
 

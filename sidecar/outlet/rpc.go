@@ -58,7 +58,7 @@ func newRPC(config *Config, target Target, signal ledger.Signal) (sender, error)
 		grpc.WithDisableRetry(), // the lane's part
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 10 * time.Second}, MinConnectTimeout: 5 * time.Second}),
-		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(16<<10), grpc.WithSharedWriteBuffer(true),
+		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(16<<10),
 		grpc.WithUserAgent("novawire-sidecar"),
 	)
 	if err != nil {

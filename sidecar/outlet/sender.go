@@ -16,8 +16,8 @@ func newSender(config *Config, target Target, signal ledger.Signal, host compone
 	}
 	var auth extensionauth.HTTPClient
 	if target.Auth != (component.ID{}) {
-		extension, ok := host.GetExtensions()[target.Auth]
-		if auth, ok = extension.(extensionauth.HTTPClient); !ok {
+		var ok bool
+		if auth, ok = host.GetExtensions()[target.Auth].(extensionauth.HTTPClient); !ok {
 			return nil, fmt.Errorf("%s: no extension %q authenticates requests", signal, target.Auth)
 		}
 	}

@@ -53,14 +53,22 @@ func TestCredentialsAreFoundAsThePodIsGivenThem(t *testing.T) {
 		want [3]string
 	}{
 		"keys in the environment": {map[string]string{"AWS_ACCESS_KEY_ID": "env", "AWS_SECRET_ACCESS_KEY": "s", "AWS_ROLE_ARN": "x"}, [3]string{"env", "s", ""}},
-		"a web identity": {map[string]string{"AWS_ROLE_ARN": "arn:role", "AWS_WEB_IDENTITY_TOKEN_FILE": file(t, "token\n"), "AWS_ENDPOINT_URL_STS": sts.URL},
-			[3]string{"web", "s", "t"}},
-		"the agent of the node": {map[string]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI": agent.URL, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": file(t, "pod token")},
-			[3]string{"pod", "s", "t"}},
-		"a credentials file": {map[string]string{"AWS_SHARED_CREDENTIALS_FILE": file(t, "[other]\naws_access_key_id=o\n[default]\n# a note\naws_access_key_id = f\naws_secret_access_key = a=b\n")},
-			[3]string{"f", "a=b", ""}},
-		"a profile of it": {map[string]string{"AWS_PROFILE": "two", "AWS_SHARED_CREDENTIALS_FILE": file(t, "[default]\naws_access_key_id=o\n[ two ]\naws_access_key_id=2\naws_secret_access_key=s\naws_session_token=t\n")},
-			[3]string{"2", "s", "t"}},
+		"a web identity": {
+			map[string]string{"AWS_ROLE_ARN": "arn:role", "AWS_WEB_IDENTITY_TOKEN_FILE": file(t, "token\n"), "AWS_ENDPOINT_URL_STS": sts.URL},
+			[3]string{"web", "s", "t"},
+		},
+		"the agent of the node": {
+			map[string]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI": agent.URL, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": file(t, "pod token")},
+			[3]string{"pod", "s", "t"},
+		},
+		"a credentials file": {
+			map[string]string{"AWS_SHARED_CREDENTIALS_FILE": file(t, "[other]\naws_access_key_id=o\n[default]\n# a note\naws_access_key_id = f\naws_secret_access_key = a=b\n")},
+			[3]string{"f", "a=b", ""},
+		},
+		"a profile of it": {
+			map[string]string{"AWS_PROFILE": "two", "AWS_SHARED_CREDENTIALS_FILE": file(t, "[default]\naws_access_key_id=o\n[ two ]\naws_access_key_id=2\naws_secret_access_key=s\naws_session_token=t\n")},
+			[3]string{"2", "s", "t"},
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -66,21 +66,21 @@ func (s *status) NotReady() error {
 }
 
 // Start serves in the background.
-func (s *status) Start(context.Context, component.Host) error {
+func (s *status) Start(ctx context.Context, _ component.Host) error {
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /health", func(http.ResponseWriter, *http.Request) {})
 	routes.HandleFunc("GET /ready", s.serveReady)
 	routes.HandleFunc("GET /metrics", s.serveMetrics)
 	s.server = &http.Server{Handler: routes, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 8 << 10}
-	serving, stop := context.WithCancel(context.Background())
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx)) // beyond the call that starts
 	s.stop = stop
 	s.running.Go(func() { s.serve(serving) })
 	return nil
 }
 
 func (s *status) serve(ctx context.Context) {
-	for {
-		listener, err := net.Listen("tcp", s.config.Listen)
+	for told := false; ; told = true {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.Listen)
 		if err == nil {
 			context.AfterFunc(ctx, func() { _ = listener.Close() })
 			err = s.server.Serve(listener)
@@ -88,7 +88,9 @@ func (s *status) serve(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.set.Logger.Warn("status is not served, trying again", zap.String("address", s.config.Listen), zap.Error(err))
+		if !told {
+			s.set.Logger.Warn("status is not served yet", zap.String("address", s.config.Listen), zap.Error(err))
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -53,6 +54,10 @@ type Sidecar struct {
 	SecretEnv map[string]string `json:"secretEnv"`
 }
 
+// Configured tells whether the sidecar has settings at all. Without any it has
+// no backend: it accepts telemetry and counts it as dropped.
+func (s Sidecar) Configured() bool { return len(s.Env)+len(s.SecretEnv) > 0 }
+
 // Gateway is a shared collector, by protocol; an empty endpoint is none.
 type Gateway struct {
 	GRPCEndpoint string `json:"grpcEndpoint"`
@@ -95,8 +100,10 @@ func (c Config) Validate() error {
 	if err := c.Sidecar.Resources.Validate(); err != nil {
 		wrong("sidecar.resources", "%w", err)
 	}
-	for _, m := range c.Sidecar.mistakes() {
-		wrong("sidecar.env", "%w", m)
+	if c.Sidecar.Configured() {
+		for _, m := range novawire.CheckSidecarVariables(c.Sidecar.Env, slices.Sorted(maps.Keys(c.Sidecar.SecretEnv))) {
+			wrong("sidecar.env", "%w", m)
+		}
 	}
 	for name, ref := range c.Sidecar.SecretEnv {
 		if secret, key, ok := strings.Cut(ref, "/"); !ok || secret == "" || key == "" {
@@ -110,32 +117,6 @@ func (c Config) Validate() error {
 	}
 	slices.SortFunc(mistakes, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(mistakes...)
-}
-
-// mistakes are those that the sidecar itself would find in its settings, and
-// names that are none of them. What comes from a Secret is not known here.
-func (s Sidecar) mistakes() (mistakes []error) {
-	_, found := novawire.ParseSidecarSettings(func(name string) (string, bool) {
-		value, ok := s.Env[name]
-		return value, ok
-	})
-	for _, m := range found {
-		if _, secret := s.SecretEnv[m.Name]; !secret && s.Env != nil {
-			mistakes = append(mistakes, m)
-		}
-	}
-	known := map[string]bool{"AWS_REGION": true, "AWS_DEFAULT_REGION": true}
-	for _, v := range novawire.SidecarVariables() {
-		known[v.Name] = true
-	}
-	for _, names := range []map[string]string{s.Env, s.SecretEnv} {
-		for name := range names {
-			if !known[name] && !strings.HasPrefix(name, "AWS_") {
-				mistakes = append(mistakes, fmt.Errorf("%s is no setting of the sidecar", name))
-			}
-		}
-	}
-	return mistakes
 }
 
 // nativeSidecar tells whether the cluster runs init containers with

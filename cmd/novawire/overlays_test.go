@@ -1,0 +1,28 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/nova/novawire/webhook/inject"
+)
+
+// The configuration of every overlay is one that the program takes, and it tells
+// the sidecar where telemetry goes.
+func TestTheOverlaysConfigurationsAreGood(t *testing.T) {
+	files, err := filepath.Glob("../../manifests/overlays/*/config.yaml")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("overlays: %q, %v", files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := config{Injection: inject.DefaultConfig()}
+		if err := c.parse(text); err != nil || !c.Injection.Sidecar.Configured() {
+			t.Errorf("%s: %v, sidecar %+v", file, err, c.Injection.Sidecar)
+		}
+	}
+}
