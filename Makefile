@@ -11,7 +11,7 @@ help: ## what there is
 
 test: ## everything that needs no cluster; RUN=pattern selects
 	@$(provide) test
-	@eval "$$($(provide) env)" && go test $(if $(RUN),-run '$(RUN)') $(TESTFLAGS) ./...
+	@eval "$$($(provide) env)" && go test -timeout 30m $(if $(RUN),-run '$(RUN)') $(TESTFLAGS) ./...
 
 race: ## the same under the race detector
 	@$(MAKE) test TESTFLAGS=-race
