@@ -16,6 +16,7 @@ func BenchmarkSmall(b *testing.B) { compare(b, "inject/small", samplepod.Small()
 func BenchmarkManyContainers(b *testing.B) {
 	compare(b, "inject/many-containers", samplepod.ManyContainers())
 }
+
 func BenchmarkThousandVariables(b *testing.B) {
 	compare(b, "inject/thousand-variables", samplepod.ThousandVariables())
 }
