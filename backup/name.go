@@ -16,10 +16,11 @@ const (
 
 const idTime = "20060102T150405Z"
 
-// NewID names a backup: when its run began, and six digits that keep two runs of
-// one second apart.
+// NewID names a backup: when its run began, to the millisecond, so that names
+// sort by time, and three digits that keep two runs of one moment apart.
 func NewID(at time.Time, random uint32) string {
-	return fmt.Sprintf("%s-%06x", at.UTC().Format(idTime), random&0xffffff)
+	at = at.UTC()
+	return fmt.Sprintf("%s-%03x%03x", at.Format(idTime), at.Nanosecond()/int(time.Millisecond), random&0xfff)
 }
 
 // idAt reads the time in an id; false if it is none.

@@ -105,6 +105,12 @@ func TestPrunesThatAreRefused(t *testing.T) {
 	}
 }
 
+func TestNamesSortByTime(t *testing.T) {
+	if NewID(noon, 0xffff) >= NewID(noon.Add(time.Millisecond), 0) || NewID(noon.Add(999*time.Millisecond), 0xffff) >= NewID(noon.Add(time.Second), 0) {
+		t.Error("a later name is not greater")
+	}
+}
+
 func TestKeysAndNames(t *testing.T) {
 	for _, database := range []string{"nova_auth", "Odd name, 100%/", "..", ".probe", "é", "a/b", "a%2Fb"} {
 		id := NewID(noon, 0xabcdef)
