@@ -16,6 +16,9 @@ test: ## everything that needs no cluster; RUN=pattern selects
 race: ## the same under the race detector
 	@$(MAKE) test TESTFLAGS=-race
 
+test-postgresql17: ## pg-backup's tests against PostgreSQL 17, in a container; RUN=pattern selects
+	@tools/test-postgresql17 '$(RUN)'
+
 lint: ## formatters, linters, module tidiness, manifests build
 	@tools/lint
 
@@ -41,4 +44,4 @@ deploy: ## images into the cluster, then manifests/overlays/kind
 e2e: ## black-box tests on a cluster (E2E_KUBECONFIG, or one made for it); RUN=pattern selects, KEEP=1 leaves it running
 	@e2e/cluster/run '$(RUN)'
 
-.PHONY: help test race lint bench fuzz kind-up kind-down images deploy e2e
+.PHONY: help test test-postgresql17 race lint bench fuzz kind-up kind-down images deploy e2e
