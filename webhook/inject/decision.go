@@ -88,7 +88,7 @@ var reasons = map[Reason]struct {
 	HiddenAttributes:   {"kept: it comes from a reference, so nothing can be merged into it", Act},
 	UserVariable:       {"kept: the user set it", Info},
 	SignalEndpoint:     {"endpoint and protocol left as they are: a signal's own endpoint is set without its protocol", Info},
-	HiddenProtocol:     {"endpoint left as it is: the protocol comes from a reference, so no endpoint can be chosen for it", Act},
+	HiddenProtocol:     {"endpoint left as it is: the gateway has none for the container's own protocol, or that is hidden in a reference", Act},
 	OverriddenName:     {"replaced by the pod's annotation inject.nova.dev/service-name", Info},
 	ForeignCollector:   {"no sidecar and no endpoint: the pod has a collector of its own", Info},
 	PortTaken:          {"no sidecar and no endpoint: the pod itself listens on a port that the sidecar needs", Act},

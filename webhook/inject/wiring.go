@@ -130,10 +130,13 @@ func (w *wiring) withoutSidecar(why Note) {
 func (w *wiring) hasGateway() bool { return w.gateway(w.request.Protocol) != "" }
 
 func (w *wiring) gateway(p novawire.Protocol) string {
-	if p == novawire.ProtocolGRPC {
+	switch p {
+	case novawire.ProtocolGRPC:
 		return w.config.Gateway.GRPCEndpoint
+	case novawire.ProtocolHTTP:
+		return w.config.Gateway.HTTPEndpoint
 	}
-	return w.config.Gateway.HTTPEndpoint
+	return "" // a protocol that is hidden
 }
 
 // endpoint is where containers send telemetry over a protocol; "" for nowhere.
