@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"filippo.io/age"
+
+	"github.com/nova/novawire/backup/testbed"
 )
 
 func TestWhatIsWrittenComesBack(t *testing.T) {
@@ -38,7 +40,7 @@ func TestWhatIsWrittenComesBack(t *testing.T) {
 
 func TestTheZstdToolReadsIt(t *testing.T) {
 	if _, err := exec.LookPath("zstd"); err != nil {
-		t.Skip("run: tools/provide postgresql")
+		testbed.Missing(t, "the zstd program", "postgresql")
 	}
 	for _, size := range []int{0, FrameSize*2 + 17} {
 		cmd := exec.Command("zstd", "-d")
