@@ -4,7 +4,6 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 provide := tools/provide
-bench_packages := ./...
 
 help: ## what there is
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -24,7 +23,7 @@ lint: ## formatters, linters, module tidiness, manifests build
 
 bench: ## benchmarks beside their comparisons; BENCH=prefix selects
 	@$(provide) test
-	@eval "$$($(provide) env)" && tools/bench '$(BENCH)' $(bench_packages)
+	@eval "$$($(provide) env)" && tools/bench '$(BENCH)'
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@tools/fuzz '$(or $(FUZZTIME),30s)'

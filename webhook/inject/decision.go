@@ -37,7 +37,6 @@ const (
 	BadAttribute       Reason = "bad-attribute"
 	HiddenVariables    Reason = "hidden-variables"
 	HiddenAttributes   Reason = "hidden-attributes"
-	UserVariable       Reason = "user-variable"
 	SignalEndpoint     Reason = "signal-endpoint"
 	HiddenProtocol     Reason = "hidden-protocol"
 	OverriddenName     Reason = "overridden-name"
@@ -86,7 +85,6 @@ var reasons = map[Reason]struct {
 	BadAttribute:       {"left out", Act},
 	HiddenVariables:    {"environment left as it is: envFrom may hold OTEL_ variables, which env would override; to set them all the same, name the container in inject.nova.dev/containers", Warning},
 	HiddenAttributes:   {"kept: it comes from a reference, so nothing can be merged into it", Act},
-	UserVariable:       {"kept: the user set it", Info},
 	SignalEndpoint:     {"endpoint and protocol left as they are: a signal's own endpoint is set without its protocol", Info},
 	HiddenProtocol:     {"endpoint left as it is: the gateway has none for the container's own protocol, or that is hidden in a reference", Act},
 	OverriddenName:     {"replaced by the pod's annotation inject.nova.dev/service-name", Info},

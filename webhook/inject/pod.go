@@ -26,7 +26,6 @@ type metadata struct {
 }
 
 type ownerReference struct {
-	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Name       string `json:"name"`
 	Controller bool   `json:"controller"`
