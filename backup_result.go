@@ -27,6 +27,9 @@ const (
 	BackupPermission  BackupCategory = "permission"
 	BackupDeadline    BackupCategory = "deadline"
 	BackupInterrupted BackupCategory = "interrupted"
+	// What pg-backup cannot report itself: the controller finds it.
+	BackupKilled     BackupCategory = "killed"      // out of memory, evicted, kill -9
+	BackupNotStarted BackupCategory = "not-started" // no image, no Secret, no room
 )
 
 // BackupExit documents one exit code.
@@ -37,7 +40,7 @@ type BackupExit struct {
 }
 
 // BackupExits lists the exit codes in the order of the documentation. Most are
-// those of sysexits.h; 124 is timeout(1)'s, 143 is 128 + SIGTERM.
+// those of sysexits.h; 124 is timeout(1)'s, 137 is 128 + SIGKILL, 143 is 128 + SIGTERM.
 func BackupExits() []BackupExit { return append([]BackupExit(nil), backupExits...) }
 
 var backupExits = []BackupExit{
@@ -51,7 +54,18 @@ var backupExits = []BackupExit{
 	{75, BackupLockHeld, "another run holds the lock, or a table stayed locked; running again helps"},
 	{77, BackupPermission, "a right is missing, in PostgreSQL, S3 or KMS"},
 	{124, BackupDeadline, "DEADLINE passed"},
+	{137, BackupKilled, "killed from outside: out of memory, evicted, `kill -9`; it could report nothing"},
 	{143, BackupInterrupted, "SIGTERM or SIGINT; nothing was left open"},
+}
+
+// BackupCategoryOf is the category of an exit code.
+func BackupCategoryOf(code int) BackupCategory {
+	for _, exit := range backupExits {
+		if exit.Code == code {
+			return exit.Category
+		}
+	}
+	return BackupUnexpected
 }
 
 // ExitCode is the category's exit code.

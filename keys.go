@@ -27,7 +27,10 @@ type Key struct {
 // Keys lists the whole language in the order of the documentation.
 func Keys() []Key { return append([]Key(nil), keys...) }
 
-const quantities = "a Kubernetes quantity"
+const (
+	quantities = "a Kubernetes quantity"
+	cronRule   = "a cron expression of five fields; minute and hour may be `H` or `H(0-29)`"
+)
 
 var keys = []Key{
 	{Name: LabelWiring, On: OnNamespace, Label: true, Default: "–", Allowed: "`enabled`", Meaning: "opts the namespace in"},
@@ -51,9 +54,9 @@ var keys = []Key{
 	{Name: AnnotationStatus, On: OnPod, Default: "–", Allowed: "JSON", Meaning: "version, configuration hash, what was done, what was skipped and why", Written: true},
 
 	{Name: AnnotationBackupEnabled, On: OnStatefulSet, Default: "`false`", Allowed: "`true`, `false`", Meaning: "this StatefulSet is PostgreSQL: back it up"},
-	{Name: AnnotationBackupSchedule, On: OnStatefulSet, Default: "`0 1 * * *`", Allowed: "a cron expression of five fields", Meaning: "when the backup runs"},
+	{Name: AnnotationBackupSchedule, On: OnStatefulSet, Default: "`0 1 * * *`", Allowed: cronRule, Meaning: "when the backup runs; `H` is a value of the StatefulSet's own, so that not all start at once"},
 	{Name: AnnotationBackupTimeZone, On: OnStatefulSet, Default: "`Etc/UTC`", Allowed: "an IANA time zone name", Meaning: "time zone of both schedules"},
-	{Name: AnnotationBackupBucket, On: OnStatefulSet, Default: "from config", Allowed: "`s3://bucket/prefix`", Meaning: "where backups are kept"},
+	{Name: AnnotationBackupBucket, On: OnStatefulSet, Default: "`NAMESPACE/NAME` below the one from config", Allowed: "`s3://bucket/prefix`", Meaning: "where backups are kept; one prefix for one server"},
 	{Name: AnnotationBackupRetentionDays, On: OnStatefulSet, Default: "`7` (staging `3`)", Allowed: "a whole number of days, 1 or more", Meaning: "a backup younger than this is never deleted"},
 	{Name: AnnotationBackupKeepMinimum, On: OnStatefulSet, Default: "`3`", Allowed: "a whole number, 1 or more", Meaning: "the newest backups that are never deleted, however old"},
 	{Name: AnnotationBackupDatabases, On: OnStatefulSet, Default: "`*`", Allowed: "`*`, or a comma list of database names", Meaning: "the databases that are backed up; `*` is every one that is not a template"},
@@ -65,10 +68,13 @@ var keys = []Key{
 	{Name: AnnotationBackupParallelism, On: OnStatefulSet, Default: "`2`", Allowed: "1 to 16", Meaning: "dump processes at a time"},
 	{Name: AnnotationBackupDeadline, On: OnStatefulSet, Default: "`4h`", Allowed: "a duration from `1m` to `24h`", Meaning: "a run that takes longer is stopped and counted as failed"},
 	{Name: AnnotationBackupEncryptionRecipients, On: OnStatefulSet, Default: "–", Allowed: "Secret `name/key`", Meaning: "age recipients that backups are encrypted to"},
-	{Name: AnnotationBackupDrillSchedule, On: OnStatefulSet, Default: "`0 3 1 */3 *`", Allowed: "a cron expression of five fields, or `never`", Meaning: "when a restore drill runs"},
+	{Name: AnnotationBackupEncryptionIdentity, On: OnStatefulSet, Default: "–", Allowed: "Secret `name/key`", Meaning: "age identity that drills and restores read encrypted backups with; backups never see it"},
+	{Name: AnnotationBackupDrillSchedule, On: OnStatefulSet, Default: "`0 3 1 */3 *`", Allowed: cronRule + ", or `never`", Meaning: "when a restore drill runs"},
 	{Name: AnnotationBackupSuspend, On: OnStatefulSet, Default: "`false`", Allowed: "`true`, `false`", Meaning: "keeps the CronJob and starts nothing"},
 	{Name: AnnotationBackupOnDelete, On: OnStatefulSet, Default: "`keep`", Allowed: "`keep`, `delete`", Meaning: "StatefulSet deleted: keep the CronJob suspended, or delete it; data in S3 is never touched"},
-	{Name: AnnotationBackupClientImage, On: OnStatefulSet, Default: "the StatefulSet's own image", Allowed: "an image reference", Meaning: "image whose PostgreSQL clients run the backup"},
+	{Name: AnnotationBackupClientImage, On: OnStatefulSet, Default: "the StatefulSet's own image", Allowed: "an image reference", Meaning: "image whose PostgreSQL programs run the backup and the drill"},
+	{Name: AnnotationBackupRun, On: OnStatefulSet, Default: "–", Allowed: "1 to 63 letters, digits and `-_.:+`, after `drill:` for a drill", Meaning: "starts a run now, once for each new value"},
+	{Name: AnnotationBackupStatus, On: OnStatefulSet, Default: "–", Allowed: "JSON", Meaning: "last success, last verified, bytes, duration, last failure of each database", Written: true},
 }
 
 // NearestKey returns the key of the language that is closest to an unknown

@@ -76,6 +76,10 @@ const (
 	AnnotationBackupSuspend              = BackupPrefix + "suspend"
 	AnnotationBackupOnDelete             = BackupPrefix + "on-delete"
 	AnnotationBackupClientImage          = BackupPrefix + "client-image"
+	AnnotationBackupEncryptionIdentity   = BackupPrefix + "encryption-identity"
+	AnnotationBackupRun                  = BackupPrefix + "run"
+	// AnnotationBackupStatus is written by the controller, never read as a request.
+	AnnotationBackupStatus = BackupPrefix + "status"
 )
 
 // Annotations that Prometheus reads by convention.
