@@ -78,6 +78,11 @@ func (r Refusal) Error() string {
 	return fmt.Sprintf("%s: %q is refused: use %s", r.Key, r.Value, r.Allowed)
 }
 
+// MissingBucket refuses a request that has no place to keep backups.
+func MissingBucket() Refusal {
+	return Refusal{AnnotationBackupBucket, "", plain(keyOf(AnnotationBackupBucket).Allowed) + ": the configuration has no default"}
+}
+
 // DefaultBackupRequest is what a StatefulSet asks for that only says enabled.
 func DefaultBackupRequest() BackupRequest {
 	r := BackupRequest{

@@ -29,10 +29,8 @@ type BackupStatus struct {
 	Failures map[BackupCategory]int `json:"failures,omitempty"`
 	// Handled is the value of [AnnotationBackupRun] that was acted on.
 	Handled string `json:"handled,omitempty"`
-	// Through is the end of the newest attempt in this status, and Counted the
-	// attempts that ended in that second: none is counted twice.
-	Through time.Time `json:"through,omitzero"`
-	Counted []string  `json:"counted,omitempty"`
+	// Counted are the newest pods that are in this status: none is counted twice.
+	Counted []string `json:"counted,omitempty"`
 }
 
 // BackupAttempt is one pod that ran pg-backup.
@@ -74,6 +72,9 @@ func ParseBackupStatus(value string) (BackupStatus, error) {
 	}
 	return s, nil
 }
+
+// Empty tells whether nothing is known.
+func (s BackupStatus) Empty() bool { return s.Encode() == "{}" }
 
 // Encode is the annotation's value.
 func (s BackupStatus) Encode() string {

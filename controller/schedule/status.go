@@ -1,0 +1,123 @@
+package schedule
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nova/novawire"
+)
+
+// longestMessage keeps the annotation small: pods hold the whole of it, and Events.
+const longestMessage = 300
+
+// fold adds an attempt to what is known. It changes nothing that s shares with
+// another copy.
+func fold(s novawire.BackupStatus, a attempt) novawire.BackupStatus {
+	s.Counted = append(slices.Clone(s.Counted), a.id)
+	r := a.result
+	told := &novawire.BackupAttempt{
+		Verb: a.verb, Job: a.job, Finished: a.finished, Seconds: r.Seconds,
+		Category: r.Category, Message: clip(r.Message, longestMessage),
+	}
+	if !r.Succeeded() {
+		s.LastFailure = told
+		s.Failures = maps.Clone(s.Failures)
+		if s.Failures == nil {
+			s.Failures = map[novawire.BackupCategory]int{}
+		}
+		s.Failures[r.Category]++
+	}
+	switch a.verb {
+	case VerbRun:
+		s.LastRun = told
+	case VerbDrill:
+		s.LastDrill = told
+	default:
+		return s
+	}
+	if r.DryRun {
+		return s
+	}
+	s.Databases = slices.Clone(s.Databases)
+	for _, d := range r.Databases {
+		foldDatabase(&s, a, d)
+	}
+	if r.Succeeded() && a.verb == VerbRun {
+		foldUntold(&s, r)
+	}
+	slices.SortFunc(s.Databases, func(a, b novawire.BackupDatabaseStatus) int { return strings.Compare(a.Name, b.Name) })
+	return s
+}
+
+func foldDatabase(s *novawire.BackupStatus, a attempt, d novawire.BackupDatabaseResult) {
+	known := databaseOf(s, d.Name)
+	known.LastSuccess, known.LastVerified = later(known.LastSuccess, d.LastSuccess), later(known.LastVerified, d.LastVerified)
+	if d.Category != novawire.BackupSucceeded {
+		known.Failure, known.FailedAt, known.Message = d.Category, &a.finished, clip(d.Message, longestMessage)
+		return
+	}
+	known.Failure, known.FailedAt, known.Message = novawire.BackupSucceeded, nil, ""
+	if a.verb == VerbDrill {
+		known.DrillSeconds = d.Seconds
+		return
+	}
+	known.Backup, known.Bytes, known.Stored, known.Rows = d.Backup, d.Bytes, d.Stored, d.Rows
+	known.Seconds, known.Anomalies = d.Seconds, d.Anomalies
+}
+
+// foldUntold: a successful report that was too long left out databases that
+// succeeded; one that was not names every database that there is to back up.
+func foldUntold(s *novawire.BackupStatus, r novawire.BackupResult) {
+	gone := vanished(*s, r)
+	s.Databases = slices.DeleteFunc(s.Databases, func(d novawire.BackupDatabaseStatus) bool { return slices.Contains(gone, d.Name) })
+	for i := range s.Databases {
+		if !tells(r, s.Databases[i].Name) {
+			s.Databases[i].LastSuccess = later(s.Databases[i].LastSuccess, &r.Started)
+		}
+	}
+}
+
+// vanished are the databases that were backed up once and that a complete,
+// successful report does not name: dropped, renamed, or no longer asked for.
+func vanished(s novawire.BackupStatus, r novawire.BackupResult) (names []string) {
+	if r.Verb != VerbRun || r.DryRun || r.Truncated || !r.Succeeded() {
+		return nil
+	}
+	for _, d := range s.Databases {
+		if !tells(r, d.Name) {
+			names = append(names, d.Name)
+		}
+	}
+	return names
+}
+
+func tells(r novawire.BackupResult, database string) bool {
+	return slices.ContainsFunc(r.Databases, func(d novawire.BackupDatabaseResult) bool { return d.Name == database })
+}
+
+func databaseOf(s *novawire.BackupStatus, name string) *novawire.BackupDatabaseStatus {
+	for i := range s.Databases {
+		if s.Databases[i].Name == name {
+			return &s.Databases[i]
+		}
+	}
+	s.Databases = append(s.Databases, novawire.BackupDatabaseStatus{Name: name})
+	return &s.Databases[len(s.Databases)-1]
+}
+
+func later(a, b *time.Time) *time.Time {
+	if a == nil || b != nil && b.After(*a) {
+		return b
+	}
+	return a
+}
+
+// clip cuts s to at most limit bytes, between runes.
+func clip(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}
