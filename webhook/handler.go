@@ -38,7 +38,10 @@ type answer struct {
 // handler serves one path: it reads a review, has it answered, and responds.
 type handler struct {
 	name   string // the metrics' label
-	answer func(context.Context, *request) (answer, error)
+	undone string // what did not happen where answer fails
+	// unreadable is why it fails: an object of another shape.
+	unreadable inject.Reason
+	answer     func(context.Context, *request) (answer, error)
 	*Metrics
 }
 
@@ -81,8 +84,8 @@ func (h *handler) failOpen(ctx context.Context, req *request) (a answer) {
 	if err != nil {
 		slog.ErrorContext(ctx, "admission failed", "path", h.name, "namespace", req.Namespace, "error", err)
 		return answer{
-			response: response{warnings: []string{"novawire: not wired: " + err.Error()}},
-			action:   Failed, reason: UnreadablePod,
+			response: response{warnings: []string{"novawire: " + h.undone + ": " + err.Error()}},
+			action:   Failed, reason: h.unreadable,
 		}
 	}
 	return a

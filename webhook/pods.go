@@ -33,7 +33,7 @@ type ObjectReference struct {
 // Pods serves the reviews of pods.
 func Pods(engines Engines, namespaces Namespaces, events Events, metrics *Metrics) http.Handler {
 	p := pods{engines, namespaces, events}
-	return &handler{name: "pod", answer: p.answer, Metrics: metrics}
+	return &handler{name: "pod", undone: "not wired", unreadable: UnreadablePod, answer: p.answer, Metrics: metrics}
 }
 
 type pods struct {

@@ -1,7 +1,8 @@
 // Package webhook answers the API server's admission reviews: it decodes the
 // little that it needs, lets the engine decide, responds and counts. It is the
-// one place that fails open: whatever goes wrong, the pod is admitted, as it
-// came, and the failure is counted.
+// one place that fails open: whatever goes wrong, the object is admitted, as it
+// came, and the failure is counted. Nothing is refused but a mistake in what a
+// StatefulSet asks of backup.
 package webhook
 
 import (
@@ -36,11 +37,12 @@ type kind struct {
 	Kind    string `json:"kind"`
 }
 
-// response is what is answered. Everything is allowed: this webhook has no say
-// in whether a pod may run.
+// response is what is answered. Without a refusal it is allowed: this webhook
+// has no say in whether a pod may run.
 type response struct {
 	patch    []byte // RFC 6902
 	warnings []string
+	refusal  string // what is wrong with the object, in one line
 }
 
 // maximumReview is the largest body that is read: the API server's own limit on
@@ -64,7 +66,13 @@ func decodeReview(body []byte) (*request, error) {
 func appendResponse(dst []byte, uid string, r response) []byte {
 	dst = append(dst, `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":`...)
 	dst, _ = jsontext.AppendQuote(dst, uid)
-	dst = append(dst, `,"allowed":true`...)
+	if r.refusal == "" {
+		dst = append(dst, `,"allowed":true`...)
+	} else {
+		dst = append(dst, `,"allowed":false,"status":{"status":"Failure","reason":"Invalid","code":422,"message":`...)
+		dst, _ = jsontext.AppendQuote(dst, r.refusal)
+		dst = append(dst, '}')
+	}
 	if r.patch != nil {
 		dst = append(dst, `,"patchType":"JSONPatch","patch":"`...)
 		dst = base64.StdEncoding.AppendEncode(dst, r.patch)

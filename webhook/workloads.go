@@ -31,7 +31,7 @@ const (
 // happen to the pods of the template.
 func Workloads(engines Engines, namespaces Namespaces, services Services, metrics *Metrics) http.Handler {
 	w := workloads{engines, namespaces, services}
-	return &handler{name: "workload", answer: w.answer, Metrics: metrics}
+	return &handler{name: "workload", undone: "not wired", unreadable: UnreadablePod, answer: w.answer, Metrics: metrics}
 }
 
 type workloads struct {

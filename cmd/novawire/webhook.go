@@ -23,6 +23,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
+	"github.com/nova/novawire"
 	"github.com/nova/novawire/certs/expiry"
 	"github.com/nova/novawire/webhook"
 )
@@ -43,7 +44,8 @@ func webhookCommand() *cobra.Command {
 		Use:   "webhook",
 		Short: "Run the admission webhook and its controllers, in a cluster",
 		Long: `Serves the API server's admission reviews: POST /mutate-pod wires pods,
-POST /warn-workload warns about workloads at apply. Whatever goes wrong, a pod is
+POST /warn-workload warns about workloads at apply, POST /validate-backup refuses
+mistakes in backup.nova.dev annotations. Whatever else goes wrong, an object is
 admitted as it came, and that is counted.
 
 The configuration file is read again when it changes; a file with a mistake is told,
@@ -124,7 +126,7 @@ func newManager(cluster *rest.Config, flags webhookFlags, served certificate) (m
 	return mgr, nil
 }
 
-// addAdmission registers the two webhooks.
+// addAdmission registers the webhooks.
 func addAdmission(mgr manager.Manager, engines webhook.Engines) error {
 	counts := webhook.NewMetrics(metrics.Registry)
 	namespaces := &webhook.CachedNamespaces{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Metrics: counts}
@@ -137,7 +139,14 @@ func addAdmission(mgr manager.Manager, engines webhook.Engines) error {
 	server := mgr.GetWebhookServer()
 	server.Register("/mutate-pod", webhook.Pods(engines, namespaces, events, counts))
 	server.Register("/warn-workload", webhook.Workloads(engines, namespaces, services, counts))
+	server.Register("/validate-backup", webhook.Backups(backupDefaults, webhook.LiveReferents{Live: mgr.GetAPIReader()}, counts))
 	return nil
+}
+
+// backupDefaults are what a StatefulSet asks of backup that only says enabled.
+func backupDefaults() novawire.BackupRequest {
+	defaults, _ := novawire.WithBackupDefaults(nil)
+	return defaults
 }
 
 func addHealth(mgr manager.Manager, served certificate) error {

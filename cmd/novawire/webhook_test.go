@@ -44,6 +44,8 @@ func TestAdmission(t *testing.T) {
 		{"writes an Event for the owner of a pod that needs one", writesEvents},
 		{"takes a changed configuration, and keeps the old one when the new one is bad", reloads},
 		{"counts what it decided", countsDecisions},
+		{"refuses a mistake in what is asked of backup", refusesBackups},
+		{"is asked about backup where it is asked for, and nowhere else", askedOnlyAboutBackup},
 		{"creates pods while the webhook is gone, and wires them when it is back", failsOpen},
 		{"ends with success on SIGTERM", endsOnSignal},
 	} {
@@ -368,11 +370,16 @@ func failsOpen(m *bed, t *testing.T) {
 	if isWired(pod) {
 		t.Error("a pod is wired by nobody")
 	}
+	mistaken := database(ns, "auth-db", novawire.AnnotationBackupSchedule, "hourly")
+	if err := m.client.Create(t.Context(), mistaken); err != nil {
+		t.Errorf("without the webhook no StatefulSet: %v", err)
+	}
 	m.start()
 	m.eventually("wiring again", func() bool {
 		pod := podIn(ns)
 		return m.client.Create(t.Context(), pod, client.DryRunAll) == nil && isWired(pod)
 	})
+	oldMistake(m, t, mistaken)
 	if err := m.stop(); err != nil {
 		t.Errorf("ended with %v", err)
 	}

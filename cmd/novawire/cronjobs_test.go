@@ -1,0 +1,133 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/internal/testcluster"
+)
+
+// kustomized is what kubectl makes of a folder of the manifests.
+func kustomized(t *testing.T, dir string) []string {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), "kustomize", filepath.Join("../../manifests", dir))
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", strings.Join(cmd.Args, " "), err)
+	}
+	return strings.Split(string(out), "\n---\n")
+}
+
+func plainCronJob(t *testing.T, dir string) *batchv1.CronJob {
+	t.Helper()
+	for _, document := range kustomized(t, dir) {
+		if strings.Contains(document, "kind: CronJob") {
+			var c batchv1.CronJob
+			if err := yaml.UnmarshalStrict([]byte(document), &c); err != nil {
+				t.Fatal(err)
+			}
+			return &c
+		}
+	}
+	t.Fatalf("%s has no CronJob", dir)
+	return nil
+}
+
+// The plain CronJob is one that the API server takes without a word, in a
+// namespace of Pod Security restricted, and that pg-backup can start with.
+func TestThePlainCronJobs(t *testing.T) {
+	config := testcluster.Config(t)
+	var w warned
+	config.WarningHandler = &w
+	c, err := client.New(config, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nova := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "nova", Labels: map[string]string{"pod-security.kubernetes.io/warn": "restricted"}}}
+	if err := c.Create(t.Context(), nova); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]struct{ retention, bucket, image string }{
+		"base/cronjobs":             {"7", "s3://nova-backups/postgres", "ghcr.io/nova/pg-backup"},
+		"overlays/staging/cronjobs": {"3", "s3://nova-backups/staging/postgres", "ghcr.io/nova/pg-backup:v0.1.0"},
+		"overlays/prod/cronjobs":    {"7", "s3://nova-backups/prod/postgres", "ghcr.io/nova/pg-backup:v0.1.0"},
+	} {
+		t.Run(dir, func(t *testing.T) {
+			job := plainCronJob(t, dir)
+			container := job.Spec.JobTemplate.Spec.Template.Spec.Containers[0]
+			got := []string{value(container, novawire.EnvRetentionDays), value(container, novawire.EnvS3Bucket), container.Image}
+			if diff := cmp.Diff([]string{want.retention, want.bucket, want.image}, got); diff != "" {
+				t.Error(diff)
+			}
+			checkEnvironment(t, container)
+			w.lines = nil
+			if err := c.Create(t.Context(), job, client.DryRunAll); err != nil || len(w.lines) > 0 {
+				t.Errorf("%v, warnings %q", err, w.lines)
+			}
+		})
+	}
+}
+
+func checkEnvironment(t *testing.T, container corev1.Container) {
+	t.Helper()
+	set := map[string]corev1.EnvVar{}
+	for _, v := range container.Env {
+		set[v.Name] = v
+	}
+	for _, v := range novawire.BackupEnvironment() {
+		got, there := set[v.Name]
+		delete(set, v.Name)
+		switch {
+		case v.Required && !there:
+			t.Errorf("%s is not set", v.Name)
+		case v.Secret && there && (got.Value != "" || got.ValueFrom.SecretKeyRef == nil):
+			t.Errorf("%s does not come from a Secret", v.Name)
+		case got.Value != "" && v.Check(got.Value) != nil:
+			t.Error(v.Check(got.Value))
+		}
+	}
+	for name := range set {
+		t.Errorf("%s is no variable of pg-backup", name)
+	}
+}
+
+// Another try is for what it can help: the exit codes that end the Job are those
+// whose meaning is about the request, and each is one that pg-backup has.
+func TestThePlainCronJobTriesAgainWhereThatHelps(t *testing.T) {
+	testcluster.Config(t) // for kubectl beside it
+	rules := plainCronJob(t, "base/cronjobs").Spec.JobTemplate.Spec.PodFailurePolicy.Rules
+	final := map[novawire.BackupCategory]bool{}
+	for _, code := range rules[len(rules)-1].OnExitCodes.Values {
+		final[novawire.BackupCategoryOf(int(code))] = true
+	}
+	want := map[novawire.BackupCategory]bool{
+		novawire.BackupUsage: true, novawire.BackupVerify: true, novawire.BackupRefused: true,
+		novawire.BackupPermission: true, novawire.BackupDeadline: true,
+	}
+	if diff := cmp.Diff(want, final); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// An installation forces no CronJob on those who have no such database.
+func TestTheInstallationsHaveNoPlainCronJob(t *testing.T) {
+	testcluster.Config(t)
+	for _, overlay := range []string{"kind", "staging", "prod"} {
+		for _, document := range kustomized(t, "overlays/"+overlay) {
+			if strings.Contains(document, "kind: CronJob") {
+				t.Errorf("%s applies a CronJob:\n%s", overlay, document)
+			}
+		}
+	}
+}
