@@ -78,11 +78,6 @@ func (r Refusal) Error() string {
 	return fmt.Sprintf("%s: %q is refused: use %s", r.Key, r.Value, r.Allowed)
 }
 
-// MissingBucket refuses a request that has no place to keep backups.
-func MissingBucket() Refusal {
-	return Refusal{AnnotationBackupBucket, "", plain(keyOf(AnnotationBackupBucket).Allowed) + ": the configuration has no default"}
-}
-
 // DefaultBackupRequest is what a StatefulSet asks for that only says enabled.
 func DefaultBackupRequest() BackupRequest {
 	r := BackupRequest{
@@ -137,6 +132,21 @@ func ParseBackup(defaults BackupRequest, annotations map[string]string) (BackupR
 			}
 			refusals = append(refusals, Refusal{key, withoutPassword(annotations[key]), allowed})
 		}
+	}
+	return r, refusals
+}
+
+// ReadBackup is [ParseBackup] for one StatefulSet: to be backed up without a
+// place to keep backups is refused as well.
+func ReadBackup(defaults BackupRequest, namespace, statefulSet string, annotations map[string]string) (BackupRequest, []Refusal) {
+	r, refusals := ParseBackup(defaults, annotations)
+	for _, refusal := range refusals {
+		if refusal.Key == AnnotationBackupBucket {
+			return r, refusals
+		}
+	}
+	if r.Enabled && r.Place(namespace, statefulSet) == "" {
+		refusals = append(refusals, Refusal{Key: AnnotationBackupBucket, Allowed: "s3://bucket/prefix, since the configuration names no bucket for all"})
 	}
 	return r, refusals
 }

@@ -112,14 +112,7 @@ func ratchet(refusals, known []novawire.Refusal, now, before map[string]string) 
 
 // judge reads what a StatefulSet asks for, and what of it cannot be done.
 func judge(defaults novawire.BackupRequest, s *statefulSet) (novawire.BackupRequest, []novawire.Refusal) {
-	asked, refusals := novawire.ParseBackup(defaults, s.Metadata.Annotations)
-	badBucket := slices.ContainsFunc(refusals, func(r novawire.Refusal) bool { return r.Key == novawire.AnnotationBackupBucket })
-	if asked.Enabled && !badBucket && asked.Place(s.Metadata.Namespace, s.Metadata.Name) == "" {
-		refusals = append(refusals, novawire.Refusal{
-			Key: novawire.AnnotationBackupBucket, Allowed: "s3://bucket/prefix, since the configuration names no bucket for all",
-		})
-	}
-	return asked, refusals
+	return novawire.ReadBackup(defaults, s.Metadata.Namespace, s.Metadata.Name, s.Metadata.Annotations)
 }
 
 // sameKeys tells whether two objects ask the same of backup: the status, which

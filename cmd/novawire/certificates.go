@@ -37,7 +37,7 @@ type certFlags struct {
 func (c *certFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&c.mode, "cert-mode", certSelf, "where the serving certificate comes from: self (an authority of our own, kept in a Secret), files, or cert-manager (files that it keeps)")
 	f.StringVar(&c.dir, "cert-dir", "/etc/novawire/certs", "files, cert-manager: folder with tls.crt and tls.key, read again when they change")
-	f.StringVar(&c.namespace, "namespace", defaultNamespace, "self: namespace of the Service and the Secret")
+	f.StringVar(&c.namespace, "namespace", defaultNamespace, "our own namespace: that of the Service, the Secret and the Lease")
 	f.StringVar(&c.service, "service", defaultService, "self: Service that the certificate is valid for")
 	f.StringVar(&c.secret, "ca-secret", "novawire-ca", "self: Secret that holds the authorities; it is made when absent")
 	f.StringVar(&c.configuration, "webhook-configuration", defaultService, "self: name of the webhook configurations whose caBundle is kept")

@@ -9,18 +9,20 @@ import (
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
+	"github.com/nova/novawire/controller/schedule"
 	"github.com/nova/novawire/webhook/inject"
 )
 
 // config is the manager's configuration file, a section for each part.
 type config struct {
-	Injection inject.Config `json:"injection"`
+	Injection inject.Config   `json:"injection"`
+	Backup    schedule.Config `json:"backup"`
 }
 
 // readConfig reads the file, or gives the defaults where there is no name. Every
 // unknown or repeated key and every bad value is told with its path.
 func readConfig(file string) (config, error) {
-	c := config{Injection: inject.DefaultConfig()}
+	c := config{Injection: inject.DefaultConfig(), Backup: schedule.DefaultConfig()}
 	if file == "" {
 		return c, nil
 	}
@@ -43,8 +45,13 @@ func (c *config) parse(text []byte) error {
 	if err = errors.Join(append(unknown, err)...); err != nil {
 		return oneLine(err)
 	}
-	if err := c.Injection.Validate(); err != nil {
-		return oneLine(fmt.Errorf("injection: %w", err))
+	for _, section := range []struct {
+		name  string
+		wrong error
+	}{{"injection", c.Injection.Validate()}, {"backup", c.Backup.Validate()}} {
+		if section.wrong != nil {
+			return oneLine(fmt.Errorf("%s: %w", section.name, section.wrong))
+		}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // time zones are checked where no system has them
 
 	"github.com/spf13/cobra"
 

@@ -31,6 +31,7 @@ engine is the webhook's own. FILE is a YAML or JSON file of any number of docume
 directory, or - for standard input.
 
 Workloads of every kind and bare pods are wired; other objects are printed as they came.
+StatefulSets that ask for backup are followed by the CronJobs and what else is made for them.
 Where the input has Namespaces, only those labelled nova.dev/wiring: enabled are opted in;
 without any, all is. What a user should know comes on standard error, a line each.
 
@@ -69,7 +70,9 @@ func runPreview(flags previewFlags, paths []string, stdin io.Reader, stdout, std
 		return err
 	}
 	documents, errRead := preview.Read(paths, stdin)
-	objects, errWire := preview.Wire(documents, preview.Options{Engine: engine, Namespace: flags.namespace, Explain: flags.explain})
+	documents, objects, errWire := preview.Wire(documents, preview.Options{
+		Engine: engine, Namespace: flags.namespace, Explain: flags.explain, Generate: c.Backup.Preview,
+	})
 	if err := errors.Join(errRead, errWire); err != nil {
 		return err
 	}

@@ -9,7 +9,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/controller/schedule"
 	"github.com/nova/novawire/webhook/inject"
 )
 
@@ -21,6 +25,10 @@ type reloader struct {
 	interval time.Duration
 	seen     []byte // the content that was read last, good or not
 	engine   atomic.Pointer[inject.Engine]
+	backup   atomic.Pointer[schedule.Config]
+	// changed holds at most one notice: that the controller is to look at
+	// everything once more is the same, however often it is said.
+	changed chan event.GenericEvent
 
 	generation prometheus.Gauge
 	failures   prometheus.Counter
@@ -31,6 +39,7 @@ func newReloader(file string, registry prometheus.Registerer) (*reloader, error)
 	r := &reloader{
 		file:     file,
 		interval: 5 * time.Second,
+		changed:  make(chan event.GenericEvent, 1),
 		generation: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "novawire_config_generation",
 			Help: "How many configurations have been in force since the start.",
@@ -50,6 +59,12 @@ func newReloader(file string, registry prometheus.Registerer) (*reloader, error)
 // Engine is the engine of the configuration in force.
 func (r *reloader) Engine() *inject.Engine { return r.engine.Load() }
 
+// Backup is what the configuration in force says about backup.
+func (r *reloader) Backup() schedule.Config { return *r.backup.Load() }
+
+// BackupDefaults are what a StatefulSet asks of backup that only says enabled.
+func (r *reloader) BackupDefaults() novawire.BackupRequest { return r.Backup().DefaultRequest() }
+
 func (r *reloader) load() error {
 	c, err := readConfig(r.file)
 	if err != nil {
@@ -63,7 +78,12 @@ func (r *reloader) load() error {
 		slog.Warn("the sidecar has no backend: telemetry is accepted and counted as dropped", "key", "injection.sidecar.env")
 	}
 	r.engine.Store(engine)
+	r.backup.Store(&c.Backup)
 	r.generation.Inc()
+	select {
+	case r.changed <- event.GenericEvent{Object: &appsv1.StatefulSet{}}:
+	default:
+	}
 	return nil
 }
 

@@ -23,7 +23,6 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
-	"github.com/nova/novawire"
 	"github.com/nova/novawire/certs/expiry"
 	"github.com/nova/novawire/webhook"
 )
@@ -36,6 +35,7 @@ type webhookFlags struct {
 	metricsAddress string
 	healthAddress  string
 	reloadEvery    time.Duration
+	controllers    bool
 }
 
 func webhookCommand() *cobra.Command {
@@ -47,6 +47,9 @@ func webhookCommand() *cobra.Command {
 POST /warn-workload warns about workloads at apply, POST /validate-backup refuses
 mistakes in backup.nova.dev annotations. Whatever else goes wrong, an object is
 admitted as it came, and that is counted.
+
+One replica, the leader, keeps the CronJobs that backup.nova.dev annotations ask for, and
+tells what their Jobs report.
 
 The configuration file is read again when it changes; a file with a mistake is told,
 and the configuration before it stays. SIGTERM ends the program when the requests under
@@ -66,6 +69,7 @@ Exit codes: 0 ended by a signal, 1 it could not start or run, 2 a wrong command 
 	f.IntVar(&flags.port, "port", 10250, "port of the webhook")
 	f.StringVar(&flags.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 for none")
 	f.StringVar(&flags.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 for none")
+	f.BoolVar(&flags.controllers, "controllers", true, "keep the backup CronJobs of annotated StatefulSets too, on the replica that leads")
 	return cmd
 }
 
@@ -91,6 +95,7 @@ func runWebhook(ctx context.Context, flags webhookFlags, stderr io.Writer) error
 	current.interval = flags.reloadEvery
 	for _, step := range []func() error{
 		func() error { return mgr.Add(current) },
+		func() error { return addControllers(mgr, cluster, flags, current) },
 		func() error { return mgr.Add(served.keep) },
 		func() error { return addAdmission(mgr, current) },
 		func() error { return addHealth(mgr, served) },
@@ -127,7 +132,7 @@ func newManager(cluster *rest.Config, flags webhookFlags, served certificate) (m
 }
 
 // addAdmission registers the webhooks.
-func addAdmission(mgr manager.Manager, engines webhook.Engines) error {
+func addAdmission(mgr manager.Manager, current *reloader) error {
 	counts := webhook.NewMetrics(metrics.Registry)
 	namespaces := &webhook.CachedNamespaces{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Metrics: counts}
 	events := webhook.EventRecorder{Recorder: mgr.GetEventRecorder("novawire")}
@@ -137,16 +142,10 @@ func addAdmission(mgr manager.Manager, engines webhook.Engines) error {
 		return fmt.Errorf("watch namespaces: %w", err)
 	}
 	server := mgr.GetWebhookServer()
-	server.Register("/mutate-pod", webhook.Pods(engines, namespaces, events, counts))
-	server.Register("/warn-workload", webhook.Workloads(engines, namespaces, services, counts))
-	server.Register("/validate-backup", webhook.Backups(backupDefaults, webhook.LiveReferents{Live: mgr.GetAPIReader()}, counts))
+	server.Register("/mutate-pod", webhook.Pods(current, namespaces, events, counts))
+	server.Register("/warn-workload", webhook.Workloads(current, namespaces, services, counts))
+	server.Register("/validate-backup", webhook.Backups(current.BackupDefaults, webhook.LiveReferents{Live: mgr.GetAPIReader()}, counts))
 	return nil
-}
-
-// backupDefaults are what a StatefulSet asks of backup that only says enabled.
-func backupDefaults() novawire.BackupRequest {
-	defaults, _ := novawire.WithBackupDefaults(nil)
-	return defaults
 }
 
 func addHealth(mgr manager.Manager, served certificate) error {

@@ -48,7 +48,7 @@ func CacheOptions() cache.Options {
 
 // Add registers the controller. It is to run on one replica at a time.
 func Add(mgr manager.Manager, o Options) error {
-	o.Metrics.reset()
+	o.Metrics.Reset()
 	r := &reconciler{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), events: mgr.GetEventRecorder("novawire-backup"),
 		config: o.Config, metrics: o.Metrics, gone: newGone(),

@@ -102,12 +102,10 @@ func (a applier) annotate(ctx context.Context, o client.Object, key, value strin
 // wantedContent is the object as it is applied, with a mark of itself: what is no
 // longer wanted is not seen by looking for what is.
 func wantedContent(o client.Object) (*unstructured.Unstructured, error) {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	u, err := contentOf(o)
 	if err != nil {
-		return nil, fmt.Errorf("write %s: %w", o.GetName(), err)
+		return nil, err
 	}
-	delete(content, "status")
-	u := &unstructured.Unstructured{Object: withoutNulls(content)}
 	text, err := json.Marshal(u.Object)
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", o.GetName(), err)
@@ -120,6 +118,16 @@ func wantedContent(o client.Object) (*unstructured.Unstructured, error) {
 	annotations[annotationApplied] = hex.EncodeToString(sum[:8])
 	u.SetAnnotations(annotations)
 	return u, nil
+}
+
+// contentOf is an object as people write it: without what others fill in.
+func contentOf(o client.Object) (*unstructured.Unstructured, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", o.GetName(), err)
+	}
+	delete(content, "status")
+	return &unstructured.Unstructured{Object: withoutNulls(content)}, nil
 }
 
 func withoutNulls(m map[string]any) map[string]any {

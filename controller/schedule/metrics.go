@@ -42,8 +42,8 @@ func (m *Metrics) forget(name types.NamespacedName) {
 	delete(m.statuses, name)
 }
 
-// reset forgets all: another replica leads.
-func (m *Metrics) reset() {
+// Reset forgets all: another replica leads.
+func (m *Metrics) Reset() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	clear(m.statuses)

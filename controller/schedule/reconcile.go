@@ -99,10 +99,7 @@ func (r *reconciler) understand(ctx context.Context, it *round) error {
 	if it.set != nil {
 		annotations = it.set.Annotations
 	}
-	it.request, it.refusals = novawire.ParseBackup(r.config().DefaultRequest(), annotations)
-	if it.request.Enabled && it.request.Place(it.name.Namespace, it.name.Name) == "" {
-		it.refusals = append(it.refusals, novawire.MissingBucket())
-	}
+	it.request, it.refusals = novawire.ReadBackup(r.config().DefaultRequest(), it.name.Namespace, it.name.Name, annotations)
 	text := annotations[novawire.AnnotationBackupStatus]
 	if it.backup != nil && it.backup.Annotations[novawire.AnnotationBackupStatus] != "" {
 		text = it.backup.Annotations[novawire.AnnotationBackupStatus]

@@ -26,6 +26,7 @@ type Document struct {
 	node    *yamlnode.Node
 	found   []*object
 	changed bool
+	made    bool // by a controller: no file holds it
 }
 
 // object is what a document holds: one, or the items of a List.

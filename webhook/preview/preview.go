@@ -19,6 +19,8 @@ type Options struct {
 	Namespace string
 	// Explain collects where each value comes from.
 	Explain bool
+	// Generate adds what controllers make; nil adds nothing.
+	Generate Generate
 }
 
 // Object is a workload that was looked at.
@@ -30,20 +32,25 @@ type Object struct {
 	Left string
 }
 
-// Wire changes the documents to what the cluster would hold, and tells what was
-// decided for each workload. On a mistake it tells all of them and no document
-// is to be used.
-func Wire(documents []*Document, options Options) ([]Object, error) {
-	w := wirer{options: options, namespaces: namespacesOf(documents), services: map[[2]string]string{}}
-	var mistakes Mistakes
+// Wire changes the documents to what the cluster would hold, adds what
+// controllers would make, and tells what was decided for each workload. On a
+// mistake it tells all of them and no document is to be used.
+func Wire(documents []*Document, options Options) ([]*Document, []Object, error) {
+	w := wirer{options: options, namespaces: namespacesOf(documents), services: map[[2]string]string{}, there: map[key]bool{}}
+	var all []*object
 	for _, d := range documents {
-		for _, o := range d.objects() {
-			if err := w.wire(o); err != nil {
-				mistakes = append(mistakes, fmt.Errorf("%s: %w", o.where(), err))
-			}
+		all = append(all, d.objects()...)
+	}
+	for _, o := range all {
+		w.there[w.keyOf(o)] = true
+	}
+	var mistakes Mistakes
+	for _, o := range all {
+		if err := w.wire(o); err != nil {
+			mistakes = append(mistakes, err...)
 		}
 	}
-	return w.objects, mistakes.orNil()
+	return append(documents, w.made...), w.objects, mistakes.orNil()
 }
 
 // Mistakes are one line each.
@@ -69,6 +76,8 @@ type wirer struct {
 	namespaces map[string]*object   // nil where the input has none
 	services   map[[2]string]string // who has a service name, by namespace
 	objects    []Object
+	there      map[key]bool // what the input has, and what was added
+	made       []*Document
 }
 
 func namespacesOf(documents []*Document) map[string]*object {
@@ -87,7 +96,8 @@ func namespacesOf(documents []*Document) map[string]*object {
 	return namespaces
 }
 
-func (w *wirer) wire(o *object) error {
+func (w *wirer) wire(o *object) Mistakes {
+	wrong := func(err error) Mistakes { return Mistakes{fmt.Errorf("%s: %w", o.where(), err)} }
 	path, ok := templatePath(o.APIVersion, o.Kind)
 	if !ok {
 		return nil
@@ -97,9 +107,12 @@ func (w *wirer) wire(o *object) error {
 		w.objects = append(w.objects, Object{Where: o.where(), Left: left})
 		return nil
 	}
+	if mistakes := w.generate(o); len(mistakes) > 0 {
+		return mistakes
+	}
 	template, raw, err := o.template(path)
 	if err != nil {
-		return err
+		return wrong(err)
 	}
 	decide := w.options.Engine.Template
 	if w.options.Explain {
@@ -107,10 +120,10 @@ func (w *wirer) wire(o *object) error {
 	}
 	result, err := decide(raw, ns, o.owner())
 	if err != nil {
-		return err
+		return wrong(err)
 	}
 	if err := applyPatch(template, result.Patch); err != nil {
-		return fmt.Errorf("apply patch: %w", err)
+		return wrong(fmt.Errorf("apply patch: %w", err))
 	}
 	if result.Patch != nil {
 		o.document.changed = true
@@ -143,10 +156,7 @@ func (w *wirer) clashes(result *inject.Result, o *object, ns inject.Namespace, t
 // namespace gives the defaults of the object's namespace, or why the API server
 // would not call the webhook. Input without any Namespace is taken as opted in.
 func (w *wirer) namespace(o *object) (inject.Namespace, string) {
-	name := o.Metadata.Namespace
-	if name == "" {
-		name = w.options.Namespace
-	}
+	name := w.namespaceOf(o)
 	if w.namespaces == nil {
 		return inject.Namespace{Name: name}, ""
 	}
@@ -158,6 +168,13 @@ func (w *wirer) namespace(o *object) (inject.Namespace, string) {
 		return inject.Namespace{}, fmt.Sprintf("namespace %s is not labelled %s: %s", name, novawire.LabelWiring, novawire.WiringEnabled)
 	}
 	return inject.Namespace{Name: name, Annotations: ns.Metadata.Annotations}, ""
+}
+
+func (w *wirer) namespaceOf(o *object) string {
+	if o.Metadata.Namespace == "" {
+		return w.options.Namespace
+	}
+	return o.Metadata.Namespace
 }
 
 // templatePath tells where a kind has its pod template.

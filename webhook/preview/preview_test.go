@@ -32,7 +32,7 @@ func TestADiffHasColoursForATerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Wire(documents, Options{Engine: engine, Namespace: "nova"}); err != nil {
+	if _, _, err := Wire(documents, Options{Engine: engine, Namespace: "nova"}); err != nil {
 		t.Fatal(err)
 	}
 	var plain, coloured bytes.Buffer

@@ -68,14 +68,10 @@ func WriteJSON(w io.Writer, documents []*Document) error {
 // a terminal.
 func WriteDiff(w io.Writer, documents []*Document, colour bool) error {
 	for _, d := range documents {
-		if !d.changed {
+		if !d.changed && !d.made {
 			continue
 		}
-		before := &Document{text: d.text}
-		if err := before.parse(); err != nil {
-			return err
-		}
-		old, err := encode(before.node)
+		old, err := d.before()
 		if err != nil {
 			return err
 		}
@@ -99,6 +95,18 @@ func WriteDiff(w io.Writer, documents []*Document, colour bool) error {
 		}
 	}
 	return nil
+}
+
+// before is the document as it came, in the style in which it is compared.
+func (d *Document) before() ([]byte, error) {
+	if d.made {
+		return nil, nil
+	}
+	before := &Document{text: d.text}
+	if err := before.parse(); err != nil {
+		return nil, err
+	}
+	return encode(before.node)
 }
 
 func (d *Document) yaml() ([]byte, error) {
