@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -36,13 +37,35 @@ func (c *clusterFlags) register(f *pflag.FlagSet) {
 }
 
 func (c clusterFlags) connect() (*rest.Config, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = c.kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.context}).ClientConfig()
+	config, err := c.loader().ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("find the cluster: %w", err)
 	}
 	return config, nil
+}
+
+func (c clusterFlags) loader() clientcmd.ClientConfig {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = c.kubeconfig
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.context})
+}
+
+// open connects, and tells the namespace: the one that is given, else that of the context.
+func (c clusterFlags) open(namespace string) (kubernetes.Interface, string, error) {
+	config, err := c.connect()
+	if err != nil {
+		return nil, "", err
+	}
+	cluster, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, "", fmt.Errorf("connect: %w", err)
+	}
+	if namespace == "" {
+		if namespace, _, err = c.loader().Namespace(); err != nil {
+			return nil, "", fmt.Errorf("find the namespace: %w", err)
+		}
+	}
+	return cluster, namespace, nil
 }
 
 // findings prints a line for each thing that was looked at.

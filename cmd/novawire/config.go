@@ -19,10 +19,15 @@ type config struct {
 	Backup    schedule.Config `json:"backup"`
 }
 
+// defaultConfig is what an empty file means.
+func defaultConfig() config {
+	return config{Injection: inject.DefaultConfig(), Backup: schedule.DefaultConfig()}
+}
+
 // readConfig reads the file, or gives the defaults where there is no name. Every
 // unknown or repeated key and every bad value is told with its path.
 func readConfig(file string) (config, error) {
-	c := config{Injection: inject.DefaultConfig(), Backup: schedule.DefaultConfig()}
+	c := defaultConfig()
 	if file == "" {
 		return c, nil
 	}

@@ -4,8 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-
-	"github.com/nova/novawire/webhook/inject"
 )
 
 // The configuration of every overlay is one that the program takes, and it tells
@@ -20,7 +18,7 @@ func TestTheOverlaysConfigurationsAreGood(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := config{Injection: inject.DefaultConfig()}
+		c := defaultConfig()
 		if err := c.parse(text); err != nil || !c.Injection.Sidecar.Configured() {
 			t.Errorf("%s: %v, sidecar %+v", file, err, c.Injection.Sidecar)
 		}

@@ -13,8 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
-
-	"github.com/nova/novawire/webhook/inject"
 )
 
 var update = flag.Bool("update", false, "rewrite the runs in testdata")
@@ -146,10 +144,19 @@ func TestConfigMistakesAreOneLineWithTheirPath(t *testing.T) {
 		"injection: {gateway: {grpcEndpoint: 'gateway:4317'}}":          "gateway.grpcEndpoint",
 		"injection: [a]": "injection",
 		"injection: {sidecar: {imagePullPolicy: Sometimes, image: ''}}":       "sidecar.image",
+		"backup: {defaults: {backup.nova.dev/retention-days: none}}":          `backup: defaults: backup.nova.dev/retention-days: "none" is refused`,
+		"backup: {defaults: {backup.nova.dev/enabled: 'true'}}":               "it is no default",
+		"backup: {env: {AWS_SECRET_ACCESS_KEY: x}}":                           "backup: env.AWS_SECRET_ACCESS_KEY: a secret",
+		"backup: {env: {RETENTION_DAYS: '7'}}":                                "backup: env.RETENTION_DAYS: use the annotation",
+		"backup: {env: {S3_CHEKSUM: none}}":                                   "pg-backup has no such variable",
+		"backup: {env: {S3_CHECKSUM: md5}}":                                   `env.S3_CHECKSUM: "md5" is not`,
+		"backup: {scratch: {medium: Disk, minimum: 0}}":                       "scratch.medium",
+		"backup: {scratch: {minimum: plenty}}":                                "quantities must match",
+		"backup: {network: {storeCIDRs: [10.0.0.1]}}":                         "network.storeCIDRs",
+		"backup: {telemetryEndpoint: 'collector:4318'}":                       "telemetryEndpoint",
 		"injection: {kubernetesVersion: '1.37', serviceNameLabels: [a, b]}\n": "",
 	} {
-		var c config
-		c.Injection = inject.DefaultConfig()
+		c := defaultConfig()
 		err := c.parse([]byte(text))
 		if part == "" {
 			if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/internal/units"
 )
 
 func (p program) listVerb() *cobra.Command {
@@ -77,10 +78,10 @@ func printTable(to io.Writer, backups []backup.Listed, now time.Time) error {
 	for _, b := range backups {
 		restored := "never"
 		if v := b.Verification; v != nil && v.Verified {
-			restored = fmt.Sprintf("%s ago, in %s", howOld(now.Sub(v.Started)), time.Duration(v.Seconds*float64(time.Second)).Round(time.Second))
+			restored = fmt.Sprintf("%s ago, in %s", units.Age(now.Sub(v.Started)), time.Duration(v.Seconds*float64(time.Second)).Round(time.Second))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", b.Entry.Database, b.Entry.ID, howOld(now.Sub(b.Entry.Taken)),
-			size(b.Manifest.Bytes()), size(b.Manifest.Stored()), b.Manifest.Content.Rows(), restored, state(b))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", b.Entry.Database, b.Entry.ID, units.Age(now.Sub(b.Entry.Taken)),
+			units.Bytes(b.Manifest.Bytes()), units.Bytes(b.Manifest.Stored()), b.Manifest.Content.Rows(), restored, state(b))
 	}
 	return table.Flush()
 }
@@ -100,29 +101,6 @@ func state(b backup.Listed) string {
 		return "ok"
 	}
 	return strings.Join(words, ", ")
-}
-
-func howOld(d time.Duration) string {
-	switch {
-	case d < 2*time.Hour:
-		return d.Round(time.Minute).String()
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	}
-	return fmt.Sprintf("%dd", int(d.Hours()/24))
-}
-
-func size(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, prefix := float64(n), -1
-	for value >= unit && prefix < 4 {
-		value /= unit
-		prefix++
-	}
-	return fmt.Sprintf("%.1f %ciB", value, "KMGTP"[prefix])
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nova/novawire/internal/units"
 )
 
 // How often progress is told.
@@ -92,7 +94,7 @@ func (s *session) drawBar(p pace) {
 	}
 	const width = 30
 	full := int(p.share() * width)
-	fmt.Fprintf(s.stderr, "\r\x1b[K%s [%s%s] %3.0f%% %s, %s/s", p.database, strings.Repeat("=", full), strings.Repeat(" ", width-full), 100*p.share(), size(p.moved), size(int64(p.rate)))
+	fmt.Fprintf(s.stderr, "\r\x1b[K%s [%s%s] %3.0f%% %s, %s/s", p.database, strings.Repeat("=", full), strings.Repeat(" ", width-full), 100*p.share(), units.Bytes(p.moved), units.Bytes(int64(p.rate)))
 }
 
 func isTerminal(w io.Writer) bool {

@@ -32,6 +32,7 @@ const (
 	VerbDrill   = "drill"
 	VerbRestore = "restore"
 	VerbList    = "list"
+	VerbVerify  = "verify"
 )
 
 // CronJobs' names are appended a time and are at most 52 characters long; the

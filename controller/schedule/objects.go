@@ -81,13 +81,13 @@ func (c Config) cronJob(t Target, name, verb, schedule string) *batchv1.CronJob 
 }
 
 // meta has the StatefulSet as owner only where it is to take everything along:
-// the garbage collector then deletes it.
+// the garbage collector then deletes it. In a preview nothing has a uid yet.
 func (t Target) meta(name string) metav1.ObjectMeta {
 	m := metav1.ObjectMeta{
 		Namespace: t.StatefulSet.Namespace, Name: name,
 		Labels: map[string]string{LabelManagedBy: ManagedBy, LabelStatefulSet: t.StatefulSet.Name},
 	}
-	if t.Request.OnDelete == novawire.OnDeleteDelete {
+	if t.Request.OnDelete == novawire.OnDeleteDelete && t.StatefulSet.UID != "" {
 		m.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: t.StatefulSet.Name, UID: t.StatefulSet.UID}}
 	}
 	return m

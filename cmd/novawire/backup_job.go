@@ -1,0 +1,323 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/controller/schedule"
+)
+
+func backupNowCommand(use, short string, drill bool) *cobra.Command {
+	var flags backupFlags
+	var detach bool
+	verb := schedule.VerbRun
+	if drill {
+		verb = schedule.VerbDrill
+	}
+	cmd := &cobra.Command{
+		Use:   use + " sts/NAME",
+		Short: short,
+		Long: `Asks the controller for a run, by the annotation ` + novawire.AnnotationBackupRun + `, and shows
+how it goes. It needs the rights to patch the StatefulSet and to read Jobs, pods and logs.
+
+Exit codes: 0 it succeeded (with --detach: was asked for), 1 it failed, 2 a wrong command line.`,
+		Example: "  novawire backup " + use + " sts/postgres -n nova",
+		Args:    oneStatefulSet,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b, err := flags.open(cmd, args)
+			if err != nil {
+				return err
+			}
+			job, err := b.ask(cmd.Context(), verb, novawire.RunValue(drill, time.Now()))
+			if err != nil || detach {
+				return err
+			}
+			return b.follow(cmd.Context(), job)
+		},
+	}
+	flags.register(cmd)
+	cmd.Flags().BoolVar(&detach, "detach", false, "do not wait for it")
+	return cmd
+}
+
+// ask sets the annotation and waits for the Job that the controller starts.
+func (b *backupBed) ask(ctx context.Context, verb, token string) (string, error) {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{novawire.AnnotationBackupRun: token}}})
+	if err != nil {
+		return "", err
+	}
+	set, err := b.cluster.AppsV1().StatefulSets(b.namespace).Patch(ctx, b.statefulSet, types.MergePatchType, patch, metav1.PatchOptions{})
+	if err != nil {
+		return "", fmt.Errorf("ask for a run: %w", err)
+	}
+	if set.Annotations[novawire.AnnotationBackupEnabled] != "true" {
+		return "", fmt.Errorf("StatefulSet %s/%s is not backed up: annotate it %s: \"true\"", b.namespace, b.statefulSet, novawire.AnnotationBackupEnabled)
+	}
+	// A drill without a schedule of its own is started from the backup's CronJob.
+	names := []string{schedule.JobName(schedule.BackupName(b.statefulSet), verb, token)}
+	if verb == schedule.VerbDrill {
+		names = append(names, schedule.JobName(schedule.DrillName(b.statefulSet), verb, token))
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no Job after a minute: is the controller running, and is the namespace opted in? kubectl describe the StatefulSet shows Events"))
+	defer cancel()
+	var found string
+	err = poll(ctx, func() (bool, error) {
+		for _, name := range names {
+			_, err := b.cluster.BatchV1().Jobs(b.namespace).Get(ctx, name, metav1.GetOptions{})
+			if err == nil {
+				found = name
+				fmt.Fprintf(b.errs, "Job %s/%s\n", b.namespace, name)
+				return true, nil
+			}
+			if !apierrors.IsNotFound(err) {
+				return false, err
+			}
+		}
+		return false, nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("ask for a run: %w", err)
+	}
+	return found, nil
+}
+
+// runVerb runs a verb in a Job of our own making, and shows how it goes.
+func (f *backupFlags) runVerb(cmd *cobra.Command, args []string, verb string, more []string) error {
+	b, err := f.open(cmd, args)
+	if err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	backup, drill, err := b.cronJobs(ctx)
+	if err != nil {
+		return err
+	}
+	job := schedule.VerbJob(backup, drill, verb, more, strconv.FormatInt(time.Now().UnixNano(), 36))
+	if _, err := b.cluster.BatchV1().Jobs(b.namespace).Create(ctx, job, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("start a Job: %w", err)
+	}
+	fmt.Fprintf(b.errs, "Job %s/%s\n", b.namespace, job.Name)
+	return b.follow(ctx, job.Name)
+}
+
+// follow shows what a Job's pods print, until the Job has ended. A Job that
+// tries again has another pod.
+func (b *backupBed) follow(ctx context.Context, job string) error {
+	seen := map[types.UID]bool{}
+	var last *corev1.ContainerStateTerminated
+	for {
+		pod, done, err := b.nextPod(ctx, job, seen)
+		if err != nil {
+			return err
+		}
+		if done {
+			return outcome(job, last)
+		}
+		seen[pod.UID] = true
+		if err := b.showLog(ctx, pod.Name); err != nil {
+			return err
+		}
+		if last, err = b.ended(ctx, pod.Name); err != nil {
+			return err
+		}
+	}
+}
+
+// nextPod waits for a pod of the Job that has begun, or for the Job's end.
+func (b *backupBed) nextPod(ctx context.Context, job string, seen map[types.UID]bool) (next *corev1.Pod, done bool, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, b.start, fmt.Errorf("job %s has not begun after %s (--start-timeout)", job, b.start))
+	defer cancel()
+	told := ""
+	err = poll(ctx, func() (bool, error) {
+		pods, err := b.cluster.CoreV1().Pods(b.namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
+		if err != nil {
+			return false, err
+		}
+		for i := range pods.Items {
+			pod := &pods.Items[i]
+			if seen[pod.UID] {
+				continue
+			}
+			if begun(pod) {
+				next = pod
+				return true, nil
+			}
+			if reason := whyWaiting(pod); reason != "" && reason != told {
+				told = reason
+				fmt.Fprintf(b.errs, "%s waits: %s\n", pod.Name, reason)
+			}
+		}
+		done, err = b.jobEnded(ctx, job)
+		return done, err
+	})
+	if err != nil {
+		if told != "" {
+			return nil, false, fmt.Errorf("follow: %w: %s", err, told)
+		}
+		return nil, false, fmt.Errorf("follow: %w", err)
+	}
+	return next, done, nil
+}
+
+func begun(pod *corev1.Pod) bool {
+	for _, s := range pod.Status.ContainerStatuses {
+		if s.Name == schedule.Container && (s.State.Running != nil || s.State.Terminated != nil) {
+			return true
+		}
+	}
+	return false
+}
+
+func whyWaiting(pod *corev1.Pod) string {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			return c.Message
+		}
+	}
+	for _, s := range append(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses...) {
+		if w := s.State.Waiting; w != nil && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
+			return strings.TrimSpace(s.Name + ": " + w.Reason + ": " + w.Message)
+		}
+	}
+	return ""
+}
+
+func (b *backupBed) jobEnded(ctx context.Context, name string) (bool, error) {
+	job, err := b.cluster.BatchV1().Jobs(b.namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false, fmt.Errorf("job %s was deleted", name)
+	}
+	if err != nil {
+		return false, err
+	}
+	for _, c := range job.Status.Conditions {
+		if c.Status == corev1.ConditionTrue && (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (b *backupBed) showLog(ctx context.Context, pod string) error {
+	log, err := b.cluster.CoreV1().Pods(b.namespace).GetLogs(pod, &corev1.PodLogOptions{Container: schedule.Container, Follow: true}).Stream(ctx)
+	if err != nil {
+		return fmt.Errorf("read the log of %s: %w", pod, err)
+	}
+	defer log.Close()
+	lines := bufio.NewScanner(log)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		fmt.Fprintln(b.out, readable(lines.Text()))
+	}
+	if err := lines.Err(); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the log of %s: %w", pod, err)
+	}
+	return nil
+}
+
+// readable makes text of a log line in JSON, as pg-backup writes by night.
+func readable(line string) string {
+	var record map[string]any
+	if !strings.HasPrefix(line, `{"time":`) || json.Unmarshal([]byte(line), &record) != nil {
+		return line
+	}
+	at, _ := record["time"].(string)
+	if t, err := time.Parse(time.RFC3339Nano, at); err == nil {
+		at = t.Format(time.TimeOnly)
+	}
+	text := fmt.Sprintf("%s %v %v", at, record["level"], record["msg"])
+	rest := strings.TrimSuffix(strings.TrimPrefix(line, "{"), "}")
+	decoder := json.NewDecoder(strings.NewReader("{" + rest + "}"))
+	if _, err := decoder.Token(); err != nil {
+		return line
+	}
+	for decoder.More() { // in the order in which they were written
+		key, err := decoder.Token()
+		var value any
+		if err != nil || decoder.Decode(&value) != nil {
+			return line
+		}
+		if name, _ := key.(string); name != "time" && name != "level" && name != "msg" {
+			text += fmt.Sprintf(" %s=%v", name, value)
+		}
+	}
+	return text
+}
+
+// ended waits until the kubelet has said how the container ended: that comes a
+// moment after its log.
+func (b *backupBed) ended(ctx context.Context, pod string) (ended *corev1.ContainerStateTerminated, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("its end was not told within a minute"))
+	defer cancel()
+	err = poll(ctx, func() (bool, error) {
+		o, err := b.cluster.CoreV1().Pods(b.namespace).Get(ctx, pod, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return false, errors.New("the pod was deleted")
+		}
+		if err != nil {
+			return false, err
+		}
+		for _, s := range o.Status.ContainerStatuses {
+			if s.Name == schedule.Container && s.State.Terminated != nil {
+				ended = s.State.Terminated
+				return true, nil
+			}
+		}
+		return o.Status.Phase == corev1.PodFailed, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("follow %s: %w", pod, err)
+	}
+	return ended, nil
+}
+
+// outcome is how the Job's last pod ended.
+func outcome(job string, last *corev1.ContainerStateTerminated) error {
+	switch {
+	case last == nil:
+		return fmt.Errorf("job %s ended without running: %s", job, novawire.BackupNotStarted)
+	case last.ExitCode == 0:
+		return nil
+	}
+	category, message := novawire.BackupCategoryOf(int(last.ExitCode)), ""
+	if result, err := novawire.ParseBackupResult([]byte(last.Message)); err == nil {
+		message = ": " + result.Message
+	}
+	return fmt.Errorf("job %s failed%s: %s (exit code %d)", job, message, category, last.ExitCode)
+}
+
+// poll asks about twice a second until an answer or the context's end, and then
+// tells the context's cause.
+func poll(ctx context.Context, done func() (bool, error)) error {
+	ticker := time.NewTicker(400 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		ok, err := done()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if ok || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ticker.C:
+		}
+	}
+}

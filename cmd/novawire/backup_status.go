@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/controller/schedule"
+	"github.com/nova/novawire/internal/units"
+)
+
+// backupState is a StatefulSet in `backup status -o json`.
+type backupState struct {
+	Namespace   string `json:"namespace"`
+	StatefulSet string `json:"statefulSet"`
+	novawire.BackupStatus
+}
+
+func backupStatusCommand() *cobra.Command {
+	var flags clusterFlags
+	var namespace, output string
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "status [sts/NAME]",
+		Short: "Show when each database was last backed up, and when that was last tried",
+		Long: `Shows what is known about the backups of every annotated StatefulSet, those of deleted ones
+too, a line for each database. SUCCESS is the age of the newest committed backup, VERIFIED that
+of the newest one which a drill restored.
+
+Exit codes: 0 shown, 1 the cluster did not answer, 2 a wrong command line.`,
+		Example: "  novawire backup status -A",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return oneStatefulSet(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if output != "table" && output != "json" {
+				return usageError{fmt.Errorf("backup status: output %q: use table or json", output)}
+			}
+			cluster, in, err := flags.open(namespace)
+			if err != nil {
+				return err
+			}
+			if all {
+				in = metav1.NamespaceAll
+			}
+			states, err := backupStates(cmd.Context(), cluster, in)
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				name, _ := statefulSetName(args)
+				states = slices.DeleteFunc(states, func(s backupState) bool { return s.StatefulSet != name })
+			}
+			if output == "json" {
+				encoder := json.NewEncoder(cmd.OutOrStdout())
+				encoder.SetIndent("", "  ")
+				return encoder.Encode(states)
+			}
+			return printStates(cmd.OutOrStdout(), states, time.Now())
+		},
+	}
+	f := cmd.Flags()
+	flags.register(f)
+	f.StringVarP(&namespace, "namespace", "n", "", "namespace; else that of the kubeconfig's context")
+	f.BoolVarP(&all, "all-namespaces", "A", false, "every namespace")
+	f.StringVarP(&output, "output", "o", "table", "table or json")
+	return cmd
+}
+
+// backupStates reads the annotations: those of CronJobs, which outlive their
+// StatefulSet, and of StatefulSets that have no CronJob, say because they were
+// refused.
+func backupStates(ctx context.Context, cluster kubernetes.Interface, namespace string) ([]backupState, error) {
+	states := []backupState{}
+	known := map[[2]string]bool{}
+	add := func(namespace, name string, annotations map[string]string) error {
+		text := annotations[novawire.AnnotationBackupStatus]
+		if text == "" || known[[2]string{namespace, name}] {
+			return nil
+		}
+		status, err := novawire.ParseBackupStatus(text)
+		if err != nil {
+			return fmt.Errorf("%s/%s: %w", namespace, name, err)
+		}
+		known[[2]string{namespace, name}] = true
+		states = append(states, backupState{namespace, name, status})
+		return nil
+	}
+	jobs, err := cluster.BatchV1().CronJobs(namespace).List(ctx, metav1.ListOptions{LabelSelector: schedule.LabelManagedBy + "=" + schedule.ManagedBy})
+	if err != nil {
+		return nil, fmt.Errorf("list CronJobs: %w", err)
+	}
+	var mistakes []error
+	for _, o := range jobs.Items {
+		mistakes = append(mistakes, add(o.Namespace, o.Labels[schedule.LabelStatefulSet], o.Annotations))
+	}
+	sets, err := cluster.AppsV1().StatefulSets(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list StatefulSets: %w", err)
+	}
+	for _, o := range sets.Items {
+		mistakes = append(mistakes, add(o.Namespace, o.Name, o.Annotations))
+	}
+	slices.SortFunc(states, func(a, b backupState) int {
+		return strings.Compare(a.Namespace+"/"+a.StatefulSet, b.Namespace+"/"+b.StatefulSet)
+	})
+	return states, errors.Join(mistakes...)
+}
+
+func printStates(w io.Writer, states []backupState, now time.Time) error {
+	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(table, "NAMESPACE\tSTATEFULSET\tDATABASE\tSUCCESS\tVERIFIED\tSIZE\tSTORED\tTOOK\tSTATE")
+	for _, s := range states {
+		databases := s.Databases
+		if len(databases) == 0 {
+			databases = []novawire.BackupDatabaseStatus{{Name: "-"}}
+		}
+		for _, d := range databases {
+			row := []string{s.Namespace, s.StatefulSet, d.Name, age(d.LastSuccess, now), age(d.LastVerified, now), "-", "-", "-", stateOf(s, d, now)}
+			if d.Backup != "" {
+				row[5], row[6] = units.Bytes(d.Bytes), units.Bytes(d.Stored)
+				row[7] = time.Duration(d.Seconds * float64(time.Second)).Round(time.Second).String()
+			}
+			fmt.Fprintln(table, strings.Join(row, "\t"))
+		}
+	}
+	return table.Flush()
+}
+
+func age(t *time.Time, now time.Time) string {
+	if t == nil {
+		return "never"
+	}
+	return units.Age(now.Sub(*t))
+}
+
+// stateOf says the worst first.
+func stateOf(s backupState, d novawire.BackupDatabaseStatus, now time.Time) string {
+	var parts []string
+	if len(s.Refused) > 0 {
+		parts = append(parts, "refused: "+strings.Join(s.Refused, "; "))
+	}
+	if s.Suspended != "" {
+		parts = append(parts, "suspended: "+s.Suspended)
+	}
+	switch {
+	case d.Failure != novawire.BackupSucceeded:
+		parts = append(parts, fmt.Sprintf("failed %s ago: %s: %s", age(d.FailedAt, now), d.Failure, d.Message))
+	case s.LastRun != nil && s.LastRun.Category != novawire.BackupSucceeded:
+		parts = append(parts, fmt.Sprintf("failed %s ago: %s: %s", age(&s.LastRun.Finished, now), s.LastRun.Category, s.LastRun.Message))
+	}
+	if s.LastDrill != nil && s.LastDrill.Category != novawire.BackupSucceeded {
+		parts = append(parts, fmt.Sprintf("drill failed %s ago: %s: %s", age(&s.LastDrill.Finished, now), s.LastDrill.Category, s.LastDrill.Message))
+	}
+	if d.Anomalies > 0 {
+		parts = append(parts, fmt.Sprintf("%d anomalies", d.Anomalies))
+	}
+	switch {
+	case len(parts) > 0:
+		return strings.Join(parts, "; ")
+	case d.LastSuccess == nil:
+		return "no backup yet; next: " + s.Schedule + " " + s.TimeZone
+	}
+	return "ok"
+}
