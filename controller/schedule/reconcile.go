@@ -94,7 +94,10 @@ func (r *reconciler) understand(ctx context.Context, it *round) error {
 	if err != nil {
 		return err
 	}
-	it.optedIn = ns != nil && ns.Labels[novawire.LabelWiring] == novawire.WiringEnabled
+	if ns == nil || ns.DeletionTimestamp != nil {
+		return errNothing // nothing can be made there any more
+	}
+	it.optedIn = ns.Labels[novawire.LabelWiring] == novawire.WiringEnabled
 	var annotations map[string]string
 	if it.set != nil {
 		annotations = it.set.Annotations
