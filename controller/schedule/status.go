@@ -65,14 +65,16 @@ func newest(known, told *novawire.BackupAttempt) *novawire.BackupAttempt {
 func foldDatabase(s *novawire.BackupStatus, a attempt, d novawire.BackupDatabaseResult, late bool) {
 	known := databaseOf(s, d.Name)
 	known.LastSuccess, known.LastVerified = later(known.LastSuccess, d.LastSuccess), later(known.LastVerified, d.LastVerified)
-	if late && known.Backup != "" {
-		return
-	}
-	if d.Category != novawire.BackupSucceeded {
+	failed := d.Category != novawire.BackupSucceeded
+	switch {
+	case failed && !late:
 		known.Failure, known.FailedAt, known.Message = d.Category, &a.finished, clip(d.Message, longestMessage)
+	case !failed && !late:
+		known.Failure, known.FailedAt, known.Message = novawire.BackupSucceeded, nil, ""
+	}
+	if failed || late && known.Backup != "" {
 		return
 	}
-	known.Failure, known.FailedAt, known.Message = novawire.BackupSucceeded, nil, ""
 	if a.verb == VerbDrill {
 		known.DrillSeconds = d.Seconds
 		return
