@@ -101,6 +101,10 @@ func startManager(t testing.TB) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
+	system := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: defaultNamespace}} // holds the Lease
+	if err := c.Create(t.Context(), system); client.IgnoreAlreadyExists(err) != nil {
+		t.Fatal(err)
+	}
 	m.write("tls.crt", bundle)
 	m.write("tls.key", key)
 	m.write("config.yaml", []byte(startConfig))

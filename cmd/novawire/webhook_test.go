@@ -46,6 +46,8 @@ func TestAdmission(t *testing.T) {
 		{"counts what it decided", countsDecisions},
 		{"refuses a mistake in what is asked of backup", refusesBackups},
 		{"is asked about backup where it is asked for, and nowhere else", askedOnlyAboutBackup},
+		{"keeps the CronJobs of a StatefulSet that asks for backup", schedulesBackups},
+		{"asks for runs and tells how backups stand, from the command line", backupCommands},
 		{"creates pods while the webhook is gone, and wires them when it is back", failsOpen},
 		{"ends with success on SIGTERM", endsOnSignal},
 	} {

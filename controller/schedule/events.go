@@ -77,7 +77,7 @@ func (r *reconciler) tellAttempt(it *round, a attempt) {
 func summary(r novawire.BackupResult) string {
 	parts := make([]string, 0, len(r.Databases))
 	for _, d := range r.Databases {
-		parts = append(parts, fmt.Sprintf("%s %s, %d rows, %s", d.Name, d.Backup, d.Rows, (time.Duration(d.Seconds*float64(time.Second))).Round(100*time.Millisecond)))
+		parts = append(parts, fmt.Sprintf("%s %s, %d rows, %s", d.Name, d.Backup, d.Rows, time.Duration(d.Seconds*float64(time.Second)).Round(100*time.Millisecond)))
 	}
 	if r.DryRun {
 		parts = append([]string{"dry run"}, parts...)

@@ -20,7 +20,7 @@ func newGone() *gone { return &gone{pods: map[types.NamespacedName][]*corev1.Pod
 // keep is a predicate that always holds.
 func (g *gone) keep(e event.DeleteEvent) bool {
 	pod, ok := e.Object.(*corev1.Pod)
-	if !ok {
+	if !ok || pod.Labels[LabelStatefulSet] == "" {
 		return true
 	}
 	g.mu.Lock()
@@ -34,6 +34,13 @@ func (g *gone) of(name types.NamespacedName) []*corev1.Pod {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.pods[name]
+}
+
+// forget drops what nobody is told of any more.
+func (g *gone) forget(name types.NamespacedName) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.pods, name)
 }
 
 // counted forgets pods that of returned.

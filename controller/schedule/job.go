@@ -236,7 +236,9 @@ func escaped(value string) string { return strings.ReplaceAll(value, "$(", "$$("
 
 func reachesDatabase(verb string) bool { return verb == VerbRun || verb == VerbRestore }
 
-func readsBackups(verb string) bool { return verb == VerbDrill || verb == VerbRestore || verb == VerbVerify }
+func readsBackups(verb string) bool {
+	return verb == VerbDrill || verb == VerbRestore || verb == VerbVerify
+}
 
 func mounts(t Target, verb string) []corev1.VolumeMount {
 	m := []corev1.VolumeMount{{Name: "tools", MountPath: toolsFolder, ReadOnly: true}}

@@ -58,6 +58,7 @@ func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 	for _, step := range []func(context.Context, *round) error{r.read, r.count, r.converge, r.runNow, r.annotate} {
 		if err := step(ctx, it); errors.Is(err, errNothing) {
 			r.metrics.forget(it.name)
+			r.gone.forget(it.name)
 			return reconcile.Result{}, nil
 		} else if err != nil {
 			return reconcile.Result{}, fmt.Errorf("back up %s: %w", it.name, err)
@@ -94,7 +95,10 @@ func (r *reconciler) understand(ctx context.Context, it *round) error {
 	if err != nil {
 		return err
 	}
-	it.optedIn = ns != nil && ns.Labels[novawire.LabelWiring] == novawire.WiringEnabled
+	if ns == nil || ns.DeletionTimestamp != nil {
+		return errNothing // nothing can be made there any more
+	}
+	it.optedIn = ns.Labels[novawire.LabelWiring] == novawire.WiringEnabled
 	var annotations map[string]string
 	if it.set != nil {
 		annotations = it.set.Annotations
@@ -313,7 +317,11 @@ func (r *reconciler) runNow(ctx context.Context, it *round) error {
 		return nil
 	}
 	if !it.optedIn || !it.request.Enabled {
-		r.tell(it, corev1.EventTypeWarning, "BackupRefused", "%s: %q starts nothing: %s", novawire.AnnotationBackupRun, run, it.status.Suspended)
+		why := disabled
+		if !it.optedIn {
+			why = optedOut
+		}
+		r.tell(it, corev1.EventTypeWarning, "BackupRefused", "%s: %q starts nothing: %s", novawire.AnnotationBackupRun, run, why)
 		it.status.Handled = run
 		return nil
 	}

@@ -22,7 +22,7 @@ func fold(s novawire.BackupStatus, a attempt) novawire.BackupStatus {
 		Category: r.Category, Message: clip(r.Message, longestMessage),
 	}
 	if !r.Succeeded() {
-		s.LastFailure = told
+		s.LastFailure = newest(s.LastFailure, told)
 		s.Failures = maps.Clone(s.Failures)
 		if s.Failures == nil {
 			s.Failures = map[novawire.BackupCategory]int{}
@@ -31,9 +31,9 @@ func fold(s novawire.BackupStatus, a attempt) novawire.BackupStatus {
 	}
 	switch a.verb {
 	case VerbRun:
-		s.LastRun = told
+		s.LastRun = newest(s.LastRun, told)
 	case VerbDrill:
-		s.LastDrill = told
+		s.LastDrill = newest(s.LastDrill, told)
 	default:
 		return s
 	}
@@ -41,24 +41,40 @@ func fold(s novawire.BackupStatus, a attempt) novawire.BackupStatus {
 		return s
 	}
 	s.Databases = slices.Clone(s.Databases)
+	late := told != s.LastRun && told != s.LastDrill
 	for _, d := range r.Databases {
-		foldDatabase(&s, a, d)
+		foldDatabase(&s, a, d, late)
 	}
-	if r.Succeeded() && a.verb == VerbRun {
+	if r.Succeeded() && a.verb == VerbRun && !late {
 		foldUntold(&s, r)
 	}
 	slices.SortFunc(s.Databases, func(a, b novawire.BackupDatabaseStatus) int { return strings.Compare(a.Name, b.Name) })
 	return s
 }
 
-func foldDatabase(s *novawire.BackupStatus, a attempt, d novawire.BackupDatabaseResult) {
+// newest is the attempt that ended last: they are not always seen in order.
+func newest(known, told *novawire.BackupAttempt) *novawire.BackupAttempt {
+	if known != nil && known.Finished.After(told.Finished) {
+		return known
+	}
+	return told
+}
+
+// foldDatabase adds what an attempt did with one database; one that comes late
+// has nothing to say of how things stand now.
+func foldDatabase(s *novawire.BackupStatus, a attempt, d novawire.BackupDatabaseResult, late bool) {
 	known := databaseOf(s, d.Name)
 	known.LastSuccess, known.LastVerified = later(known.LastSuccess, d.LastSuccess), later(known.LastVerified, d.LastVerified)
-	if d.Category != novawire.BackupSucceeded {
+	failed := d.Category != novawire.BackupSucceeded
+	switch {
+	case failed && !late:
 		known.Failure, known.FailedAt, known.Message = d.Category, &a.finished, clip(d.Message, longestMessage)
+	case !failed && !late:
+		known.Failure, known.FailedAt, known.Message = novawire.BackupSucceeded, nil, ""
+	}
+	if failed || late && known.Backup != "" {
 		return
 	}
-	known.Failure, known.FailedAt, known.Message = novawire.BackupSucceeded, nil, ""
 	if a.verb == VerbDrill {
 		known.DrillSeconds = d.Seconds
 		return

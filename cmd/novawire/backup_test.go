@@ -1,0 +1,149 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/controller/schedule"
+)
+
+func (m *bed) cronJob(namespace, name string) *batchv1.CronJob {
+	m.Helper()
+	o := &batchv1.CronJob{}
+	m.eventually("a CronJob "+name, func() bool {
+		return m.client.Get(m.Context(), client.ObjectKey{Namespace: namespace, Name: name}, o) == nil
+	})
+	return o
+}
+
+func schedulesBackups(m *bed, t *testing.T) {
+	ns := m.namespace(nil)
+	m.create(database(ns, "auth-db"))
+	asked := time.Now()
+	m.cronJob(ns, "auth-db-backup")
+	t.Logf("a CronJob %s after the StatefulSet", time.Since(asked).Round(time.Millisecond))
+	m.eventually("told in metrics", func() bool {
+		return m.metric(fmt.Sprintf(`novawire_backup_info{namespace=%q,statefulset="auth-db",suspended="false"}`, ns)) == 1
+	})
+	m.write("config.yaml", []byte(startConfig+"backup: {image: 'pg-backup:next'}\n"))
+	m.eventually("made by the changed configuration", func() bool {
+		return m.cronJob(ns, "auth-db-drill").Spec.JobTemplate.Spec.Template.Spec.InitContainers[0].Image == "pg-backup:next"
+	})
+}
+
+func backupCommands(m *bed, t *testing.T) {
+	ns := m.namespace(nil)
+	set := database(ns, "auth-db")
+	m.create(set)
+	m.cronJob(ns, "auth-db-drill")
+	cluster := []string{"--kubeconfig", filepath.Join(m.dir, "kubeconfig"), "-n", ns}
+	command := func(args ...string) (string, string, int) {
+		return cli(t, "", append(append([]string{"backup"}, args...), cluster...)...)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		part string
+	}{
+		{[]string{"now"}, exitUsage, "name one StatefulSet, as sts/NAME"},
+		{[]string{"now", "deploy/auth-db"}, exitUsage, `"deploy/auth-db": name a StatefulSet`},
+		{[]string{"now", "sts/nobody", "--detach"}, exitProblem, `statefulsets.apps "nobody" not found`},
+		{[]string{"list", "nobody"}, exitProblem, "is not backed up: it has no CronJob nobody-backup"},
+		{[]string{"restore", "sts/auth-db"}, exitUsage, "name the database: --database"},
+		{[]string{"status", "-o", "xml"}, exitUsage, `output "xml": use table or json`},
+	} {
+		if _, stderr, code := command(c.args...); code != c.code || !strings.Contains(stderr, c.part) {
+			t.Errorf("%v: exit %d: %s", c.args, code, stderr)
+		}
+	}
+	for verb, owner := range map[string]string{"now": "auth-db-backup", "drill": "auth-db-drill"} {
+		_, stderr, code := command(verb, "sts/auth-db", "--detach")
+		name, ok := strings.CutPrefix(strings.TrimSpace(stderr), "Job "+ns+"/")
+		if code != 0 || !ok {
+			t.Fatalf("%s: exit %d: %s", verb, code, stderr)
+		}
+		var job batchv1.Job
+		if err := m.client.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: name}, &job); err != nil {
+			t.Fatal(err)
+		}
+		if by := metav1.GetControllerOf(&job); by == nil || by.Name != owner {
+			t.Errorf("%s: the Job is owned by %v", verb, by)
+		}
+	}
+	if _, stderr, code := command("verify", "sts/auth-db", "--start-timeout", "1s"); code != exitProblem || !strings.Contains(stderr, "has not begun after 1s") {
+		t.Errorf("no kubelet starts anything here, but: exit %d: %s", code, stderr)
+	}
+	m.status(t, ns)
+	stdout, _, code := command("status")
+	if want := []string{"NAMESPACE", "auth-db", "nova_auth", "never", "1.5 GiB", "failed", "permission: password authentication failed"}; code != 0 || !containsAll(stdout, want) {
+		t.Errorf("exit %d: want %q in\n%s", code, want, stdout)
+	}
+	stdout, _, _ = command("status", "sts/auth-db", "-o", "json")
+	var states []backupState
+	if err := json.Unmarshal([]byte(stdout), &states); err != nil || len(states) != 1 || states[0].Databases[0].Rows != 12 {
+		t.Errorf("%v:\n%s", err, stdout)
+	}
+}
+
+// status plays the Jobs' pods: one that succeeded and one that did not.
+func (m *bed) status(t *testing.T, ns string) {
+	t.Helper()
+	taken := time.Now().Add(-time.Hour).UTC()
+	for name, result := range map[string]novawire.BackupResult{
+		"night-1": {Verb: "run", Databases: []novawire.BackupDatabaseResult{{Name: "nova_auth", Backup: "x", Bytes: 3 << 29, Rows: 12, LastSuccess: &taken}}},
+		"night-2": {Verb: "run", Category: novawire.BackupPermission, Message: "password authentication failed"},
+	} {
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, Labels: map[string]string{
+				schedule.LabelManagedBy: schedule.ManagedBy, schedule.LabelStatefulSet: "auth-db", schedule.LabelVerb: "run", batchv1.JobNameLabel: name,
+			}},
+			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: schedule.Container, Image: "postgres:17"}}},
+		}
+		m.create(pod)
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: schedule.Container, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: int32(result.Category.ExitCode()), Message: string(result.Encode()), ContainerID: "containerd://x",
+			FinishedAt: metav1.NewTime(taken.Add(time.Duration(len(result.Category)) * time.Second)),
+		}}}}
+		if err := m.client.Status().Update(t.Context(), pod); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.eventually("told of both", func() bool {
+		s, err := novawire.ParseBackupStatus(m.cronJob(ns, "auth-db-backup").Annotations[novawire.AnnotationBackupStatus])
+		return err == nil && len(s.Databases) == 1 && s.LastFailure != nil
+	})
+}
+
+func containsAll(text string, parts []string) bool {
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestALogOfTheNightIsReadable(t *testing.T) {
+	cases := map[string]string{
+		`{"time":"2026-11-23T01:00:02.5Z","level":"INFO","msg":"backup committed","database":"nova_auth","bytes":7}`: "01:00:02 INFO backup committed database=nova_auth bytes=7",
+		`{"time":"2026-11-23T01:00:02.5Z","level":"INFO","msg":`:                                                     `{"time":"2026-11-23T01:00:02.5Z","level":"INFO","msg":`,
+		"DATABASE  BACKUP": "DATABASE  BACKUP",
+		`{"_aws":{}}`:      `{"_aws":{}}`,
+	}
+	for line, want := range cases {
+		if diff := cmp.Diff(want, readable(line)); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
