@@ -100,7 +100,11 @@ func (d database) serveS3() {
 	c.ReadinessProbe.ProbeHandler = corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(7070)}}
 	d.create(s3)
 	d.create(&corev1.Service{ObjectMeta: meta(d.name, "s3"), Spec: corev1.ServiceSpec{
-		Selector: map[string]string{"app": "s3"}, Ports: []corev1.ServicePort{{Port: 7070}},
+		Selector: map[string]string{"app": "s3"},
+		Ports: []corev1.ServicePort{
+			{Name: "s3", Port: 7070},
+			{Name: "nowhere", Port: nowhere, TargetPort: intstr.FromInt32(1)}, // refuses
+		},
 	}})
 	d.pod("s3", readyOrSucceeded)
 }
@@ -161,7 +165,12 @@ func (d database) enable() {
 		novawire.AnnotationBackupAWSSecret, "aws")
 }
 
-func (d database) endpoint() string { return "http://s3." + d.name + ".svc:7070" }
+func (d database) endpoint() string { return d.s3(7070) }
+
+func (d database) s3(port int) string { return fmt.Sprintf("http://s3.%s.svc:%d", d.name, port) }
+
+// nowhere is a port of the S3 server's Service behind which nothing listens.
+const nowhere = 7071
 
 var cli struct {
 	sync.Once
