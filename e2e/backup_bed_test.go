@@ -220,8 +220,13 @@ func (d database) backup(verb string, more ...string) string {
 // told waits for an Event on the StatefulSet.
 func (d database) told(reason string, parts ...string) {
 	d.t.Helper()
+	d.toldWithin(2*time.Minute, reason, parts...)
+}
+
+func (d database) toldWithin(limit time.Duration, reason string, parts ...string) {
+	d.t.Helper()
 	var seen []string
-	err := poll(d.t, 3*time.Minute, func(ctx context.Context) (bool, error) {
+	err := poll(d.t, limit, func(ctx context.Context) (bool, error) {
 		var events eventsv1.EventList
 		if err := d.List(ctx, &events); err != nil {
 			return false, err

@@ -126,6 +126,7 @@ func TestBackupFailures(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t, 17)
 	d.enable()
+	d.annotate(novawire.AnnotationBackupDatabases, "nova_auth")
 	d.backup("now")
 	first := d.manifests()
 	for _, c := range []struct {
@@ -214,14 +215,14 @@ func unreachableBucket(d database) {
 	reach(d.s3(nowhere))
 	defer reach(d.endpoint())
 	job := d.start("now")
-	defer d.removeJob(job) // it would try again
-	d.told("BackupFailed", "store", job)
+	defer d.removeJob(job)                                    // it would try again
+	d.toldWithin(5*time.Minute, "BackupFailed", "store", job) // each request is tried for a minute
 	d.failed(novawire.BackupStore, good)
 }
 
 func (d database) removeJob(name string) {
 	d.t.Helper()
-	kubectl(d.t, "", "-n", d.name, "delete", "job", name)
+	kubectl(d.t, "", "-n", d.name, "delete", "job", name, "--ignore-not-found", "--cascade", "foreground")
 }
 
 // settled waits until the CronJob has an environment variable as wanted.
@@ -239,22 +240,21 @@ func (d database) settled(name, value string) {
 }
 
 // killedJob ends runs that wait for a table which somebody else has locked, so that
-// the moment is no matter of luck: one without a word, and the one that tries
-// again by deleting the Job.
+// the moment is no matter of luck: one without a word, and one by deleting its Job.
 func killedJob(d database) {
 	good := d.lastSuccess()
-	release := d.lock()
-	defer release()
-	job := d.start("now")
-	pod := d.waitsForTheTable(job, "")
-	d.killFromOutside(pod)
-	d.told("BackupFailed", "killed", job)
-	d.failed(novawire.BackupKilled, good)
-
-	d.waitsForTheTable(job, pod.Name)
-	d.removeJob(job)
-	d.told("BackupFailed", "interrupted", job)
-	d.failed(novawire.BackupInterrupted, good)
+	for category, end := range map[novawire.BackupCategory]func(job string, pod *corev1.Pod){
+		novawire.BackupKilled:      func(_ string, pod *corev1.Pod) { d.killFromOutside(pod) },
+		novawire.BackupInterrupted: func(job string, _ *corev1.Pod) { d.removeJob(job) },
+	} {
+		release := d.lock()
+		job := d.start("now")
+		end(job, d.waitsForTheTable(job))
+		d.told("BackupFailed", string(category), job)
+		d.failed(category, good)
+		d.removeJob(job) // the killed one would try again
+		release()
+	}
 }
 
 // lock holds the table accounts until it is released.
@@ -276,9 +276,9 @@ func (d database) lock() (release func()) {
 	return func() { _, _ = session.Close(), holder.Wait() }
 }
 
-// waitsForTheTable waits until a pod of a Job, another than one before, has asked
-// the server for the table that it does not get.
-func (d database) waitsForTheTable(job, before string) (found *corev1.Pod) {
+// waitsForTheTable waits until a pod of a Job has asked the server for the table
+// that it does not get.
+func (d database) waitsForTheTable(job string) (found *corev1.Pod) {
 	d.t.Helper()
 	eventually(d.t, "a run waits for the table", 2*time.Minute, func(ctx context.Context) (bool, error) {
 		var pods corev1.PodList
@@ -286,7 +286,7 @@ func (d database) waitsForTheTable(job, before string) (found *corev1.Pod) {
 			return false, err
 		}
 		for i, pod := range pods.Items {
-			if pod.Name != before && pod.Status.Phase == corev1.PodRunning {
+			if pod.Status.Phase == corev1.PodRunning {
 				found = &pods.Items[i]
 				waits := fmt.Sprintf("SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted AND client_addr = '%s'", pod.Status.PodIP)
 				return d.sql("nova_auth", waits) != "0", nil
@@ -380,4 +380,58 @@ func TestBackupOfADatabaseOutside(t *testing.T) {
 	if keys := d.manifests(); len(keys) != 1 || !strings.HasPrefix(keys[0], "staging/postgres/nova_auth/") {
 		t.Errorf("manifests in the bucket: %q", keys)
 	}
+}
+
+// What was made for a StatefulSet goes, or stays and starts nothing, as it was asked for.
+func TestBackupThatIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		onDelete novawire.OnDelete
+		giveUp   func(database)
+		kept     bool
+		because  string
+	}{
+		{"switched off, it goes", novawire.OnDeleteDelete, func(d database) { d.annotate(novawire.AnnotationBackupEnabled, "false") }, false, ""},
+		{"switched off, it is suspended", novawire.OnDeleteKeep, func(d database) { d.annotate(novawire.AnnotationBackupEnabled, "false") }, true, "enabled"},
+		{"the StatefulSet deleted, it goes", novawire.OnDeleteDelete, func(d database) { d.deleteStatefulSet() }, false, ""},
+		{"the StatefulSet deleted, it is suspended", novawire.OnDeleteKeep, func(d database) { d.deleteStatefulSet() }, true, "deleted"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			d := database{inNamespace(t, true)}
+			idle := postgres(d.name, 17)
+			idle.Spec.Replicas = new(int32(0))
+			d.create(idle)
+			d.annotate(novawire.AnnotationBackupOnDelete, string(c.onDelete))
+			d.enable()
+			d.cronJobs("both are there", func(jobs []batchv1.CronJob) bool { return len(jobs) == 2 })
+			c.giveUp(d)
+			d.cronJobs("they are as asked for", func(jobs []batchv1.CronJob) bool {
+				if !c.kept {
+					return len(jobs) == 0
+				}
+				for _, j := range jobs {
+					if j.Spec.Suspend == nil || !*j.Spec.Suspend || !strings.Contains(j.Annotations["backup.nova.dev/suspended-because"], c.because) {
+						return false
+					}
+				}
+				return len(jobs) == 2
+			})
+		})
+	}
+}
+
+func (d database) deleteStatefulSet() {
+	d.t.Helper()
+	kubectl(d.t, "", "-n", d.name, "delete", "statefulset", statefulName)
+}
+
+func (d database) cronJobs(what string, wanted func([]batchv1.CronJob) bool) {
+	d.t.Helper()
+	eventually(d.t, what, time.Minute, func(ctx context.Context) (bool, error) {
+		var jobs batchv1.CronJobList
+		err := d.List(ctx, &jobs)
+		return err == nil && wanted(jobs.Items), err
+	})
 }
