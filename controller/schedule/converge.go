@@ -193,4 +193,3 @@ func (r *reconciler) refuse(it *round) error {
 	it.status.Refused = lines
 	return nil
 }
-

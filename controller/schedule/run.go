@@ -79,4 +79,3 @@ func JobOf(cronJob *batchv1.CronJob, verb, token string) *batchv1.Job {
 		Spec: template.Spec,
 	}
 }
-
