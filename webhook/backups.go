@@ -115,13 +115,13 @@ func judge(defaults novawire.BackupRequest, s *statefulSet) (novawire.BackupRequ
 	return novawire.ReadBackup(defaults, s.Metadata.Namespace, s.Metadata.Name, s.Metadata.Annotations)
 }
 
-// sameKeys tells whether two objects ask the same of backup: the status, which
-// the controller writes, is no question.
+// sameKeys tells whether two objects ask the same of backup. The status, which
+// the controller writes, is no question, and a run now is none about what it needs.
 func sameKeys(now, before map[string]string) bool {
 	asks := func(annotations map[string]string) map[string]string {
 		keys := map[string]string{}
 		for key, value := range annotations {
-			if strings.HasPrefix(key, novawire.BackupPrefix) && key != novawire.AnnotationBackupStatus {
+			if strings.HasPrefix(key, novawire.BackupPrefix) && key != novawire.AnnotationBackupStatus && key != novawire.AnnotationBackupRun {
 				keys[key] = value
 			}
 		}
@@ -183,7 +183,7 @@ func (b backups) sharedPlace(ctx context.Context, defaults, asked novawire.Backu
 			continue
 		}
 		request, _ := novawire.ParseBackup(defaults, other.Annotations)
-		if request.Enabled && strings.TrimRight(request.Place(other.Namespace, other.Name), "/") == place {
+		if request.Enabled && request.S3Endpoint == asked.S3Endpoint && strings.TrimRight(request.Place(other.Namespace, other.Name), "/") == place {
 			return []string{fmt.Sprintf("%s: StatefulSet %s in namespace %s keeps its backups in %s too: give each a prefix of its own",
 				novawire.AnnotationBackupBucket, other.Name, other.Namespace, place)}
 		}

@@ -156,6 +156,8 @@ func TestWhatIsUnwiseIsWarnedAbout(t *testing.T) {
 	}}}
 	itself := *twin.DeepCopy()
 	itself.Namespace = "nova"
+	elsewhere := *twin.DeepCopy()
+	elsewhere.Annotations[novawire.AnnotationBackupS3Endpoint] = "http://s3.old.svc:7070"
 	disabled := *twin.DeepCopy()
 	disabled.Annotations[novawire.AnnotationBackupEnabled] = "false"
 	none := referents{}
@@ -183,6 +185,8 @@ func TestWhatIsUnwiseIsWarnedAbout(t *testing.T) {
 		"what cannot be looked up":                               {enabled("service-account", "writer"), "", referents{err: errors.New("forbidden"), statefulSets: []metav1.PartialObjectMetadata{twin}}, nil},
 		"what was asked before is not looked up again":           {enabled("status", "{}"), enabled(), none, nil},
 		"another server's place":                                 {enabled(), "", referents{secrets: allThere.secrets, statefulSets: []metav1.PartialObjectMetadata{itself, disabled, twin}}, []string{"StatefulSet db in namespace old"}},
+		"a place of that name in another store":                  {enabled(), "", referents{secrets: allThere.secrets, statefulSets: []metav1.PartialObjectMetadata{elsewhere}}, nil},
+		"a run now, which needs nothing new":                     {enabled("run", "7"), enabled("run", "6"), none, nil},
 		"its own place":                                          {enabled(), "", referents{secrets: allThere.secrets, statefulSets: []metav1.PartialObjectMetadata{itself, disabled}}, nil},
 		"backup that is switched off":                            {postgres(), enabled(), none, []string{"no backup is made from now on; those that were made stay in s3://nova/db"}},
 		"the warnings of what is refused are not lost with it":   {enabled("retention-days", "2", "keep-minimum", "0"), "", allThere, []string{"after 2 days"}},

@@ -29,6 +29,10 @@ type Scratch struct {
 // that the roles of the backup can all be made.
 const scratchUser = "novawire_drill"
 
+// scratchPort names its socket. It is said to both sides: PGPORT, which is of
+// another server, must not tell one of them something else.
+const scratchPort = "5432"
+
 type scratchServer struct {
 	Target
 	source  Source
@@ -48,7 +52,7 @@ func (s *Scratch) Start(ctx context.Context, major int) (backup.ScratchServer, e
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the scratch server: %w", err)
 	}
-	address := Address{Host: folder, User: scratchUser, parameters: map[string]string{}}
+	address := Address{Host: folder, Port: scratchPort, User: scratchUser, parameters: map[string]string{}}
 	folders := append([]string{clients.folder}, s.Folders...)
 	server := &scratchServer{
 		Target:  Target{Address: address, Folders: folders, Major: major, Session: FastSession(0)},
@@ -83,7 +87,7 @@ func (s *scratchServer) start(ctx context.Context, clients Clients) error {
 	if out, err := initialize.CombinedOutput(); err != nil {
 		return backup.Fail(novawire.BackupSource, fmt.Errorf("initdb: %w: %s", err, tail(out)))
 	}
-	args := []string{"-D", data, "-k", s.folder}
+	args := []string{"-D", data, "-k", s.folder, "-p", scratchPort}
 	for name, value := range scratchSettings {
 		args = append(args, "-c", name+"="+value)
 	}

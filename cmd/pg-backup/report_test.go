@@ -177,3 +177,19 @@ func count(all []string, one string) (n int) {
 	}
 	return n
 }
+
+func TestTheReportOfARestoreNamesWhatWasMade(t *testing.T) {
+	b := newBed(t)
+	source := b.pg.Database(t, social...)
+	b.must("run", "--databases", source)
+	target := source + "_told"
+	made := b.must("restore", "--database", source, "--to", target).result.Databases
+	if len(made) != 1 || made[0].Name != target || made[0].Backup == "" || made[0].Rows == 0 {
+		t.Errorf("reported: %+v", made)
+	}
+	refused := b.fails(novawire.BackupRefused, "restore", "--database", source, "--to", target).result.Databases
+	if len(refused) != 1 || refused[0].Category != novawire.BackupRefused || refused[0].Message == "" {
+		t.Errorf("reported: %+v", refused)
+	}
+	b.pg.Exec(t, "postgres", "DROP DATABASE "+target)
+}

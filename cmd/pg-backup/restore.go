@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/nova/novawire"
 	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/postgres"
 )
@@ -48,6 +50,7 @@ func (p program) restoreVerb() *cobra.Command {
 			s.log.Warn("restore warned", "database", into, "warning", warning)
 		}
 		s.result.Warnings = warnings
+		s.result.Databases = append(s.result.Databases, restored(ctx, m, into, *only, s.now().Sub(s.result.Started), err))
 		if err != nil {
 			return fmt.Errorf("restore %s of %s into %s: %w", m.ID, m.Database, into, err)
 		}
@@ -55,4 +58,17 @@ func (p program) restoreVerb() *cobra.Command {
 		return nil
 	})
 	return cmd
+}
+
+// restored is what the report says of the database that was made. The manifest's
+// rows are those of a whole restore.
+func restored(ctx context.Context, m backup.Manifest, into string, only []string, took time.Duration, err error) novawire.BackupDatabaseResult {
+	result := novawire.BackupDatabaseResult{Name: into, Backup: m.ID, Seconds: took.Seconds(), Category: backup.Category(ctx, err)}
+	switch {
+	case err != nil:
+		result.Message = err.Error()
+	case len(only) == 0:
+		result.Rows = m.Content.Rows()
+	}
+	return result
 }
