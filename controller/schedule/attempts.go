@@ -20,6 +20,7 @@ type attempt struct {
 	verb     string
 	finished time.Time
 	result   novawire.BackupResult
+	of       *corev1.ObjectReference // the pod, or the Job that had none
 }
 
 // waiting marks a pod that has not run: if it does yet, that counts anew.
@@ -39,6 +40,7 @@ func attempted(pod *corev1.Pod, gone bool) (attempt, bool) {
 		id: identity(pod.UID), job: pod.Labels[batchv1.JobNameLabel], verb: pod.Labels[LabelVerb],
 		finished: pod.CreationTimestamp.UTC(),
 		result:   novawire.BackupResult{Verb: pod.Labels[LabelVerb], Started: pod.CreationTimestamp.UTC()},
+		of:       &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
 	}
 	fail := func(category novawire.BackupCategory, format string, args ...any) (attempt, bool) {
 		a.result.Category, a.result.Message = category, fmt.Sprintf(format, args...)
@@ -144,6 +146,7 @@ func neverStarted(job *batchv1.Job) (attempt, bool) {
 				Verb: job.Labels[LabelVerb], Started: job.CreationTimestamp.UTC(), Category: novawire.BackupNotStarted,
 				Message: fmt.Sprintf("no pod was made: %s: %s", c.Reason, c.Message),
 			},
+			of: &corev1.ObjectReference{APIVersion: "batch/v1", Kind: "Job", Namespace: job.Namespace, Name: job.Name, UID: job.UID},
 		}, true
 	}
 	return attempt{}, false

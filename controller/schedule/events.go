@@ -16,6 +16,13 @@ const longestNote = 1024
 
 // tell records an Event on the StatefulSet or, where it is gone, on the CronJob.
 func (r *reconciler) tell(it *round, kind, reason, format string, args ...any) {
+	r.tellOf(it, nil, kind, reason, format, args...)
+}
+
+// tellOf is tell about what another object did. Events of one reason about the
+// same two objects are counted as one, with the note of the first: each pod's
+// are its own because of this.
+func (r *reconciler) tellOf(it *round, of *corev1.ObjectReference, kind, reason, format string, args ...any) {
 	var about runtime.Object
 	switch {
 	case it.set != nil:
@@ -27,7 +34,11 @@ func (r *reconciler) tell(it *round, kind, reason, format string, args ...any) {
 	default:
 		return
 	}
-	r.events.Eventf(about, nil, kind, reason, "Backup", "%s", clip(fmt.Sprintf(format, args...), longestNote-len("…")))
+	var related runtime.Object
+	if of != nil {
+		related = of
+	}
+	r.events.Eventf(about, related, kind, reason, "Backup", "%s", clip(fmt.Sprintf(format, args...), longestNote-len("…")))
 }
 
 // tellSuspension tells once that nothing starts by itself any more, or does again.
@@ -58,20 +69,28 @@ func (r *reconciler) tellAttempt(it *round, a attempt) {
 	result := a.result
 	switch {
 	case result.Succeeded():
-		r.tell(it, corev1.EventTypeNormal, reason[0], "%s: %s", a.job, summary(result))
+		r.tellOf(it, a.of, corev1.EventTypeNormal, reason[0], "%s: %s", a.job, summary(result))
 	case result.Category == novawire.BackupNotStarted:
-		r.tell(it, corev1.EventTypeWarning, "BackupNotStarted", "%s: %s", a.job, result.Message)
+		r.tellOf(it, a.of, corev1.EventTypeWarning, "BackupNotStarted", "%s: %s", a.job, result.Message)
 	default:
-		r.tell(it, corev1.EventTypeWarning, reason[1], "%s: %s: %s", a.job, result.Category, failure(result))
+		r.tellOf(it, a.of, corev1.EventTypeWarning, reason[1], "%s: %s: %s", a.job, result.Category, failure(result))
 	}
-	for _, d := range result.Databases {
+	if odd := oddities(it.status, result); len(odd) > 0 {
+		r.tellOf(it, a.of, corev1.EventTypeWarning, "BackupAnomaly", "%s: %s; the backup counts, pg-backup list names the tables", a.job, strings.Join(odd, "; "))
+	}
+}
+
+// oddities are what differs suspiciously from the run before.
+func oddities(before novawire.BackupStatus, r novawire.BackupResult) (lines []string) {
+	for _, d := range r.Databases {
 		if d.Anomalies > 0 {
-			r.tell(it, corev1.EventTypeWarning, "BackupAnomaly", "%s: %d tables vanished or lost nine tenths of their rows since the backup before; the backup counts: pg-backup list names them", d.Name, d.Anomalies)
+			lines = append(lines, fmt.Sprintf("%s: %d tables vanished or lost nine tenths of their rows", d.Name, d.Anomalies))
 		}
 	}
-	for _, name := range vanished(it.status, result) {
-		r.tell(it, corev1.EventTypeWarning, "BackupAnomaly", "database %s is no longer there; its backups are kept", name)
+	for _, name := range vanished(before, r) {
+		lines = append(lines, fmt.Sprintf("database %s is no longer there, and its backups are kept", name))
 	}
+	return lines
 }
 
 func summary(r novawire.BackupResult) string {

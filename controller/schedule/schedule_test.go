@@ -251,6 +251,7 @@ func TestWhatPodsReportIsTold(t *testing.T) {
 	})
 	failed := string(novawire.BackupResult{Verb: VerbRun, Category: novawire.BackupPermission, Message: "back up: password authentication failed", Started: snapshot}.Encode())
 	b.ran("auth-db", VerbRun, "night-2", 77, failed)
+	// Of two failures within minutes, the second is told as well.
 	b.awaitEvent("BackupFailed", "night-2: permission: back up: password authentication failed")
 	verified := snapshot
 	b.ran("auth-db", VerbDrill, "drill-1", 0, string(novawire.BackupResult{Verb: VerbDrill, Started: snapshot, Databases: []novawire.BackupDatabaseResult{
@@ -320,6 +321,7 @@ func TestWhatIsOddIsFlagged(t *testing.T) {
 	}
 	b.ran("auth-db", VerbRun, "night-1", 0, report("nova_auth", "nova_feed"))
 	b.awaitEvent("BackupAnomaly", "nova_auth: 1 tables vanished")
+	b.awaitEvent("BackupAnomaly", "nova_feed: 1 tables vanished")
 	b.awaitStatus("auth-db", "both", func(s novawire.BackupStatus) bool { return len(s.Databases) == 2 })
 	b.ran("auth-db", VerbRun, "night-2", 0, report("nova_auth"))
 	b.awaitEvent("BackupAnomaly", "database nova_feed is no longer there")
