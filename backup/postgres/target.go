@@ -144,6 +144,11 @@ func (t *Target) restore(ctx context.Context, job backup.Job, from io.Reader, fi
 }
 
 func (t *Target) environment(database string) []string {
+	return t.withSession().environment(database)
+}
+
+// withSession is the address with the settings of sessions that restore.
+func (t *Target) withSession() Address {
 	address := t.Address
 	address.parameters = map[string]string{}
 	for name, value := range t.Address.parameters {
@@ -154,7 +159,7 @@ func (t *Target) environment(database string) []string {
 		options = append(options, "-c "+name+"="+value)
 	}
 	address.parameters["options"] = strings.TrimSpace(strings.Join(options, " "))
-	return address.environment(database)
+	return address
 }
 
 // Settle implements [backup.Target].
