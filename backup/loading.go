@@ -72,7 +72,8 @@ func (r *Restorer) data(ctx context.Context, l *loading, plan order, head []byte
 			defer l.release(1)
 			err := r.stream(ctx, l, s, head)
 			if err == nil {
-				err = r.indexes(ctx, l, plan.after[streamName(s)], head)
+				name := streamName(s)
+				err = r.indexes(ctx, l, s, plan.after[name], plan.atATime[name], head)
 			}
 			if err != nil {
 				once.Do(func() { first = fmt.Errorf("%s: %w", streamName(s), err) })
@@ -84,17 +85,18 @@ func (r *Restorer) data(ctx context.Context, l *loading, plan order, head []byte
 	return first
 }
 
-// indexes builds what belongs to one stream, with the help of who has nothing to do.
-func (r *Restorer) indexes(ctx context.Context, l *loading, entries []int, head []byte) error {
+// indexes builds what belongs to one stream, with the memory and the cores of
+// slots that have nothing to do.
+func (r *Restorer) indexes(ctx context.Context, l *loading, s Stream, entries []int, atATime int, head []byte) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	helpers := 0
-	for helpers+1 < len(entries) && l.spare() {
-		helpers++
+	slots := 1
+	for l.spare() {
+		slots++
 	}
-	defer l.release(helpers)
-	return r.Target.Head(ctx, Job{l.into, PostData, entries}, head, 1+helpers)
+	defer l.release(slots - 1)
+	return r.Target.Head(ctx, Job{l.into, PostData, entries, slots, s.Bytes}, head, max(1, min(slots, atATime)))
 }
 
 // stream restores the data of one stream. Rows are loaded by sessions of ours;
@@ -110,7 +112,7 @@ func (r *Restorer) stream(ctx context.Context, l *loading, s Stream, head []byte
 			return r.Target.Restore(ctx, Job{Database: l.into, Section: Data}, from)
 		}
 		d := &dealer{loading: l, target: r.Target, from: &counter{from: from}, bytes: s.Bytes, all: s.Kind == StreamData}
-		return r.beside(ctx, Job{l.into, Data, others}, func(rest io.Writer) error {
+		return r.beside(ctx, Job{Database: l.into, Section: Data, Entries: others}, func(rest io.Writer) error {
 			return errors.Join(archive.Divert(rest, d.from, func(e archive.Entry) func(io.Reader) error { return d.take(ctx, e) }), d.close(ctx))
 		})
 	})

@@ -38,7 +38,7 @@ func (r *Restorer) Restore(ctx context.Context, m Manifest, into string) (warnin
 		return nil, err
 	}
 	plan := arrange(m, entries, chosen)
-	after := Job{into, PostData, nil}
+	after := Job{Database: into, Section: PostData, Slots: r.Streams, Bytes: m.Bytes()}
 	if entries != nil {
 		after.Entries = plan.last
 	}
@@ -53,7 +53,7 @@ func (r *Restorer) Restore(ctx context.Context, m Manifest, into string) (warnin
 	}{
 		{"create the database", func(ctx context.Context) error { return r.Target.Create(ctx, into, m.Facts.Properties) }},
 		{"restore definitions", func(ctx context.Context) error {
-			return r.definitions(ctx, m, Job{into, PreData, chosen}, head)
+			return r.definitions(ctx, m, Job{Database: into, Section: PreData, Entries: chosen}, head)
 		}},
 		{"restore data and its indexes", func(ctx context.Context) error {
 			return r.data(ctx, newLoading(m, into, entries, chosen, r.Streams), plan, head)

@@ -54,6 +54,11 @@ type Job struct {
 	Section  string
 	// Entries are the numbers of those to restore; nil is all of them.
 	Entries []int
+	// Slots is how many of the restore's sessions the run stands for: so much of the
+	// server's memory and cores is its own. Zero is one.
+	Slots int
+	// Bytes is about how large the tables are whose indexes it builds.
+	Bytes int64
 }
 
 // Scratch starts servers to throw away.

@@ -23,7 +23,7 @@ var sessionOfRestore = []string{
 
 // Load implements [backup.Target].
 func (t *Target) Load(ctx context.Context, database string, settings []string) (backup.Loader, error) {
-	conn, err := open(ctx, t.withSession(), database)
+	conn, err := open(ctx, t.withSession(1, 0), database)
 	if err != nil {
 		return nil, err
 	}

@@ -20,8 +20,6 @@ type Target struct {
 	Address Address
 	Folders []string // where to look for clients
 	Major   int      // of the backup: its clients read it
-	// Session are settings of the sessions that restore.
-	Session map[string]string
 }
 
 // Create implements [backup.Target].
@@ -92,7 +90,7 @@ func (t *Target) Globals(ctx context.Context, sql io.Reader) ([]string, error) {
 
 // Restore implements [backup.Target].
 func (t *Target) Restore(ctx context.Context, job backup.Job, from io.Reader) error {
-	return t.restore(ctx, job, from, nil)
+	return t.restore(ctx, job, 1, from, nil)
 }
 
 // Head implements [backup.Target].
@@ -108,16 +106,16 @@ func (t *Target) Head(ctx context.Context, job backup.Job, head []byte, atATime 
 	if job.Section == backup.PreData { // definitions are made one after the other anyway
 		atATime = 1
 	}
-	return t.restore(ctx, job, nil, file, "--jobs="+strconv.Itoa(atATime))
+	return t.restore(ctx, job, atATime, nil, file)
 }
 
 // restore runs pg_restore on a stream, or on a file in memory.
-func (t *Target) restore(ctx context.Context, job backup.Job, from io.Reader, file *os.File, args ...string) error {
+func (t *Target) restore(ctx context.Context, job backup.Job, atATime int, from io.Reader, file *os.File) error {
 	clients, err := FindClients(ctx, t.Folders, "pg_restore", t.Major)
 	if err != nil {
 		return err
 	}
-	args = append(args, "--no-password", "--exit-on-error", "--section="+job.Section, "--dbname="+connectionWord(job.Database))
+	args := []string{"--no-password", "--exit-on-error", "--section=" + job.Section, "--dbname=" + connectionWord(job.Database)}
 	var files []*os.File
 	inherit := func(f *os.File) string {
 		files = append(files, f)
@@ -132,34 +130,16 @@ func (t *Target) restore(ctx context.Context, job backup.Job, from io.Reader, fi
 		args = append(args, "--use-list="+inherit(list))
 	}
 	if file != nil {
-		args = append(args, inherit(file))
+		args = append(args, "--jobs="+strconv.Itoa(atATime), inherit(file))
 	}
-	cmd := command(ctx, clients.program("pg_restore"), t.environment(job.Database), args...)
+	session := t.withSession(max(1, job.Slots/atATime), job.Bytes)
+	cmd := command(ctx, clients.program("pg_restore"), session.environment(job.Database), args...)
 	cmd.ExtraFiles = files
 	if from == nil {
 		from = strings.NewReader("")
 	}
 	_, err = feed(cmd, from)
 	return err
-}
-
-func (t *Target) environment(database string) []string {
-	return t.withSession().environment(database)
-}
-
-// withSession is the address with the settings of sessions that restore.
-func (t *Target) withSession() Address {
-	address := t.Address
-	address.parameters = map[string]string{}
-	for name, value := range t.Address.parameters {
-		address.parameters[name] = value
-	}
-	options := []string{address.parameters["options"]}
-	for name, value := range t.Session {
-		options = append(options, "-c "+name+"="+value)
-	}
-	address.parameters["options"] = strings.TrimSpace(strings.Join(options, " "))
-	return address
 }
 
 // Settle implements [backup.Target].
