@@ -89,60 +89,75 @@ func (r *round) failure() error {
 	return r.err
 }
 
+// deal cuts the rows into hands; each is called after every one of them.
 func (r *round) deal(ctx context.Context, carry []byte, rows io.Reader, each func()) error {
-	var more chan []byte
+	var more chan []byte // to the session that has a part of a row
 	defer func() {
 		if more != nil {
 			close(more)
 		}
 	}()
 	for ended := false; !ended; {
-		var buffer []byte
-		select {
-		case buffer = <-r.free:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if buffer == nil {
-			buffer = make([]byte, handSize)
+		buffer, err := r.buffer(ctx)
+		if err != nil {
+			return err
 		}
 		n := copy(buffer, carry)
 		k, err := fill(buffer[n:], rows)
 		if ended = errors.Is(err, io.EOF); err != nil && !ended {
 			return err
 		}
-		n += k
-		end := bytes.LastIndexByte(buffer[:n], '\n') + 1
-		goesOn := end == 0 && !ended
-		if end == 0 {
-			end = n
+		dealt := buffer[:n+k]
+		end := bytes.LastIndexByte(dealt, '\n') + 1
+		partOfRow := end == 0 && !ended
+		if partOfRow || ended {
+			end = len(dealt)
 		}
-		carry = bytes.Clone(buffer[end:n])
-		to, h := r.hands, hand{rows: buffer[:end]}
-		if more != nil {
-			select {
-			case more <- h.rows:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if !goesOn {
-				close(more)
-				more = nil
-			}
-			continue
-		}
-		if goesOn {
-			more = make(chan []byte)
-			h.more = more
-		}
-		select {
-		case to <- h:
-		case <-ctx.Done():
-			return ctx.Err()
+		carry = bytes.Clone(dealt[end:])
+		if more, err = r.hand(ctx, dealt[:end], partOfRow, more); err != nil {
+			return err
 		}
 		each()
 	}
 	return nil
+}
+
+// hand gives rows to the session that has the beginning of the first, if one
+// has, else to whichever takes them. It returns where a row that goes on does so.
+func (r *round) hand(ctx context.Context, rows []byte, goesOn bool, more chan []byte) (chan []byte, error) {
+	if more != nil {
+		select {
+		case more <- rows:
+		case <-ctx.Done():
+			return more, ctx.Err()
+		}
+		if !goesOn {
+			close(more)
+			more = nil
+		}
+		return more, nil
+	}
+	if goesOn {
+		more = make(chan []byte)
+	}
+	select {
+	case r.hands <- hand{rows, more}:
+		return more, nil
+	case <-ctx.Done():
+		return more, ctx.Err()
+	}
+}
+
+func (r *round) buffer(ctx context.Context) ([]byte, error) {
+	select {
+	case buffer := <-r.free:
+		if buffer == nil {
+			buffer = make([]byte, handSize)
+		}
+		return buffer, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // player reads what a session is dealt.

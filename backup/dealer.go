@@ -124,7 +124,7 @@ func (g *gate) Read(p []byte) (int, error) {
 		g.begin = g.begin[n:]
 		return n, nil
 	}
-	n, err := g.rows.Read(p)
+	n, err := g.rows.Read(p[:min(len(p), small)]) // what is carried over fits into a hand
 	if err != nil {
 		return n, err
 	}

@@ -23,6 +23,9 @@ func Divert(rest io.Writer, src io.Reader, take func(Entry) func(rows io.Reader)
 		d := diverter{s: s, rest: rest, entries: map[int]Entry{}, take: take}
 		for _, e := range entries {
 			d.entries[e.ID] = e
+			if e.HasData {
+				d.expected++
+			}
 		}
 		if _, err = rest.Write(head[:len(head)-(s.end-s.at)]); err == nil {
 			err = d.blocks()
@@ -39,12 +42,17 @@ type diverter struct {
 	rest    io.Writer
 	entries map[int]Entry
 	take    func(Entry) func(io.Reader) error
+
+	expected int // blocks
 }
 
 func (d *diverter) blocks() error {
-	for {
+	for seen := 0; ; seen++ {
 		kind, err := d.s.byte()
 		if errors.Is(err, io.EOF) && d.s.failed == nil {
+			if seen != d.expected {
+				return fmt.Errorf("%w: %d of %d data blocks", ErrFormat, seen, d.expected)
+			}
 			return nil
 		}
 		if err != nil {
@@ -113,6 +121,9 @@ func (d *diverter) passInt(v int) error {
 func (d *diverter) passChunks() error {
 	for {
 		n, err := d.s.int()
+		if err == nil && n < 0 {
+			err = fmt.Errorf("%w: a chunk of %d bytes", ErrFormat, n)
+		}
 		if err == nil {
 			err = d.passInt(n)
 		}
