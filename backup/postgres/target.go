@@ -34,12 +34,50 @@ func (t *Target) Create(ctx context.Context, database string, p backup.Propertie
 		return explain(err)
 	}
 	if there {
-		return t.mustBeEmpty(ctx, database)
+		err = t.mustBeEmpty(ctx, database)
+	} else if _, err = conn.Exec(ctx, createDatabase(database, p)); err != nil {
+		err = explain(err)
 	}
-	if _, err := conn.Exec(ctx, createDatabase(database, p)); err != nil {
+	if err != nil {
+		return err
+	}
+	return mark(ctx, conn, database)
+}
+
+// unfinished is the comment of a database while it is restored: what a restore
+// that failed or was killed leaves does not look like a whole database.
+const unfinished = "not whole: pg-backup has begun to restore it, and has not ended"
+
+// mark comments on a database that has no comment of its own.
+func mark(ctx context.Context, conn *pgx.Conn, database string) error {
+	comment, err := commentOn(ctx, conn, database)
+	if err != nil || comment != "" {
+		return err
+	}
+	_, err = conn.Exec(ctx, "COMMENT ON DATABASE "+quoted(database)+" IS "+literal(unfinished))
+	if err != nil && !isCode(err, "42501") { // insufficient_privilege: the database was there and is another's
 		return explain(err)
 	}
 	return nil
+}
+
+func unmark(ctx context.Context, conn *pgx.Conn, database string) error {
+	comment, err := commentOn(ctx, conn, database)
+	if err != nil || comment != unfinished {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "COMMENT ON DATABASE "+quoted(database)+" IS NULL"); err != nil {
+		return explain(err)
+	}
+	return nil
+}
+
+func commentOn(ctx context.Context, conn *pgx.Conn, database string) (comment string, err error) {
+	err = conn.QueryRow(ctx, "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_catalog.pg_database WHERE datname = $1", database).Scan(&comment)
+	if err != nil {
+		return "", explain(err)
+	}
+	return comment, nil
 }
 
 func createDatabase(database string, p backup.Properties) string {
@@ -149,6 +187,9 @@ func (t *Target) Settle(ctx context.Context, database string, p backup.Propertie
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if err := unmark(ctx, conn, database); err != nil {
+		return nil, err
+	}
 	statements := append([]string{`ALTER DATABASE :"database" OWNER TO ` + quoted(p.Owner)}, p.Settings...)
 	for _, statement := range statements {
 		_, err := conn.Exec(ctx, strings.ReplaceAll(statement, `:"database"`, quoted(database)))
