@@ -109,6 +109,10 @@ type BackupDatabaseResult struct {
 	Seconds   float64        `json:"seconds,omitempty"`
 	Pruned    int            `json:"pruned,omitempty"`
 	Anomalies int            `json:"anomalies,omitempty"`
+	// HeldSeconds and HeldTransactions are how long the backup's snapshot held vacuum
+	// back, in time and in the age of the oldest transaction that it kept.
+	HeldSeconds      float64 `json:"heldSeconds,omitempty"`
+	HeldTransactions int64   `json:"heldTransactions,omitempty"`
 	// LastSuccess and LastVerified are when the newest committed backup, and the
 	// newest one that a drill restored, were taken.
 	LastSuccess  *time.Time `json:"lastSuccess,omitempty"`

@@ -27,6 +27,7 @@ type Manifest struct {
 	Facts     Facts     `json:"facts"`
 	Encrypted bool      `json:"encrypted"`
 	Streams   []Stream  `json:"streams"`
+	Held      Held      `json:"held"`
 	// Content is what the streams hold together, as the snapshot saw it.
 	Content   archive.Tally `json:"content"`
 	Warnings  []string      `json:"warnings,omitempty"`

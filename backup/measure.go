@@ -26,6 +26,8 @@ const (
 	MeasureVerifiedAge   = "VerifiedRestoreAge"
 	MeasureAnomalies     = "BackupAnomalies"
 	MeasurePruned        = "BackupsPruned"
+	MeasureHeld          = "SnapshotHeld"         // how long it held vacuum back
+	MeasureHeldAge       = "SnapshotTransactions" // age(backend_xmin) at its end
 	MeasureDrillSuccess  = "DrillSuccess"
 	MeasureDrillDuration = "DrillDuration"
 )
@@ -64,6 +66,8 @@ func measureDatabase(verb string, d novawire.BackupDatabaseResult, now time.Time
 		add(MeasureStored, "Bytes", float64(d.Stored))
 		add(MeasureAnomalies, "Count", float64(d.Anomalies))
 		add(MeasurePruned, "Count", float64(d.Pruned))
+		add(MeasureHeld, "Seconds", d.HeldSeconds)
+		add(MeasureHeldAge, "Count", float64(d.HeldTransactions))
 	}
 	if d.LastSuccess != nil {
 		add(MeasureAge, "Seconds", now.Sub(*d.LastSuccess).Seconds())

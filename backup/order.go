@@ -12,14 +12,17 @@ import (
 // finds the tables in the server's cache.
 type order struct {
 	after map[string][]int // by stream name
-	last  []int
+	// atATime is how many of those do not wait for each other: a constraint locks
+	// its table, so that the indexes of one table wait for its constraints.
+	atATime map[string]int
+	last    []int
 }
 
 // arrange picks indexes, primary keys and unique constraints of tables alone:
 // what depends on nothing else of its section, as foreign keys and attached
 // partitions do.
 func arrange(m Manifest, entries []archive.Entry, chosen []int) order {
-	o := order{after: map[string][]int{}, last: []int{}} // not nil, which would be everything
+	o := order{after: map[string][]int{}, atATime: map[string]int{}, last: []int{}} // not nil, which would be everything
 	streamOf, postData := tablesToStreams(m, entries)
 	section := 0
 	for _, e := range entries {
@@ -31,6 +34,9 @@ func arrange(m Manifest, entries []archive.Entry, chosen []int) order {
 		}
 		if stream, alone := belongsTo(e, streamOf, postData); alone {
 			o.after[stream] = append(o.after[stream], e.ID)
+			if e.Kind == "INDEX" || stream == StreamBase {
+				o.atATime[stream]++
+			}
 		} else {
 			o.last = append(o.last, e.ID)
 		}

@@ -64,7 +64,7 @@ func restoreOurs(t *testing.T, pg *testbed.Postgres, r *backup.Runner, m backup.
 		t.Fatal(err)
 	}
 	restorer := backup.Restorer{
-		Store: r.Store, Target: &postgres.Target{Address: address, Folders: []string{pg.Folder}, Major: pg.Major, Session: postgres.FastSession(0)},
+		Store: r.Store, Target: &postgres.Target{Address: address, Folders: []string{pg.Folder}, Major: pg.Major},
 		Log: slog.New(slog.DiscardHandler), Observer: backup.Quiet{}, Progress: &backup.Progress{}, Streams: 2,
 	}
 	if _, err := restorer.Restore(t.Context(), m, "ours"); err != nil {

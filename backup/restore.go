@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
-	"sync"
 
 	"filippo.io/age"
 
@@ -40,7 +38,7 @@ func (r *Restorer) Restore(ctx context.Context, m Manifest, into string) (warnin
 		return nil, err
 	}
 	plan := arrange(m, entries, chosen)
-	after := Job{into, PostData, nil}
+	after := Job{Database: into, Section: PostData, Slots: r.Streams, Bytes: m.Bytes()}
 	if entries != nil {
 		after.Entries = plan.last
 	}
@@ -55,9 +53,11 @@ func (r *Restorer) Restore(ctx context.Context, m Manifest, into string) (warnin
 	}{
 		{"create the database", func(ctx context.Context) error { return r.Target.Create(ctx, into, m.Facts.Properties) }},
 		{"restore definitions", func(ctx context.Context) error {
-			return r.definitions(ctx, m, Job{into, PreData, chosen}, head)
+			return r.definitions(ctx, m, Job{Database: into, Section: PreData, Entries: chosen}, head)
 		}},
-		{"restore data and its indexes", func(ctx context.Context) error { return r.data(ctx, m, into, chosen, plan, head) }},
+		{"restore data and its indexes", func(ctx context.Context) error {
+			return r.data(ctx, newLoading(m, into, entries, chosen, r.Streams), plan, head)
+		}},
 		{"restore the rest", func(ctx context.Context) error { return r.definitions(ctx, m, after, head) }},
 		{"apply settings", func(ctx context.Context) error {
 			more, err := r.Target.Settle(ctx, into, m.Facts.Properties)
@@ -118,43 +118,6 @@ func (r *Restorer) definitions(ctx context.Context, m Manifest, job Job, head []
 	return r.feed(ctx, m, m.stream(StreamBase)[0], func(ctx context.Context, from io.Reader) error {
 		return r.Target.Restore(ctx, job, from)
 	})
-}
-
-// data moves the data streams, the longest first, and builds each one's indexes
-// when it is through.
-func (r *Restorer) data(ctx context.Context, m Manifest, into string, chosen []int, plan order, head []byte) error {
-	streams := append(m.stream(StreamData), m.stream(StreamBase)...)
-	slices.SortStableFunc(streams, func(a, b Stream) int { return int(min(1, max(-1, b.Bytes-a.Bytes))) })
-	r.Progress.begin(into, m.Bytes())
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	var first error
-	var once sync.Once
-	var all sync.WaitGroup
-	slots := make(chan struct{}, max(1, r.Streams))
-	for _, s := range streams {
-		if s.Kind == StreamData && !wanted(s.Schema, s.Table, r.Only) {
-			continue
-		}
-		job := Job{Database: into, Section: Data}
-		if s.Kind == StreamBase {
-			job.Entries = chosen
-		}
-		slots <- struct{}{}
-		all.Go(func() {
-			defer func() { <-slots }()
-			err := r.feed(ctx, m, s, func(ctx context.Context, from io.Reader) error { return r.Target.Restore(ctx, job, from) })
-			if indexes := plan.after[streamName(s)]; err == nil && len(indexes) > 0 {
-				err = r.Target.Head(ctx, Job{into, PostData, indexes}, head, 1)
-			}
-			if err != nil {
-				once.Do(func() { first = fmt.Errorf("%s: %w", streamName(s), err) })
-				stop()
-			}
-		})
-	}
-	all.Wait()
-	return first
 }
 
 // feed gives a stream to a process. Whichever of the two fails, the stream's own

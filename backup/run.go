@@ -100,6 +100,7 @@ func (r *Runner) one(ctx context.Context, name string) (result novawire.BackupDa
 	}
 	result.Backup, result.Bytes, result.Stored = manifest.ID, manifest.Bytes(), manifest.Stored()
 	result.Rows, result.Anomalies = manifest.Content.Rows(), len(manifest.Anomalies)
+	result.HeldSeconds, result.HeldTransactions = manifest.Held.Seconds, manifest.Held.Transactions
 	r.Log.Info("backup committed", "database", name, "backup", manifest.ID, "bytes", result.Bytes, "stored", result.Stored, "rows", result.Rows)
 	r.after(ctx, &result, manifest)
 	return result, nil
@@ -173,8 +174,12 @@ func (r *Runner) attempt(ctx context.Context, name, id string, started time.Time
 	if err := r.streams(ctx, snapshot, &m); err != nil {
 		return m, err
 	}
-	if err := snapshot.Alive(ctx); err != nil {
+	if m.Held, err = snapshot.Alive(ctx); err != nil {
 		return m, fmt.Errorf("keep the snapshot: %w", err)
+	}
+	if warning := m.Held.warning(); warning != "" {
+		m.Warnings = append(m.Warnings, warning)
+		r.Log.Warn("vacuum was held back", "database", name, "seconds", m.Held.Seconds, "transactions", m.Held.Transactions, "limit", m.Held.Limit)
 	}
 	return m, r.commit(ctx, &m)
 }

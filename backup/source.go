@@ -35,8 +35,8 @@ type Snapshot interface {
 	// Data dumps the data of one table.
 	Data(ctx context.Context, table Table) (Dump, error)
 	// Alive tells whether the snapshot is still held, and with it that all dumps
-	// saw the same moment.
-	Alive(ctx context.Context) error
+	// saw the same moment; and what holding it has cost. It is asked once.
+	Alive(ctx context.Context) (Held, error)
 	// Unreadable names what the role may not dump, and why: missing grants, row
 	// security. A dump would fail on the first of them.
 	Unreadable(ctx context.Context) ([]string, error)

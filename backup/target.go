@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+
+	"github.com/nova/novawire/backup/archive"
 )
 
 // ErrNotEmpty says that a database exists and has something in it.
@@ -28,9 +30,22 @@ type Target interface {
 	Restore(ctx context.Context, job Job, archive io.Reader) error
 	// Head runs pg_restore, several statements at a time, on an archive without data.
 	Head(ctx context.Context, job Job, head []byte, atATime int) error
+	// Load opens a session that loads tables. settings are SQL that the archive
+	// wants to be run first: its encoding and the like.
+	Load(ctx context.Context, database string, settings []string) (Loader, error)
 	// Settle applies the database's own settings after all is there. What the server
 	// cannot have, such as an owner it does not know, is returned as warnings.
 	Settle(ctx context.Context, database string, p Properties) (warnings []string, err error)
+}
+
+// Loader is one session that loads tables, one after the other. After an error
+// it is only good for Close.
+type Loader interface {
+	// Copy runs the entry's COPY statement on rows and says how many there were. A
+	// fresh table is one that is known to be empty and that no other session uses:
+	// its rows may be written as if they had always been there.
+	Copy(ctx context.Context, e archive.Entry, fresh bool, rows io.Reader) (int64, error)
+	Close(ctx context.Context) error
 }
 
 // Job is one run of pg_restore.
@@ -39,6 +54,11 @@ type Job struct {
 	Section  string
 	// Entries are the numbers of those to restore; nil is all of them.
 	Entries []int
+	// Slots is how many of the restore's sessions the run stands for: so much of the
+	// server's memory and cores is its own. Zero is one.
+	Slots int
+	// Bytes is about how large the tables are whose indexes it builds.
+	Bytes int64
 }
 
 // Scratch starts servers to throw away.

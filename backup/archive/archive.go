@@ -122,7 +122,7 @@ func count(s *scanner) (Tally, error) {
 		}
 		tally.Objects[e.Kind]++
 		if e.Kind == "SEQUENCE SET" {
-			tally.Sequences = tally.Sequences.plus(Table{Rows: 1, Sum: textSum(e.definition)})
+			tally.Sequences = tally.Sequences.plus(Table{Rows: 1, Sum: textSum(e.Definition)})
 		}
 	}
 	seen := 0

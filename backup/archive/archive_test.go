@@ -139,3 +139,78 @@ func FuzzCopy(f *testing.F) {
 		}
 	})
 }
+
+// whole15Without is the archive without the rows of its table.
+func whole15Without() []byte {
+	archive := whole15()
+	from := bytes.Index(archive, []byte("1\tann\n")) - 5 - 6
+	to := bytes.Index(archive, []byte("\\.\n\n\n")) + len(endMark) + 5
+	return append(bytes.Clone(archive[:from]), archive[to:]...)
+}
+
+func TestDivertTakesTheRowsAndPassesTheRest(t *testing.T) {
+	for _, size := range []int{LeastRead, LeastRead + 1, 1 << 10} {
+		var rest, rows bytes.Buffer
+		take := func(e Entry) func(io.Reader) error {
+			if e.SQLName() != "public.users" {
+				t.Errorf("asked for %s", e.SQLName())
+			}
+			return func(from io.Reader) error {
+				_, err := io.CopyBuffer(struct{ io.Writer }{&rows}, struct{ io.Reader }{from}, make([]byte, size))
+				return err
+			}
+		}
+		if err := Divert(&rest, iotest.OneByteReader(bytes.NewReader(whole15())), take); err != nil {
+			t.Fatal(err)
+		}
+		if rows.String() != "1\tann\n2\tbob\n" {
+			t.Errorf("by %d bytes: rows %q", size, rows.String())
+		}
+		if !bytes.Equal(rest.Bytes(), whole15Without()) {
+			t.Errorf("the rest is not the archive without its rows:\n%q\n%q", rest.Bytes(), whole15Without())
+		}
+	}
+}
+
+func TestDivertSkipsRowsThatNobodyReads(t *testing.T) {
+	var rest bytes.Buffer
+	err := Divert(&rest, bytes.NewReader(whole15()), func(Entry) func(io.Reader) error { return func(io.Reader) error { return nil } })
+	if err != nil || !bytes.Equal(rest.Bytes(), whole15Without()) {
+		t.Errorf("error %v, rest %q", err, rest.Bytes())
+	}
+}
+
+func leave(Entry) func(io.Reader) error { return nil }
+
+func TestDivertSeesTruncationAndErrors(t *testing.T) {
+	archive, died := whole15(), errors.New("S3 died")
+	read := func(Entry) func(io.Reader) error {
+		return func(rows io.Reader) error { _, err := io.Copy(io.Discard, rows); return err }
+	}
+	for _, take := range []func(Entry) func(io.Reader) error{leave, read} {
+		for n := range len(archive) {
+			if err := Divert(io.Discard, bytes.NewReader(archive[:n]), take); !errors.Is(err, ErrFormat) {
+				t.Fatalf("cut to %d of %d bytes: got %v, want ErrFormat", n, len(archive), err)
+			}
+			src := io.MultiReader(bytes.NewReader(archive[:n]), iotest.ErrReader(died))
+			if err := Divert(io.Discard, src, take); !errors.Is(err, died) {
+				t.Fatalf("after %d bytes: got %v, want the source's error", n, err)
+			}
+		}
+	}
+}
+
+func FuzzDivert(f *testing.F) {
+	f.Add(whole15())
+	f.Fuzz(func(t *testing.T, archive []byte) {
+		var rest bytes.Buffer
+		if err := Divert(&rest, bytes.NewReader(archive), leave); err != nil {
+			return
+		}
+		_, want, wantErr := Copy(io.Discard, bytes.NewReader(archive))
+		_, got, err := Copy(io.Discard, &rest)
+		if diff := cmp.Diff(want, got); diff != "" || (err == nil) != (wantErr == nil) {
+			t.Errorf("nothing was taken, but the rest is read as another archive, errors %v and %v (-want +got):\n%s", wantErr, err, diff)
+		}
+	})
+}

@@ -28,7 +28,7 @@ func readBlock(s *scanner, entries map[int]*Entry, tally *Tally) (bool, error) {
 	entry, known := entries[id]
 	switch {
 	case kind == blockData && known && entry.Kind == "TABLE DATA":
-		rows := newRows(columns(entry.copyStatement))
+		rows := newRows(columns(entry.CopyStatement))
 		if err := readChunks(s, rows); err != nil {
 			return false, fmt.Errorf("data of %s: %w", entry.SQLName(), err)
 		}

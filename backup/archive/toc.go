@@ -11,8 +11,10 @@ type Entry struct {
 	Name      string
 	Section   int // one of the Section constants
 	DependsOn []int
-
-	definition, copyStatement string
+	// Definition is the SQL that makes it.
+	Definition string
+	// CopyStatement is the COPY … FROM stdin that its rows are for; "" if it has none.
+	CopyStatement string
 }
 
 // Sections of an archive, as it numbers them.
@@ -118,9 +120,9 @@ func readEntry(s *scanner) (e Entry, err error) {
 	text(&e.Name)
 	text(&e.Kind)
 	number(&e.Section)
-	text(&e.definition)
+	text(&e.Definition)
 	text(&unused) // how to drop it
-	text(&e.copyStatement)
+	text(&e.CopyStatement)
 	text(&e.Schema)
 	text(&unused) // tablespace
 	if s.version >= 114 {

@@ -122,6 +122,9 @@ func (c *complaints) explain(cmd *exec.Cmd, ended error) error {
 		text = "it said nothing"
 	}
 	err := fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), ended, text)
+	if strings.Contains(text, recoveryConflict) {
+		return conflictWithRecovery(err)
+	}
 	for _, known := range knownComplaints {
 		if strings.Contains(text, known.text) {
 			return backup.Fail(known.category, errors.Join(err, known.also))
@@ -143,7 +146,6 @@ var knownComplaints = []struct {
 	{"password authentication failed", novawire.BackupPermission, nil},
 	{"LOCK TABLE", novawire.BackupLockHeld, backup.ErrConflict},
 	{"due to lock timeout", novawire.BackupLockHeld, backup.ErrConflict},
-	{"conflict with recovery", novawire.BackupSource, backup.ErrConflict},
 }
 
 // feed runs a process to its end with a stream as its input. A process that ends

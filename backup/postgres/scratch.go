@@ -55,7 +55,7 @@ func (s *Scratch) Start(ctx context.Context, major int) (backup.ScratchServer, e
 	address := Address{Host: folder, Port: scratchPort, User: scratchUser, parameters: map[string]string{}}
 	folders := append([]string{clients.folder}, s.Folders...)
 	server := &scratchServer{
-		Target:  Target{Address: address, Folders: folders, Major: major, Session: FastSession(0)},
+		Target:  Target{Address: address, Folders: folders, Major: major},
 		source:  Source{Address: address, Folders: folders, LockWait: time.Minute},
 		folder:  folder,
 		version: clients.Version,
@@ -182,17 +182,4 @@ func unprivileged(folder string) (*syscall.SysProcAttr, error) {
 func tail(out []byte) string {
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	return strings.Join(lines[max(0, len(lines)-5):], "; ")
-}
-
-// FastSession are settings that make a restore faster and are any session's to
-// choose: commits that do not wait for the disk (a restore that is interrupted is
-// started anew), and memory for sorting indexes, in bytes; zero is 256 MB.
-func FastSession(sortMemory int64) map[string]string {
-	if sortMemory == 0 {
-		sortMemory = 256 << 20
-	}
-	return map[string]string{
-		"synchronous_commit":   "off",
-		"maintenance_work_mem": strconv.FormatInt(sortMemory>>10, 10) + "kB",
-	}
 }

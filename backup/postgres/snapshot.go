@@ -148,12 +148,16 @@ func (s *snapshot) start(ctx context.Context, args ...string) (backup.Dump, erro
 	return d, nil
 }
 
-// Alive implements [backup.Snapshot].
-func (s *snapshot) Alive(ctx context.Context) error {
-	if _, err := s.conn.Exec(ctx, "SELECT 1"); err != nil {
-		return explain(err)
+// Alive implements [backup.Snapshot]. The age of a transaction is measured from
+// the moment at which a session first asks for one: this is asked once, and last.
+func (s *snapshot) Alive(ctx context.Context) (held backup.Held, err error) {
+	err = s.conn.QueryRow(ctx, `
+SELECT extract(epoch FROM clock_timestamp() - xact_start)::float8, coalesce(age(backend_xmin), 0)::int8, current_setting('autovacuum_freeze_max_age')::int8
+FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()`).Scan(&held.Seconds, &held.Transactions, &held.Limit)
+	if err != nil {
+		return held, explain(err)
 	}
-	return nil
+	return held, nil
 }
 
 // Close implements [backup.Snapshot]. It gives the lock up before it leaves: a

@@ -126,7 +126,9 @@ func explain(err error) error {
 		return backup.Fail(novawire.BackupSource, errors.Join(err, backup.ErrNoDatabase))
 	case known.Code == "55P03": // lock_not_available
 		return backup.Fail(novawire.BackupLockHeld, errors.Join(err, backup.ErrConflict))
-	case known.Code == "40001": // serialization_failure, a standby's recovery conflict
+	case strings.Contains(known.Message, recoveryConflict):
+		return conflictWithRecovery(err)
+	case known.Code == "40001": // serialization_failure: how a standby reports most conflicts, in any language
 		return backup.Fail(novawire.BackupSource, errors.Join(err, backup.ErrConflict))
 	case known.Code == "42501", strings.HasPrefix(known.Code, "28"): // insufficient_privilege, invalid_authorization
 		return backup.Fail(novawire.BackupPermission, err)
@@ -135,6 +137,20 @@ func explain(err error) error {
 	}
 	return backup.Fail(novawire.BackupSource, err)
 }
+
+// recoveryConflict is in what a standby says to whom it cancels: "canceling
+// statement", or "terminating connection", "due to conflict with recovery".
+const recoveryConflict = "conflict with recovery"
+
+// conflictWithRecovery says in one line what to do about it.
+func conflictWithRecovery(err error) error {
+	return backup.Fail(novawire.BackupSource, fmt.Errorf("hold a snapshot on a standby: raise its max_standby_streaming_delay, or turn its hot_standby_feedback on: %w", conflict{err}))
+}
+
+// conflict is an error that is [backup.ErrConflict] too, without a line for it.
+type conflict struct{ error }
+
+func (c conflict) Unwrap() []error { return []error{c.error, backup.ErrConflict} }
 
 func collect(ctx context.Context, conn *pgx.Conn, query string, args ...any) ([]string, error) {
 	rows, err := conn.Query(ctx, query, args...)

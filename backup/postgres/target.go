@@ -20,8 +20,6 @@ type Target struct {
 	Address Address
 	Folders []string // where to look for clients
 	Major   int      // of the backup: its clients read it
-	// Session are settings of the sessions that restore.
-	Session map[string]string
 }
 
 // Create implements [backup.Target].
@@ -36,12 +34,50 @@ func (t *Target) Create(ctx context.Context, database string, p backup.Propertie
 		return explain(err)
 	}
 	if there {
-		return t.mustBeEmpty(ctx, database)
+		err = t.mustBeEmpty(ctx, database)
+	} else if _, err = conn.Exec(ctx, createDatabase(database, p)); err != nil {
+		err = explain(err)
 	}
-	if _, err := conn.Exec(ctx, createDatabase(database, p)); err != nil {
+	if err != nil {
+		return err
+	}
+	return mark(ctx, conn, database)
+}
+
+// unfinished is the comment of a database while it is restored: what a restore
+// that failed or was killed leaves does not look like a whole database.
+const unfinished = "not whole: pg-backup has begun to restore it, and has not ended"
+
+// mark comments on a database that has no comment of its own.
+func mark(ctx context.Context, conn *pgx.Conn, database string) error {
+	comment, err := commentOn(ctx, conn, database)
+	if err != nil || comment != "" {
+		return err
+	}
+	_, err = conn.Exec(ctx, "COMMENT ON DATABASE "+quoted(database)+" IS "+literal(unfinished))
+	if err != nil && !isCode(err, "42501") { // insufficient_privilege: the database was there and is another's
 		return explain(err)
 	}
 	return nil
+}
+
+func unmark(ctx context.Context, conn *pgx.Conn, database string) error {
+	comment, err := commentOn(ctx, conn, database)
+	if err != nil || comment != unfinished {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "COMMENT ON DATABASE "+quoted(database)+" IS NULL"); err != nil {
+		return explain(err)
+	}
+	return nil
+}
+
+func commentOn(ctx context.Context, conn *pgx.Conn, database string) (comment string, err error) {
+	err = conn.QueryRow(ctx, "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_catalog.pg_database WHERE datname = $1", database).Scan(&comment)
+	if err != nil {
+		return "", explain(err)
+	}
+	return comment, nil
 }
 
 func createDatabase(database string, p backup.Properties) string {
@@ -92,7 +128,7 @@ func (t *Target) Globals(ctx context.Context, sql io.Reader) ([]string, error) {
 
 // Restore implements [backup.Target].
 func (t *Target) Restore(ctx context.Context, job backup.Job, from io.Reader) error {
-	return t.restore(ctx, job, from, nil)
+	return t.restore(ctx, job, 1, from, nil)
 }
 
 // Head implements [backup.Target].
@@ -108,16 +144,16 @@ func (t *Target) Head(ctx context.Context, job backup.Job, head []byte, atATime 
 	if job.Section == backup.PreData { // definitions are made one after the other anyway
 		atATime = 1
 	}
-	return t.restore(ctx, job, nil, file, "--jobs="+strconv.Itoa(atATime))
+	return t.restore(ctx, job, atATime, nil, file)
 }
 
 // restore runs pg_restore on a stream, or on a file in memory.
-func (t *Target) restore(ctx context.Context, job backup.Job, from io.Reader, file *os.File, args ...string) error {
+func (t *Target) restore(ctx context.Context, job backup.Job, atATime int, from io.Reader, file *os.File) error {
 	clients, err := FindClients(ctx, t.Folders, "pg_restore", t.Major)
 	if err != nil {
 		return err
 	}
-	args = append(args, "--no-password", "--exit-on-error", "--section="+job.Section, "--dbname="+connectionWord(job.Database))
+	args := []string{"--no-password", "--exit-on-error", "--section=" + job.Section, "--dbname=" + connectionWord(job.Database)}
 	var files []*os.File
 	inherit := func(f *os.File) string {
 		files = append(files, f)
@@ -132,29 +168,16 @@ func (t *Target) restore(ctx context.Context, job backup.Job, from io.Reader, fi
 		args = append(args, "--use-list="+inherit(list))
 	}
 	if file != nil {
-		args = append(args, inherit(file))
+		args = append(args, "--jobs="+strconv.Itoa(atATime), inherit(file))
 	}
-	cmd := command(ctx, clients.program("pg_restore"), t.environment(job.Database), args...)
+	session := t.withSession(max(1, job.Slots/atATime), job.Bytes)
+	cmd := command(ctx, clients.program("pg_restore"), session.environment(job.Database), args...)
 	cmd.ExtraFiles = files
 	if from == nil {
 		from = strings.NewReader("")
 	}
 	_, err = feed(cmd, from)
 	return err
-}
-
-func (t *Target) environment(database string) []string {
-	address := t.Address
-	address.parameters = map[string]string{}
-	for name, value := range t.Address.parameters {
-		address.parameters[name] = value
-	}
-	options := []string{address.parameters["options"]}
-	for name, value := range t.Session {
-		options = append(options, "-c "+name+"="+value)
-	}
-	address.parameters["options"] = strings.TrimSpace(strings.Join(options, " "))
-	return address.environment(database)
 }
 
 // Settle implements [backup.Target].
@@ -164,6 +187,9 @@ func (t *Target) Settle(ctx context.Context, database string, p backup.Propertie
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if err := unmark(ctx, conn, database); err != nil {
+		return nil, err
+	}
 	statements := append([]string{`ALTER DATABASE :"database" OWNER TO ` + quoted(p.Owner)}, p.Settings...)
 	for _, statement := range statements {
 		_, err := conn.Exec(ctx, strings.ReplaceAll(statement, `:"database"`, quoted(database)))

@@ -103,16 +103,9 @@ func Unprivileged(cmd *exec.Cmd) error {
 }
 
 func newPostgres(settings ...string) (*Postgres, error) {
-	dir, err := folder("testbed-pg-")
+	dir, err := ownedFolder()
 	if err != nil {
 		return nil, err
-	}
-	if account, err := user.Lookup("postgres"); err == nil && os.Geteuid() == 0 {
-		uid, _ := strconv.Atoi(account.Uid)
-		gid, _ := strconv.Atoi(account.Gid)
-		if err := os.Chown(dir, uid, gid); err != nil {
-			return nil, err
-		}
 	}
 	p := &Postgres{Folder: Programs(), dir: dir}
 	p.Major, _ = strconv.Atoi(filepath.Base(filepath.Dir(p.Folder)))
@@ -127,11 +120,62 @@ func newPostgres(settings ...string) (*Postgres, error) {
 	if p.Port, err = freePort(); err != nil {
 		return nil, err
 	}
-	p.args = []string{"-D", p.data(), "-p", p.Port, "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=60", "-c", "shared_buffers=128MB", "-c", "lc_messages=C"}
+	p.serve(settings)
+	return p, p.Start()
+}
+
+// serve says how the server is started.
+func (p *Postgres) serve(settings []string) {
+	p.args = []string{"-D", p.data(), "-p", p.Port, "-k", p.dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=60", "-c", "shared_buffers=128MB", "-c", "lc_messages=C"}
 	for _, s := range settings {
 		p.args = append(p.args, "-c", s)
 	}
-	return p, p.Start()
+}
+
+// ownedFolder makes a folder in which PostgreSQL may write.
+func ownedFolder() (string, error) {
+	dir, err := folder("testbed-pg-")
+	if err != nil {
+		return "", err
+	}
+	if account, err := user.Lookup("postgres"); err == nil && os.Geteuid() == 0 {
+		uid, _ := strconv.Atoi(account.Uid)
+		gid, _ := strconv.Atoi(account.Gid)
+		return dir, os.Chown(dir, uid, gid)
+	}
+	return dir, nil
+}
+
+// Standby starts a standby of the server, which follows it by streaming.
+func (p *Postgres) Standby(t testing.TB, settings ...string) *Postgres {
+	t.Helper()
+	s, err := p.standby(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
+func (p *Postgres) standby(settings []string) (*Postgres, error) {
+	s := &Postgres{Folder: p.Folder, Major: p.Major}
+	var err error
+	if s.dir, err = ownedFolder(); err != nil {
+		return nil, err
+	}
+	if s.Port, err = freePort(); err != nil {
+		return nil, err
+	}
+	copied := exec.CommandContext(context.Background(), filepath.Join(p.Folder, "pg_basebackup"), "-D", s.data(), "-R", "--checkpoint=fast", "--no-sync", "-h", "127.0.0.1", "-p", p.Port, "-U", Superuser)
+	copied.Dir = s.dir
+	if err := Unprivileged(copied); err != nil {
+		return nil, err
+	}
+	if out, err := copied.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("pg_basebackup: %w: %s", err, out)
+	}
+	s.serve(settings)
+	return s, s.Start()
 }
 
 func (p *Postgres) data() string { return filepath.Join(p.dir, "data") }

@@ -42,7 +42,7 @@ func (p program) restoreVerb() *cobra.Command {
 		}
 		restorer := backup.Restorer{
 			Store:  s.store,
-			Target: &postgres.Target{Address: address, Folders: s.folders(), Major: m.Facts.Server.Major, Session: postgres.FastSession(0)},
+			Target: &postgres.Target{Address: address, Folders: s.folders(), Major: m.Facts.Server.Major},
 			Log:    s.log, Observer: s.recorder, Progress: &s.progress, Identities: identities, Streams: s.streams, Only: *only, Globals: *globals,
 		}
 		warnings, err := restorer.Restore(ctx, m, into)

@@ -12,7 +12,7 @@ import (
 )
 
 func TestABackupComesBackTheSame(t *testing.T) {
-	for name, statements := range map[string][]string{"a social network": social, "nasty names and shapes": nasty, "nothing at all": nil} {
+	for name, statements := range map[string][]string{"a social network": social, "nasty names and shapes": nasty, "odd tables of many rows": odd, "nothing at all": nil} {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t)
 			source := b.pg.Database(t, statements...)

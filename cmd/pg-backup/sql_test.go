@@ -99,6 +99,43 @@ var nasty = []string{
 	`SELECT nextval('"Se""q"')`,
 }
 
+// odd has the shapes of nasty with as many rows as it takes to load them frozen.
+var odd = []string{
+	`CREATE FUNCTION long(t text) RETURNS bool LANGUAGE sql IMMUTABLE AS $$ SELECT length(t) > 10 $$`,
+	`CREATE TABLE "user" ("order" int, "group" text CHECK (public.long("group")))`, // words that SQL wants quoted
+	`INSERT INTO "user" SELECT i, repeat('x', 100) FROM generate_series(1, 3000) i`,
+	`CREATE TABLE identified (id int GENERATED ALWAYS AS IDENTITY, a int, twice int GENERATED ALWAYS AS (a * 2) STORED, pad text DEFAULT repeat('p', 100))`,
+	`INSERT INTO identified (a) SELECT i FROM generate_series(1, 3000) i`,
+	`CREATE TABLE ranges (k int, v text) PARTITION BY RANGE (k)`,
+	`CREATE TABLE ranges_low PARTITION OF ranges FOR VALUES FROM (0) TO (2000)`,
+	`CREATE TABLE ranges_high PARTITION OF ranges DEFAULT`,
+	`CREATE INDEX ON ranges (v)`,
+	`INSERT INTO ranges SELECT i, repeat('v', 100) || i FROM generate_series(1, 4000) i`,
+	`CREATE TABLE base (a int, b text)`,
+	`CREATE TABLE heir (c int) INHERITS (base)`,
+	`INSERT INTO base SELECT i, repeat('b', 100) FROM generate_series(1, 2000) i`,
+	`INSERT INTO heir SELECT i, repeat('h', 100), i FROM generate_series(1, 2000) i`,
+	`CREATE TABLE guarded (id int, owner text)`,
+	`INSERT INTO guarded SELECT i, repeat('o', 100) FROM generate_series(1, 2000) i`,
+	`ALTER TABLE guarded ENABLE ROW LEVEL SECURITY`,
+	`ALTER TABLE guarded FORCE ROW LEVEL SECURITY`,
+	`CREATE POLICY own ON guarded USING (owner = current_user)`,
+	`CREATE TABLE head (id int PRIMARY KEY, next int, pad text DEFAULT repeat('p', 100))`,
+	`INSERT INTO head SELECT i, i % 2000 + 1 FROM generate_series(1, 2000) i`,
+	`ALTER TABLE head ADD FOREIGN KEY (next) REFERENCES head DEFERRABLE INITIALLY DEFERRED`,
+	`CREATE FUNCTION never() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$`,
+	`CREATE TRIGGER never BEFORE INSERT ON head FOR EACH ROW EXECUTE FUNCTION never()`,
+	`CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no changes'; END $$`,
+	`CREATE UNLOGGED TABLE volatile (a int, pad text DEFAULT repeat('p', 100))`,
+	`INSERT INTO volatile SELECT i FROM generate_series(1, 2000) i`,
+	`CREATE TABLE one_text (t text)`, // whose empty rows look like the end of the data
+	`INSERT INTO one_text SELECT CASE WHEN i % 3 = 0 THEN '' WHEN i % 3 = 1 THEN '\.' ELSE repeat(E'\\', 200) END FROM generate_series(1, 3000) i`,
+	`CREATE TABLE long_rows (id int, body text)`,
+	`INSERT INTO long_rows SELECT i, repeat(md5(i::text), 100000) FROM generate_series(1, 20) i`,
+	`CREATE MATERIALIZED VIEW sums AS SELECT count(*) AS n FROM ranges`,
+	`CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION refuse()`,
+}
+
 // grown makes a table of about so many megabytes of text.
 func grown(name string, megabytes int) []string {
 	return []string{

@@ -1,0 +1,90 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/archive"
+)
+
+// loader is a session that loads tables; see [backup.Loader].
+type loader struct{ conn *pgx.Conn }
+
+// sessionOfRestore is what pg_restore sets before it loads, beside the archive's
+// own settings (_doSetFixedOutputState of pg_backup_archiver.c).
+var sessionOfRestore = []string{
+	"SET xmloption = content", "SET client_min_messages = warning", "SET row_security = off",
+}
+
+// Load implements [backup.Target].
+func (t *Target) Load(ctx context.Context, database string, settings []string) (backup.Loader, error) {
+	conn, err := open(ctx, t.withSession(1, 0), database)
+	if err != nil {
+		return nil, err
+	}
+	for _, sql := range append(settings[:len(settings):len(settings)], sessionOfRestore...) {
+		if err := conn.PgConn().Exec(ctx, sql).Close(); err != nil {
+			_ = conn.Close(context.WithoutCancel(ctx))
+			return nil, fmt.Errorf("prepare a session: %w", explain(err))
+		}
+	}
+	return &loader{conn}, nil
+}
+
+// Copy implements [backup.Loader]. Into a fresh table it writes rows that are
+// frozen (COPY's FREEZE, which wants the table truncated in the same
+// transaction, as pg_restore --jobs does too): nobody has to look up later
+// whether their transaction was committed, and to write the pages again for it.
+// Under wal_level = minimal they are not even in the log.
+func (l *loader) Copy(ctx context.Context, e archive.Entry, fresh bool, rows io.Reader) (n int64, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("load %s: %w", e.SQLName(), explain(err))
+		}
+	}()
+	frozen, can := freezing(e.CopyStatement)
+	if !fresh || !can {
+		return l.copyFrom(ctx, e.CopyStatement, rows)
+	}
+	err = l.run(ctx, "BEGIN; TRUNCATE TABLE ONLY "+quoted(e.Schema)+"."+quoted(e.Name))
+	if isCode(err, "42501") { // insufficient_privilege: one may be allowed to insert only
+		if err := l.run(ctx, "ROLLBACK"); err != nil {
+			return 0, err
+		}
+		return l.copyFrom(ctx, e.CopyStatement, rows)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if n, err = l.copyFrom(ctx, frozen, rows); err != nil {
+		return 0, err // the session is given up, and its transaction with it
+	}
+	return n, l.run(ctx, "COMMIT")
+}
+
+// freezing asks a COPY statement of pg_dump's to freeze.
+func freezing(statement string) (string, bool) {
+	head, whole := strings.CutSuffix(strings.TrimSpace(statement), "FROM stdin;")
+	return head + "FROM stdin WITH (FREEZE)", whole
+}
+
+func (l *loader) copyFrom(ctx context.Context, statement string, rows io.Reader) (int64, error) {
+	tag, err := l.conn.PgConn().CopyFrom(ctx, rows, statement)
+	return tag.RowsAffected(), err
+}
+
+func (l *loader) run(ctx context.Context, sql string) error {
+	return l.conn.PgConn().Exec(ctx, sql).Close()
+}
+
+// Close implements [backup.Loader].
+func (l *loader) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, timeToEnd)
+	defer cancel()
+	return l.conn.Close(ctx)
+}

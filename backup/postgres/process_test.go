@@ -1,0 +1,34 @@
+package postgres
+
+import (
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup"
+)
+
+func TestWhatADumpComplainsOf(t *testing.T) {
+	for name, c := range map[string]struct {
+		text     string
+		category novawire.BackupCategory
+		conflict bool
+		says     string
+	}{
+		"a standby's recovery":   {"pg_dump: error: Dumping the contents of table \"orders\" failed: PQgetResult() failed.\npg_dump: detail: Error message from server: ERROR:  canceling statement due to conflict with recovery", novawire.BackupSource, true, "hot_standby_feedback"},
+		"a table that is locked": {"pg_dump: error: query failed: ERROR:  canceling statement due to lock timeout", novawire.BackupLockHeld, true, "lock timeout"},
+		"a missing right":        {"pg_dump: error: query failed: ERROR:  permission denied for table secrets", novawire.BackupPermission, false, "secrets"},
+		"anything else":          {"pg_dump: error: out of memory", novawire.BackupSource, false, "out of memory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var said complaints
+			_, _ = said.Write([]byte(c.text))
+			err := said.explain(exec.Command("pg_dump"), errors.New("exit status 1"))
+			if backup.Category(t.Context(), err) != c.category || errors.Is(err, backup.ErrConflict) != c.conflict || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}

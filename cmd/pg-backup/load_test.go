@@ -1,0 +1,96 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/backup/testbed"
+)
+
+// A table's rows come by several sessions where slots are free: each writes with
+// a transaction of its own, the first one frozen.
+func TestOneBigTableIsLoadedBySeveralSessions(t *testing.T) {
+	b := newBed(t).with("PARALLELISM", "3")
+	source := b.pg.Database(t, grown("big", 150)...)
+	b.must("run", "--databases", source)
+	transactions := func(target string) string {
+		b.must("restore", "--database", source, "--to", target)
+		b.same(source, target)
+		defer b.pg.Exec(t, "postgres", "DROP DATABASE "+target)
+		b.pg.Exec(t, target, "CREATE EXTENSION pg_visibility")
+		if frozen := b.pg.Value(t, target, "SELECT (all_frozen > 0)::text FROM pg_visibility_map_summary('big')"); frozen != "true" {
+			t.Error("nothing was loaded frozen")
+		}
+		return b.pg.Value(t, target, "SELECT count(DISTINCT xmin::text)::text FROM big")
+	}
+	if got := transactions(source + "_three"); got != "4" {
+		t.Errorf("%s transactions wrote the table, want 4: one alone, then three", got)
+	}
+	b = b.with("PARALLELISM", "1")
+	if got := transactions(source + "_one"); got != "1" {
+		t.Errorf("%s transactions wrote the table at one stream at a time, want 1", got)
+	}
+}
+
+func TestASessionThatDiesFailsTheRestoreWithItsTable(t *testing.T) {
+	b := newBed(t).with("PARALLELISM", "3")
+	source := b.pg.Database(t, grown("big", 150)...)
+	b.must("run", "--databases", source)
+	target := source + "_half"
+	ended := make(chan outcome, 1)
+	go func() { ended <- b.run("restore", "--database", source, "--to", target) }()
+	testbed.Eventually(t, "two sessions load one table", 30*time.Second, func() bool {
+		return b.pg.Value(t, "postgres", "SELECT (count(*) > 1)::text FROM pg_stat_activity WHERE datname = '"+target+"' AND query LIKE 'COPY public.big%'") == "true"
+	})
+	b.pg.Exec(t, "postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+target+"' AND query LIKE 'COPY public.big%' ORDER BY backend_start DESC LIMIT 1")
+	o := <-ended
+	b.failed(o, novawire.BackupSource)
+	if !strings.Contains(o.result.Message, "public.big") {
+		t.Errorf("message: %s", o.result.Message)
+	}
+	if got := commentOn(t, b, target); !strings.Contains(got, "not whole") {
+		t.Errorf("what is left looks whole, its comment is %q", got)
+	}
+	b.fails(novawire.BackupRefused, "restore", "--database", source, "--to", target)
+	b.pg.Exec(t, "postgres", "DROP DATABASE "+target)
+}
+
+func commentOn(t *testing.T, b *bed, database string) string {
+	t.Helper()
+	return b.pg.Value(t, "postgres", "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = '"+database+"'")
+}
+
+func TestRowsThatAreNotAsManyAsInTheManifestFailTheRestore(t *testing.T) {
+	b := newBed(t)
+	source := b.pg.Database(t, social...)
+	b.must("run", "--databases", source)
+	key := "nova/" + source + "/" + b.backups()[0].Backup + "/manifest.json"
+	m := b.manifest(key)
+	users := m.Content.Tables["auth.users"]
+	users.Rows++
+	m.Content.Tables["auth.users"] = users
+	b.putManifest(key, m)
+	o := b.fails(novawire.BackupVerify, "restore", "--database", source, "--to", source+"_less")
+	if !strings.Contains(o.result.Message, "load auth.users: 500 rows arrived, the manifest says 501") {
+		t.Errorf("message: %s", o.result.Message)
+	}
+	b.pg.Exec(t, "postgres", "DROP DATABASE "+source+"_less")
+}
+
+// To load a table frozen it is truncated, which a role may not be allowed to.
+func TestARoleThatMayOnlyInsertRestores(t *testing.T) {
+	b := newBed(t)
+	b.pg.Exec(t, "postgres", `DO $$ BEGIN CREATE ROLE modest LOGIN CREATEDB; EXCEPTION WHEN duplicate_object THEN NULL; END $$`)
+	source := b.pg.Database(t, append(grown("big", 1), "ALTER TABLE big OWNER TO modest", "REVOKE TRUNCATE ON big FROM modest")...)
+	b.pg.Exec(t, "postgres", "ALTER DATABASE "+source+" OWNER TO modest")
+	b.must("run", "--databases", source)
+	target := source + "_modest"
+	b.with("DATABASE_URL", b.pg.URLAs("modest", "", "postgres")).must("restore", "--database", source, "--to", target)
+	b.same(source, target)
+	if got := commentOn(t, b, target); got != "" {
+		t.Errorf("a whole database is commented on: %q", got)
+	}
+	b.pg.Exec(t, "postgres", "DROP DATABASE "+target)
+}
