@@ -16,7 +16,6 @@ import (
 	"github.com/nova/novawire/fluentbit/strictlogs"
 )
 
-
 func start(t *testing.T) (*strictlogs.Server, *cloudwatchlogs.Client) {
 	t.Helper()
 	s, err := strictlogs.Start(t.Context(), strictlogs.Options{Region: "eu-west-1", AccessKey: "id", SecretKey: "secret"})
@@ -111,11 +110,11 @@ func TestEveryDocumentedLimitIsKept(t *testing.T) {
 		events []types.InputLogEvent
 		taken  bool
 	}{
-		"a batch of a byte more":                        {many(8, 131_072-26+1), false},
-		"a batch to the byte":                           {many(8, 131_072-26), true},
-		"10,000 events":                                 {many(10_000, 1), true},
-		"10,001 events":                                 {many(10_001, 1), false},
-		"no events":                                     {nil, false},
+		"a batch of a byte more": {many(8, 131_072-26+1), false},
+		"a batch to the byte":    {many(8, 131_072-26), true},
+		"10,000 events":          {many(10_000, 1), true},
+		"10,001 events":          {many(10_001, 1), false},
+		"no events":              {nil, false},
 		"an event of a million bytes with its overhead": {many(1, 1_000_000-26), true},
 		"an event of a byte more":                       {many(1, 1_000_000-25), false},
 		"an empty event":                                {many(1, 0), false},
