@@ -55,7 +55,7 @@ func TestHeadsOfEveryFormat(t *testing.T) {
 }
 
 func TestSkipEndsWhereTheNextValueBegins(t *testing.T) {
-	value := testbed.Append(nil, testbed.Map{{Key: "a", Value: []any{1, "x", nil, testbed.Map{}}}, {Key: "b", Value: []byte("bin")}, {Key: "c", Value: 1.5}})
+	value := testbed.Append(nil, testbed.Map{{"a", []any{1, "x", nil, testbed.Map{}}}, {"b", []byte("bin")}, {"c", 1.5}})
 	rest, ok := msgpack.Skip(append(value, 0x2a))
 	if !ok || !bytes.Equal(rest, []byte{0x2a}) {
 		t.Errorf("rest %x, ok %v", rest, ok)

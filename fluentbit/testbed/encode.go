@@ -9,14 +9,8 @@ import (
 	"time"
 )
 
-// A Pair is a member of a map; maps of Go have no order, and records do.
-type Pair struct {
-	Key   string
-	Value any
-}
-
-// Map is a map in its order.
-type Map []Pair
+// Map is a map in its order, which maps of Go have not: pairs of key and value.
+type Map [][2]any
 
 // EventTime is Fluent Bit's time with nanoseconds: extension type 0.
 type EventTime time.Time
@@ -60,7 +54,7 @@ func Append(b []byte, value any) []byte {
 	case Map:
 		b = appendLength(b, 0, 0xde, 0xdf, len(v))
 		for _, pair := range v {
-			b = Append(Append(b, pair.Key), pair.Value)
+			b = Append(Append(b, pair[0]), pair[1])
 		}
 		return b
 	}
@@ -91,7 +85,7 @@ func V1(at any, body any) Raw { return Append(nil, []any{at, body}) }
 // V2 is a record since then: [[time, metadata], map].
 func V2(at any, metadata, body any) Raw { return Append(nil, []any{[]any{at, metadata}, body}) }
 
-// Groups since Fluent Bit 3.2 are opened and closed by records of a negative time.
+// GroupStart opens a group, as Fluent Bit does since 3.2: a record of a negative time.
 func GroupStart(metadata, body any) Raw {
 	return Append(nil, []any{[]any{Raw{0xd7, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}, metadata}, body})
 }
