@@ -96,6 +96,9 @@ func (d *Decoder) Decode(data []byte, tag string, now int64) *Chunk {
 	return &d.chunk
 }
 
+// Memory is what the decoder holds for the next chunk, in bytes, roughly.
+func (d *Decoder) Memory() int { return cap(d.chunk.body) + cap(d.scratch) + cap(d.restored) }
+
 // guarded keeps a mistake of ours from costing more than the shape of one record.
 func (d *Decoder) guarded(record []byte) {
 	events, end := len(d.chunk.Events), len(d.w.buf)

@@ -185,3 +185,12 @@ func validUTF8(text, scratch []byte) (valid, used []byte) {
 	}
 	return scratch[start:len(scratch):len(scratch)], scratch
 }
+
+// AppendEntry appends a message of JSON text as an element of a request's
+// logEvents, and returns how many bytes the message has.
+func AppendEntry(b []byte, at int64, message []byte) (entry []byte, size int) {
+	d := Decoder{w: writer{buf: b}}
+	d.begin(at)
+	d.w.json(message)
+	return append(d.w.buf, `"}`...), d.w.size
+}
