@@ -170,7 +170,9 @@ func (s *Server) store(in putRequest, fault Fault) (putResult, *failure) {
 			s.rejected[reason]++
 			continue
 		}
-		s.stored = append(s.stored, Event{in.Group, in.Stream, e.Timestamp, e.Message})
+		if s.number++; !s.forgets {
+			s.stored = append(s.stored, Event{in.Group, in.Stream, e.Timestamp, e.Message})
+		}
 		if lost {
 			s.lost++
 		}

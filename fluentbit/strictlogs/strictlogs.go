@@ -72,6 +72,8 @@ type Server struct {
 	puts     int // since Misbehave
 	calls    map[string]int
 	stored   []Event
+	forgets  bool
+	number   int // of stored events
 	lost     int
 	rejected map[string]int
 	refused  []string
@@ -125,6 +127,21 @@ func (s *Server) Stored() []Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Event(nil), s.stored...)
+}
+
+// Forget makes the server count events and keep none of them, for a load that
+// would not fit into memory.
+func (s *Server) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forgets = true
+}
+
+// Count is how many events were stored.
+func (s *Server) Count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.number
 }
 
 // Lost is how many of the stored events have an answer that nobody got.

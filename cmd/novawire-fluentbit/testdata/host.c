@@ -6,7 +6,7 @@
  *   host PLUGIN.so key=value... [-- file...]
  *
  * Keys of its own: abi=old|new, stack=BYTES, threads=N, instances=N, rounds=N
- * (each file so often), every=MICROSECONDS (pause of a thread between chunks).
+ * (each file so often), every=MICROSECONDS (a thread brings a chunk so often).
  * All other keys are the plugin's configuration; "@I/key" is of instance I alone.
  * A file is a chunk; the base of its name is its tag. Chunks are brought again
  * until they are done.
@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -146,6 +147,7 @@ struct worker {
     struct instance *instance;
     struct chunk *chunk;
     int verdict;
+    struct timespec next; /* when the next chunk is due */
 };
 
 static struct instance *instances;
@@ -167,6 +169,17 @@ static void flush(unsigned high, unsigned low)
     free(tag);
 }
 
+/* tick waits for the next chunk's time, so that the rate holds whatever a flush takes. */
+static void tick(struct worker *w)
+{
+    if (!w->next.tv_sec)
+        clock_gettime(CLOCK_MONOTONIC, &w->next);
+    w->next.tv_nsec += every * 1000L;
+    w->next.tv_sec += w->next.tv_nsec / 1000000000;
+    w->next.tv_nsec %= 1000000000;
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &w->next, NULL);
+}
+
 static void bring(struct worker *w, struct instance *instance, struct chunk *chunk)
 {
     do {
@@ -181,7 +194,7 @@ static void bring(struct worker *w, struct instance *instance, struct chunk *chu
         swapcontext(&w->main, &w->coroutine);
         w->verdicts[w->verdict]++;
         if (every)
-            usleep(every);
+            tick(w);
     } while (w->verdict == RETRY);
 }
 
