@@ -49,7 +49,7 @@ func (s *scanner) space() {
 }
 
 func (s *scanner) value(parent int32, depth uint8) bool {
-	if s.at >= len(s.text) || depth > mostDepth {
+	if s.at >= len(s.text) {
 		return false
 	}
 	switch c := s.text[s.at]; c {
@@ -72,6 +72,9 @@ func (s *scanner) value(parent int32, depth uint8) bool {
 
 // list scans what is between brackets.
 func (s *scanner) list(parent int32, depth uint8, end byte) bool {
+	if depth >= mostDepth {
+		return false
+	}
 	s.at++
 	s.space()
 	if s.at < len(s.text) && s.text[s.at] == end {
@@ -166,7 +169,7 @@ func escape(text []byte) int {
 			return 0
 		}
 		for _, c := range text[2:6] {
-			if !isHex(c | 0x20) {
+			if !isHex(c) && (c < 'A' || c > 'F') {
 				return 0
 			}
 		}
