@@ -57,6 +57,7 @@ type Output struct {
 	running   sync.WaitGroup // hands
 	silence   chan struct{}  // closed: no more is counted
 	reporting sync.WaitGroup
+	closing   sync.Once
 	benches   benches
 	slots     chan *handed
 	work      chan *handed
@@ -99,8 +100,11 @@ func New(c Config, set Settings) *Output {
 const lastWords = 2 * time.Second
 
 // Close ends what is under way, lets the counts out and waits for all of it.
-// Chunks that are not delivered by then are answered Again.
-func (o *Output) Close() {
+// Chunks that are not delivered by then are answered Again. Only the first call
+// does something.
+func (o *Output) Close() { o.closing.Do(o.close) }
+
+func (o *Output) close() {
 	o.end()
 	ctx, enough := context.WithCancel(context.Background())
 	var hurrying sync.WaitGroup

@@ -53,6 +53,7 @@ func TestRecordsOfEveryShape(t *testing.T) {
 			{"bin", []byte("b")}, {"bad", "\xff"}, {"list", []any{1, m{}}}, {"ext", testbed.Raw{0xd4, 5, 0xff}}, {"when", testbed.EventTime(time.Unix(3, 5e8))},
 		}), `{"nil":null,"no":false,"int":-5,"uint":18446744073709551615,"float":0.5,"nan":"NaN","bin":"b","bad":"�","list":[1,{}],"ext":{"type":5,"base64":"/w=="},"when":3.5`, 1000},
 		"a key that is no text":       {testbed.V1(1, testbed.Raw{0x81, 0x05, 0x06}), `{"5":6`, 1000},
+		"a key that is a map":         {testbed.V1(1, testbed.Raw{0x81, 0x81, 0x05, 0x06, 0x07}), `{"gQUG":7`, 1000},
 		"an empty map":                {testbed.V1(1, m{}), `{`, 1000},
 		"a time that is none":         {testbed.V1("x", line), `{"message":"hello"`, 77},
 		"a time beyond all calendars": {testbed.V1(uint64(math.MaxUint64), line), `{"message":"hello"`, 77},

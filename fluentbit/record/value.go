@@ -67,10 +67,16 @@ func appendMap(to []byte, n int, b []byte, depth int) (text, rest []byte) {
 	return append(to, '}'), b
 }
 
-// appendKey writes what is no text as the text of its JSON.
+// appendKey writes a key that is no text as the text of its JSON, and one that
+// is a map or an array as base64: escaped once for each level, it would double
+// with each.
 func appendKey(to, b []byte) (text, rest []byte) {
 	if text, rest, ok := msgpack.Text(b); ok {
 		return appendText(to, text), rest
+	}
+	if h, _ := msgpack.Next(b); h.Kind == msgpack.Map || h.Kind == msgpack.Array {
+		rest, _ = msgpack.Skip(b)
+		return appendBase64(to, b[:len(b)-len(rest)]), rest
 	}
 	key, rest := appendValue(nil, b, nested)
 	return appendString(to, key), rest
