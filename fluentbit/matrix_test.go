@@ -199,7 +199,7 @@ func TestFaultsOfTheService(t *testing.T) {
 	}{
 		"is well":                         {},
 		"throttles now and then":          {fault: every(3, strictlogs.Fault{Refuse: "ThrottlingException"}), shows: "novawire_logs_throttled_total"},
-		"throttles the account":           {rate: 3, shows: "novawire_logs_throttled_total"},
+		"throttles the account":           {rate: 6, shows: "novawire_logs_throttled_total"},
 		"is unavailable":                  {fault: every(2, strictlogs.Fault{Refuse: "ServiceUnavailableException"}), shows: "novawire_logs_retried_total"},
 		"resets connections":              {fault: every(3, strictlogs.Fault{Reset: true}), shows: "novawire_logs_resent_total", unsure: true},
 		"stores and loses the answer":     {fault: every(3, strictlogs.Fault{LoseAnswer: true}), shows: "novawire_logs_resent_total", unsure: true},
