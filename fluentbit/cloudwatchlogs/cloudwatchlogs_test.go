@@ -159,7 +159,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 				t.Fatalf("error is %v", err)
 			}
 			for _, one := range all {
-				if errors.Is(err, one) != (one == c.want) {
+				if errors.Is(err, one) != errors.Is(c.want, one) {
 					t.Errorf("error %v is %q: %v", err, one, errors.Is(err, one))
 				}
 			}
@@ -207,7 +207,7 @@ func (e *expiring) Invalidate() { e.invalidated++ }
 
 func TestKeysThatExpiredAreAskedForAnew(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(400)
+		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write([]byte(`{"__type":"ExpiredTokenException"}`))
 	}))
 	defer server.Close()

@@ -126,7 +126,7 @@ func (r *fieldsOfRecord) raw() {
 // whole writes a record without a line: its members are the event, all but those
 // of the kubernetes filter.
 func (d *Decoder) whole() {
-	text := append(d.scratch[:0], '{')
+	d.scratch = append(d.scratch[:0], '{')
 	h, rest := msgpack.Next(d.r.body)
 	for range h.N {
 		key := rest
@@ -135,13 +135,13 @@ func (d *Decoder) whole() {
 		if name, _, ok := msgpack.Text(key); ok && isFilters(name, value) {
 			continue
 		}
-		if len(text) > 1 {
-			text = append(text, ',')
+		if len(d.scratch) > 1 {
+			d.scratch = append(d.scratch, ',')
 		}
-		text, _ = appendKey(text, key)
-		text, _ = appendValue(append(text, ':'), value, nested)
+		d.scratch, _ = appendKey(d.scratch, key)
+		d.scratch, _ = appendValue(append(d.scratch, ':'), value, nested)
 	}
-	d.scratch = append(text, '}')
+	d.scratch = append(d.scratch, '}')
 	d.r = fieldsOfRecord{at: d.r.at, metadata: d.r.metadata, others: d.r.others[:0]}
 	d.message(d.scratch)
 }

@@ -187,8 +187,8 @@ func (d *Decoder) mark(opens bool, metadata, body []byte) {
 
 // odd stores a value that has not the shape of a record.
 func (d *Decoder) odd(b []byte) {
-	text, _ := appendValue(append(d.scratch[:0], `{"record":`...), b, nested)
-	d.scratch = append(text, '}')
+	d.scratch, _ = appendValue(append(d.scratch[:0], `{"record":`...), b, nested)
+	d.scratch = append(d.scratch, '}')
 	d.message(d.scratch)
 }
 
