@@ -55,6 +55,7 @@ func untilMinute(now time.Time) time.Duration {
 
 // tell queues the documents of a minute and delivers what is queued.
 func (o *Output) tell(ctx context.Context, minute time.Time, within time.Duration) {
+	defer o.rescue("deliver counts", func() {})
 	o.queue(minute)
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
@@ -66,7 +67,10 @@ func (o *Output) tell(ctx context.Context, minute time.Time, within time.Duratio
 	defer o.counts.mu.Unlock()
 	var delivering sync.WaitGroup
 	for to, items := range o.counts.byStream() {
-		delivering.Go(func() { o.sender.Deliver(ctx, to, items) })
+		delivering.Go(func() {
+			defer o.rescue("deliver counts", func() {})
+			o.sender.Deliver(ctx, to, items)
+		})
 	}
 	delivering.Wait()
 	o.counts.forget()

@@ -139,24 +139,27 @@ func (o *Output) locate(p *record.Pod) any {
 func (o *Output) Flush(data []byte, tag string) (v Verdict) {
 	o.chunks.Add(1)
 	bench := o.benches.take(o.pods)
-	defer func() {
-		if r := recover(); r != nil { // a mistake of ours must not end Fluent Bit
-			o.panics.Add(1)
-			o.set.Trouble(fmt.Errorf("deliver chunk: panic: %v", r))
-			v = Again
-			return // the bench is lost: nobody knows who still uses it
-		}
-		o.benches.put(bench)
-	}()
+	defer o.rescue("deliver chunk", func() { v = Again }) // and the bench is lost: nobody knows who still uses it
 	chunk := bench.decoder.Decode(data, tag, o.set.Clock.Now().UnixMilli())
 	items := bench.lay(chunk)
 	o.begin(data, tag, chunk, items)
-	if o.deliver(bench, chunk, items) {
-		return Done
+	v = Done
+	if !o.deliver(bench, chunk, items) {
+		o.again.Add(1)
+		o.past.Leave(data, tag, items)
+		v = Again
 	}
-	o.again.Add(1)
-	o.past.Leave(data, tag, items)
-	return Again
+	o.benches.put(bench)
+	return v
+}
+
+// rescue keeps a mistake of ours from ending Fluent Bit, which it is deferred for.
+func (o *Output) rescue(step string, then func()) {
+	if r := recover(); r != nil {
+		o.panics.Add(1)
+		o.set.Trouble(fmt.Errorf("%s: panic: %v", step, r))
+		then()
+	}
 }
 
 // begin accepts the events of a new chunk, and takes up one that came before.
@@ -188,6 +191,7 @@ func (o *Output) deliver(bench *bench, chunk *record.Chunk, items []delivery.Ite
 	streams := bench.sort(chunk, items)
 	var missing atomic.Bool
 	bring := func(s *share) {
+		defer o.rescue("deliver to "+s.to.Name, func() { missing.Store(true) })
 		if !o.sender.Deliver(ctx, s.to, s.items) {
 			missing.Store(true)
 		}

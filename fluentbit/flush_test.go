@@ -5,12 +5,14 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nova/novawire/fluentbit"
+	"github.com/nova/novawire/fluentbit/delivery"
 	"github.com/nova/novawire/fluentbit/strictlogs"
 	"github.com/nova/novawire/fluentbit/testbed"
 )
@@ -223,5 +225,28 @@ func TestCloseIsBounded(t *testing.T) {
 func TestAnEmptyChunkIsDone(t *testing.T) {
 	if v := output(t, service(t, strictlogs.Options{}), nil).Flush(nil, "t"); v != fluentbit.Done {
 		t.Errorf("verdict is %v", v)
+	}
+}
+
+// mistaken is a service of ours that panics.
+type mistaken struct{ delivery.Service }
+
+func TestAMistakeOfOursDoesNotEndFluentBit(t *testing.T) {
+	c, err := parse(map[string]string{"region": "x", "metric_namespace": "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, now := range map[string]func() time.Time{"in a request": time.Now, "before it": func() time.Time { panic("no time") }} {
+		t.Run(name, func(t *testing.T) {
+			var troubles atomic.Int64
+			o := fluentbit.New(c, fluentbit.Settings{
+				Service: mistaken{}, Clock: delivery.Clock{Now: now, Wait: clock.Wait}, Pace: delivery.NewPace(),
+				Trouble: func(error) { troubles.Add(1) },
+			})
+			defer o.Close()
+			if v := o.Hand(lines("feed", testbed.Noon, "a"), []byte("t")); v != fluentbit.Again || troubles.Load() == 0 {
+				t.Errorf("verdict %v, %d troubles", v, troubles.Load())
+			}
+		})
 	}
 }

@@ -287,6 +287,27 @@ func TestACallerThatGivesUpHasNothingUnderWay(t *testing.T) {
 	})
 }
 
+func TestAPanicIsAFailureLikeOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var troubles []error
+		f := &fake{t: t, put: func(n int, _ [][]byte) (delivery.Rejected, error) {
+			if n == 0 {
+				panic("a mistake")
+			}
+			return delivery.Rejected{}, nil
+		}}
+		s := sender(f, delivery.Settings{Trouble: func(err error) { troubles = append(troubles, err) }})
+		defer s.Close()
+		mine := items(1)
+		if s.Deliver(t.Context(), stream, mine) || !mine[0].Unsure || len(troubles) != 1 {
+			t.Errorf("item %+v, troubles %v", *mine[0], troubles)
+		}
+		if !s.Deliver(t.Context(), stream, mine) {
+			t.Error("the next attempt was not delivered")
+		}
+	})
+}
+
 func TestCloseEndsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{t: t, put: func(int, [][]byte) (delivery.Rejected, error) { return delivery.Rejected{}, errors.New("away") }}

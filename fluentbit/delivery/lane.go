@@ -69,8 +69,15 @@ func (l *lane) finish() {
 	l.waiting = kept
 }
 
-// run ends when nothing waits, and begins again with the next parcel.
+// run ends when nothing waits, and begins again with the next parcel. A mistake
+// of ours ends it early, and never the process, which is somebody else's.
 func (l *lane) run() {
+	defer func() {
+		if r := recover(); r != nil {
+			l.sender.trouble(fmt.Errorf("deliver to %s: panic: %v", l.stream.Name, r))
+			l.surrender()
+		}
+	}()
 	for l.busy() {
 		if err := l.sender.set.Pace.wait(l.sender.life, l.sender.set.Clock); err != nil {
 			l.surrender()
@@ -91,12 +98,15 @@ func (l *lane) busy() bool {
 	return l.running
 }
 
-// surrender gives everything up: the sender ends.
+// surrender gives everything up. What is in a request then may be stored.
 func (l *lane) surrender() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.waiting {
-		p.gone = true
+		for _, item := range p.items[p.next:] {
+			item.Unsure = item.Unsure || p.flying
+		}
+		p.gone, p.flying = true, false
 	}
 	l.finish()
 	l.running = false
