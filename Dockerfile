@@ -20,6 +20,17 @@ RUN CGO_ENABLED=0 GOARCH=${TARGETARCH} GOFLAGS=-buildvcs=false go build -trimpat
       -X github.com/nova/novawire/internal/version.Version=${VERSION} \
       -X github.com/nova/novawire/internal/version.Commit=${COMMIT}" \
     ./cmd/...
+# The Fluent Bit plugin is a library that C loads: another platform's needs its compiler.
+RUN case "${TARGETARCH:-$(go env GOARCH)}" in \
+      "$(go env GOHOSTARCH)") ;; \
+      arm64) apt-get update && apt-get install -y --no-install-recommends gcc-aarch64-linux-gnu libc6-dev-arm64-cross && export CC=aarch64-linux-gnu-gcc ;; \
+      amd64) apt-get update && apt-get install -y --no-install-recommends gcc-x86-64-linux-gnu libc6-dev-amd64-cross && export CC=x86_64-linux-gnu-gcc ;; \
+    esac && \
+    CGO_ENABLED=1 GOARCH=${TARGETARCH} GOFLAGS=-buildvcs=false go build -trimpath -tags netgo,osusergo -buildmode=c-shared -o /out/out_novawire.so \
+    -ldflags "-s -w \
+      -X github.com/nova/novawire/internal/version.Version=${VERSION} \
+      -X github.com/nova/novawire/internal/version.Commit=${COMMIT}" \
+    ./cmd/novawire-fluentbit
 
 # What a static program needs of a system: authorities to trust, and not to be root.
 FROM scratch AS static
@@ -33,6 +44,11 @@ ENTRYPOINT ["/novawire"]
 FROM static AS novawire-sidecar
 COPY --from=build /out/novawire-sidecar /novawire-sidecar
 ENTRYPOINT ["/novawire-sidecar"]
+
+# Carries the plugin to an image of Fluent Bit: novawire-fluentbit install.
+FROM static AS novawire-fluentbit
+COPY --from=build /out/novawire-fluentbit /out/out_novawire.so /
+ENTRYPOINT ["/novawire-fluentbit"]
 
 # Runs alone, with PostgreSQL's clients, and carries the program to images that
 # have their own: pg-backup install.

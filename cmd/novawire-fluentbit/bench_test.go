@@ -1,0 +1,187 @@
+//go:build cgo
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/nova/novawire/fluentbit"
+	"github.com/nova/novawire/fluentbit/delivery"
+	"github.com/nova/novawire/fluentbit/testbed"
+	"github.com/nova/novawire/fluentbit/usualway"
+	"github.com/nova/novawire/internal/bench"
+)
+
+// load is a chunk of lines as a service of Nova writes them, with what Fluent
+// Bit's kubernetes filter adds.
+func load(lines int) (chunk []byte) {
+	kubernetes := testbed.Raw(testbed.Append(nil, testbed.Kubernetes("nova", "user-service", "app", "node-a")))
+	for l := range lines {
+		at := testbed.Noon.Add(time.Duration(l) * time.Millisecond)
+		line := fmt.Sprintf(
+			`{"timestamp":%q,"level":"INFO","fields":{"message":"request handled","http.response.status_code":200,"elapsed_ms":%d.25,"user_id":%d},"target":"user_service::http",`+
+				`"span":{"method":"GET","path":"/v1/users/%d","span_id":"00f067aa0ba902b7","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","name":"request"},`+
+				`"spans":[{"method":"GET","path":"/v1/users/%d","span_id":"00f067aa0ba902b7","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","name":"request"}]}`,
+			at.Format("2006-01-02T15:04:05.000000Z"), l%90, l, l, l,
+		)
+		chunk = append(chunk, testbed.Line(at, line, kubernetes)...)
+	}
+	return chunk
+}
+
+// body joins what a request would hold, and sends it nowhere.
+type body struct{ bytes int }
+
+func (b *body) Put(_ context.Context, _, _ string, entries [][]byte) (delivery.Rejected, error) {
+	b.bytes += len(bytes.Join(entries, []byte(",")))
+	return delivery.Rejected{}, nil
+}
+
+func (*body) CreateGroup(context.Context, string) error          { return nil }
+func (*body) CreateStream(context.Context, string, string) error { return nil }
+func (*body) Retain(context.Context, string, int) error          { return nil }
+
+// linesOfLoad fill a request of a megabyte more than once.
+const linesOfLoad = 4000
+
+// BenchmarkLines counts the lines that a second of one core takes from a chunk
+// to the requests' bodies, garbage collection included. The sides take turns.
+func BenchmarkLines(b *testing.B) {
+	bench.Skip(b, "logs/lines")
+	chunk := load(linesOfLoad)
+	config, err := fluentbit.ParseConfig(func(key string) string {
+		return map[string]string{"region": "eu-west-1", "metric_namespace": "none"}[key]
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	// Requests follow each other as fast as they can: only deadlines wait.
+	clock := delivery.Clock{Now: time.Now, Wait: func(ctx context.Context, d time.Duration) error {
+		if d < config.FlushTimeout {
+			return ctx.Err()
+		}
+		return wait(ctx, d)
+	}}
+	output := fluentbit.New(config, fluentbit.Settings{Service: &body{}, Clock: clock, Pace: delivery.NewPace(), Trouble: func(err error) { b.Error(err) }})
+	defer output.Close()
+	ours := func() {
+		if output.Flush(chunk, "kube.x") != fluentbit.Done {
+			b.Fatal("a chunk was not done")
+		}
+	}
+	peer := func() {
+		if n := len(usualway.Batches(unsafe.Pointer(&chunk[0]), len(chunk))); n < 2 {
+			b.Fatalf("%d batches", n)
+		}
+	}
+	var our, their []float64
+	for range bench.Rounds {
+		our, their = append(our, rate(ours)), append(their, rate(peer))
+	}
+	o, p := median(our), median(their)
+	bench.Line("logs/lines", fmt.Sprintf("%.0flines/s", o), fmt.Sprintf("%.0flines/s", p), o/p)
+}
+
+// rate is how many lines a second of processor time takes.
+func rate(work func()) float64 {
+	work() // warm
+	start, began, times := processorTime(), time.Now(), 0
+	for ; time.Since(began) < 300*time.Millisecond; times++ {
+		work()
+	}
+	return float64(times*linesOfLoad) / (processorTime() - start).Seconds()
+}
+
+func processorTime() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		panic("read the process's own usage: " + err.Error())
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// BenchmarkMemory measures the host in C with the plugin in it, while it brings
+// 10,000 lines a second, and with the usual way in it.
+func BenchmarkMemory(b *testing.B) {
+	bench.Skip(b, "logs/memory")
+	if _, err := built(); err != nil {
+		b.Fatal(err)
+	}
+	usual := filepath.Join(b.TempDir(), "usual.so")
+	if out, err := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags", "-s -w", "-o", usual, "./testdata/usual").CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	ours, peer := resident(b, "ours", ""), resident(b, "the usual way", usual)
+	bench.Line("logs/memory", fmt.Sprintf("%.1fMB", ours/1e6), fmt.Sprintf("%.1fMB", peer/1e6), peer/ours)
+}
+
+// resident is the host's largest resident set in half a minute, in bytes.
+func resident(b *testing.B, name, plugin string) (most float64) {
+	b.Helper()
+	s := service(b)
+	s.Make("/usual", "way")
+	s.Forget()
+	var paths []string
+	for i := range 4 {
+		paths = append(paths, write(b, map[string][]byte{fmt.Sprintf("kube.%d", i): now(load(500))})...)
+	}
+	// Four threads bring 500 lines each, five times a second.
+	cmd := hosted(b, s, paths, "threads=4", "rounds=1000000", "every=200000")
+	if plugin != "" {
+		cmd.Args[1] = plugin
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	began := time.Now()
+	for time.Since(began) < 30*time.Second {
+		time.Sleep(250 * time.Millisecond)
+		most = max(most, memory(b, cmd.Process.Pid))
+	}
+	if lines := float64(s.Count()) / time.Since(began).Seconds(); lines < 9000 {
+		b.Errorf("%s: %.0f lines a second arrived", name, lines)
+	}
+	return most
+}
+
+// now brings the times of a load to this day; its lines keep theirs.
+func now(chunk []byte) []byte {
+	from := testbed.Append(nil, testbed.EventTime(testbed.Noon))[2:6]
+	to := testbed.Append(nil, testbed.EventTime(time.Now()))[2:6]
+	return bytes.ReplaceAll(chunk, append([]byte{0xd7, 0}, from...), append([]byte{0xd7, 0}, to...))
+}
+
+func memory(b *testing.B, pid int) float64 {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(text), "VmRSS:")
+	kb, err := strconv.Atoi(strings.Fields(line)[0])
+	if err != nil {
+		b.Fatal(err)
+	}
+	return float64(kb) * 1024
+}

@@ -1,0 +1,234 @@
+//go:build cgo
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nova/novawire/fluentbit/strictlogs"
+	"github.com/nova/novawire/fluentbit/testbed"
+)
+
+// built is the plugin, and the host in C that loads it.
+var built = sync.OnceValues(func() (struct{ plugin, host string }, error) {
+	var b struct{ plugin, host string }
+	folder, err := os.MkdirTemp("", "novawire-fluentbit")
+	if err != nil {
+		return b, err
+	}
+	b.plugin, b.host = filepath.Join(folder, "out_novawire.so"), filepath.Join(folder, "host")
+	for _, command := range [][]string{
+		{"go", "build", "-buildmode=c-shared", "-tags", "netgo,osusergo", "-trimpath", "-ldflags", "-s -w", "-o", b.plugin, "."},
+		{"cc", "-Wall", "-Wextra", "-Werror", "-O1", "-o", b.host, "testdata/host.c", "-ldl", "-lpthread"},
+	} {
+		if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+			return b, fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, out)
+		}
+	}
+	return b, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if b, err := built(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(b.plugin))
+	}
+	os.Exit(code)
+}
+
+func service(t testing.TB) *strictlogs.Server {
+	t.Helper()
+	s, err := strictlogs.Start(context.Background(), strictlogs.Options{Region: "eu-west-1", AccessKey: "id", SecretKey: "secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// hosted is a command that runs the plugin on chunks, with its settings.
+func hosted(t testing.TB, s *strictlogs.Server, chunks []string, settings ...string) *exec.Cmd {
+	t.Helper()
+	b, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{b.plugin, "region=eu-west-1", "endpoint=" + s.URL(), "node=node-a"}, settings...)
+	cmd := exec.Command(b.host, append(append(args, "--"), chunks...)...)
+	cmd.Env = []string{"AWS_ACCESS_KEY_ID=id", "AWS_SECRET_ACCESS_KEY=secret", "HOME=" + t.TempDir()}
+	return cmd
+}
+
+// write keeps chunks as files, whose names are their tags.
+func write(t testing.TB, chunks map[string][]byte) (paths []string) {
+	t.Helper()
+	folder := t.TempDir()
+	for tag, chunk := range chunks {
+		path := filepath.Join(folder, tag)
+		if err := os.WriteFile(path, chunk, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, path)
+	}
+	return paths
+}
+
+const linesOfChunk = 200
+
+// mixed makes chunks of lines with an identity each, and one that ends in garbage.
+func mixed(chunks int) (map[string][]byte, map[string]int) {
+	all, sent := map[string][]byte{}, map[string]int{}
+	for c := range chunks {
+		var chunk []byte
+		for l := range linesOfChunk {
+			id := fmt.Sprintf("<%d/%d>", c, l)
+			sent[id] = 1
+			line := fmt.Sprintf(`{"level":"INFO","fields":{"message":"m","id":%q}}`, id)
+			if l%10 == 0 {
+				line = "plain text " + id
+			}
+			chunk = append(chunk, testbed.Line(time.Now(), line, testbed.Kubernetes("nova", "user-service", "app", "node-a"))...)
+		}
+		all[fmt.Sprintf("kube.%d", c)] = chunk
+	}
+	all["garbage"] = append(bytes.Clone(all["kube.0"]), 0xc1, 0xff, 0xff)
+	for l := range linesOfChunk {
+		sent[fmt.Sprintf("<0/%d>", l)]++
+	}
+	return all, sent
+}
+
+var (
+	identity = regexp.MustCompile(`<\d+/\d+>`)
+	report   = regexp.MustCompile(`done=(\d+) again=(\d+) error=(\d+) depth=(\d+)`)
+)
+
+// The plugin does what Fluent Bit expects of it, on the structures of both ages,
+// on stacks of both sizes, from several threads, in two instances at once, while
+// the service has faults and Go's collector runs all the time.
+func TestFluentBitsWay(t *testing.T) {
+	for name, c := range map[string]struct{ abi, stack string }{
+		"before 4.2.8, stacks of 24 KiB": {"old", "24576"},
+		"before 4.2.8, stacks of 64 KiB": {"old", "65536"},
+		"since then, stacks of 24 KiB":   {"new", "24576"},
+		"since then, stacks of 64 KiB":   {"new", "65536"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := service(t)
+			s.Misbehave(func(put int) strictlogs.Fault {
+				return map[int]strictlogs.Fault{1: {Refuse: "ThrottlingException"}, 3: {Vanish: true}, 6: {Refuse: "ServiceUnavailableException"}}[put]
+			})
+			chunks, sent := mixed(12)
+			cmd := hosted(
+				t, s, write(t, chunks), "abi="+c.abi, "stack="+c.stack, "threads=4", "instances=2",
+				"@0/log_group=/a/{service}", "@1/log_group=/b/{service}", "@0/id=a", "@1/id=b",
+			)
+			cmd.Env = append(cmd.Env, "GOGC=1")
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			m := report.FindStringSubmatch(string(out))
+			if m == nil || m[1] != fmt.Sprint(2*len(chunks)) || m[3] != "0" {
+				t.Fatalf("the host says: %s", out)
+			}
+			if depth, _ := strconv.Atoi(m[4]); depth > 8<<10 {
+				t.Errorf("the callback used %d bytes of its stack", depth)
+			}
+			compare(t, s, sent)
+		})
+	}
+}
+
+func compare(t *testing.T, s *strictlogs.Server, sent map[string]int) {
+	t.Helper()
+	for _, group := range []string{"/a/user-service", "/b/user-service"} {
+		stored, undecodable := map[string]int{}, 0
+		for _, e := range s.Stored() {
+			switch id := identity.FindString(e.Message); {
+			case strings.Contains(e.Message, `"undecodable":"wf//"`):
+				undecodable++
+			case e.Group == group:
+				stored[id]++
+			}
+		}
+		if diff := cmp.Diff(sent, stored); diff != "" {
+			t.Errorf("%s (-sent +stored):\n%.2000s", group, diff)
+		}
+		if undecodable != 2 {
+			t.Errorf("the garbage was stored %d times by 2 instances", undecodable)
+		}
+	}
+	for _, r := range s.Refused() {
+		t.Errorf("the service complains: %s", r)
+	}
+}
+
+func TestAWrongConfigurationDoesNotStart(t *testing.T) {
+	s := service(t)
+	cmd := hosted(t, s, nil, "retention_days=6", "log_group=/nova/{pood}", "flush_timeout=1h")
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Fatalf("it started: %s", out)
+	}
+	for _, want := range []string{"retention_days", "{pood}", "flush_timeout", "host: init"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("nothing is said of %s: %s", want, out)
+		}
+	}
+}
+
+func TestMetricsAreServedWhileItRuns(t *testing.T) {
+	s := service(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	chunks, _ := mixed(1)
+	cmd := hosted(t, s, write(t, chunks), "rounds=1000", "every=20000", "instances=2", "metrics_listen="+address, "@1/id=other", "metric_namespace=none")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	wants := []string{`novawire_logs_delivered_total{output="novawire",class="pods"}`, `novawire_logs_rejected_total{output="other",class="node",reason="too_old"} 0`}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		body := fetch("http://" + address + "/metrics")
+		if strings.Contains(body, wants[0]) && strings.Contains(body, wants[1]) && !strings.Contains(body, wants[0]+" 0\n") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("metrics are %s", body)
+		}
+	}
+}
+
+func fetch(url string) string {
+	response, err := http.Get(url)
+	if err != nil {
+		return err.Error()
+	}
+	defer response.Body.Close()
+	body, _ := io.ReadAll(response.Body)
+	return string(body)
+}

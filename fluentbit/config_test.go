@@ -1,0 +1,72 @@
+package fluentbit_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nova/novawire/fluentbit"
+	"github.com/nova/novawire/fluentbit/record"
+)
+
+func parse(keys map[string]string) (fluentbit.Config, error) {
+	return fluentbit.ParseConfig(func(key string) string { return keys[key] })
+}
+
+func TestAConfigurationIsRefusedWithEveryMistake(t *testing.T) {
+	cases := map[string]struct {
+		key, value, says string
+	}{
+		"no region":                  {"region", "", "AWS_REGION"},
+		"an endpoint without scheme": {"endpoint", "logs:443", "http or https"},
+		"a name that is unknown":     {"log_group", "/nova/{pood}", "{pood}"},
+		"a brace that is open":       {"log_group", "/nova/{pod", "none of"},
+		"a character of no group":    {"log_group", "/nova {pod}", `" "`},
+		"a name of the service":      {"log_group", "aws/x", "the service's own"},
+		"a group that is too long":   {"log_group", strings.Repeat("x", 513), "512"},
+		"a character of no stream":   {"log_stream", "a:b", `":"`},
+		"days that are not taken":    {"retention_days", "6", "[0 1 3 5 7"},
+		"days that are no number":    {"retention_days", "week", "days"},
+		"a time that is too short":   {"flush_timeout", "10ms", "from 1s"},
+		"a time without a unit":      {"request_timeout", "5", "duration"},
+		"a choice that is none":      {"kubernetes", "some", "names, all"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			keys := map[string]string{"region": "eu-west-1", "retention_days": "7"}
+			if _, err := parse(keys); err != nil {
+				t.Fatal(err)
+			}
+			keys[c.key] = c.value
+			_, err := parse(keys)
+			if err == nil || !strings.HasPrefix(err.Error(), c.key+" ") || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("error is %v", err)
+			}
+		})
+	}
+	if _, err := parse(map[string]string{"retention_days": "6", "kubernetes": "x"}); strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestNamesAreFilledAndAllowed(t *testing.T) {
+	c, err := parse(map[string]string{"region": "x", "log_group": "/{namespace}/{service}/{container}", "log_stream": "{node}/{pod}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]struct {
+		pod  record.Pod
+		want []string
+	}{
+		"as it is":           {record.Pod{Namespace: "nova", Service: "feed", Container: "app", Node: "n", Name: "feed-0"}, []string{"/nova/feed/app", "n/feed-0"}},
+		"unknown":            {record.Pod{}, []string{"/none/none/none", "none/none"}},
+		"made allowed":       {record.Pod{Namespace: "a b", Service: "é:*", Container: "{pod}", Node: "a:b*c", Name: "\x00"}, []string{"/a_b/___/_pod_", "a_b_c/_"}},
+		"longer than may be": {record.Pod{Service: strings.Repeat("s", 600), Node: strings.Repeat("ü", 600)}, []string{"/none/" + strings.Repeat("s", 506), strings.Repeat("ü", 512)}},
+	}
+	for name, k := range cases {
+		if diff := cmp.Diff(k.want, []string{c.Group.Fill(&k.pod), c.Stream.Fill(&k.pod)}); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}

@@ -1,0 +1,417 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nova/novawire/fluentbit/delivery"
+)
+
+// fake is a service of functions. It holds each request against the limits.
+type fake struct {
+	t   *testing.T
+	put func(n int, entries [][]byte) (delivery.Rejected, error)
+
+	mu      sync.Mutex
+	calls   []string
+	batches [][]string
+}
+
+func (f *fake) call(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, fmt.Sprintf(format, args...))
+}
+
+func (f *fake) Put(_ context.Context, _, stream string, entries [][]byte) (delivery.Rejected, error) {
+	f.mu.Lock()
+	var batch []string
+	for _, e := range entries {
+		batch = append(batch, string(e))
+	}
+	f.batches = append(f.batches, batch)
+	n := len(f.batches) - 1
+	f.mu.Unlock()
+	f.call("put %d to %s", len(entries), stream)
+	if f.put == nil {
+		return delivery.Rejected{}, nil
+	}
+	return f.put(n, entries)
+}
+
+func (f *fake) CreateGroup(_ context.Context, group string) error {
+	f.call("create group %s", group)
+	return nil
+}
+
+func (f *fake) CreateStream(_ context.Context, _, stream string) error {
+	f.mu.Lock()
+	grouped := slices.Contains(f.calls, "create group g")
+	f.mu.Unlock()
+	f.call("create stream %s", stream)
+	if !grouped {
+		return delivery.ErrMissing
+	}
+	return nil
+}
+
+func (f *fake) Retain(_ context.Context, group string, days int) error {
+	f.call("retain %s for %d days", group, days)
+	return nil
+}
+
+// bubble is the clock of a synctest bubble, where nothing waits really.
+var bubble = delivery.Clock{Now: time.Now, Wait: func(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}}
+
+func sender(f *fake, set delivery.Settings) *delivery.Sender {
+	set.Clock, set.Pace, set.Backoff, set.MaxBackoff = bubble, delivery.NewPace(), 100*time.Millisecond, 5*time.Second
+	return delivery.New(f, set)
+}
+
+var stream = delivery.Stream{Group: "g", Name: "s"}
+
+// items are of the sizes given, a millisecond apart; their entries are numbers.
+func items(sizes ...int) (all []*delivery.Item) {
+	for i, size := range sizes {
+		all = append(all, &delivery.Item{Time: int64(i), Size: size, Entry: []byte(fmt.Sprint(i))})
+	}
+	return all
+}
+
+func repeat(n, size int) []int { return slices.Repeat([]int{size}, n) }
+
+func lengths(batches [][]string) (all []int) {
+	for _, b := range batches {
+		all = append(all, len(b))
+	}
+	return all
+}
+
+func TestRequestsAreWithinTheLimits(t *testing.T) {
+	const day = 24 * 60 * 60 * 1000
+	at := func(times ...int64) []*delivery.Item {
+		all := items(repeat(len(times), 1)...)
+		for i := range all {
+			all[i].Time = times[i]
+		}
+		return all
+	}
+	cases := map[string]struct {
+		items []*delivery.Item
+		want  []int
+	}{
+		"as many events as fit":    {items(repeat(10_000, 10)...), []int{10_000}},
+		"an event more":            {items(repeat(10_001, 10)...), []int{10_000, 1}},
+		"to the byte":              {items(repeat(8, 131_072-26)...), []int{8}},
+		"a byte more":              {items(append(repeat(7, 131_072-26), 131_072-25)...), []int{7, 1}},
+		"a day":                    {at(0, day), []int{2}},
+		"more than a day":          {at(0, 1, day+1, day+2), []int{2, 2}},
+		"events of a million":      {items(repeat(3, 999_974)...), []int{1, 1, 1}},
+		"a large one in the midst": {items(60_000, 999_974, 10), []int{1, 2}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &fake{t: t}
+				s := sender(f, delivery.Settings{})
+				defer s.Close()
+				if !s.Deliver(t.Context(), stream, c.items) {
+					t.Error("not delivered")
+				}
+				if diff := cmp.Diff(c.want, lengths(f.batches)); diff != "" {
+					t.Errorf("events of requests (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// Whatever waits for one stream when a request ends goes with the next, in order
+// of time, and each caller is told of its own.
+func TestCallersOfOneStreamShareRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{t: t, put: func(int, [][]byte) (delivery.Rejected, error) {
+			time.Sleep(time.Second)
+			return delivery.Rejected{}, nil
+		}}
+		s := sender(f, delivery.Settings{})
+		defer s.Close()
+		var delivering sync.WaitGroup
+		for caller := range 8 {
+			delivering.Go(func() {
+				time.Sleep(time.Duration(caller) * time.Millisecond)
+				mine := items(1, 1, 1)
+				for i := range mine {
+					mine[i].Time = int64(10*i + caller)
+					mine[i].Entry = []byte(fmt.Sprintf("%02d", mine[i].Time))
+				}
+				if !s.Deliver(t.Context(), stream, mine) || !mine[2].Settled {
+					t.Errorf("caller %d was not served", caller)
+				}
+			})
+		}
+		delivering.Wait()
+		if diff := cmp.Diff([]int{3, 21}, lengths(f.batches)); diff != "" {
+			t.Errorf("events of requests (-want +got):\n%s", diff)
+		}
+		if !slices.IsSorted(f.batches[1]) {
+			t.Errorf("not in order of time: %v", f.batches[1])
+		}
+	})
+}
+
+func TestRejectedEventsAreCountedByReason(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{t: t, put: func(int, [][]byte) (delivery.Rejected, error) {
+			return delivery.Rejected{TooOld: 2, Expired: 3, TooNew: 4}, nil
+		}}
+		s := sender(f, delivery.Settings{})
+		defer s.Close()
+		if !s.Deliver(t.Context(), stream, items(repeat(10, 1)...)) {
+			t.Error("rejected events are settled too")
+		}
+		a := s.Ledger.Of(delivery.Pods)
+		got := []int64{a.Delivered.Load(), a.Rejected(delivery.TooOld), a.Rejected(delivery.Expired), a.Rejected(delivery.TooNew)}
+		if diff := cmp.Diff([]int64{3, 2, 1, 4}, got); diff != "" {
+			t.Errorf("delivered, too old, expired, too new (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// One event that the service will not have costs itself, not its neighbours.
+func TestAnEventThatIsNotAcceptableIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var taken int
+		f := &fake{t: t, put: func(_ int, entries [][]byte) (delivery.Rejected, error) {
+			for _, e := range entries {
+				if string(e) == "700" {
+					return delivery.Rejected{}, fmt.Errorf("put: %w", delivery.ErrInvalid)
+				}
+			}
+			taken += len(entries)
+			return delivery.Rejected{}, nil
+		}}
+		s := sender(f, delivery.Settings{})
+		defer s.Close()
+		if !s.Deliver(t.Context(), stream, items(repeat(1000, 1)...)) {
+			t.Error("not settled")
+		}
+		if n := s.Ledger.Of(delivery.Pods).Rejected(delivery.Invalid); n != 1 || taken != 999 {
+			t.Errorf("%d rejected, %d taken", n, taken)
+		}
+		if len(f.batches) > 40 {
+			t.Errorf("it took %d requests", len(f.batches))
+		}
+	})
+}
+
+func TestWhatIsMissingIsMadeAndKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{t: t, put: func(n int, _ [][]byte) (delivery.Rejected, error) {
+			if n == 0 {
+				return delivery.Rejected{}, fmt.Errorf("put: %w", delivery.ErrMissing)
+			}
+			return delivery.Rejected{}, nil
+		}}
+		s := sender(f, delivery.Settings{Retention: 30})
+		defer s.Close()
+		s.Deliver(t.Context(), stream, items(1))
+		want := []string{"put 1 to s", "create stream s", "create group g", "retain g for 30 days", "create stream s", "put 1 to s"}
+		if diff := cmp.Diff(want, f.calls); diff != "" {
+			t.Errorf("calls (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A lost answer leaves open whether events were stored; they are sent again and
+// counted, and no others are.
+func TestOnlyLostAnswersMakeEventsUnsure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{t: t, put: func(n int, _ [][]byte) (delivery.Rejected, error) {
+			return delivery.Rejected{}, []error{errors.New("denied"), delivery.ErrThrottled, delivery.ErrAnswerLost, delivery.ErrThrottled, nil}[n]
+		}}
+		s := sender(f, delivery.Settings{})
+		defer s.Close()
+		mine := items(1, 1)
+		if !s.Deliver(t.Context(), stream, mine) || !mine[0].Unsure {
+			t.Errorf("items are %+v", *mine[0])
+		}
+		a := s.Ledger.Of(delivery.Pods)
+		if diff := cmp.Diff([]int64{2, 8, 4}, []int64{a.Delivered.Load(), a.Retried.Load(), a.Resent.Load()}); diff != "" {
+			t.Errorf("delivered, retried, resent (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestACallerThatGivesUpHasNothingUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{t: t, put: func(n int, entries [][]byte) (delivery.Rejected, error) {
+			time.Sleep(3 * time.Second)
+			for _, e := range entries {
+				if e[0] == 'x' {
+					t.Error("an entry was used after its caller had it back")
+				}
+			}
+			return delivery.Rejected{}, nil
+		}}
+		s := sender(f, delivery.Settings{})
+		defer s.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		mine := items(append(repeat(8, 131_072-26), 1)...) // two requests' worth
+		if s.Deliver(ctx, stream, mine) || !mine[0].Settled || mine[8].Settled {
+			t.Errorf("the first settled %v, the last %v", mine[0].Settled, mine[8].Settled)
+		}
+		for _, i := range mine {
+			i.Entry[0] = 'x'
+		}
+		if !s.Deliver(t.Context(), stream, items(1)) {
+			t.Error("the next was not served")
+		}
+	})
+}
+
+func TestAPanicIsAFailureLikeOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var troubles []error
+		f := &fake{t: t, put: func(n int, _ [][]byte) (delivery.Rejected, error) {
+			if n == 0 {
+				panic("a mistake")
+			}
+			return delivery.Rejected{}, nil
+		}}
+		s := sender(f, delivery.Settings{Trouble: func(err error) { troubles = append(troubles, err) }})
+		defer s.Close()
+		mine := items(1)
+		if s.Deliver(t.Context(), stream, mine) || !mine[0].Unsure || len(troubles) != 1 {
+			t.Errorf("item %+v, troubles %v", *mine[0], troubles)
+		}
+		if !s.Deliver(t.Context(), stream, mine) {
+			t.Error("the next attempt was not delivered")
+		}
+	})
+}
+
+func TestCloseEndsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{t: t, put: func(int, [][]byte) (delivery.Rejected, error) { return delivery.Rejected{}, errors.New("away") }}
+		s := sender(f, delivery.Settings{})
+		result := make(chan bool)
+		go func() { result <- s.Deliver(context.Background(), stream, items(1)) }()
+		time.Sleep(time.Minute)
+		s.Close()
+		if <-result {
+			t.Error("it was delivered")
+		}
+	})
+}
+
+// The pace finds what the account has, and comes back when there is more.
+func TestPaceSettlesBelowTheQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, now := delivery.NewPace(), time.Now()
+		quota, tokens, filled := 10.0, 10.0, now
+		run := func(d time.Duration) (refused, taken int) {
+			for end := now.Add(d); now.Before(end); {
+				now = now.Add(p.Reserve(now))
+				tokens = min(quota, tokens+now.Sub(filled).Seconds()*quota)
+				if filled = now; tokens < 1 {
+					refused++
+					p.Throttled(now)
+				} else {
+					tokens--
+					taken++
+					p.Delivered(now)
+				}
+				now = now.Add(time.Millisecond)
+			}
+			return refused, taken
+		}
+		run(time.Minute)
+		refused, taken := run(10 * time.Minute)
+		if rate := float64(taken) / 600; rate < 5 || float64(refused)/float64(taken) > 0.1 {
+			t.Errorf("%.1f requests a second of a quota of 10, %d refused of %d", rate, refused, taken)
+		}
+		quota = 1000
+		run(3 * time.Minute)
+		if p.Rate() < 190 {
+			t.Errorf("rate is %.1f after the quota grew", p.Rate())
+		}
+	})
+}
+
+func TestPaceCountsRequestsThatWereUnderWayTogetherOnce(t *testing.T) {
+	p, now := delivery.NewPace(), time.Unix(1, 0)
+	for range 20 {
+		p.Throttled(now)
+	}
+	if p.Rate() != 100 {
+		t.Errorf("rate is %v", p.Rate())
+	}
+	for i := range 100 {
+		p.Throttled(now.Add(time.Duration(i) * time.Second))
+	}
+	if p.Rate() <= 0 {
+		t.Errorf("rate is %v", p.Rate())
+	}
+}
+
+func TestProgressIsOfTheChunkThatLeftIt(t *testing.T) {
+	p := delivery.NewProgress(1 << 20)
+	left := func(settled ...bool) []delivery.Item {
+		all := make([]delivery.Item, len(settled))
+		for i := range all {
+			all[i].Settled = settled[i]
+		}
+		return all
+	}
+	if p.Take([]byte("a"), "t") != nil {
+		t.Error("something was left of nothing")
+	}
+	p.Leave([]byte("a"), "t", left(true, false, true))
+	p.Leave([]byte("a"), "t", left(false, false, true)) // an equal chunk
+	if p.Take([]byte("a"), "u") != nil || p.Take([]byte("b"), "t") != nil {
+		t.Error("another tag, or other bytes, took it")
+	}
+	var settled []int
+	for range 2 {
+		settled = append(settled, p.Take([]byte("a"), "t").Restore(make([]delivery.Item, 3)))
+	}
+	slices.Sort(settled)
+	if diff := cmp.Diff([]int{1, 2}, settled); diff != "" || p.Take([]byte("a"), "t") != nil {
+		t.Errorf("settled (-want +got):\n%s", diff)
+	}
+}
+
+func TestProgressIsBounded(t *testing.T) {
+	p := delivery.NewProgress(10_000)
+	chunk := func(i int) []byte { return []byte(fmt.Sprint(i)) }
+	for i := range 1000 {
+		p.Leave(chunk(i), "", make([]delivery.Item, 64))
+	}
+	known := 0
+	for _, i := range rand.Perm(1000) {
+		if p.Take(chunk(i), "") != nil {
+			known++
+		}
+	}
+	if known < 50 || known > 80 {
+		t.Errorf("%d chunks are remembered", known)
+	}
+}

@@ -1,0 +1,87 @@
+package delivery
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Pace is how fast an account's requests may follow each other. The service
+// throttles an account and Region as a whole and does not say at what rate, so
+// the rate is found: it grows steadily and is halved when a request is
+// throttled, which lets the nodes of a cluster come to equal shares.
+type Pace struct {
+	mu        sync.Mutex
+	rate      float64 // requests a second
+	next      time.Time
+	grown     time.Time
+	throttled time.Time
+}
+
+// The bounds of a pace, in requests a second.
+const (
+	fastest = 200
+	slowest = 0.2
+	growth  = 2 // a second
+)
+
+// NewPace begins at full speed: most accounts never throttle a node.
+func NewPace() *Pace { return &Pace{rate: fastest} }
+
+// Rate is the current one, in requests a second.
+func (p *Pace) Rate() float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rate
+}
+
+// Reserve takes the next place in time and returns how long to wait for it.
+func (p *Pace) Reserve(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.next.Before(now) {
+		p.next = now
+	}
+	wait := p.next.Sub(now)
+	p.next = p.next.Add(time.Duration(float64(time.Second) / p.rate))
+	return wait
+}
+
+// Delivered lets the rate grow.
+func (p *Pace) Delivered(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.grown.IsZero() {
+		since := min(now.Sub(p.grown), time.Second)
+		p.rate = min(fastest, p.rate+growth*since.Seconds())
+	}
+	p.grown = now
+}
+
+// once is how long requests that were throttled count as one event: they were
+// under way together.
+const once = time.Second
+
+// Throttled halves the rate, and keeps the next request for that long.
+func (p *Pace) Throttled(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.throttled.IsZero() && now.Sub(p.throttled) < once {
+		return
+	}
+	p.throttled, p.grown = now, now
+	p.rate = max(slowest, p.rate/2)
+	if next := now.Add(time.Duration(float64(time.Second) / p.rate)); next.After(p.next) {
+		p.next = next
+	}
+}
+
+func (p *Pace) wait(ctx context.Context, clock Clock) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if d := p.Reserve(clock.Now()); d > 0 {
+		return clock.Wait(ctx, d)
+	}
+	return nil
+}

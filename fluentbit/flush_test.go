@@ -1,0 +1,252 @@
+package fluentbit_test
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nova/novawire/fluentbit"
+	"github.com/nova/novawire/fluentbit/delivery"
+	"github.com/nova/novawire/fluentbit/strictlogs"
+	"github.com/nova/novawire/fluentbit/testbed"
+)
+
+// lines is a chunk of lines of a service.
+func lines(service string, at time.Time, all ...string) (chunk []byte) {
+	for i, line := range all {
+		chunk = append(chunk, testbed.Line(at.Add(time.Duration(i)*time.Millisecond), line, testbed.Kubernetes("nova", service, "app", "node-a"))...)
+	}
+	return chunk
+}
+
+func TestGroupsAndStreamsAreMadeAndKept(t *testing.T) {
+	s := service(t, strictlogs.Options{})
+	o := output(t, s, map[string]string{"retention_days": "7"})
+	chunk := append(lines("feed", time.Now(), "a"), testbed.V1(int(time.Now().Unix()), testbed.Map{{"log", "of no pod"}})...)
+	if v := o.Flush(chunk, "systemd"); v != fluentbit.Done {
+		t.Fatalf("verdict is %v", v)
+	}
+	var got []string
+	for _, e := range s.Stored() {
+		got = append(got, fmt.Sprintf("%s %s, %d days", e.Group, e.Stream, s.Retention(e.Group)))
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff([]string{"/nova/none/none node-a, 7 days", "/nova/nova/feed node-a, 7 days"}, got); diff != "" {
+		t.Errorf("stored in (-want +got):\n%s", diff)
+	}
+	if n := series(o, "novawire_logs_delivered_total", `class="node"`); n != 1 {
+		t.Errorf("%d events of no pod", n)
+	}
+}
+
+// A group that somebody else made is theirs: its retention stays.
+func TestTheRetentionOfOthersStays(t *testing.T) {
+	s := service(t, strictlogs.Options{})
+	s.Make("/nova/nova/feed", "node-b")
+	o := output(t, s, nil)
+	o.Flush(lines("feed", time.Now(), "a"), "t")
+	if len(s.Stored()) != 1 || s.Retention("/nova/nova/feed") != 0 {
+		t.Errorf("stored %v, retention %d", s.Stored(), s.Retention("/nova/nova/feed"))
+	}
+}
+
+// A chunk of two services, one of which cannot be delivered: when it comes
+// again, only that one is.
+func TestAChunkThatComesAgainGoesOnWhereItStopped(t *testing.T) {
+	s := service(t, strictlogs.Options{})
+	s.Make("/nova/nova/feed", "node-a")
+	s.Make("/nova/nova/user", "node-a")
+	puts := 0
+	s.Misbehave(func(int) strictlogs.Fault {
+		if puts++; puts == 1 {
+			return strictlogs.Fault{}
+		}
+		return strictlogs.Fault{Refuse: "ServiceUnavailableException"}
+	})
+	o := output(t, s, map[string]string{"flush_timeout": "1s"})
+	chunk := append(lines("feed", time.Now(), "f1", "f2"), lines("user", time.Now(), "u1", "u2")...)
+	if v := o.Flush(chunk, "t"); v != fluentbit.Again || len(s.Stored()) != 2 {
+		t.Fatalf("verdict %v, stored %d", v, len(s.Stored()))
+	}
+	s.Misbehave(nil)
+	if v := o.Flush(chunk, "t"); v != fluentbit.Done {
+		t.Fatalf("verdict is %v", v)
+	}
+	if n := len(s.Stored()); n != 4 {
+		t.Errorf("%d events are stored of 4", n)
+	}
+	for metric, want := range map[string]int{"accepted": 4, "delivered": 4, "resumed": 2, "resent": 0, "chunks": 2, "chunks_again": 1} {
+		if got := series(o, "novawire_logs_"+metric+"_total"); got != want {
+			t.Errorf("%s is %d, want %d", metric, got, want)
+		}
+	}
+	if o.Flush(chunk, "t"); len(s.Stored()) != 8 {
+		t.Errorf("an equal chunk that comes later is one of its own: %d are stored", len(s.Stored()))
+	}
+}
+
+func TestEventsOutOfTheWindowAreRejectedAndCounted(t *testing.T) {
+	s := service(t, strictlogs.Options{})
+	s.Make("/nova/nova/feed", "node-a")
+	s.Retain("/nova/nova/feed", 3)
+	o := output(t, s, nil)
+	now := time.Now()
+	var chunk []byte
+	for _, at := range []time.Duration{0, -20 * 24 * time.Hour, 3 * time.Hour, -5 * 24 * time.Hour, -time.Hour, -15 * 24 * time.Hour} {
+		chunk = append(chunk, lines("feed", now.Add(at), fmt.Sprint(at))...)
+	}
+	if v := o.Flush(chunk, "t"); v != fluentbit.Done {
+		t.Fatalf("verdict is %v", v)
+	}
+	got := map[string]int{"delivered": series(o, "novawire_logs_delivered_total")}
+	for _, reason := range []string{"too_old", "expired", "too_new"} {
+		got[reason] = series(o, "novawire_logs_rejected_total", `reason="`+reason+`"`)
+	}
+	if diff := cmp.Diff(map[string]int{"delivered": 2, "too_old": 2, "expired": 1, "too_new": 1}, got); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]int{"too_old": 2, "expired": 1, "too_new": 1}, s.Rejected()); diff != "" {
+		t.Errorf("the service rejected (-want +got):\n%s", diff)
+	}
+	if r := s.Refused(); len(r) > 0 {
+		t.Errorf("the service complains: %s", r)
+	}
+}
+
+// What no request may hold as it came is cut, and what is larger than one
+// request is several, within every limit of the service.
+func TestLargeChunksAreWithinTheLimits(t *testing.T) {
+	s := service(t, strictlogs.Options{})
+	o := output(t, s, nil)
+	now := time.Now()
+	big := []string{strings.Repeat("x", 1_500_000), strings.Repeat("é\"\\", 400_000), `{"message":"` + strings.Repeat("y", 999_000) + `"}`}
+	for range 300 {
+		big = append(big, strings.Repeat("z", 7000))
+	}
+	if v := o.Flush(lines("feed", now, big...), "t"); v != fluentbit.Done {
+		t.Fatalf("verdict is %v", v)
+	}
+	total := 0
+	for _, e := range s.Stored() {
+		total += strings.Count(e.Message, "x") + strings.Count(e.Message, "z")
+	}
+	if want := 1_500_000 + 300*7000; total < want || total > want+2000 {
+		t.Errorf("%d bytes are stored of %d", total, want)
+	}
+	if r := s.Refused(); len(r) > 0 {
+		t.Errorf("the service complains: %s", r)
+	}
+	small := strings.Split(strings.Repeat("s,", 25_000), ",")[:25_000]
+	before := s.Calls("PutLogEvents")
+	if v := o.Flush(lines("feed", now, small...), "t"); v != fluentbit.Done || len(s.Refused()) > 0 {
+		t.Errorf("verdict is %v, refused %v", v, s.Refused())
+	}
+	if n := s.Calls("PutLogEvents") - before; n > 5 {
+		t.Errorf("25,000 short lines took %d requests", n)
+	}
+}
+
+// The counts of a minute are a document for each service when the output ends,
+// however often the lines were sent.
+func TestCountsAreOneDocumentForAService(t *testing.T) {
+	s := service(t, strictlogs.Options{})
+	s.Misbehave(func(put int) strictlogs.Fault {
+		return map[int]strictlogs.Fault{1: {LoseAnswer: true}, 2: {Refuse: "ThrottlingException"}}[put]
+	})
+	o := output(t, s, nil)
+	chunk := append(
+		lines("feed", time.Now(), `{"level":"ERROR","fields":{"message":"m","http.response.status_code":503}}`, `{"level":"ERROR","fields":{"message":"redis timed out"}}`, `{"level":"INFO","status":200}`),
+		lines("user", time.Now(), `{"level":"WARN","fields":{"rpc.grpc.status_code":14}}`, `{"fields":{"monotonic_counter.http_server_errors_total":4}}`)...,
+	)
+	for o.Flush(chunk, "t") != fluentbit.Done {
+	}
+	o.Close()
+	var got []string
+	stamp := regexp.MustCompile(`"Timestamp":\d+`)
+	for _, e := range s.Stored() {
+		if strings.HasPrefix(e.Stream, "metrics/") {
+			got = append(got, e.Group+" "+e.Stream+" "+stamp.ReplaceAllString(e.Message, `"Timestamp":0`))
+		}
+	}
+	slices.Sort(got)
+	header := `{"_aws":{"Timestamp":0,"CloudWatchMetrics":[{"Namespace":"Nova/Logs","Dimensions":[["Namespace","Service"]],"Metrics":[` +
+		`{"Name":"http_server_errors_total","Unit":"Count"},{"Name":"grpc_client_errors_total","Unit":"Count"},{"Name":"redis_timeout_total","Unit":"Count"},{"Name":"error_lines_total","Unit":"Count"}]}]},`
+	want := []string{
+		`/nova/nova/feed metrics/node-a ` + header + `"Namespace":"nova","Service":"feed","Node":"node-a","http_server_errors_total":1,"grpc_client_errors_total":0,"redis_timeout_total":1,"error_lines_total":2}`,
+		`/nova/nova/user metrics/node-a ` + header + `"Namespace":"nova","Service":"user","Node":"node-a","http_server_errors_total":4,"grpc_client_errors_total":1,"redis_timeout_total":0,"error_lines_total":0}`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("documents (-want +got):\n%s", diff)
+	}
+	if n := series(o, "novawire_logs_delivered_total", `class="metrics"`); n != 2 {
+		t.Errorf("%d documents are counted", n)
+	}
+}
+
+// An output that ends leaves no goroutine, answers what is under way, and does
+// not wait for a service that is silent.
+func TestCloseIsBounded(t *testing.T) {
+	s := service(t, strictlogs.Options{})
+	s.Make("/nova/nova/feed", "node-a")
+	s.Misbehave(func(int) strictlogs.Fault { return strictlogs.Fault{Delay: time.Hour} })
+	o := output(t, s, map[string]string{"request_timeout": "60s", "flush_timeout": "60s"})
+	verdicts := make(chan fluentbit.Verdict, 40)
+	for i := range cap(verdicts) { // more than there are hands
+		go func() { verdicts <- o.Hand(lines("feed", time.Now(), fmt.Sprint(i)), []byte("t")) }()
+	}
+	for deadline := time.Now().Add(10 * time.Second); s.Calls("PutLogEvents") == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("no request came")
+		}
+	}
+	closed := make(chan struct{})
+	go func() {
+		o.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the output did not end")
+	}
+	for range cap(verdicts) {
+		if v := <-verdicts; v != fluentbit.Again {
+			t.Errorf("verdict is %v", v)
+		}
+	}
+}
+
+func TestAnEmptyChunkIsDone(t *testing.T) {
+	if v := output(t, service(t, strictlogs.Options{}), nil).Flush(nil, "t"); v != fluentbit.Done {
+		t.Errorf("verdict is %v", v)
+	}
+}
+
+// mistaken is a service of ours that panics.
+type mistaken struct{ delivery.Service }
+
+func TestAMistakeOfOursDoesNotEndFluentBit(t *testing.T) {
+	c, err := parse(map[string]string{"region": "x", "metric_namespace": "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, now := range map[string]func() time.Time{"in a request": time.Now, "before it": func() time.Time { panic("no time") }} {
+		t.Run(name, func(t *testing.T) {
+			var troubles atomic.Int64
+			o := fluentbit.New(c, fluentbit.Settings{
+				Service: mistaken{}, Clock: delivery.Clock{Now: now, Wait: clock.Wait}, Pace: delivery.NewPace(),
+				Trouble: func(error) { troubles.Add(1) },
+			})
+			defer o.Close()
+			if v := o.Hand(lines("feed", testbed.Noon, "a"), []byte("t")); v != fluentbit.Again || troubles.Load() == 0 {
+				t.Errorf("verdict %v, %d troubles", v, troubles.Load())
+			}
+		})
+	}
+}

@@ -1,0 +1,264 @@
+package fluentbit_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/go-json-experiment/json"
+
+	"github.com/nova/novawire/fluentbit"
+	"github.com/nova/novawire/fluentbit/cloudwatchlogs"
+	"github.com/nova/novawire/fluentbit/delivery"
+	"github.com/nova/novawire/fluentbit/strictlogs"
+	"github.com/nova/novawire/fluentbit/testbed"
+)
+
+var clock = delivery.Clock{Now: time.Now, Wait: func(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}}
+
+func service(t testing.TB, o strictlogs.Options) *strictlogs.Server {
+	t.Helper()
+	o.Region, o.AccessKey, o.SecretKey = "eu-west-1", "id", "secret"
+	s, err := strictlogs.Start(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// output is one that speaks to the service. Its pauses are short: what is
+// tested is what happens, not how long it takes.
+func output(t testing.TB, s *strictlogs.Server, keys map[string]string) *fluentbit.Output {
+	t.Helper()
+	all := map[string]string{"region": "eu-west-1", "endpoint": s.URL(), "node": "node-a", "flush_timeout": "20s", "request_timeout": "500ms"}
+	maps.Copy(all, keys)
+	c, err := fluentbit.ParseConfig(func(key string) string { return all[key] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	quick := clock
+	deadlines := []time.Duration{c.FlushTimeout, 2 * time.Second} // the latter is an ending's
+	quick.Wait = func(ctx context.Context, d time.Duration) error {
+		if d <= 5*time.Second && !slices.Contains(deadlines, d) {
+			d = min(d, 20*time.Millisecond)
+		}
+		return clock.Wait(ctx, d)
+	}
+	o := fluentbit.New(c, fluentbit.Settings{
+		Service: &cloudwatchlogs.Client{
+			Endpoint: c.Endpoint, Region: c.Region, Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
+			HTTP: &http.Client{Transport: transport}, Timeout: c.RequestTimeout, Now: time.Now,
+		},
+		Clock: quick, Pace: delivery.NewPace(), Trouble: func(err error) { t.Log(err) },
+	})
+	t.Cleanup(func() {
+		o.Close()
+		transport.CloseIdleConnections()
+	})
+	return o
+}
+
+// host brings chunks as Fluent Bit does: several at once, and again those that
+// it is asked to.
+type host struct {
+	output *fluentbit.Output
+	sent   map[string]int // messages by their identity
+	chunks [][]byte
+}
+
+const (
+	chunksOfHost = 24
+	linesOfChunk = 120
+)
+
+// prepare makes chunks of three services with lines that have an identity each.
+func prepare(o *fluentbit.Output) *host {
+	h, now := &host{output: o, sent: map[string]int{}}, time.Now()
+	for c := range chunksOfHost {
+		var chunk []byte
+		for l := range linesOfChunk {
+			id := fmt.Sprintf("%d/%d", c, l)
+			h.sent[id]++
+			// Two services in one chunk, and times that go to and fro.
+			at := now.Add(time.Duration((l*7)%13-c) * time.Second)
+			service := []string{"user-service", "content-service", "feed"}[(c+l/40)%3]
+			line := fmt.Sprintf(`{"level":"INFO","fields":{"message":"m","id":%q},"target":"t"}`, id)
+			chunk = append(chunk, testbed.Line(at, line, testbed.Kubernetes("nova", service, "app", "node-a"))...)
+		}
+		h.chunks = append(h.chunks, chunk)
+	}
+	return h
+}
+
+// bring ends when every chunk was answered Done.
+func (h *host) bring(t testing.TB, workers int) {
+	t.Helper()
+	var bringing sync.WaitGroup
+	queue := make(chan []byte, len(h.chunks))
+	for _, c := range h.chunks {
+		queue <- c
+	}
+	close(queue)
+	for range workers {
+		bringing.Go(func() {
+			for chunk := range queue {
+				for deadline := time.Now().Add(time.Minute); h.output.Hand(chunk, []byte("kube.x")) != fluentbit.Done; {
+					if time.Now().After(deadline) {
+						t.Error("a chunk was not done after a minute")
+						return
+					}
+				}
+			}
+		})
+	}
+	bringing.Wait()
+}
+
+// series reads one of an output's metrics, summed over its labels.
+func series(o *fluentbit.Output, name string, labels ...string) (sum int) {
+	var text strings.Builder
+	fluentbit.WriteMetrics(&text, []*fluentbit.Output{o})
+lines:
+	for line := range strings.Lines(text.String()) {
+		if !strings.HasPrefix(line, name+"{") {
+			continue
+		}
+		for _, label := range labels {
+			if !strings.Contains(line, label) {
+				continue lines
+			}
+		}
+		var value float64
+		_, _ = fmt.Sscan(line[strings.LastIndexByte(line, ' ')+1:], &value)
+		sum += int(value)
+	}
+	return sum
+}
+
+// identities counts what the service has, by identity.
+func identities(t testing.TB, s *strictlogs.Server) map[string]int {
+	t.Helper()
+	all := map[string]int{}
+	for _, e := range s.Stored() {
+		var message struct {
+			Fields struct {
+				ID string `json:"id"`
+			} `json:"fields"`
+		}
+		if err := json.Unmarshal([]byte(e.Message), &message); err != nil {
+			t.Fatalf("stored %q: %v", e.Message, err)
+		}
+		all[message.Fields.ID]++
+	}
+	return all
+}
+
+// Every fault of the service: what was sent is stored or counted, to the event,
+// and stored twice only where an answer was lost, which is counted too.
+func TestFaultsOfTheService(t *testing.T) {
+	every := func(n int, f strictlogs.Fault) func(int) strictlogs.Fault {
+		return func(put int) strictlogs.Fault {
+			if put%n == n-1 {
+				return f
+			}
+			return strictlogs.Fault{}
+		}
+	}
+	first := func(n int, f strictlogs.Fault) func(int) strictlogs.Fault {
+		return func(put int) strictlogs.Fault {
+			if put < n {
+				return f
+			}
+			return strictlogs.Fault{}
+		}
+	}
+	cases := map[string]struct {
+		fault  func(int) strictlogs.Fault
+		rate   float64
+		keys   map[string]string
+		shows  string // a metric that must not be 0
+		unsure bool   // whether it may look as if an answer was lost
+	}{
+		"is well":                         {},
+		"throttles now and then":          {fault: every(3, strictlogs.Fault{Refuse: "ThrottlingException"}), shows: "novawire_logs_throttled_total"},
+		"throttles the account":           {rate: 6, shows: "novawire_logs_throttled_total"},
+		"is unavailable":                  {fault: every(2, strictlogs.Fault{Refuse: "ServiceUnavailableException"}), shows: "novawire_logs_retried_total"},
+		"resets connections":              {fault: every(3, strictlogs.Fault{Reset: true}), shows: "novawire_logs_resent_total", unsure: true},
+		"stores and loses the answer":     {fault: every(3, strictlogs.Fault{LoseAnswer: true}), shows: "novawire_logs_resent_total", unsure: true},
+		"stores and is silent":            {fault: every(5, strictlogs.Fault{Hang: true}), shows: "novawire_logs_resent_total", unsure: true},
+		"fails inside":                    {fault: every(3, strictlogs.Fault{Refuse: "InternalFailure"}), shows: "novawire_logs_resent_total", unsure: true},
+		"loses the group":                 {fault: every(4, strictlogs.Fault{Vanish: true}), shows: "novawire_logs_retried_total"},
+		"loses the stream":                {fault: every(4, strictlogs.Fault{VanishStream: true}), shows: "novawire_logs_retried_total"},
+		"denies access for a while":       {fault: first(5, strictlogs.Fault{Refuse: "AccessDeniedException"}), shows: "novawire_logs_retried_total"},
+		"does not know the key":           {fault: first(5, strictlogs.Fault{Refuse: "ExpiredTokenException"}), shows: "novawire_logs_retried_total"},
+		"is slow":                         {fault: every(1, strictlogs.Fault{Delay: 50 * time.Millisecond})},
+		"is away for longer than a chunk": {fault: first(400, strictlogs.Fault{Refuse: "ServiceUnavailableException"}), keys: map[string]string{"flush_timeout": "1s"}, shows: "novawire_logs_chunks_again_total"},
+		"fails in all ways": {fault: func(put int) strictlogs.Fault {
+			return []strictlogs.Fault{{}, {Refuse: "ThrottlingException"}, {LoseAnswer: true}, {}, {Vanish: true}, {Reset: true}, {}, {VanishStream: true}}[put%8]
+		}, shows: "novawire_logs_resent_total", unsure: true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := service(t, strictlogs.Options{Rate: c.rate})
+			s.Misbehave(c.fault)
+			h := prepare(output(t, s, c.keys))
+			h.bring(t, 4)
+			h.reconcile(t, s)
+			if c.shows != "" && series(h.output, c.shows) == 0 {
+				t.Errorf("%s is 0", c.shows)
+			}
+			if n := series(h.output, "novawire_logs_resent_total"); n > 0 && !c.unsure {
+				t.Errorf("%d events were sent again though no answer was lost", n)
+			}
+		})
+	}
+}
+
+// reconcile holds what was sent, what the service has and what the output says
+// against each other.
+func (h *host) reconcile(t *testing.T, s *strictlogs.Server) {
+	t.Helper()
+	stored, twice := identities(t, s), 0
+	for id := range h.sent {
+		if stored[id] == 0 {
+			t.Errorf("%s was not stored", id)
+		}
+		twice += max(0, stored[id]-1)
+	}
+	if len(stored) != len(h.sent) {
+		t.Errorf("%d events are stored, %d were sent", len(stored), len(h.sent))
+	}
+	if twice != s.Lost() {
+		t.Errorf("%d are stored twice, %d answers were lost", twice, s.Lost())
+	}
+	if resent := series(h.output, "novawire_logs_resent_total"); twice > resent {
+		t.Errorf("%d are stored twice, %d are counted as sent again", twice, resent)
+	}
+	for metric, want := range map[string]int{"novawire_logs_accepted_total": len(h.sent), "novawire_logs_delivered_total": len(h.sent), "novawire_logs_rejected_total": 0} {
+		if got := series(h.output, metric, `class="pods"`); got != want {
+			t.Errorf("%s is %d, want %d", metric, got, want)
+		}
+	}
+	for _, r := range s.Refused() {
+		t.Errorf("the service complains: %s", r)
+	}
+}

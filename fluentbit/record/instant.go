@@ -1,0 +1,66 @@
+package record
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/nova/novawire/fluentbit/msgpack"
+)
+
+// instant is a record's time.
+type instant struct {
+	sec  int64
+	nsec uint32
+}
+
+// The seconds that mark groups (flb_log_event.h, since Fluent Bit 3.2).
+const (
+	groupStart = -1
+	groupEnd   = -2
+)
+
+// lastSecond is the end of the year 9999: what is beyond is no time.
+const lastSecond = 253_402_300_799
+
+func (t instant) seconds() float64 { return float64(t.sec) + float64(t.nsec)/1e9 }
+
+// milliseconds since 1970; false for what the service would not take as a time.
+func (t instant) milliseconds() (int64, bool) {
+	if t.sec < 0 || t.sec > lastSecond {
+		return 0, false
+	}
+	return t.sec*1000 + min(int64(t.nsec)/1_000_000, 999), true
+}
+
+// eventTime reads Fluent Bit's extension type 0: seconds and nanoseconds, the
+// seconds signed for the sake of group markers, which are all that is negative.
+func eventTime(h msgpack.Head, payload []byte) (instant, bool) {
+	if h.Kind != msgpack.Extension || h.Bits != 0 || h.N != 8 {
+		return instant{}, false
+	}
+	sec := binary.BigEndian.Uint32(payload)
+	t := instant{sec: int64(sec), nsec: binary.BigEndian.Uint32(payload[4:])}
+	if marker := int64(int32(sec)); marker == groupStart || marker == groupEnd {
+		t.sec = marker
+	}
+	return t, true
+}
+
+// readTime reads the first value as a time, as any Fluent Bit wrote it.
+func readTime(b []byte) (instant, bool) {
+	h, rest := msgpack.Next(b)
+	switch h.Kind {
+	case msgpack.Extension:
+		return eventTime(h, rest[:h.N])
+	case msgpack.Int, msgpack.Uint:
+		return instant{sec: h.Int64()}, true
+	case msgpack.Float:
+		f := h.Float64()
+		if math.IsNaN(f) || f < groupEnd || f > lastSecond {
+			return instant{}, false
+		}
+		sec := math.Floor(f)
+		return instant{sec: int64(sec), nsec: uint32((f - sec) * 1e9)}, true
+	}
+	return instant{}, false
+}

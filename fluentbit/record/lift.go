@@ -1,0 +1,228 @@
+package record
+
+import "bytes"
+
+// role is what a member's value is for the search: which object its members are of.
+type role uint8
+
+const (
+	other role = iota
+	top
+	fields        // of the event, in tracing-subscriber's nested form
+	current       // "span": the innermost span
+	spans         // "spans": root to leaf
+	openTelemetry // ids as the json-subscriber crate writes them
+)
+
+// findings is what one pass over the members of a line brings to light.
+type findings struct {
+	roots    []int32 // the members of the top, in order
+	renamed  []uint8 // by position in roots: not 0 for a field that has the name of something else
+	fields   int32   // the member "fields", -1 without one
+	message  int32   // the member of fields that is lifted, -1 without one
+	trace    id
+	span     id
+	xray     []byte // what the top level calls xray_trace_id
+	level    []byte
+	roles    []role
+	tally    Tally
+	isServer bool // otel.kind says that this is the server's side of a call
+	grpc     bool
+}
+
+// id is an identifier where it was found, the most telling place first.
+type id struct {
+	rank  uint8 // 0: not found
+	value []byte
+	root  int32 // the member of the top that has it under the name that we give it, else -1
+}
+
+// The places that ids are looked for in, in this order: the top level, the
+// object of json-subscriber, the event's fields, the current span, the spans
+// from leaf to root.
+var ranks = [...]uint8{top: 1, openTelemetry: 2, fields: 3, current: 4, spans: 5}
+
+// find looks at each member once.
+func (f *findings) find(s *scanner) {
+	f.reset(len(s.members))
+	for i, m := range s.members {
+		in := top
+		if m.parent >= 0 {
+			in = f.roles[m.parent]
+		}
+		if in == other {
+			continue
+		}
+		key := s.bytes(m.key)
+		switch in {
+		case top:
+			f.roots = append(f.roots, int32(i))
+			f.top(s, int32(i), key)
+		case spans:
+			if m.depth == 1 { // an element: the object of a span
+				f.roles[i] = spans
+				continue
+			}
+		case fields:
+			if m.depth == 1 && string(key) == "message" {
+				f.message = int32(i)
+			}
+		}
+		f.look(s, in, int32(i), key)
+	}
+}
+
+func (f *findings) reset(members int) {
+	*f = findings{roots: f.roots[:0], renamed: f.renamed[:0], fields: -1, message: -1, roles: f.roles}
+	if cap(f.roles) < members {
+		f.roles = make([]role, members, 2*members)
+	}
+	f.roles = f.roles[:members]
+	clear(f.roles)
+}
+
+// top gives the members of the top their roles.
+func (f *findings) top(s *scanner, i int32, key []byte) {
+	switch m := &s.members[i]; string(key) {
+	case "level":
+		if f.level == nil && m.kind == '"' {
+			f.level = inside(s.bytes(m.value))
+		}
+	case "fields":
+		if m.kind == '{' {
+			f.roles[i], f.fields = fields, i
+		}
+	case "span":
+		if m.kind == '{' {
+			f.roles[i] = current
+		}
+	case "spans":
+		if m.kind == '[' {
+			f.roles[i] = spans
+		}
+	case "openTelemetry":
+		if m.kind == '{' {
+			f.roles[i] = openTelemetry
+		}
+	}
+}
+
+// look takes a member for what its key says.
+func (f *findings) look(s *scanner, in role, i int32, key []byte) {
+	m := &s.members[i]
+	switch string(key) {
+	case "trace_id", "traceId", "otel.trace_id", "xray_trace_id":
+		if f.trace.offer(s, in, i, traceID(s.bytes(m.value)), "trace_id"); in == top && len(key) == len("xray_trace_id") {
+			f.xray = inside(s.bytes(m.value))
+		}
+	case "span_id", "spanId", "otel.span_id":
+		f.span.offer(s, in, i, spanID(s.bytes(m.value)), "span_id")
+	case "otel.kind":
+		f.isServer = f.isServer || bytes.EqualFold(inside(s.bytes(m.value)), []byte("server"))
+	default:
+		if in == top || in == fields {
+			f.count(key, s.bytes(m.value))
+		}
+	}
+}
+
+// offer keeps the id if its place is better than that of the one before. Of the
+// spans, which run from root to leaf, the last is.
+func (d *id) offer(s *scanner, in role, i int32, value []byte, name string) {
+	rank := ranks[in]
+	if value == nil || d.rank != 0 && (rank > d.rank || rank == d.rank && in != spans) {
+		return
+	}
+	*d = id{rank: rank, value: value, root: -1}
+	if in == top && string(s.bytes(s.members[i].key)) == name && len(s.bytes(s.members[i].value)) == len(value)+2 {
+		d.root = i
+	}
+}
+
+// inside is a JSON string without its quotes; other values are themselves.
+func inside(value []byte) []byte {
+	if len(value) >= 2 && value[0] == '"' {
+		return value[1 : len(value)-1]
+	}
+	return value
+}
+
+// traceID returns the 32 lower-case digits of a W3C trace id (Trace Context,
+// section 3.2.2.3), also of one in X-Ray's form, or nil.
+func traceID(value []byte) []byte {
+	v := inside(value)
+	if len(v) == 35 && v[0] == '1' && v[1] == '-' && v[10] == '-' {
+		v = append(append(make([]byte, 0, 32), v[2:10]...), v[11:]...)
+	}
+	return identifier(v, 32)
+}
+
+// hasXRay tells whether the line has the trace's id in X-Ray's form already.
+func (f *findings) hasXRay() bool {
+	t := f.trace.value
+	return t != nil && len(f.xray) == 35 && string(f.xray[:2]) == "1-" && string(f.xray[2:10]) == string(t[:8]) && string(f.xray[11:]) == string(t[8:])
+}
+
+func spanID(value []byte) []byte { return identifier(inside(value), 16) }
+
+func identifier(v []byte, digits int) []byte {
+	if len(v) != digits {
+		return nil
+	}
+	zero := true
+	for _, c := range v {
+		if !isHex(c) {
+			return nil
+		}
+		zero = zero && c == '0'
+	}
+	if zero {
+		return nil
+	}
+	return v
+}
+
+// mostCompared is how many members of the top are compared with each other.
+const mostCompared = 64
+
+// resolve finds members of the same name: with flatten_event, a field of the
+// event that is called like something of the subscriber's is written beside it,
+// and readers would take the wrong one. tracing-subscriber writes timestamp and
+// level before the fields, and the rest after them.
+func (f *findings) resolve(s *scanner, added func(key []byte) bool) {
+	f.renamed = f.renamed[:0]
+	for range f.roots {
+		f.renamed = append(f.renamed, 0)
+	}
+	for j, root := range f.roots {
+		key := s.bytes(s.members[root].key)
+		if f.trace.root == root && f.trace.rank > 0 || f.span.root == root && f.span.rank > 0 {
+			continue // it is what it should be
+		}
+		if added(key) {
+			f.renamed[j] = 1
+		}
+		if len(f.roots) > mostCompared {
+			continue
+		}
+		for i, before := range f.roots[:j] {
+			m := s.members[before]
+			if m.key.to-m.key.from != int32(len(key)) || string(s.bytes(m.key)) != string(key) {
+				continue
+			}
+			if lastIsTheSubscribers(key) {
+				f.renamed[i]++
+			} else {
+				f.renamed[j]++
+			}
+		}
+	}
+}
+
+func lastIsTheSubscribers(key []byte) bool {
+	switch string(key) {
+	case "target", "filename", "line_number", "span", "spans", "threadName", "threadId":
+		return true
+	}
+	return false
+}

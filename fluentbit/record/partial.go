@@ -1,0 +1,113 @@
+package record
+
+import (
+	"strconv"
+	"unicode/utf8"
+)
+
+// held is the beginning of a line that the container's runtime cut (at 16 KiB),
+// until its end comes. Its others have memory of the chunk, which is there until
+// Decode returns.
+type held struct {
+	pod    *Pod
+	stream string
+	line   []byte
+	record fieldsOfRecord
+}
+
+// join holds a part of a line back, and completes the line with its last. It
+// tells whether there is no line yet. Lines are joined within a chunk: what its
+// end cuts is an event of its own, and so is the rest. Fluent Bit's own
+// multiline.parser cri, which the DaemonSet sets, joins across chunks.
+func (d *Decoder) join() bool {
+	r := &d.r
+	if !r.hasTag {
+		return false
+	}
+	i := d.beginning()
+	switch {
+	case i < 0 && !r.isPartial:
+		return false
+	case i < 0:
+		beginning := *r
+		beginning.others = append([]pair(nil), r.others...)
+		d.held = append(d.held, held{d.pod, string(r.stream), append([]byte(nil), r.line...), beginning})
+		return true
+	}
+	h := &d.held[i]
+	h.line = append(h.line, r.line...)
+	if r.isPartial {
+		return true
+	}
+	line := h.line
+	*r = h.record
+	d.held = append(d.held[:i], d.held[i+1:]...)
+	r.line = line
+	return false
+}
+
+func (d *Decoder) beginning() int {
+	for i := range d.held {
+		if d.held[i].pod == d.pod && d.held[i].stream == string(d.r.stream) {
+			return i
+		}
+	}
+	return -1
+}
+
+// release writes what no end came for.
+func (d *Decoder) release() {
+	for _, h := range d.held {
+		d.r, d.pod = h.record, h.pod
+		d.lineEvent(h.line)
+	}
+	d.held = d.held[:0]
+}
+
+// split cuts a message that is too long into events of one time, each of which
+// has a piece of its text. The pieces put together are the whole message.
+func (d *Decoder) split(from int, at int64, pod *Pod, t Tally) {
+	start := from
+	for d.w.buf[start] != ',' { // {"timestamp":N,"message":"
+		start++
+	}
+	whole := unescaped(d.w.buf[start+len(`,"message":"`):])
+	d.w.buf = d.w.buf[:from]
+	pieces := cut(whole, MaxMessage-len(pod.shown.escaped)-64)
+	for i, piece := range pieces {
+		entry := d.begin(at)
+		d.w.json([]byte(`{"message":`))
+		d.w.str(piece)
+		d.w.json(appendPart(nil, i+1, len(pieces)))
+		d.w.ready(pod.shown)
+		d.w.plain([]byte{'}'})
+		d.end(entry, at, pod, t)
+		t = Tally{} // it is one line
+	}
+}
+
+// cut cuts text into pieces that as JSON strings have at most so many bytes, and
+// never within a character.
+func cut(text []byte, most int) (pieces [][]byte) {
+	from, size := 0, 0
+	for i := 0; i < len(text); {
+		_, n := utf8.DecodeRune(text[i:])
+		grown := n
+		if n == 1 {
+			var short [6]byte
+			grown = len(appendEscaped(short[:0], text[i]))
+		}
+		if size+grown > most {
+			pieces = append(pieces, text[from:i])
+			from, size = i, 0
+		}
+		size += grown
+		i += n
+	}
+	return append(pieces, text[from:])
+}
+
+func appendPart(b []byte, part, parts int) []byte {
+	b = strconv.AppendInt(append(b, `,"part":`...), int64(part), 10)
+	return strconv.AppendInt(append(b, `,"parts":`...), int64(parts), 10)
+}

@@ -1,0 +1,309 @@
+package record
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/nova/novawire"
+	"github.com/nova/novawire/fluentbit/msgpack"
+)
+
+// Pod is where lines come from, as Fluent Bit's kubernetes filter or the tag
+// tells, and where they go.
+type Pod struct {
+	Namespace, Name, Container, Node string
+	// Service is what injection calls the pod's service.
+	Service string
+	// Place is what the settings' Locate made of the pod.
+	Place any
+
+	shown  fragment // the member "kubernetes" of messages, with a comma before it
+	isNone bool     // nothing is known of a pod
+}
+
+// Known tells whether anything says which pod this is.
+func (p *Pod) Known() bool { return !p.isNone }
+
+// Pods knows the pods that lines came from. It is for any number of decoders.
+type Pods struct {
+	// Locate says where a pod's lines go; its result becomes the pod's Place.
+	Locate func(*Pod) any
+	// Node names the node for lines that do not tell.
+	Node string
+	// Whole shows all that the filter knows of a pod in each message, and not
+	// just its names.
+	Whole bool
+
+	mu    sync.Mutex
+	known map[string]*Pod // by the filter's map as it came, or by tag
+}
+
+// mostShown and mostName bound what messages repeat of a pod: Kubernetes' own
+// bounds are 256 KiB of annotations, and 253 characters of a name.
+const (
+	mostShown = 300_000
+	mostName  = 300
+)
+
+// mostPods is how many pods are remembered: a node has a few hundred, and a
+// pod that is forgotten is read again.
+const mostPods = 4096
+
+// of returns the pod of the filter's map or, without one, of the tag.
+func (p *Pods) of(kubernetes []byte, tag string) *Pod {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var known *Pod
+	if kubernetes != nil {
+		known = p.known[string(kubernetes)]
+	} else {
+		known = p.known[tag]
+	}
+	if known != nil {
+		return known
+	}
+	pod, key := p.read(kubernetes, tag), tag
+	if kubernetes != nil {
+		key = string(kubernetes)
+	}
+	if p.known == nil || len(p.known) >= mostPods {
+		p.known = map[string]*Pod{}
+	}
+	p.known[key] = pod
+	return pod
+}
+
+func (p *Pods) read(kubernetes []byte, tag string) *Pod {
+	pod := &Pod{Node: p.Node}
+	if kubernetes != nil {
+		pod.fromFilter(kubernetes)
+	}
+	if pod.Name == "" {
+		pod.fromTag(tag)
+	}
+	if pod.isNone = pod.Name == "" && pod.Namespace == ""; pod.Service == "" {
+		pod.Service = pod.Name
+	}
+	var w writer
+	if text, _ := appendValue(nil, kubernetes, nested); p.Whole && kubernetes != nil && len(text) < mostShown {
+		w.json([]byte(`,"kubernetes":`))
+		w.json(text)
+	} else {
+		pod.show(&w)
+	}
+	pod.shown = fragment{w.buf, w.size}
+	pod.Place = p.Locate(pod)
+	return pod
+}
+
+// show writes the names, as the filter calls them.
+func (p *Pod) show(w *writer) {
+	separator := `,"kubernetes":{`
+	for _, m := range [...]struct{ key, value string }{
+		{"namespace_name", p.Namespace}, {"pod_name", p.Name}, {"container_name", p.Container}, {"host", p.Node},
+	} {
+		if m.value == "" {
+			continue
+		}
+		w.json([]byte(separator + `"` + m.key + `":`))
+		text, _ := validUTF8([]byte(m.value[:min(len(m.value), mostName)]), nil)
+		w.str(text)
+		separator = ","
+	}
+	if separator == "," {
+		w.json([]byte("}"))
+	}
+}
+
+// fromFilter reads the map that Fluent Bit's kubernetes filter adds.
+func (p *Pod) fromFilter(kubernetes []byte) {
+	var o owner
+	var labels, annotations map[string]string
+	pairs(kubernetes, func(key string, value []byte) {
+		text, _, _ := msgpack.Text(value)
+		switch key {
+		case "namespace_name":
+			p.Namespace = string(text)
+		case "pod_name":
+			p.Name = string(text)
+		case "container_name":
+			p.Container = string(text)
+		case "host":
+			if len(text) > 0 {
+				p.Node = string(text)
+			}
+		case "labels":
+			labels = texts(value)
+		case "annotations":
+			annotations = texts(value)
+		case "ownerReferences", "owner_references":
+			o = readOwner(value)
+		}
+	})
+	if p.Service = annotations[novawire.AnnotationServiceName]; p.Service == "" {
+		p.Service = workload(p.Name, o, labels)
+	}
+}
+
+// fromTag reads the name of the file that a container's runtime writes to, as
+// in kube.var.log.containers.POD_NAMESPACE_CONTAINER-ID.log.
+func (p *Pod) fromTag(tag string) {
+	_, file, ok := strings.Cut(tag, ".containers.")
+	parts := strings.Split(strings.TrimSuffix(file, ".log"), "_")
+	if !ok || len(parts) != 3 || parts[0] == "" || parts[1] == "" {
+		return
+	}
+	p.Name, p.Namespace = parts[0], parts[1]
+	if dash := strings.LastIndexByte(parts[2], '-'); dash > 0 {
+		p.Container = parts[2][:dash]
+	}
+	p.Service = workload(p.Name, owner{}, nil)
+}
+
+// pairs calls visit with each pair of a map whose key is text, and its value.
+func pairs(b []byte, visit func(key string, value []byte)) {
+	h, rest := msgpack.Next(b)
+	if h.Kind != msgpack.Map {
+		return
+	}
+	for range h.N {
+		key, value, isText := msgpack.Text(rest)
+		if !isText {
+			value, _ = msgpack.Skip(rest)
+		}
+		next, ok := msgpack.Skip(value)
+		if !ok {
+			return
+		}
+		if isText {
+			visit(string(key), value[:len(value)-len(next)])
+		}
+		rest = next
+	}
+}
+
+func texts(b []byte) map[string]string {
+	all := map[string]string{}
+	pairs(b, func(key string, value []byte) {
+		if text, _, ok := msgpack.Text(value); ok {
+			all[key] = string(text)
+		}
+	})
+	return all
+}
+
+// owner is the controller of a pod.
+type owner struct{ kind, name string }
+
+func readOwner(b []byte) (o owner) {
+	h, rest := msgpack.Next(b)
+	if h.Kind != msgpack.Array {
+		return owner{}
+	}
+	for range h.N {
+		var reference owner
+		isController := true // the filter of older Fluent Bits does not say
+		pairs(rest, func(key string, value []byte) {
+			text, _, _ := msgpack.Text(value)
+			switch head, _ := msgpack.Next(value); key {
+			case "kind":
+				reference.kind = string(text)
+			case "name":
+				reference.name = string(text)
+			case "controller":
+				isController = head.Bits == 1
+			}
+		})
+		if isController && reference.name != "" {
+			return reference
+		}
+		next, ok := msgpack.Skip(rest)
+		if !ok {
+			return owner{}
+		}
+		rest = next
+	}
+	return owner{}
+}
+
+// workload names the service as injection does, from the owner; where the
+// filter does not tell the owner, from the name that the controllers gave the
+// pod, as well as labels allow.
+func workload(pod string, o owner, labels map[string]string) string {
+	switch o.kind {
+	case "":
+		return withoutSuffixes(pod, labels)
+	case "ReplicaSet":
+		for _, label := range []string{"pod-template-hash", "rollouts-pod-template-hash"} {
+			if name, ok := strings.CutSuffix(o.name, "-"+labels[label]); ok {
+				return name
+			}
+		}
+	case "ReplicationController":
+		if name := labels["deploymentconfig"]; name != "" {
+			return name
+		}
+	case "Job":
+		return withoutMinute(o.name)
+	}
+	return o.name
+}
+
+func withoutSuffixes(pod string, labels map[string]string) string {
+	head, _, hasDash := cutLast(pod)
+	if hash := labels["pod-template-hash"]; hash != "" {
+		if name, ok := strings.CutSuffix(head, "-"+hash); ok {
+			return name
+		}
+	}
+	if name := labels["batch.kubernetes.io/job-name"]; name != "" {
+		return withoutMinute(name)
+	}
+	if _, ok := labels["apps.kubernetes.io/pod-index"]; ok && hasDash {
+		return head
+	}
+	if labels["controller-revision-hash"] != "" && hasDash {
+		return head
+	}
+	return bySuffix(pod)
+}
+
+// bySuffix goes by the shape of the name alone: an ordinal of a StatefulSet, or
+// five of the characters that random names are made of, after a hash of them.
+func bySuffix(pod string) string {
+	head, tail, ok := cutLast(pod)
+	if !ok {
+		return pod
+	}
+	if _, err := strconv.Atoi(tail); err == nil && len(tail) <= 4 {
+		return head
+	}
+	if len(tail) != 5 || !isRandom(tail) {
+		return pod
+	}
+	if name, hash, ok := cutLast(head); ok && len(hash) >= 6 && len(hash) <= 10 && isRandom(hash) {
+		return name
+	}
+	return withoutMinute(head)
+}
+
+// withoutMinute names the CronJob of a Job, which carries the minute it was due.
+func withoutMinute(job string) string {
+	if name, minute, ok := cutLast(job); ok && len(minute) == 8 && minute >= "26900000" && strings.Trim(minute, "0123456789") == "" {
+		return name
+	}
+	return job
+}
+
+func cutLast(name string) (head, tail string, ok bool) {
+	i := strings.LastIndexByte(name, '-')
+	if i < 1 {
+		return name, "", false
+	}
+	return name[:i], name[i+1:], true
+}
+
+// isRandom tells what Kubernetes makes random names and hashes of: no vowels, no
+// digits that look like letters (k8s.io/apimachinery/pkg/util/rand).
+func isRandom(s string) bool { return strings.Trim(s, "bcdfghjklmnpqrstvwxz2456789") == "" }

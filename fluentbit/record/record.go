@@ -1,0 +1,230 @@
+// Package record turns chunks, as Fluent Bit hands them to an output, into the
+// events that CloudWatch Logs stores. It reads MessagePack in place and writes
+// each message once, in the form that it has in a request.
+//
+// Nothing is dropped for its shape. A line that is a JSON object keeps all its
+// members; what is not becomes the text of a message; a record without a line
+// becomes an object itself; bytes that are no record at all are stored as base64.
+package record
+
+import (
+	"strconv"
+
+	"github.com/nova/novawire/fluentbit/msgpack"
+)
+
+// MaxMessage is the most bytes that a message has: a megabyte (API reference of
+// PutLogEvents), in its narrower reading, without the 26 bytes that the service
+// adds to each event. A longer one is cut into parts.
+const MaxMessage = 1_000_000 - 26
+
+// Event is one event of a chunk.
+type Event struct {
+	Time int64 // milliseconds since 1970
+	Size int   // bytes of the message in UTF-8
+	Pod  *Pod
+
+	from, to int // of its entry
+	tally    int // index of its tally, -1 without one
+}
+
+// Chunk is what became of one.
+type Chunk struct {
+	// Events are in the order of the records; those of one chunk and time are
+	// the same at each decoding.
+	Events []Event
+	// Undecodable counts bytes that are no record; they are an event too.
+	Undecodable int
+	// Panics counts records whose decoding panicked; they are events too.
+	Panics int
+
+	body    []byte
+	tallies []Tally
+}
+
+// Entry is the event as an element of a request's logEvents. It is valid until
+// the decoder decodes again.
+func (c *Chunk) Entry(e *Event) []byte { return c.body[e.from:e.to:e.to] }
+
+// Tally is what the event counts for.
+func (c *Chunk) Tally(e *Event) Tally {
+	if e.tally < 0 {
+		return Tally{}
+	}
+	return c.tallies[e.tally]
+}
+
+// Decoder decodes chunks, one at a time. Its memory is used again by the next.
+type Decoder struct {
+	Pods *Pods
+
+	chunk    Chunk
+	w        writer
+	scan     scanner
+	found    findings
+	scratch  []byte
+	now      int64
+	tag      string
+	before   []byte // the kubernetes map of the record before, as it came
+	pod      *Pod   // and what it stands for
+	group    []byte // members that records of the group get, as JSON text with a comma before
+	held     []held
+	r        fieldsOfRecord
+	isText   bool // the line is no object
+	restored []byte
+}
+
+// Decode decodes a chunk. now, in milliseconds since 1970, is the time of what
+// has none. The result is valid until the next call; data may go after this one.
+func (d *Decoder) Decode(data []byte, tag string, now int64) *Chunk {
+	d.chunk = Chunk{Events: d.chunk.Events[:0], body: d.chunk.body, tallies: d.chunk.tallies[:0]}
+	d.w.buf, d.now, d.tag, d.group, d.held = d.chunk.body[:0], now, tag, nil, d.held[:0]
+	d.before, d.pod = nil, d.Pods.of(nil, tag)
+	for len(data) > 0 {
+		rest, ok := msgpack.Skip(data)
+		if !ok {
+			d.chunk.Undecodable += len(data)
+			d.bytes("undecodable", data)
+			break
+		}
+		d.guarded(data[:len(data)-len(rest)])
+		data = rest
+	}
+	d.release()
+	d.before = nil // it is memory of the caller
+	d.chunk.body = d.w.buf
+	return &d.chunk
+}
+
+// Memory is what the decoder holds for the next chunk, in bytes, roughly.
+func (d *Decoder) Memory() int { return cap(d.chunk.body) + cap(d.scratch) + cap(d.restored) }
+
+// guarded keeps a mistake of ours from costing more than the shape of one record.
+func (d *Decoder) guarded(record []byte) {
+	events, end := len(d.chunk.Events), len(d.w.buf)
+	defer func() {
+		if recover() == nil {
+			return
+		}
+		d.chunk.Events, d.w.buf = d.chunk.Events[:events], d.w.buf[:end]
+		d.chunk.Panics++
+		d.bytes("undecodable", record)
+	}()
+	d.record(record)
+}
+
+// record takes [time, map], [[time, metadata], map], and whatever else comes.
+func (d *Decoder) record(b []byte) {
+	h, rest := msgpack.Next(b)
+	if h.Kind != msgpack.Array || h.N != 2 {
+		d.r.reset(d.now)
+		d.odd(b)
+		return
+	}
+	at, metadata, body := header(rest)
+	if at.sec == groupStart || at.sec == groupEnd {
+		d.mark(at.sec == groupStart, metadata, body)
+		return
+	}
+	ms, ok := at.milliseconds()
+	if !ok {
+		ms = d.now
+	}
+	d.r.reset(ms)
+	if h, _ := msgpack.Next(body); h.Kind != msgpack.Map {
+		d.odd(b)
+		return
+	}
+	if h, _ := msgpack.Next(metadata); h.Kind != msgpack.Map || h.N > 0 {
+		d.r.metadata = metadata
+	}
+	d.r.read(body)
+	d.event()
+}
+
+// header splits what a record's array holds: the time, metadata, and the body.
+func header(b []byte) (at instant, metadata, body []byte) {
+	body, _ = msgpack.Skip(b)
+	metadata = emptyMap
+	h, inner := msgpack.Next(b)
+	if h.Kind == msgpack.Array {
+		if h.N == 0 {
+			return instant{sec: lastSecond + 1}, metadata, body
+		}
+		b = inner
+		if second, _ := msgpack.Skip(b); h.N > 1 {
+			rest, _ := msgpack.Skip(second)
+			metadata = second[:len(second)-len(rest)]
+		}
+	}
+	at, ok := readTime(b)
+	if !ok {
+		at.sec = lastSecond + 1
+	}
+	return at, metadata, body
+}
+
+var emptyMap = []byte{0x80}
+
+// mark opens or closes a group. What an opening record holds is part of each
+// record of the group: an OTLP resource and scope, for one.
+func (d *Decoder) mark(opens bool, metadata, body []byte) {
+	d.group = nil
+	if !opens {
+		return
+	}
+	for _, m := range []struct {
+		name  string
+		value []byte
+	}{{"group_metadata", metadata}, {"group", body}} {
+		if h, _ := msgpack.Next(m.value); h.Kind == msgpack.Map && h.N == 0 {
+			continue
+		}
+		d.group = append(d.group, `,"`+m.name+`":`...)
+		d.group, _ = appendValue(d.group, m.value, nested)
+	}
+}
+
+// odd stores a value that has not the shape of a record.
+func (d *Decoder) odd(b []byte) {
+	d.scratch, _ = appendValue(append(d.scratch[:0], `{"record":`...), b, nested)
+	d.scratch = append(d.scratch, '}')
+	d.message(d.scratch)
+}
+
+// bytes stores what cannot be read.
+func (d *Decoder) bytes(name string, b []byte) {
+	const most = 600_000 // in base64 it is a third longer, and still one message
+	for len(b) > 0 {
+		n := min(len(b), most)
+		text := appendBase64(append([]byte(nil), `{"`+name+`":`...), b[:n])
+		d.r.reset(d.now)
+		d.message(append(text, '}'))
+		b = b[n:]
+	}
+}
+
+// begin opens the entry of an event.
+func (d *Decoder) begin(at int64) (from int) {
+	from = len(d.w.buf)
+	d.w.buf = append(d.w.buf, `{"timestamp":`...)
+	d.w.buf = strconv.AppendInt(d.w.buf, at, 10)
+	d.w.buf = append(d.w.buf, `,"message":"`...)
+	d.w.size = 0
+	return from
+}
+
+// end closes it, and cuts it into parts where it is too long.
+func (d *Decoder) end(from int, at int64, pod *Pod, t Tally) {
+	if d.w.size > MaxMessage {
+		d.split(from, at, pod, t)
+		return
+	}
+	d.w.buf = append(d.w.buf, `"}`...)
+	e := Event{Time: at, Size: d.w.size, Pod: pod, from: from, to: len(d.w.buf), tally: -1}
+	if t != (Tally{}) {
+		e.tally = len(d.chunk.tallies)
+		d.chunk.tallies = append(d.chunk.tallies, t)
+	}
+	d.chunk.Events = append(d.chunk.Events, e)
+}
