@@ -149,6 +149,20 @@ func TestATableOfAnExtensionIsNotEmptied(t *testing.T) {
 	}
 }
 
+// Rows that go through the root of partitions may be in any of them already.
+func TestAPartitionThatOthersFillIsNotEmptied(t *testing.T) {
+	text, rows := numbered(4*small, 100, 0)
+	crew := &crew{}
+	through := users
+	through.Definition = "-- load via partition root auth.everyone"
+	if err := newDealer(crew, text, int64(len(rows)), 0).take(t.Context(), through)(strings.NewReader(text)); err != nil {
+		t.Fatal(err)
+	}
+	if crew.fresh != 0 || len(crew.heard) != 1 {
+		t.Errorf("%d sessions wrote, %d a fresh table", len(crew.heard), crew.fresh)
+	}
+}
+
 func TestRowsThatDoNotArriveAreSeen(t *testing.T) {
 	text, rows := numbered(4*small, 100, 0)
 	err := newDealer(&crew{}, text, int64(len(rows))+1, 0).load(strings.NewReader(text))

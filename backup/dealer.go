@@ -69,7 +69,7 @@ func (d *dealer) table(ctx context.Context, e archive.Entry, from io.Reader) (lo
 		return 0, err
 	}
 	gate := &gate{begin: begin[:n], rows: rows, help: func() bool { return d.worthHelp() && d.spare() }}
-	loaded, err = d.session.Copy(ctx, e, d.isOurs(e), gate)
+	loaded, err = d.session.Copy(ctx, e, d.isFresh(e), gate)
 	if !gate.shut {
 		if gate.helped { // too late
 			d.release(1)

@@ -132,11 +132,13 @@ func (l *loading) others() (ids []int) {
 	return ids
 }
 
-// rowsOf tells whether an entry is rows that a COPY statement takes. One with a
-// definition has something special about it: rows that go to a partition's root.
-func rowsOf(e archive.Entry) bool {
-	return e.Kind == "TABLE DATA" && e.CopyStatement != "" && e.Definition == ""
-}
+// rowsOf tells whether an entry is rows that a COPY statement takes.
+func rowsOf(e archive.Entry) bool { return e.Kind == "TABLE DATA" && e.CopyStatement != "" }
+
+// isFresh tells whether nothing but the entry's own rows is in its table. An
+// entry with a definition has rows that go to the root of its partitions
+// (PostgreSQL 16 and later, where a hash may differ), and so to any of them.
+func (l *loading) isFresh(e archive.Entry) bool { return l.isOurs(e) && e.Definition == "" }
 
 func (l *loading) isChosen(e archive.Entry) bool {
 	return l.chosen == nil || slices.Contains(l.chosen, e.ID)

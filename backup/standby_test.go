@@ -47,7 +47,8 @@ func pair(t *testing.T, settings ...string) (primary, standby *testbed.Postgres)
 
 func follow(t *testing.T, primary, standby *testbed.Postgres) {
 	t.Helper()
-	at := primary.Value(t, "postgres", "SELECT pg_current_wal_insert_lsn()::text") // what VACUUM logs is written a little later
+	primary.Exec(t, "postgres", "SELECT pg_logical_emit_message(true, 'test', '')") // its commit flushes what VACUUM has logged
+	at := primary.Value(t, "postgres", "SELECT pg_current_wal_flush_lsn()::text")
 	testbed.Eventually(t, "the standby has followed", 20*time.Second, func() bool {
 		return standby.Value(t, "postgres", "SELECT (pg_last_wal_replay_lsn() >= '"+at+"')::text") == "true"
 	})
@@ -121,7 +122,7 @@ func TestTheAdviceForAStandbyHelps(t *testing.T) {
 func TestASnapshotThatHoldsVacuumBackIsReported(t *testing.T) {
 	pg := testbed.NewPostgres(t, "autovacuum_freeze_max_age=100000")
 	pg.Exec(t, "postgres", "CREATE DATABASE busy")
-	const transactions = 10_500 // a tenth of the limit, and some
+	const transactions = 10_500                      // a tenth of the limit, and some
 	pg.Exec(t, "busy", "CREATE TABLE marks (n int)") // every exception block that writes has a transaction id of its own
 	busy := `DO $$ BEGIN FOR i IN 1..10500 LOOP BEGIN INSERT INTO marks VALUES (i); EXCEPTION WHEN division_by_zero THEN NULL; END; END LOOP; END $$`
 	for name, c := range map[string]struct {

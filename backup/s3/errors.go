@@ -3,6 +3,7 @@ package s3
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	smithy "github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -46,11 +47,10 @@ func classifyCode(code string, err error) error {
 		return errors.Join(backup.ErrExists, err)
 	case "NoSuchUpload":
 		return backup.Fail(novawire.BackupStore, errors.Join(errNoUpload, err))
-	case "AccessDenied", "Forbidden", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken",
-		"KMS.DisabledException", "AccessDeniedException":
+	case "AccessDenied", "Forbidden", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AccessDeniedException":
 		return backup.Fail(novawire.BackupPermission, err)
 	}
-	if expired[code] {
+	if expired[code] || strings.HasPrefix(code, "KMS.") { // of a key that is disabled, deleted or another account's
 		return backup.Fail(novawire.BackupPermission, err)
 	}
 	return backup.Fail(novawire.BackupStore, err)

@@ -50,6 +50,7 @@ func TestTheGuideNamesEveryVerbAndMeasurement(t *testing.T) {
 	for _, name := range []string{
 		backup.MeasureSuccess, backup.MeasureFailure, backup.MeasureDuration, backup.MeasureBytes, backup.MeasureStored, backup.MeasureAge,
 		backup.MeasureVerifiedAge, backup.MeasureAnomalies, backup.MeasurePruned, backup.MeasureDrillSuccess, backup.MeasureDrillDuration,
+		backup.MeasureHeld, backup.MeasureHeldAge,
 	} {
 		if !strings.Contains(string(content), "`"+name+"`") {
 			t.Errorf("metric %s is not in the guide", name)

@@ -141,6 +141,9 @@ func (s settings) store() (*s3.Store, credentials.Provider, error) {
 	if err != nil {
 		return nil, nil, usageError("read %s: %w", novawire.EnvS3Bucket, err)
 	}
+	if s.values[novawire.EnvKMSKey] != "" && !strings.HasPrefix(s.values[novawire.EnvServerEncryption], "aws:kms") {
+		return nil, nil, usageError("%s is set, but %s is not aws:kms: the key would not be used", novawire.EnvKMSKey, novawire.EnvServerEncryption)
+	}
 	region := s.values[novawire.EnvBackupAWSRegion]
 	provider, err := credentials.Find(s.getenv, region)
 	if err != nil {
