@@ -399,6 +399,16 @@ func TestProgressIsOfTheChunkThatLeftIt(t *testing.T) {
 	}
 }
 
+func TestProgressRemembersWhatIsUnsure(t *testing.T) {
+	p := delivery.NewProgress(1 << 20)
+	p.Leave(nil, "", []delivery.Item{{Unsure: true}, {}})
+	back := make([]delivery.Item, 2)
+	p.Take(nil, "").Restore(back)
+	if !back[0].Unsure || back[1].Unsure {
+		t.Errorf("items are %+v", back)
+	}
+}
+
 func TestProgressIsBounded(t *testing.T) {
 	p := delivery.NewProgress(10_000)
 	chunk := func(i int) []byte { return []byte(fmt.Sprint(i)) }
