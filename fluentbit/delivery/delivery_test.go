@@ -20,6 +20,8 @@ import (
 type fake struct {
 	t   *testing.T
 	put func(n int, entries [][]byte) (delivery.Rejected, error)
+	// createGroup is nil for a group that is made.
+	createGroup func() error
 
 	mu      sync.Mutex
 	calls   []string
@@ -50,6 +52,9 @@ func (f *fake) Put(_ context.Context, _, stream string, entries [][]byte) (deliv
 
 func (f *fake) CreateGroup(_ context.Context, group string) error {
 	f.call("create group %s", group)
+	if f.createGroup != nil {
+		return f.createGroup()
+	}
 	return nil
 }
 
@@ -235,6 +240,29 @@ func TestWhatIsMissingIsMadeAndKept(t *testing.T) {
 		want := []string{"put 1 to s", "create stream s", "create group g", "retain g for 30 days", "create stream s", "put 1 to s"}
 		if diff := cmp.Diff(want, f.calls); diff != "" {
 			t.Errorf("calls (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A group whose making was not answered is ours as well.
+func TestTheRetentionIsSetAfterAnAnswerWasLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{t: t, put: func(n int, _ [][]byte) (delivery.Rejected, error) {
+			return delivery.Rejected{}, []error{delivery.ErrMissing, delivery.ErrMissing, nil}[n]
+		}}
+		first := true
+		f.createGroup = func() error {
+			if first {
+				first = false
+				return fmt.Errorf("create: %w", delivery.ErrAnswerLost)
+			}
+			return delivery.ErrExists
+		}
+		s := sender(f, delivery.Settings{Retention: 30})
+		defer s.Close()
+		s.Deliver(t.Context(), stream, items(1))
+		if !slices.Contains(f.calls, "retain g for 30 days") {
+			t.Errorf("calls are %q", f.calls)
 		}
 	})
 }
