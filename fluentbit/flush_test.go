@@ -1,12 +1,15 @@
 package fluentbit_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -249,4 +252,63 @@ func TestAMistakeOfOursDoesNotEndFluentBit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// recorder is a service of a bubble: it keeps entries, and is away on demand.
+type recorder struct {
+	away    bool
+	entries []string
+}
+
+func (r *recorder) Put(_ context.Context, _, stream string, entries [][]byte) (delivery.Rejected, error) {
+	if r.away {
+		return delivery.Rejected{}, errors.New("away")
+	}
+	for _, e := range entries {
+		r.entries = append(r.entries, stream+" "+string(e))
+	}
+	return delivery.Rejected{}, nil
+}
+
+func (*recorder) CreateGroup(context.Context, string) error          { return nil }
+func (*recorder) CreateStream(context.Context, string, string) error { return nil }
+func (*recorder) Retain(context.Context, string, int) error          { return nil }
+
+// A minute's counts are one document, which waits for a service that is away and
+// keeps its minute; a minute without counts has none.
+func TestAMinuteIsOneDocumentWheneverItIsDelivered(t *testing.T) {
+	c, err := parse(map[string]string{"region": "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		o := fluentbit.New(c, fluentbit.Settings{
+			Service: r, Clock: delivery.Clock{Now: time.Now, Wait: clock.Wait}, Pace: delivery.NewPace(), Trouble: func(error) {},
+		})
+		start := time.Now().Truncate(time.Minute)
+		for range 3 { // one document of three chunks
+			o.Flush(lines("feed", time.Now(), `{"level":"ERROR"}`), "t")
+		}
+		time.Sleep(3 * time.Minute)
+		o.Flush(lines("feed", time.Now(), `{"level":"ERROR"}`), "t")
+		r.away = true
+		time.Sleep(5 * time.Minute)
+		r.away = false
+		time.Sleep(2 * time.Minute)
+		o.Close()
+		var got []string
+		for _, e := range r.entries {
+			if at, count, ok := strings.Cut(e, `,"message":`); ok && strings.HasPrefix(e, "metrics/") {
+				got = append(got, at+count[strings.Index(count, `error_lines_total\":`):])
+			}
+		}
+		want := []string{
+			fmt.Sprintf(`metrics/node-a {"timestamp":%derror_lines_total\":3}"}`, start.UnixMilli()),
+			fmt.Sprintf(`metrics/node-a {"timestamp":%derror_lines_total\":1}"}`, start.Add(3*time.Minute).UnixMilli()),
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("documents (-want +got):\n%s", diff)
+		}
+	})
 }

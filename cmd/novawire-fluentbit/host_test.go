@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -25,11 +26,12 @@ import (
 	"github.com/nova/novawire/fluentbit/testbed"
 )
 
+// folder has what built made, "" before that.
+var folder string
+
 // built is the plugin, and the host in C that loads it.
-var built = sync.OnceValues(func() (struct{ plugin, host string }, error) {
-	var b struct{ plugin, host string }
-	folder, err := os.MkdirTemp("", "novawire-fluentbit")
-	if err != nil {
+var built = sync.OnceValues(func() (b struct{ plugin, host string }, err error) {
+	if folder, err = os.MkdirTemp("", "novawire-fluentbit"); err != nil {
 		return b, err
 	}
 	b.plugin, b.host = filepath.Join(folder, "out_novawire.so"), filepath.Join(folder, "host")
@@ -46,8 +48,8 @@ var built = sync.OnceValues(func() (struct{ plugin, host string }, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if b, err := built(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(b.plugin))
+	if folder != "" {
+		_ = os.RemoveAll(folder)
 	}
 	os.Exit(code)
 }
@@ -78,9 +80,9 @@ func hosted(t testing.TB, s *strictlogs.Server, chunks []string, settings ...str
 // write keeps chunks as files, whose names are their tags.
 func write(t testing.TB, chunks map[string][]byte) (paths []string) {
 	t.Helper()
-	folder := t.TempDir()
+	dir := t.TempDir()
 	for tag, chunk := range chunks {
-		path := filepath.Join(folder, tag)
+		path := filepath.Join(dir, tag)
 		if err := os.WriteFile(path, chunk, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +93,8 @@ func write(t testing.TB, chunks map[string][]byte) (paths []string) {
 
 const linesOfChunk = 200
 
-// mixed makes chunks of lines with an identity each, and one that ends in garbage.
+// mixed makes chunks of lines with an identity each, one that ends in garbage, and
+// one that is nothing else.
 func mixed(chunks int) (map[string][]byte, map[string]int) {
 	all, sent := map[string][]byte{}, map[string]int{}
 	for c := range chunks {
@@ -107,6 +110,9 @@ func mixed(chunks int) (map[string][]byte, map[string]int) {
 		}
 		all[fmt.Sprintf("kube.%d", c)] = chunk
 	}
+	noise := make([]byte, 8<<10)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
+	all["noise"] = noise
 	all["garbage"] = append(bytes.Clone(all["kube.0"]), 0xc1, 0xff, 0xff)
 	for l := range linesOfChunk {
 		sent[fmt.Sprintf("<0/%d>", l)]++

@@ -20,6 +20,8 @@ import (
 type fake struct {
 	t   *testing.T
 	put func(n int, entries [][]byte) (delivery.Rejected, error)
+	// createGroup is nil for a group that is made.
+	createGroup func() error
 
 	mu      sync.Mutex
 	calls   []string
@@ -50,6 +52,9 @@ func (f *fake) Put(_ context.Context, _, stream string, entries [][]byte) (deliv
 
 func (f *fake) CreateGroup(_ context.Context, group string) error {
 	f.call("create group %s", group)
+	if f.createGroup != nil {
+		return f.createGroup()
+	}
 	return nil
 }
 
@@ -239,6 +244,29 @@ func TestWhatIsMissingIsMadeAndKept(t *testing.T) {
 	})
 }
 
+// A group whose making was not answered is ours as well.
+func TestTheRetentionIsSetAfterAnAnswerWasLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{t: t, put: func(n int, _ [][]byte) (delivery.Rejected, error) {
+			return delivery.Rejected{}, []error{delivery.ErrMissing, delivery.ErrMissing, nil}[n]
+		}}
+		first := true
+		f.createGroup = func() error {
+			if first {
+				first = false
+				return fmt.Errorf("create: %w", delivery.ErrAnswerLost)
+			}
+			return delivery.ErrExists
+		}
+		s := sender(f, delivery.Settings{Retention: 30})
+		defer s.Close()
+		s.Deliver(t.Context(), stream, items(1))
+		if !slices.Contains(f.calls, "retain g for 30 days") {
+			t.Errorf("calls are %q", f.calls)
+		}
+	})
+}
+
 // A lost answer leaves open whether events were stored; they are sent again and
 // counted, and no others are.
 func TestOnlyLostAnswersMakeEventsUnsure(t *testing.T) {
@@ -396,6 +424,16 @@ func TestProgressIsOfTheChunkThatLeftIt(t *testing.T) {
 	slices.Sort(settled)
 	if diff := cmp.Diff([]int{1, 2}, settled); diff != "" || p.Take([]byte("a"), "t") != nil {
 		t.Errorf("settled (-want +got):\n%s", diff)
+	}
+}
+
+func TestProgressRemembersWhatIsUnsure(t *testing.T) {
+	p := delivery.NewProgress(1 << 20)
+	p.Leave(nil, "", []delivery.Item{{Unsure: true}, {}})
+	back := make([]delivery.Item, 2)
+	p.Take(nil, "").Restore(back)
+	if !back[0].Unsure || back[1].Unsure {
+		t.Errorf("items are %+v", back)
 	}
 }
 

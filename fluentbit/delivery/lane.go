@@ -242,6 +242,9 @@ func (l *lane) create() error {
 			s.Ledger.Created.Add(1)
 			l.unkept = s.set.Retention > 0
 			l.keep()
+		case errors.Is(err, ErrAnswerLost): // it was missing a moment ago: if it is there next time, it is ours
+			l.unkept = s.set.Retention > 0
+			return fmt.Errorf("create log group %s: %w", l.stream.Group, err)
 		case !errors.Is(err, ErrExists):
 			return fmt.Errorf("create log group %s: %w", l.stream.Group, err)
 		}

@@ -85,7 +85,7 @@ func (d *Decoder) event() {
 	if r.kubernetes != nil && !bytes.Equal(r.kubernetes, d.before) {
 		d.before, d.pod = r.kubernetes, d.Pods.of(r.kubernetes, d.tag)
 	} else if r.kubernetes == nil {
-		d.before, d.pod = nil, d.Pods.of(nil, d.tag)
+		d.before, d.pod = nil, d.ofTag
 	}
 	if !r.hasLine {
 		d.whole()

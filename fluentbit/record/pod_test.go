@@ -55,3 +55,31 @@ func TestTheTagTellsWhatTheFilterDoesNot(t *testing.T) {
 		}
 	}
 }
+
+func TestAllThatTheFilterKnowsIsShownOnDemand(t *testing.T) {
+	d := decoder()
+	d.Pods.Whole = true
+	chunk := testbed.V1(1, m{{"log", "x"}, {"kubernetes", m{{"pod_name", "p"}, {"labels", m{{"a", "\"b"}}}}}})
+	got := messages(events(t, d.Decode(chunk, "t", 0)))
+	if diff := cmp.Diff([]string{`{"message":"x","kubernetes":{"pod_name":"p","labels":{"a":"\"b"}}}`}, got); diff != "" {
+		t.Errorf("messages (-want +got):\n%s", diff)
+	}
+}
+
+// One chunk may have lines of many pods, with and without what the filter adds.
+func TestEachLineIsOfItsOwnPod(t *testing.T) {
+	line := func(pod string) testbed.Raw {
+		body := m{{"log", "x"}}
+		if pod != "" {
+			body = append(body, [2]any{"kubernetes", m{{"pod_name", pod}}})
+		}
+		return testbed.V1(1, body)
+	}
+	var got []string
+	for _, e := range events(t, decoder().Decode(testbed.Chunk(line("a"), line(""), line("b"), line("b"), line(""), line("a")), "t", 0)) {
+		got = append(got, e.pod.Name)
+	}
+	if diff := cmp.Diff([]string{"a", "", "b", "b", "", "a"}, got); diff != "" {
+		t.Errorf("pods (-want +got):\n%s", diff)
+	}
+}

@@ -67,6 +67,7 @@ type Decoder struct {
 	tag      string
 	before   []byte // the kubernetes map of the record before, as it came
 	pod      *Pod   // and what it stands for
+	ofTag    *Pod   // what the tag stands for
 	group    []byte // members that records of the group get, as JSON text with a comma before
 	held     []held
 	r        fieldsOfRecord
@@ -79,7 +80,8 @@ type Decoder struct {
 func (d *Decoder) Decode(data []byte, tag string, now int64) *Chunk {
 	d.chunk = Chunk{Events: d.chunk.Events[:0], body: d.chunk.body, tallies: d.chunk.tallies[:0]}
 	d.w.buf, d.now, d.tag, d.group, d.held = d.chunk.body[:0], now, tag, nil, d.held[:0]
-	d.before, d.pod = nil, d.Pods.of(nil, tag)
+	d.ofTag = d.Pods.of(nil, tag)
+	d.before, d.pod = nil, d.ofTag
 	for len(data) > 0 {
 		rest, ok := msgpack.Skip(data)
 		if !ok {
