@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -127,16 +128,7 @@ func sameKeys(now, before map[string]string) bool {
 		}
 		return keys
 	}
-	a, b := asks(now), asks(before)
-	if len(a) != len(b) {
-		return false
-	}
-	for key, value := range a {
-		if old, ok := b[key]; !ok || old != value {
-			return false
-		}
-	}
-	return true
+	return maps.Equal(asks(now), asks(before))
 }
 
 // referentTimeout bounds the look for what a request refers to; a warning is
