@@ -32,7 +32,7 @@ func readBlock(s *scanner, entries map[int]*Entry, tally *Tally) (bool, error) {
 		if err := readChunks(s, rows); err != nil {
 			return false, fmt.Errorf("data of %s: %w", entry.SQLName(), err)
 		}
-		tally.Tables[entry.SQLName()] = tally.Tables[entry.SQLName()].plus(rows.table)
+		tally.Tables[entry.Counts()] = tally.Tables[entry.Counts()].plus(rows.table)
 	case kind == blockData && known:
 		return true, readChunks(s, io.Discard)
 	case kind == blockBlob && known:

@@ -1,6 +1,9 @@
 package archive
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Entry is a line of the table of contents.
 type Entry struct {
@@ -27,6 +30,21 @@ const (
 
 // SQLName is the entry's name as SQL writes it.
 func (e Entry) SQLName() string { return SQLName(e.Schema, e.Name) }
+
+// throughRoot begins the definition of rows that go through the root of their
+// partitions (dumpTableData of pg_dump.c, PostgreSQL 16 and later): those whose
+// hash is another in each database.
+const throughRoot = "-- load via partition root "
+
+// Counts is the table that the entry's rows count for, as SQL writes its name:
+// the root, where they go through it, for once restored they may be another
+// partition's.
+func (e Entry) Counts() string {
+	if root, through := strings.CutPrefix(e.Definition, throughRoot); through {
+		return strings.TrimSpace(root)
+	}
+	return e.SQLName()
+}
 
 const (
 	oldest     = 112
