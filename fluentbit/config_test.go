@@ -1,6 +1,7 @@
 package fluentbit_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -67,6 +68,28 @@ func TestNamesAreFilledAndAllowed(t *testing.T) {
 	for name, k := range cases {
 		if diff := cmp.Diff(k.want, []string{c.Group.Fill(&k.pod), c.Stream.Fill(&k.pod)}); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// The guide has every key, with its default, and every metric.
+func TestTheGuideIsWhole(t *testing.T) {
+	guide, err := os.ReadFile("../docs/logs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = fluentbit.ParseConfig(func(key string) string {
+		if !strings.Contains(string(guide), "\n| `"+key+"` | ") {
+			t.Errorf("the key %s is not in the guide", key)
+		}
+		return ""
+	})
+	var metrics strings.Builder
+	fluentbit.WriteMetrics(&metrics, nil)
+	for line := range strings.Lines(metrics.String()) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(line, "# HELP novawire_logs_"), " ")
+		if strings.HasPrefix(line, "# HELP") && !strings.Contains(string(guide), name+"`") {
+			t.Errorf("the metric %s is not in the guide", name)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -256,14 +257,18 @@ func TestAMistakeOfOursDoesNotEndFluentBit(t *testing.T) {
 
 // recorder is a service of a bubble: it keeps entries, and is away on demand.
 type recorder struct {
-	away    bool
+	away atomic.Bool
+
+	mu      sync.Mutex
 	entries []string
 }
 
 func (r *recorder) Put(_ context.Context, _, stream string, entries [][]byte) (delivery.Rejected, error) {
-	if r.away {
+	if r.away.Load() {
 		return delivery.Rejected{}, errors.New("away")
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, e := range entries {
 		r.entries = append(r.entries, stream+" "+string(e))
 	}
@@ -292,20 +297,21 @@ func TestAMinuteIsOneDocumentWheneverItIsDelivered(t *testing.T) {
 		}
 		time.Sleep(3 * time.Minute)
 		o.Flush(lines("feed", time.Now(), `{"level":"ERROR"}`), "t")
-		r.away = true
+		r.away.Store(true)
 		time.Sleep(5 * time.Minute)
-		r.away = false
+		r.away.Store(false)
 		time.Sleep(2 * time.Minute)
 		o.Close()
 		var got []string
 		for _, e := range r.entries {
-			if at, count, ok := strings.Cut(e, `,"message":`); ok && strings.HasPrefix(e, "metrics/") {
-				got = append(got, at+count[strings.Index(count, `error_lines_total\":`):])
+			if at, message, ok := strings.Cut(e, `,"message":`); ok && strings.HasPrefix(e, "metrics/") {
+				_, count, _ := strings.Cut(message, `error_lines_total\":`)
+				got = append(got, at+" "+count)
 			}
 		}
 		want := []string{
-			fmt.Sprintf(`metrics/node-a {"timestamp":%derror_lines_total\":3}"}`, start.UnixMilli()),
-			fmt.Sprintf(`metrics/node-a {"timestamp":%derror_lines_total\":1}"}`, start.Add(3*time.Minute).UnixMilli()),
+			fmt.Sprintf(`metrics/node-a {"timestamp":%d 3}"}`, start.UnixMilli()),
+			fmt.Sprintf(`metrics/node-a {"timestamp":%d 1}"}`, start.Add(3*time.Minute).UnixMilli()),
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("documents (-want +got):\n%s", diff)

@@ -261,6 +261,7 @@ func TestTheRetentionIsSetAfterAnAnswerWasLost(t *testing.T) {
 		s := sender(f, delivery.Settings{Retention: 30})
 		defer s.Close()
 		s.Deliver(t.Context(), stream, items(1))
+		synctest.Wait()
 		if !slices.Contains(f.calls, "retain g for 30 days") {
 			t.Errorf("calls are %q", f.calls)
 		}

@@ -125,7 +125,7 @@ func (l *lane) land() {
 // put sends a batch and settles what the answer tells of.
 func (l *lane) put(b batch) error {
 	s := l.sender
-	class := s.Ledger.of(l.stream.Class)
+	class := s.Ledger.Of(l.stream.Class)
 	for _, i := range b.items {
 		if i.Unsure {
 			class.Resent.Add(1)
@@ -155,7 +155,7 @@ func (l *lane) put(b batch) error {
 // settle books each event of a request that was answered.
 func (l *lane) settle(b batch, rejected Rejected) {
 	s, n := l.sender, len(b.items)
-	class := s.Ledger.of(l.stream.Class)
+	class := s.Ledger.Of(l.stream.Class)
 	for i, item := range b.items {
 		if reason := rejected.reason(i, n); reason != "" {
 			class.reject(reason)

@@ -78,8 +78,6 @@ type Ledger struct {
 // Of is the account of a class.
 func (l *Ledger) Of(c Class) *Account { return &l.accounts[c] }
 
-func (l *Ledger) of(c Class) *Account { return &l.accounts[c] }
-
 // Classes lists them.
 func Classes() []Class { return []Class{Pods, Node, Metrics} }
 

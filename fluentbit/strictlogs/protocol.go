@@ -142,7 +142,7 @@ func answer(w http.ResponseWriter, result any, f *failure) {
 	_ = json.MarshalWrite(w, result)
 }
 
-// hijack tears the connection as a network does: with a reset.
+// tear ends the connection as a network does: with a reset.
 func tear(w http.ResponseWriter) {
 	c, _, err := w.(http.Hijacker).Hijack()
 	if err != nil {

@@ -1,6 +1,5 @@
 // Package testbed makes what tests and benchmarks of the plugin need: chunks as
-// Fluent Bit makes them, lines as services of Nova write them, and the way from
-// events that were stored back to what was sent.
+// Fluent Bit makes them, with what its filters add to lines.
 package testbed
 
 import (

@@ -1,5 +1,5 @@
-// Writes what a Rust service logs with tracing-subscriber's JSON format, in the
-// forms that services of Nova use. Each form is a file of its own.
+// Writes what a Rust service logs with the JSON format of tracing-subscriber 0.3
+// (features: json), in the forms that services of Nova use, a file for each.
 use std::fs::File;
 use std::sync::Mutex;
 use tracing::{error, field, info, info_span, span, trace, warn, Level};
