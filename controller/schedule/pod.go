@@ -7,15 +7,20 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
+// timeToEnd is what pg-backup has after SIGTERM, in seconds: half a minute to
+// leave nothing open in S3, and twenty seconds to report.
+const timeToEnd = 60
+
 func (c Config) podSpec(t Target, verb string) corev1.PodSpec {
-	no, yes, id := false, true, user
+	no, yes, id, grace := false, true, user, int64(timeToEnd)
 	onlyChanged := corev1.FSGroupChangeOnRootMismatch
 	return corev1.PodSpec{
-		RestartPolicy:                corev1.RestartPolicyNever,
-		ServiceAccountName:           serviceAccount(t),
-		AutomountServiceAccountToken: &no, // IRSA projects a token of its own
-		EnableServiceLinks:           &no,
-		ImagePullSecrets:             t.StatefulSet.Spec.Template.Spec.ImagePullSecrets,
+		RestartPolicy:                 corev1.RestartPolicyNever,
+		TerminationGracePeriodSeconds: &grace,
+		ServiceAccountName:            serviceAccount(t),
+		AutomountServiceAccountToken:  &no, // IRSA projects a token of its own
+		EnableServiceLinks:            &no,
+		ImagePullSecrets:              t.StatefulSet.Spec.Template.Spec.ImagePullSecrets,
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot: &yes, RunAsUser: &id, RunAsGroup: &id, FSGroup: &id, FSGroupChangePolicy: &onlyChanged,
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
