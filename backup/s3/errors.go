@@ -31,7 +31,7 @@ func classify(err error) error {
 		case http.StatusForbidden, http.StatusUnauthorized:
 			return backup.Fail(novawire.BackupPermission, err)
 		case http.StatusNotFound:
-			return backup.Fail(novawire.BackupStore, errors.Join(backup.ErrNotFound, err))
+			return errors.Join(backup.ErrNotFound, err)
 		case http.StatusPreconditionFailed:
 			return errors.Join(backup.ErrExists, err)
 		}
@@ -42,7 +42,7 @@ func classify(err error) error {
 func classifyCode(code string, err error) error {
 	switch code {
 	case "NoSuchKey", "NotFound":
-		return backup.Fail(novawire.BackupStore, errors.Join(backup.ErrNotFound, err))
+		return errors.Join(backup.ErrNotFound, err)
 	case "PreconditionFailed":
 		return errors.Join(backup.ErrExists, err)
 	case "NoSuchUpload":
