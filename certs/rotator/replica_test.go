@@ -29,6 +29,8 @@ type replica struct {
 	halt     func()
 
 	dialed, accepted atomic.Int64
+	open             atomic.Int64 // connections
+	draining         atomic.Bool
 
 	mu     sync.Mutex
 	served map[string]int // handshakes by the authority that signed the leaf
@@ -56,9 +58,13 @@ func (b *bed) replica(settings rotator.Settings, keepAlive bool) *replica {
 		}
 		return leaf, err
 	}
-	r.server = &http.Server{Handler: http.HandlerFunc(mutate), TLSConfig: config, ConnState: func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
+	r.server = &http.Server{Handler: http.HandlerFunc(r.serve), TLSConfig: config, ConnState: func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
 			r.accepted.Add(1)
+			r.open.Add(1)
+		case http.StateClosed:
+			r.open.Add(-1)
 		}
 	}}
 	if !keepAlive {
@@ -71,8 +77,35 @@ func (b *bed) replica(settings rotator.Settings, keepAlive bool) *replica {
 	return r
 }
 
+// serve answers, and once it is to end has HTTP/2 clients go away with the answer:
+// Shutdown closes idle connections at once, also under a request that is on its way.
+func (r *replica) serve(w http.ResponseWriter, request *http.Request) {
+	if r.draining.Load() {
+		w.Header().Set("Connection", "close")
+	}
+	mutate(w, request)
+}
+
+// timeToDrain is how long connections in use have to be used once more.
+const timeToDrain = time.Second
+
+// drain waits until connections that are in use are gone; idle ones stay.
+func (r *replica) drain() {
+	r.draining.Store(true)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for enough := time.After(timeToDrain); r.open.Load() > 0; {
+		select {
+		case <-tick.C:
+		case <-enough:
+			return
+		}
+	}
+}
+
 // stop ends it as SIGTERM would: the requests under way are answered.
 func (r *replica) stop() {
+	r.drain()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.bed.Context()), 10*time.Second)
 	defer cancel()
 	if err := r.server.Shutdown(ctx); err != nil {
