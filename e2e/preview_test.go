@@ -118,7 +118,8 @@ func (n namespace) podOf(w workload) (found *corev1.Pod) {
 		var list corev1.PodList
 		err := n.List(ctx, &list)
 		for _, pod := range list.Items {
-			if strings.HasPrefix(pod.Name, w.Name+"-") {
+			// A StatefulSet's name also begins those of its backups' pods.
+			if pod.Name == w.Name+"-0" || w.Kind != "StatefulSet" && strings.HasPrefix(pod.Name, w.Name+"-") {
 				found = &pod
 			}
 		}

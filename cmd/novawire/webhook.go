@@ -93,18 +93,19 @@ func runWebhook(ctx context.Context, flags webhookFlags, stderr io.Writer) error
 		return err
 	}
 	current.interval = flags.reloadEvery
+	var leaving leave
 	for _, step := range []func() error{
 		func() error { return mgr.Add(current) },
 		func() error { return addControllers(mgr, cluster, flags, current) },
 		func() error { return mgr.Add(served.keep) },
-		func() error { return addAdmission(mgr, current) },
+		func() error { return addAdmission(mgr, current, &leaving) },
 		func() error { return addHealth(mgr, served) },
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("prepare: %w", err)
 		}
 	}
-	return mgr.Start(ctx)
+	return mgr.Start(leaving.delay(ctx))
 }
 
 func newManager(cluster *rest.Config, flags webhookFlags, served certificate) (manager.Manager, error) {
@@ -132,7 +133,7 @@ func newManager(cluster *rest.Config, flags webhookFlags, served certificate) (m
 }
 
 // addAdmission registers the webhooks.
-func addAdmission(mgr manager.Manager, current *reloader) error {
+func addAdmission(mgr manager.Manager, current *reloader, leaving *leave) error {
 	counts := webhook.NewMetrics(metrics.Registry)
 	namespaces := &webhook.CachedNamespaces{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Metrics: counts}
 	events := webhook.EventRecorder{Recorder: mgr.GetEventRecorder("novawire")}
@@ -142,9 +143,9 @@ func addAdmission(mgr manager.Manager, current *reloader) error {
 		return fmt.Errorf("watch namespaces: %w", err)
 	}
 	server := mgr.GetWebhookServer()
-	server.Register("/mutate-pod", webhook.Pods(current, namespaces, events, counts))
-	server.Register("/warn-workload", webhook.Workloads(current, namespaces, services, counts))
-	server.Register("/validate-backup", webhook.Backups(current.BackupDefaults, webhook.LiveReferents{Live: mgr.GetAPIReader()}, counts))
+	server.Register("/mutate-pod", leaving.handler(webhook.Pods(current, namespaces, events, counts)))
+	server.Register("/warn-workload", leaving.handler(webhook.Workloads(current, namespaces, services, counts)))
+	server.Register("/validate-backup", leaving.handler(webhook.Backups(current.BackupDefaults, webhook.LiveReferents{Live: mgr.GetAPIReader()}, counts)))
 	return nil
 }
 
