@@ -82,7 +82,7 @@ func FuzzCron(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		fields := strings.Fields(s)
 		if len(fields) != 5 || strings.Contains(s, "H") || strings.Contains(s, "TZ=") || strings.HasPrefix(strings.TrimSpace(s), "@") {
-			t.Skip("ours alone, or theirs")
+			return // ours alone, or theirs
 		}
 		parsed, ours := ParseCron(s)
 		if ours != nil {

@@ -60,10 +60,10 @@ func isOutside(endpoint string) (outside, plain bool) {
 	if ip := net.ParseIP(host); ip != nil {
 		return !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast(), plain
 	}
-	if strings.Count(host, ".") < 2 { // service, or service.namespace; stores of the world have longer names
+	if _, service := novawire.ServiceNamespace(host, ""); service || host == "localhost" {
 		return false, plain
 	}
-	for _, suffix := range []string{".svc", ".cluster.local", ".local", ".internal", ".localhost"} {
+	for _, suffix := range []string{".local", ".internal", ".localhost"} {
 		if strings.HasSuffix(host, suffix) {
 			return false, plain
 		}

@@ -92,7 +92,7 @@ func statefulSetName(args []string) (string, error) {
 	return "", usageError{fmt.Errorf("backup: %q: name a StatefulSet, as sts/NAME", args[0])}
 }
 
-// oneStatefulSet lets open tell what is wrong with the arguments.
+// oneStatefulSet is a [cobra.PositionalArgs].
 func oneStatefulSet(_ *cobra.Command, args []string) error {
 	_, err := statefulSetName(args)
 	return err

@@ -241,8 +241,7 @@ func readable(line string) string {
 		at = t.Format(time.TimeOnly)
 	}
 	text := fmt.Sprintf("%s %v %v", at, record["level"], record["msg"])
-	rest := strings.TrimSuffix(strings.TrimPrefix(line, "{"), "}")
-	decoder := json.NewDecoder(strings.NewReader("{" + rest + "}"))
+	decoder := json.NewDecoder(strings.NewReader(line))
 	if _, err := decoder.Token(); err != nil {
 		return line
 	}

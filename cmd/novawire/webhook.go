@@ -52,8 +52,9 @@ One replica, the leader, keeps the CronJobs that backup.nova.dev annotations ask
 tells what their Jobs report.
 
 The configuration file is read again when it changes; a file with a mistake is told,
-and the configuration before it stays. SIGTERM ends the program when the requests under
-way are answered.
+and the configuration before it stays. After SIGTERM the API
+servers are asked for two seconds to go elsewhere; the program ends when the requests
+under way are answered.
 
 Exit codes: 0 ended by a signal, 1 it could not start or run, 2 a wrong command line.`,
 		Args: cobra.NoArgs,

@@ -3,13 +3,14 @@ package schedule
 import (
 	"net/url"
 	"strconv"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nova/novawire"
 )
 
 // policies let every Job reach names, the store and telemetry, and those that
@@ -78,7 +79,7 @@ func (c Config) endpointRule(endpoint, namespace string) networkingv1.NetworkPol
 	if err != nil {
 		return networkingv1.NetworkPolicyEgressRule{} // refused long before
 	}
-	if in, ok := serviceNamespace(u.Hostname(), namespace); ok {
+	if in, ok := novawire.ServiceNamespace(u.Hostname(), namespace); ok {
 		return networkingv1.NetworkPolicyEgressRule{To: []networkingv1.NetworkPolicyPeer{{
 			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: in}},
 		}}}
@@ -92,38 +93,6 @@ func (c Config) endpointRule(endpoint, namespace string) networkingv1.NetworkPol
 		rule.To = append(rule.To, networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: cidr}})
 	}
 	return rule
-}
-
-// serviceNamespace tells the namespace of a Service's name, in any of the forms
-// that resolve in a pod: name, name.namespace, name.namespace.svc, and so on.
-func serviceNamespace(host, own string) (string, bool) {
-	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
-	switch {
-	case len(labels) == 1:
-		return own, host != "localhost"
-	case len(labels) == 2 && !isNumber(labels[1]), len(labels) > 2 && labels[2] == "svc":
-		return labels[1], !isTopLevel(labels)
-	}
-	return "", false
-}
-
-func isNumber(s string) bool {
-	_, err := strconv.Atoi(s)
-	return err == nil
-}
-
-// isTopLevel: example.org is a name of the world, minio.storage one of the
-// cluster. Two labels cannot be told apart for certain; the common ends of public
-// names are taken as such.
-func isTopLevel(labels []string) bool {
-	if len(labels) != 2 {
-		return false
-	}
-	switch labels[1] {
-	case "com", "org", "net", "io", "dev", "cloud", "local", "internal":
-		return true
-	}
-	return false
 }
 
 func tcp(port int32) networkingv1.NetworkPolicyPort {

@@ -36,8 +36,7 @@ type round struct {
 	optedIn  bool
 	request  novawire.BackupRequest
 	refusals []novawire.Refusal
-	before   novawire.BackupStatus // as annotated
-	status   novawire.BackupStatus // as it is now
+	status   novawire.BackupStatus // as annotated, then as it is now
 }
 
 // Reconcile makes the CronJobs of a StatefulSet what it asks for, and tells what
@@ -97,14 +96,13 @@ func (r *reconciler) understand(ctx context.Context, it *round) error {
 	if it.backup != nil && it.backup.Annotations[novawire.AnnotationBackupStatus] != "" {
 		text = it.backup.Annotations[novawire.AnnotationBackupStatus]
 	}
-	if it.before, err = novawire.ParseBackupStatus(text); err != nil {
+	if it.status, err = novawire.ParseBackupStatus(text); err != nil {
 		r.tell(it, corev1.EventTypeWarning, "BackupStatusUnreadable", "the annotation was written over: %s", err)
 	}
 	// What this process knows is newer than what its cache holds: nobody else writes it.
 	if known, ok := r.metrics.of(it.name); ok {
-		it.before = known
+		it.status = known
 	}
-	it.status = it.before
 	return nil
 }
 

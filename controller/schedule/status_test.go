@@ -92,15 +92,3 @@ func TestNamesFit(t *testing.T) {
 		t.Errorf("%s has %d characters", job, len(job))
 	}
 }
-
-func TestServicesOfTheClusterAreToldFromTheWorld(t *testing.T) {
-	for host, want := range map[string]string{
-		"minio": "own", "minio.storage": "storage", "minio.storage.svc": "storage", "minio.storage.svc.cluster.local": "storage",
-		"s3.eu-central-1.amazonaws.com": "", "storage.example.org": "", "example.org": "", "10.1.2.3": "", "localhost": "",
-	} {
-		got, ok := serviceNamespace(host, "own")
-		if (want != "") != ok || ok && got != want {
-			t.Errorf("%s: namespace %q, %t", host, got, ok)
-		}
-	}
-}

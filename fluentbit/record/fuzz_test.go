@@ -64,7 +64,7 @@ func FuzzLine(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		if len(line) > 100_000 {
-			t.Skip("parts are for another test; run it with: go test ./fluentbit/record -run TooLong")
+			return // it comes in parts, which TooLong tests
 		}
 		c := decoder().Decode(testbed.V1(1, m{{"stream", "stdout"}, {"log", line}}), tag, 77)
 		got := events(t, c)
