@@ -1,3 +1,5 @@
+// Package attribute reads and writes lists of OpenTelemetry resource attributes in
+// the form of OTEL_RESOURCE_ATTRIBUTES.
 package novawire
 
 import (
@@ -84,6 +86,17 @@ func FormatAttributes(attributes []Attribute) string {
 		list = AppendAttribute(list, 0, a)
 	}
 	return string(list)
+}
+
+// SetAttribute replaces the attribute with a's key, or appends a.
+func SetAttribute(attributes []Attribute, a Attribute) []Attribute {
+	for i := range attributes {
+		if attributes[i].Key == a.Key {
+			attributes[i].Value = a.Value
+			return attributes
+		}
+	}
+	return append(attributes, a)
 }
 
 // The octets that need no encoding are W3C Baggage's baggage-octet, without

@@ -1,6 +1,7 @@
 package novawire
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -68,6 +69,9 @@ func BackupEnvironment() []BackupVariable {
 	return append([]BackupVariable(nil), backupEnvironment...)
 }
 
+// errNotAllowed is replaced by a message that names the setting and what it allows.
+var errNotAllowed = errors.New("the value is not allowed")
+
 var backupEnvironment = []BackupVariable{
 	{Name: EnvDatabaseURL, Allowed: "`postgres://user:password@host:port/database?sslmode=…`", Meaning: "the server; without a database in it, the whole server. Special characters of the password may be percent-encoded or plain", Required: true, Secret: true, check: checkDatabaseURL},
 	{Name: EnvDatabases, Allowed: "`*`, or a comma list of database names", Meaning: "the databases that are backed up; `*` is every one that is not a template. Default: the one in `DATABASE_URL`, else `*`", check: checkDatabases},
@@ -98,13 +102,13 @@ func checkDatabaseURL(value string) error {
 			return nil
 		}
 	}
-	return errRule
+	return errNotAllowed
 }
 
 func checkDatabases(value string) error {
 	for _, name := range strings.Split(value, ",") {
 		if strings.TrimSpace(name) == "" {
-			return errRule
+			return errNotAllowed
 		}
 	}
 	return nil
@@ -120,7 +124,7 @@ func SplitBucket(value string) (bucket, prefix string, err error) {
 	rest, ok := strings.CutPrefix(value, "s3://")
 	bucket, prefix, _ = strings.Cut(rest, "/")
 	if !ok || len(bucket) < 3 || len(bucket) > 63 || strings.ContainsAny(value, " \t\r\n?#") {
-		return "", "", errRule
+		return "", "", errNotAllowed
 	}
 	return bucket, strings.Trim(prefix, "/"), nil
 }
@@ -128,21 +132,21 @@ func SplitBucket(value string) (bucket, prefix string, err error) {
 func checkEndpoint(value string) error {
 	u, err := url.Parse(value)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return errRule
+		return errNotAllowed
 	}
 	return nil
 }
 
 func atLeastOne(value string) error {
 	if n, err := strconv.Atoi(value); err != nil || n < 1 {
-		return errRule
+		return errNotAllowed
 	}
 	return nil
 }
 
 func checkParallelism(value string) error {
 	if n, err := strconv.Atoi(value); err != nil || n < 1 || n > 16 {
-		return errRule
+		return errNotAllowed
 	}
 	return nil
 }
@@ -150,7 +154,7 @@ func checkParallelism(value string) error {
 func durationBetween(least, most time.Duration) func(string) error {
 	return func(value string) error {
 		if d, err := time.ParseDuration(value); err != nil || d < least || d > most {
-			return errRule
+			return errNotAllowed
 		}
 		return nil
 	}
@@ -163,6 +167,6 @@ func anyOf(values ...string) func(string) error {
 				return nil
 			}
 		}
-		return errRule
+		return errNotAllowed
 	}
 }

@@ -3,6 +3,8 @@ package novawire
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,7 +107,7 @@ func WithBackupDefaults(defaults map[string]string) (BackupRequest, []Refusal) {
 
 // ParseBackup reads the backup.nova.dev annotations of a StatefulSet on top of
 // defaults. Every bad value and every unknown key is a refusal, in the order of
-// [Keys], then unknown keys by name; the field of a bad value keeps its default.
+// [BackupKeys], then unknown keys by name; the field of a bad value keeps its default.
 func ParseBackup(defaults BackupRequest, annotations map[string]string) (BackupRequest, []Refusal) {
 	r := defaults
 	var refusals []Refusal
@@ -118,16 +120,16 @@ func ParseBackup(defaults BackupRequest, annotations map[string]string) (BackupR
 		if err := rule.set(&r, value); err != nil {
 			r = before
 			allowed := plain(keyOf(rule.key).Allowed)
-			if !errors.Is(err, errRule) {
+			if !errors.Is(err, errNotAllowed) {
 				allowed += " (" + err.Error() + ")"
 			}
 			refusals = append(refusals, Refusal{rule.key, withoutPassword(value), allowed})
 		}
 	}
-	for _, key := range sortedKeys(annotations) {
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		if strings.HasPrefix(key, BackupPrefix) && keyOf(key).Name == "" {
 			allowed := "one of the keys of docs/annotations.md"
-			if nearest := NearestKey(key); nearest != "" {
+			if nearest := Nearest(backupKeys, key); nearest != "" {
 				allowed = nearest
 			}
 			refusals = append(refusals, Refusal{key, withoutPassword(annotations[key]), allowed})
@@ -162,15 +164,11 @@ func HasBackupKeys(annotations map[string]string) bool {
 }
 
 func keyOf(name string) Key {
-	for _, k := range keys {
-		if k.Name == name && k.On == OnStatefulSet {
-			return k
-		}
-	}
-	return Key{}
+	k, _ := Find(backupKeys, name, OnStatefulSet)
+	return k
 }
 
-// plain is a rule of [Keys] without the documentation's quotes.
+// plain is a rule of [BackupKeys] without the documentation's quotes.
 func plain(s string) string { return strings.ReplaceAll(s, "`", "") }
 
 // withoutPassword hides a value that looks like a URL with a password: someone
@@ -179,7 +177,7 @@ func withoutPassword(value string) string {
 	if _, rest, ok := strings.Cut(value, "://"); ok && strings.Contains(rest, "@") {
 		return "(a URL with a password, hidden)"
 	}
-	return clip(value, 60)
+	return Truncate(value, 60)
 }
 
 type backupRule struct {
@@ -187,7 +185,7 @@ type backupRule struct {
 	set func(r *BackupRequest, value string) error
 }
 
-// backupRules is in the order of [Keys], which is the order of refusals.
+// backupRules is in the order of [BackupKeys], which is the order of refusals.
 var backupRules = []backupRule{
 	{AnnotationBackupEnabled, func(r *BackupRequest, v string) error { return setBool(&r.Enabled, v) }},
 	{AnnotationBackupSchedule, func(r *BackupRequest, v string) (err error) { r.Schedule, err = ParseCron(v); return err }},
@@ -214,7 +212,7 @@ var backupRules = []backupRule{
 
 func setBool(field *bool, value string) error {
 	if value != "true" && value != "false" { // strconv takes T and 1: not the language
-		return errRule
+		return errNotAllowed
 	}
 	*field = value == "true"
 	return nil
@@ -224,10 +222,10 @@ func setBool(field *bool, value string) error {
 // program carries along.
 func setTimeZone(r *BackupRequest, value string) error {
 	if value == "" || strings.EqualFold(value, "local") {
-		return errRule
+		return errNotAllowed
 	}
 	if _, err := time.LoadLocation(value); err != nil {
-		return errRule
+		return errNotAllowed
 	}
 	r.TimeZone = value
 	return nil
@@ -237,7 +235,7 @@ func setTimeZone(r *BackupRequest, value string) error {
 func setVariable(field *string, variable, value string) error {
 	for _, v := range backupEnvironment {
 		if v.Name == variable && v.Check(value) != nil {
-			return errRule
+			return errNotAllowed
 		}
 	}
 	*field = value
@@ -251,7 +249,7 @@ func setNumber(field *int, variable, value string) error {
 	}
 	n, err := digits(value)
 	if err != nil {
-		return errRule
+		return errNotAllowed
 	}
 	*field = n
 	return nil
@@ -270,7 +268,7 @@ func setDeadline(r *BackupRequest, value string) error {
 func setSecretKey(field *SecretKey, value string) error {
 	name, key, ok := strings.Cut(value, "/")
 	if !ok || !isObjectName(name) || key == "" || len(key) > 253 || strings.Trim(strings.ToLower(key), lowerAndDigits+"-._") != "" {
-		return errRule
+		return errNotAllowed
 	}
 	*field = SecretKey{name, key}
 	return nil
@@ -278,7 +276,7 @@ func setSecretKey(field *SecretKey, value string) error {
 
 func setObjectName(field *string, value string) error {
 	if !isObjectName(value) {
-		return errRule
+		return errNotAllowed
 	}
 	*field = value
 	return nil
@@ -301,7 +299,7 @@ func isObjectName(name string) bool {
 
 func setRegion(r *BackupRequest, value string) error {
 	if value == "" || len(value) > 40 || strings.Trim(value, lowerAndDigits+"-") != "" {
-		return errRule
+		return errNotAllowed
 	}
 	r.AWSRegion = value
 	return nil
@@ -315,15 +313,17 @@ func setDrillSchedule(r *BackupRequest, value string) (err error) {
 }
 
 func setOnDelete(r *BackupRequest, value string) error {
-	if oneOf(&r.OnDelete, value, OnDeleteKeep, OnDeleteDelete) != nil {
-		return errRule
+	switch policy := OnDelete(value); policy {
+	case OnDeleteKeep, OnDeleteDelete:
+		r.OnDelete = policy
+		return nil
 	}
-	return nil
+	return errNotAllowed
 }
 
 func setImage(r *BackupRequest, value string) error {
 	if value == "" || len(value) > 512 || strings.ContainsAny(value, " \t\r\n") {
-		return errRule
+		return errNotAllowed
 	}
 	r.ClientImage = value
 	return nil
@@ -347,7 +347,7 @@ func RunValue(drill bool, at time.Time) string {
 func setRun(r *BackupRequest, value string) error {
 	token := strings.TrimPrefix(value, runDrill)
 	if token == "" || len(token) > 63 || strings.Trim(strings.ToLower(token), lowerAndDigits+"-_.:+") != "" {
-		return errRule
+		return errNotAllowed
 	}
 	r.Run = value
 	return nil

@@ -104,7 +104,7 @@ func TestBackupDefaultsOfTheConfiguration(t *testing.T) {
 
 func TestEveryBackupKeyIsRead(t *testing.T) {
 	var language, read []string
-	for _, k := range Keys() {
+	for _, k := range BackupKeys() {
 		if k.On == OnStatefulSet && !k.Written {
 			language = append(language, k.Name)
 		}

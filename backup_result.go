@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unicode/utf8"
 )
-
-var errRule = errors.New("against the rule")
 
 // BackupCategory says why pg-backup failed, in one word: it is the metric's
 // label, the log's key and, through [BackupCategory.ExitCode], the exit code.
@@ -156,9 +153,9 @@ func ParseBackupResult(message []byte) (BackupResult, error) {
 }
 
 func (r *BackupResult) shortenMessages(limit int) {
-	r.Message = clip(r.Message, limit)
+	r.Message = Truncate(r.Message, limit)
 	for i := range r.Databases {
-		r.Databases[i].Message = clip(r.Databases[i].Message, limit)
+		r.Databases[i].Message = Truncate(r.Databases[i].Message, limit)
 	}
 }
 
@@ -170,15 +167,4 @@ func (r *BackupResult) keepFailures() {
 		}
 	}
 	r.Databases = failed
-}
-
-// clip cuts s to at most limit bytes, between runes.
-func clip(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	for limit > 0 && !utf8.RuneStart(s[limit]) {
-		limit--
-	}
-	return s[:limit] + "…"
 }

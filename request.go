@@ -3,6 +3,8 @@ package novawire
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,15 +17,6 @@ const (
 	CollectorSidecar Collector = "sidecar"
 	CollectorGateway Collector = "gateway"
 	CollectorNone    Collector = "none"
-)
-
-// Protocol is an OTLP transport, named as OTEL_EXPORTER_OTLP_PROTOCOL has it.
-type Protocol string
-
-// The values of [AnnotationProtocol].
-const (
-	ProtocolGRPC Protocol = "grpc"
-	ProtocolHTTP Protocol = "http/protobuf"
 )
 
 // Request is what a pod asks of injection, each field with its default or with
@@ -64,7 +57,7 @@ func (m Mistake) Error() string {
 
 // ParseRequest reads the inject.nova.dev keys of the layers, weakest first, on
 // top of defaults. A bad value is a mistake and leaves what a weaker layer said.
-// An unknown key is a mistake as well. Mistakes come in the order of [Keys].
+// An unknown key is a mistake as well. Mistakes come in the order of [InjectionKeys].
 func ParseRequest(defaults Request, layers ...Layer) (Request, []Mistake) {
 	r := defaults
 	var mistakes []Mistake
@@ -100,12 +93,12 @@ func appendUnknown(mistakes []Mistake, layer Layer, known int) []Mistake {
 	if ours == known {
 		return mistakes
 	}
-	for _, key := range sortedKeys(layer.Annotations) {
+	for _, key := range slices.Sorted(maps.Keys(layer.Annotations)) {
 		if !strings.HasPrefix(key, InjectPrefix) || key == AnnotationStatus || isRequestKey(key) {
 			continue
 		}
 		reason := "no such annotation"
-		if nearest := NearestKey(key); nearest != "" {
+		if nearest := Nearest(injectionKeys, key); nearest != "" {
 			reason += ": " + nearest + " is meant?"
 		}
 		mistakes = append(mistakes, Mistake{layer.Source, key, layer.Annotations[key], reason})
@@ -127,7 +120,7 @@ func isRequestKey(key string) bool {
 	return false
 }
 
-// requestRules is in the order of [Keys], which is the order of mistakes.
+// requestRules is in the order of [InjectionKeys], which is the order of mistakes.
 var requestRules = []requestRule{
 	{AnnotationCollector, func(r *Request, _, v string) error {
 		return oneOf(&r.Collector, v, CollectorSidecar, CollectorGateway, CollectorNone)
@@ -220,17 +213,6 @@ func setResourceAttributes(r *Request, source, v string) error {
 	}
 	r.ResourceAttributes = merged
 	return nil
-}
-
-// SetAttribute replaces the attribute with a's key, or appends a.
-func SetAttribute(attributes []Attribute, a Attribute) []Attribute {
-	for i := range attributes {
-		if attributes[i].Key == a.Key {
-			attributes[i].Value = a.Value
-			return attributes
-		}
-	}
-	return append(attributes, a)
 }
 
 func setTraceSampling(r *Request, _, v string) error {

@@ -99,28 +99,7 @@ func TestAnUnknownKeyIsToldWithTheNearest(t *testing.T) {
 	if len(mistakes) != 1 || !strings.Contains(mistakes[0].Error(), AnnotationServiceName) {
 		t.Errorf("mistakes: %v", mistakes)
 	}
-	if near := NearestKey("inject.nova.dev/entirely-different"); near != "" {
+	if near := Nearest(injectionKeys, "inject.nova.dev/entirely-different"); near != "" {
 		t.Errorf("%q is not near", near)
-	}
-}
-
-func TestAttributesComeBack(t *testing.T) {
-	for _, attributes := range [][]Attribute{
-		nil,
-		{{"team", "identity"}},
-		{{"a,b", "c=d;e"}, {"percent", "100%"}, {"quote", `"\`}, {"space", " x "}, {"empty", ""}, {"ключ", "значение"}},
-	} {
-		got, mistakes := ParseAttributes(FormatAttributes(attributes))
-		if diff := cmp.Diff(attributes, got); diff != "" || len(mistakes) > 0 {
-			t.Errorf("mistakes %v, -want +got:\n%s", mistakes, diff)
-		}
-	}
-}
-
-func TestOneBadPairDoesNotCostTheRest(t *testing.T) {
-	got, mistakes := ParseAttributes("a=1,bad,b=50%,=x,,c=%2C")
-	want := []Attribute{{"a", "1"}, {"b", "50%"}, {"c", ","}}
-	if diff := cmp.Diff(want, got); diff != "" || len(mistakes) != 2 {
-		t.Errorf("mistakes %v, -want +got:\n%s", mistakes, diff)
 	}
 }

@@ -1,3 +1,4 @@
+// Package clusterdns knows the names that the cluster's DNS gives to Services.
 package novawire
 
 import (

@@ -90,13 +90,11 @@ func isSidecarVariable(name string) bool {
 }
 
 func nearestSidecarVariable(name string) string {
-	best, bestDistance := "", 4 // as in NearestKey
-	for _, v := range sidecarVariables {
-		if d := editDistance(name, v.Name); d < bestDistance {
-			best, bestDistance = v.Name, d
-		}
+	names := make([]string, len(sidecarVariables))
+	for i, v := range sidecarVariables {
+		names[i] = v.Name
 	}
-	return best
+	return NearestName(name, names)
 }
 
 const tlsFile = "an absolute path"

@@ -1,0 +1,21 @@
+package novawire
+
+import "testing"
+
+func TestEveryRequestKeyIsOfTheLanguage(t *testing.T) {
+	language := map[string]bool{}
+	for _, k := range injectionKeys {
+		if k.On == OnPod && !k.Label && !k.Written {
+			language[k.Name] = true
+		}
+	}
+	for _, rule := range requestRules {
+		if !language[rule.key] {
+			t.Errorf("%s is read but not in Keys", rule.key)
+		}
+		delete(language, rule.key)
+	}
+	for name := range language {
+		t.Errorf("%s is in Keys but never read", name)
+	}
+}
