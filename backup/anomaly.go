@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/nova/novawire/backup/archive"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // What makes a table's change worth a flag.
@@ -16,7 +16,7 @@ const (
 
 // anomalies compares what a backup holds with what the last one did. They are
 // flags, not failures: people do delete tables.
-func anomalies(before, now archive.Tally) (found []string) {
+func anomalies(before, now pgarchive.Tally) (found []string) {
 	if before.Unknown != "" || now.Unknown != "" {
 		return nil
 	}

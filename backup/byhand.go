@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/nova/novawire/backup/archive"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // byHand writes the commands that restore a backup with the AWS command line,
@@ -35,7 +35,7 @@ func byHand(m Manifest, location string) []string {
 		lines = append(lines, read(base)+` | pg_restore --section=pre-data -d "$NEW"`, read(base)+` | pg_restore --section=data -d "$NEW"`)
 	}
 	for _, s := range m.stream(StreamData) {
-		lines = append(lines, fmt.Sprintf(`%s | pg_restore --section=data -d "$NEW" # %s`, read(s), oneLine(archive.SQLName(s.Schema, s.Table))))
+		lines = append(lines, fmt.Sprintf(`%s | pg_restore --section=data -d "$NEW" # %s`, read(s), oneLine(pgarchive.SQLName(s.Schema, s.Table))))
 	}
 	for _, base := range m.stream(StreamBase) {
 		lines = append(lines, read(base)+` | pg_restore --section=post-data -d "$NEW"`)

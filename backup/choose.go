@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/backup/archive"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // wanted tells whether a table, or what belongs to it, is asked for. A name
@@ -15,7 +15,7 @@ func wanted(schema, name string, only []string) bool {
 		return true
 	}
 	for _, o := range only {
-		if o == schema || o == archive.SQLName(schema, name) || o == schema+"."+name {
+		if o == schema || o == pgarchive.SQLName(schema, name) || o == schema+"."+name {
 			return true
 		}
 	}
@@ -25,30 +25,30 @@ func wanted(schema, name string, only []string) bool {
 // choose picks the entries that restore what is asked for: those objects, what
 // they need, and what is theirs: indexes, constraints, defaults, grants. Nil is
 // everything.
-func choose(entries []archive.Entry, only []string) ([]int, error) {
+func choose(entries []pgarchive.Entry, only []string) ([]int, error) {
 	if len(only) == 0 {
 		return nil, nil
 	}
 	if entries == nil {
-		return nil, Fail(novawire.BackupUsage, fmt.Errorf("choose what to restore: %w: only a whole restore works", archive.ErrVersion))
+		return nil, Fail(backupapi.CategoryUsage, fmt.Errorf("choose what to restore: %w: only a whole restore works", pgarchive.ErrVersion))
 	}
-	c := chooser{byID: map[int]archive.Entry{}, chosen: map[int]bool{}}
+	c := chooser{byID: map[int]pgarchive.Entry{}, chosen: map[int]bool{}}
 	for _, e := range entries {
 		c.byID[e.ID] = e
 	}
 	for _, e := range entries {
-		if e.Section != archive.SectionPostData && wanted(e.Schema, e.Name, only) {
+		if e.Section != pgarchive.SectionPostData && wanted(e.Schema, e.Name, only) {
 			c.need(e.ID)
 		}
 	}
 	if len(c.chosen) == 0 {
-		return nil, Fail(novawire.BackupUsage, fmt.Errorf("choose what to restore: nothing in the backup is named %s", strings.Join(only, ", ")))
+		return nil, Fail(backupapi.CategoryUsage, fmt.Errorf("choose what to restore: nothing in the backup is named %s", strings.Join(only, ", ")))
 	}
 	return c.withDependents(entries), nil
 }
 
 type chooser struct {
-	byID   map[int]archive.Entry
+	byID   map[int]pgarchive.Entry
 	chosen map[int]bool
 }
 
@@ -66,7 +66,7 @@ func (c *chooser) need(id int) {
 
 // withDependents adds, until nothing is added any more, what depends on chosen
 // entries alone: an index on a chosen table, but no foreign key to another.
-func (c *chooser) withDependents(entries []archive.Entry) (ids []int) {
+func (c *chooser) withDependents(entries []pgarchive.Entry) (ids []int) {
 	for grew := true; grew; {
 		grew = false
 		for _, e := range entries {
@@ -83,7 +83,7 @@ func (c *chooser) withDependents(entries []archive.Entry) (ids []int) {
 	return ids
 }
 
-func (c *chooser) belongs(e archive.Entry) bool {
+func (c *chooser) belongs(e pgarchive.Entry) bool {
 	known := 0
 	for _, id := range e.DependsOn {
 		if _, there := c.byID[id]; !there {

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 )
 
 // commit writes the manifest, reads it back, and asks the store for every object
@@ -31,14 +31,14 @@ func (r *Runner) commitSteps(ctx context.Context, m *Manifest) error {
 	}
 	key := m.folder() + manifestName
 	if err := r.putManifest(ctx, key, body); err != nil {
-		return Fail(novawire.BackupStore, fmt.Errorf("commit %s: %w", m.ID, err))
+		return Fail(backupapi.CategoryStore, fmt.Errorf("commit %s: %w", m.ID, err))
 	}
 	back, err := readObject(ctx, r.Store, key)
 	if err != nil {
-		return Fail(novawire.BackupStore, fmt.Errorf("read %s back: %w", key, err))
+		return Fail(backupapi.CategoryStore, fmt.Errorf("read %s back: %w", key, err))
 	}
 	if !bytes.Equal(back, body) {
-		return Fail(novawire.BackupVerify, fmt.Errorf("read %s back: it is not what was written", key))
+		return Fail(backupapi.CategoryVerify, fmt.Errorf("read %s back: it is not what was written", key))
 	}
 	return nil
 }
@@ -61,10 +61,10 @@ func (r *Runner) objectsAreThere(ctx context.Context, m Manifest) error {
 		for _, o := range stream.Objects {
 			there, err := r.Store.Stat(ctx, m.folder()+o.Name)
 			if err != nil {
-				return Fail(novawire.BackupStore, fmt.Errorf("look for %s: %w", o.Name, err))
+				return Fail(backupapi.CategoryStore, fmt.Errorf("look for %s: %w", o.Name, err))
 			}
 			if there.Size != o.Size {
-				return Fail(novawire.BackupVerify, fmt.Errorf("look for %s: %d bytes were written, %d are there", o.Name, o.Size, there.Size))
+				return Fail(backupapi.CategoryVerify, fmt.Errorf("look for %s: %d bytes were written, %d are there", o.Name, o.Size, there.Size))
 			}
 		}
 	}

@@ -8,12 +8,12 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/nova/novawire/backup/archive"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // deal loads the rest of a table by the dealer's own session and by as many
 // others as find a slot; one slot is taken already.
-func (d *dealer) deal(ctx context.Context, e archive.Entry, carry []byte, rows io.Reader) (int64, error) {
+func (d *dealer) deal(ctx context.Context, e pgarchive.Entry, carry []byte, rows io.Reader) (int64, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	r := newRound(cap(d.slots), stop)

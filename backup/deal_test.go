@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/backup/archive"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // crew is a target whose sessions keep what they are given.
@@ -38,7 +38,7 @@ func (c *crew) Load(context.Context, string, []string) (Loader, error) {
 	return &member{c, false}, nil
 }
 
-func (m *member) Copy(_ context.Context, _ archive.Entry, fresh bool, rows io.Reader) (int64, error) {
+func (m *member) Copy(_ context.Context, _ pgarchive.Entry, fresh bool, rows io.Reader) (int64, error) {
 	if m.copy != nil && !m.first {
 		return 0, m.copy(rows)
 	}
@@ -62,14 +62,14 @@ func (m *member) Close(context.Context) error {
 	return nil
 }
 
-var users = archive.Entry{ID: 7, Kind: "TABLE DATA", Schema: "auth", Name: "users", CopyStatement: "COPY auth.users (a) FROM stdin;\n"}
+var users = pgarchive.Entry{ID: 7, Kind: "TABLE DATA", Schema: "auth", Name: "users", CopyStatement: "COPY auth.users (a) FROM stdin;\n"}
 
 // newDealer deals the rows of a stream that is as long as they are; slots are
 // free beside the dealer's own.
 func newDealer(c *crew, text string, rows int64, slots int) *dealer {
-	m := Manifest{Content: archive.Tally{Tables: map[string]archive.Table{"auth.users": {Rows: rows}}}}
-	table := archive.Entry{ID: 1, Kind: "TABLE", Schema: "auth", Name: "users"}
-	l := newLoading(m, "new", []archive.Entry{table}, nil, 1+slots)
+	m := Manifest{Content: pgarchive.Tally{Tables: map[string]pgarchive.Table{"auth.users": {Rows: rows}}}}
+	table := pgarchive.Entry{ID: 1, Kind: "TABLE", Schema: "auth", Name: "users"}
+	l := newLoading(m, "new", []pgarchive.Entry{table}, nil, 1+slots)
 	l.slots <- struct{}{}
 	return &dealer{loading: l, target: c, session: &member{c, true}, from: &counter{}, bytes: int64(len(text))}
 }
@@ -166,7 +166,7 @@ func TestAPartitionThatOthersFillIsNotEmptied(t *testing.T) {
 func TestRowsThatDoNotArriveAreSeen(t *testing.T) {
 	text, rows := numbered(4*small, 100, 0)
 	err := newDealer(&crew{}, text, int64(len(rows))+1, 0).load(strings.NewReader(text))
-	if Category(t.Context(), err) != novawire.BackupVerify || !strings.Contains(err.Error(), "auth.users") {
+	if Category(t.Context(), err) != backupapi.CategoryVerify || !strings.Contains(err.Error(), "auth.users") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"io"
 
-	"github.com/nova/novawire/backup/archive"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 const (
@@ -32,7 +32,7 @@ type dealer struct {
 }
 
 // take is asked by [archive.Divert].
-func (d *dealer) take(ctx context.Context, e archive.Entry) func(io.Reader) error {
+func (d *dealer) take(ctx context.Context, e pgarchive.Entry) func(io.Reader) error {
 	switch {
 	case !rowsOf(e):
 		return nil
@@ -48,7 +48,7 @@ func (d *dealer) take(ctx context.Context, e archive.Entry) func(io.Reader) erro
 	}
 }
 
-func (d *dealer) table(ctx context.Context, e archive.Entry, from io.Reader) (loaded int64, err error) {
+func (d *dealer) table(ctx context.Context, e pgarchive.Entry, from io.Reader) (loaded int64, err error) {
 	if d.session == nil {
 		if d.session, err = d.target.Load(ctx, d.into, d.settings); err != nil {
 			return 0, err
@@ -95,7 +95,7 @@ func (d *dealer) close(ctx context.Context) error {
 
 // fill reads until the buffer is full but for what rows cannot be read into.
 func fill(p []byte, rows io.Reader) (n int, err error) {
-	for err == nil && len(p)-n >= archive.LeastRead {
+	for err == nil && len(p)-n >= pgarchive.LeastRead {
 		var k int
 		k, err = rows.Read(p[n:])
 		n += k

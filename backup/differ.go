@@ -5,11 +5,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nova/novawire/backup/archive"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // differences says how what was found differs from what was backed up.
-func differences(want, got archive.Tally) (found []string) {
+func differences(want, got pgarchive.Tally) (found []string) {
 	for name, w := range want.Tables {
 		g, there := got.Tables[name]
 		switch {

@@ -10,8 +10,8 @@ import (
 
 	"filippo.io/age"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/backup/archive"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // Driller restores backups into servers to throw away, and says whether what came
@@ -35,7 +35,7 @@ func (d Driller) Drill(ctx context.Context, m Manifest) (v Verification, err err
 	v = Verification{Format: 1, ID: m.ID, Database: m.Database, Started: d.Now().UTC(), Program: d.Program}
 	server, err := d.Scratch.Start(ctx, m.Facts.Server.Major)
 	if err != nil {
-		return v, Fail(novawire.BackupSource, fmt.Errorf("start a scratch server: %w", err))
+		return v, Fail(backupapi.CategorySource, fmt.Errorf("start a scratch server: %w", err))
 	}
 	defer func() { err = errors.Join(err, server.Stop()) }()
 	v.Server = server.Version()
@@ -44,7 +44,7 @@ func (d Driller) Drill(ctx context.Context, m Manifest) (v Verification, err err
 	v.Warnings, err = restorer.Restore(ctx, m, m.Database)
 	v.Seconds = d.Now().Sub(began).Seconds()
 	if err != nil {
-		if Category(ctx, err) != novawire.BackupVerify {
+		if Category(ctx, err) != backupapi.CategoryVerify {
 			return v, fmt.Errorf("restore: %w", err)
 		}
 		v.Differences = []string{err.Error()}
@@ -53,10 +53,10 @@ func (d Driller) Drill(ctx context.Context, m Manifest) (v Verification, err err
 	}
 	v.Verified = len(v.Differences) == 0
 	if err := v.write(ctx, d.Store); err != nil {
-		return v, Fail(novawire.BackupStore, err)
+		return v, Fail(backupapi.CategoryStore, err)
 	}
 	if !v.Verified {
-		return v, Fail(novawire.BackupVerify, fmt.Errorf("compare with the manifest: %s", summary(v.Differences)))
+		return v, Fail(backupapi.CategoryVerify, fmt.Errorf("compare with the manifest: %s", summary(v.Differences)))
 	}
 	return v, nil
 }
@@ -67,7 +67,7 @@ func (d Driller) compare(ctx context.Context, server ScratchServer, m Manifest, 
 	content, err := recount(ctx, server, m.Database)
 	end(err)
 	if err != nil {
-		return Fail(novawire.BackupSource, err)
+		return Fail(backupapi.CategorySource, err)
 	}
 	v.Tables, v.Rows = len(content.Tables), content.Rows()
 	switch {
@@ -81,7 +81,7 @@ func (d Driller) compare(ctx context.Context, server ScratchServer, m Manifest, 
 	return nil
 }
 
-func recount(ctx context.Context, server ScratchServer, database string) (content archive.Tally, err error) {
+func recount(ctx context.Context, server ScratchServer, database string) (content pgarchive.Tally, err error) {
 	snapshot, err := server.Open(ctx, database)
 	if err != nil {
 		return content, err
@@ -92,6 +92,6 @@ func recount(ctx context.Context, server ScratchServer, database string) (conten
 		return content, err
 	}
 	defer dump.Close()
-	_, content, err = archive.Copy(io.Discard, dump)
+	_, content, err = pgarchive.Copy(io.Discard, dump)
 	return content, err
 }

@@ -4,17 +4,17 @@ import (
 	"context"
 	"errors"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 )
 
 const (
-	storeCategory  = novawire.BackupStore
-	verifyCategory = novawire.BackupVerify
+	storeCategory  = backupapi.CategoryStore
+	verifyCategory = backupapi.CategoryVerify
 )
 
 // failure is an error with its category.
 type failure struct {
-	category novawire.BackupCategory
+	category backupapi.Category
 	err      error
 }
 
@@ -23,7 +23,7 @@ func (f failure) Unwrap() error { return f.err }
 
 // Fail gives an error its category. A category that it has already stays: the
 // place that knows most is the one where it happened.
-func Fail(category novawire.BackupCategory, err error) error {
+func Fail(category backupapi.Category, err error) error {
 	var known failure
 	if err == nil || errors.As(err, &known) {
 		return err
@@ -33,15 +33,15 @@ func Fail(category novawire.BackupCategory, err error) error {
 
 // Category tells why an error happened. A deadline that passed and a signal
 // explain whatever went wrong after them.
-func Category(ctx context.Context, err error) novawire.BackupCategory {
+func Category(ctx context.Context, err error) backupapi.Category {
 	if err == nil {
-		return novawire.BackupSucceeded
+		return backupapi.CategorySucceeded
 	}
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, context.DeadlineExceeded):
-		return novawire.BackupDeadline
+		return backupapi.CategoryDeadline
 	case cause != nil:
-		return novawire.BackupInterrupted
+		return backupapi.CategoryInterrupted
 	}
 	var known failure
 	if errors.As(err, &known) {
@@ -49,11 +49,11 @@ func Category(ctx context.Context, err error) novawire.BackupCategory {
 	}
 	switch {
 	case errors.Is(err, ErrLocked):
-		return novawire.BackupLockHeld
+		return backupapi.CategoryLockHeld
 	case errors.Is(err, ErrNoDatabase):
-		return novawire.BackupSource
+		return backupapi.CategorySource
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrExists):
-		return novawire.BackupStore
+		return backupapi.CategoryStore
 	}
-	return novawire.BackupUnexpected
+	return backupapi.CategoryUnexpected
 }

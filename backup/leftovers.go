@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 )
 
 // leftoverAge is when something without a manifest belongs to no run any more:
@@ -23,7 +23,7 @@ func (p Pruner) Leftovers(ctx context.Context, dryRun bool) (removed []string, e
 	}
 	folders, err := p.leftFolders(ctx, now, dryRun)
 	uploads, uploadErr := p.leftUploads(ctx, now, dryRun)
-	return append(folders, uploads...), Fail(novawire.BackupStore, errors.Join(err, uploadErr))
+	return append(folders, uploads...), Fail(backupapi.CategoryStore, errors.Join(err, uploadErr))
 }
 
 func (p Pruner) leftFolders(ctx context.Context, now time.Time, dryRun bool) (removed []string, err error) {

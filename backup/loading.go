@@ -8,8 +8,8 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/backup/archive"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // loading is what the streams of one restore share.
@@ -17,13 +17,13 @@ type loading struct {
 	manifest Manifest
 	into     string
 	slots    chan struct{} // one for each session that works
-	entries  []archive.Entry
+	entries  []pgarchive.Entry
 	chosen   []int               // of the base dump's entries; nil is all
 	settings []string            // SQL that the archive wants first
 	created  map[string]struct{} // tables that the restore itself made, by SQL name
 }
 
-func newLoading(m Manifest, into string, entries []archive.Entry, chosen []int, streams int) *loading {
+func newLoading(m Manifest, into string, entries []pgarchive.Entry, chosen []int, streams int) *loading {
 	l := &loading{manifest: m, into: into, slots: make(chan struct{}, max(1, streams)), entries: entries, chosen: chosen, created: map[string]struct{}{}}
 	for _, e := range entries {
 		switch e.Kind {
@@ -113,7 +113,7 @@ func (r *Restorer) stream(ctx context.Context, l *loading, s Stream, head []byte
 		}
 		d := &dealer{loading: l, target: r.Target, from: &counter{from: from}, bytes: s.Bytes, all: s.Kind == StreamData}
 		return r.beside(ctx, Job{Database: l.into, Section: Data, Entries: others}, func(rest io.Writer) error {
-			return errors.Join(archive.Divert(rest, d.from, func(e archive.Entry) func(io.Reader) error { return d.take(ctx, e) }), d.close(ctx))
+			return errors.Join(pgarchive.Divert(rest, d.from, func(e pgarchive.Entry) func(io.Reader) error { return d.take(ctx, e) }), d.close(ctx))
 		})
 	})
 }
@@ -122,10 +122,10 @@ func (r *Restorer) stream(ctx context.Context, l *loading, s Stream, head []byte
 func (l *loading) others() (ids []int) {
 	section := 0
 	for _, e := range l.entries {
-		if e.Section != archive.SectionNone { // comments and grants belong where the entry before them does
+		if e.Section != pgarchive.SectionNone { // comments and grants belong where the entry before them does
 			section = e.Section
 		}
-		if section == archive.SectionData && !rowsOf(e) && l.isChosen(e) {
+		if section == pgarchive.SectionData && !rowsOf(e) && l.isChosen(e) {
 			ids = append(ids, e.ID)
 		}
 	}
@@ -133,14 +133,14 @@ func (l *loading) others() (ids []int) {
 }
 
 // rowsOf tells whether an entry is rows that a COPY statement takes.
-func rowsOf(e archive.Entry) bool { return e.Kind == "TABLE DATA" && e.CopyStatement != "" }
+func rowsOf(e pgarchive.Entry) bool { return e.Kind == "TABLE DATA" && e.CopyStatement != "" }
 
 // isFresh tells whether nothing but the entry's own rows is in its table. An
 // entry with a definition has rows that go to the root of its partitions
 // (PostgreSQL 16 and later, where a hash may differ), and so to any of them.
-func (l *loading) isFresh(e archive.Entry) bool { return l.isOurs(e) && e.Definition == "" }
+func (l *loading) isFresh(e pgarchive.Entry) bool { return l.isOurs(e) && e.Definition == "" }
 
-func (l *loading) isChosen(e archive.Entry) bool {
+func (l *loading) isChosen(e pgarchive.Entry) bool {
 	return l.chosen == nil || slices.Contains(l.chosen, e.ID)
 }
 
@@ -187,15 +187,15 @@ func (c *counter) Read(p []byte) (int, error) {
 
 // mustBe compares what a table got with the manifest. Rows of tables that an
 // extension made are not compared: its triggers may have a say.
-func (l *loading) mustBe(e archive.Entry, rows int64) error {
+func (l *loading) mustBe(e pgarchive.Entry, rows int64) error {
 	want, counted := l.manifest.Content.Tables[e.SQLName()]
 	if !counted || l.manifest.Content.Unknown != "" || !l.isOurs(e) || want.Rows == rows {
 		return nil
 	}
-	return Fail(novawire.BackupVerify, fmt.Errorf("load %s: %d rows arrived, the manifest says %d", e.SQLName(), rows, want.Rows))
+	return Fail(backupapi.CategoryVerify, fmt.Errorf("load %s: %d rows arrived, the manifest says %d", e.SQLName(), rows, want.Rows))
 }
 
-func (l *loading) isOurs(e archive.Entry) bool {
+func (l *loading) isOurs(e pgarchive.Entry) bool {
 	_, made := l.created[e.SQLName()]
 	return made
 }

@@ -8,8 +8,8 @@ import (
 	"io"
 	"time"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/backup/archive"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // ManifestFormat is the version of what [Manifest] is written as. A reader
@@ -29,9 +29,9 @@ type Manifest struct {
 	Streams   []Stream  `json:"streams"`
 	Held      Held      `json:"held"`
 	// Content is what the streams hold together, as the snapshot saw it.
-	Content   archive.Tally `json:"content"`
-	Warnings  []string      `json:"warnings,omitempty"`
-	Anomalies []string      `json:"anomalies,omitempty"`
+	Content   pgarchive.Tally `json:"content"`
+	Warnings  []string        `json:"warnings,omitempty"`
+	Anomalies []string        `json:"anomalies,omitempty"`
 	// Restore brings the backup back without pg-backup, one command a line.
 	Restore []string `json:"restore"`
 }
@@ -114,10 +114,10 @@ func ReadManifest(ctx context.Context, store Reader, database, id string) (Manif
 		return m, err
 	}
 	if m.Format < 1 || m.Format > ManifestFormat {
-		return m, Fail(novawire.BackupVerify, fmt.Errorf("read manifest %s of %s: format %d is not known to this version", id, database, m.Format))
+		return m, Fail(backupapi.CategoryVerify, fmt.Errorf("read manifest %s of %s: format %d is not known to this version", id, database, m.Format))
 	}
 	if m.ID != id || m.Database != database {
-		return m, Fail(novawire.BackupVerify, fmt.Errorf("read manifest %s of %s: it is that of %s of %s", id, database, m.ID, m.Database))
+		return m, Fail(backupapi.CategoryVerify, fmt.Errorf("read manifest %s of %s: it is that of %s of %s", id, database, m.ID, m.Database))
 	}
 	return m, nil
 }
@@ -131,7 +131,7 @@ func readJSON(ctx context.Context, store Reader, key string, into any) error {
 		return fmt.Errorf("read %s: %w", key, err)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return Fail(novawire.BackupVerify, fmt.Errorf("read %s: %w", key, err))
+		return Fail(backupapi.CategoryVerify, fmt.Errorf("read %s: %w", key, err))
 	}
 	return nil
 }

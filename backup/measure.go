@@ -3,7 +3,7 @@ package backup
 import (
 	"time"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 )
 
 // Measurement is one number that a verb reports.
@@ -12,7 +12,7 @@ type Measurement struct {
 	Unit     string // as CloudWatch names units: Count, Seconds, Bytes
 	Value    float64
 	Database string
-	Category novawire.BackupCategory
+	Category backupapi.Category
 }
 
 // Names of the measurements. They are the alarms' and the dashboards' interface.
@@ -33,7 +33,7 @@ const (
 )
 
 // Measure turns a result into numbers. Verbs that only look report none.
-func Measure(r novawire.BackupResult, now time.Time) (all []Measurement) {
+func Measure(r backupapi.Result, now time.Time) (all []Measurement) {
 	if r.DryRun || r.Verb != "run" && r.Verb != "drill" {
 		return nil
 	}
@@ -46,7 +46,7 @@ func Measure(r novawire.BackupResult, now time.Time) (all []Measurement) {
 	return all
 }
 
-func measureDatabase(verb string, d novawire.BackupDatabaseResult, now time.Time) (all []Measurement) {
+func measureDatabase(verb string, d backupapi.DatabaseResult, now time.Time) (all []Measurement) {
 	add := func(name, unit string, value float64) {
 		all = append(all, Measurement{Name: name, Unit: unit, Value: value, Database: d.Name})
 	}
@@ -54,7 +54,7 @@ func measureDatabase(verb string, d novawire.BackupDatabaseResult, now time.Time
 	if verb == "drill" {
 		success, duration = MeasureDrillSuccess, MeasureDrillDuration
 	}
-	if d.Category == novawire.BackupSucceeded {
+	if d.Category == backupapi.CategorySucceeded {
 		add(success, "Count", 1)
 	} else {
 		add(success, "Count", 0)

@@ -3,7 +3,7 @@ package backup
 import (
 	"slices"
 
-	"github.com/nova/novawire/backup/archive"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // order says what of the section after the data may be built as soon as one
@@ -21,15 +21,15 @@ type order struct {
 // arrange picks indexes, primary keys and unique constraints of tables alone:
 // what depends on nothing else of its section, as foreign keys and attached
 // partitions do.
-func arrange(m Manifest, entries []archive.Entry, chosen []int) order {
+func arrange(m Manifest, entries []pgarchive.Entry, chosen []int) order {
 	o := order{after: map[string][]int{}, atATime: map[string]int{}, last: []int{}} // not nil, which would be everything
 	streamOf, postData := tablesToStreams(m, entries)
 	section := 0
 	for _, e := range entries {
-		if e.Section != archive.SectionNone { // comments and grants belong where the entry before them does
+		if e.Section != pgarchive.SectionNone { // comments and grants belong where the entry before them does
 			section = e.Section
 		}
-		if section != archive.SectionPostData || chosen != nil && !slices.Contains(chosen, e.ID) {
+		if section != pgarchive.SectionPostData || chosen != nil && !slices.Contains(chosen, e.ID) {
 			continue
 		}
 		if stream, alone := belongsTo(e, streamOf, postData); alone {
@@ -44,14 +44,14 @@ func arrange(m Manifest, entries []archive.Entry, chosen []int) order {
 	return o
 }
 
-func tablesToStreams(m Manifest, entries []archive.Entry) (streamOf map[int]string, postData map[int]bool) {
+func tablesToStreams(m Manifest, entries []pgarchive.Entry) (streamOf map[int]string, postData map[int]bool) {
 	apart := map[string]string{}
 	for _, s := range m.stream(StreamData) {
-		apart[archive.SQLName(s.Schema, s.Table)] = streamName(s)
+		apart[pgarchive.SQLName(s.Schema, s.Table)] = streamName(s)
 	}
 	streamOf, postData = map[int]string{}, map[int]bool{}
 	for _, e := range entries {
-		if e.Section == archive.SectionPostData {
+		if e.Section == pgarchive.SectionPostData {
 			postData[e.ID] = true
 		}
 		if e.Kind != "TABLE" {
@@ -66,7 +66,7 @@ func tablesToStreams(m Manifest, entries []archive.Entry) (streamOf map[int]stri
 	return streamOf, postData
 }
 
-func belongsTo(e archive.Entry, streamOf map[int]string, postData map[int]bool) (stream string, alone bool) {
+func belongsTo(e pgarchive.Entry, streamOf map[int]string, postData map[int]bool) (stream string, alone bool) {
 	if e.Kind != "INDEX" && e.Kind != "CONSTRAINT" {
 		return "", false
 	}

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 )
 
 // Pruner deletes what retention lets go.
@@ -30,13 +30,13 @@ type Pruned struct {
 func (p Pruner) Database(ctx context.Context, database string, dryRun bool) (Pruned, error) {
 	catalog, err := ReadCatalog(ctx, p.Store, database)
 	if err != nil {
-		return Pruned{}, Fail(novawire.BackupStore, err)
+		return Pruned{}, Fail(backupapi.CategoryStore, err)
 	}
 	backups := catalog.Committed(database)
 	var plan Pruned
 	verified, found, err := NewestVerified(ctx, p.Store, backups)
 	if err != nil {
-		return plan, Fail(novawire.BackupStore, fmt.Errorf("find the newest verified backup: %w", err))
+		return plan, Fail(backupapi.CategoryStore, fmt.Errorf("find the newest verified backup: %w", err))
 	}
 	if found {
 		plan.Verified = &verified
@@ -47,7 +47,7 @@ func (p Pruner) Database(ctx context.Context, database string, dryRun bool) (Pru
 	}
 	plan.Decisions = Retain(backups, verified.ID, p.Policy, now)
 	if err := tooMany(plan.Decisions, p.Policy); err != nil {
-		return plan, Fail(novawire.BackupRefused, err)
+		return plan, Fail(backupapi.CategoryRefused, err)
 	}
 	if dryRun {
 		return plan, nil
@@ -60,9 +60,9 @@ func (p Pruner) Database(ctx context.Context, database string, dryRun bool) (Pru
 func (p Pruner) trustedNow(ctx context.Context) (time.Time, error) {
 	theirs, err := p.Store.Now(ctx)
 	if err != nil {
-		return theirs, Fail(novawire.BackupStore, fmt.Errorf("ask the store for the time: %w", err))
+		return theirs, Fail(backupapi.CategoryStore, fmt.Errorf("ask the store for the time: %w", err))
 	}
-	return theirs, Fail(novawire.BackupRefused, skewed(p.Now(), theirs))
+	return theirs, Fail(backupapi.CategoryRefused, skewed(p.Now(), theirs))
 }
 
 // delete goes on after a backup that could not be deleted: each stands for itself.

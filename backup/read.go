@@ -11,7 +11,7 @@ import (
 
 	"filippo.io/age"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup/codec"
 )
 
@@ -53,7 +53,7 @@ func (r *storedReader) Read(p []byte) (int, error) {
 func (r *storedReader) next() error {
 	body, err := r.store.Open(r.ctx, r.folder+r.left[0].Name)
 	if errors.Is(err, ErrNotFound) {
-		return Fail(novawire.BackupVerify, fmt.Errorf("read %s: %w", r.left[0].Name, err))
+		return Fail(backupapi.CategoryVerify, fmt.Errorf("read %s: %w", r.left[0].Name, err))
 	}
 	if err != nil {
 		return fmt.Errorf("read %s: %w", r.left[0].Name, err)
@@ -68,10 +68,10 @@ func (r *storedReader) check() error {
 	_ = r.open.Close()
 	r.open, r.left = nil, r.left[1:]
 	if r.size != want.Size {
-		return Fail(novawire.BackupVerify, fmt.Errorf("read %s: %d bytes, the manifest says %d", want.Name, r.size, want.Size))
+		return Fail(backupapi.CategoryVerify, fmt.Errorf("read %s: %d bytes, the manifest says %d", want.Name, r.size, want.Size))
 	}
 	if got := hex.EncodeToString(r.sum.Sum(nil)); got != want.SHA256 {
-		return Fail(novawire.BackupVerify, fmt.Errorf("read %s: its SHA-256 is not the manifest's", want.Name))
+		return Fail(backupapi.CategoryVerify, fmt.Errorf("read %s: its SHA-256 is not the manifest's", want.Name))
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func openStream(ctx context.Context, store Reader, m Manifest, s Stream, identit
 	unpacked, err := codec.NewReader(objects, m.Encrypted, identities...)
 	if err != nil {
 		_ = objects.Close()
-		return nil, Fail(novawire.BackupVerify, err)
+		return nil, Fail(backupapi.CategoryVerify, err)
 	}
 	return &streamReader{unpacked, objects, s.Bytes}, nil
 }
@@ -106,9 +106,9 @@ func (r *streamReader) Read(p []byte) (int, error) {
 	r.left -= int64(n)
 	switch {
 	case errors.Is(err, io.EOF) && r.left != 0:
-		err = Fail(novawire.BackupVerify, fmt.Errorf("unpack: %d bytes differ from the manifest", r.left))
+		err = Fail(backupapi.CategoryVerify, fmt.Errorf("unpack: %d bytes differ from the manifest", r.left))
 	case err != nil && !errors.Is(err, io.EOF):
-		err = Fail(novawire.BackupVerify, fmt.Errorf("unpack: %w", err))
+		err = Fail(backupapi.CategoryVerify, fmt.Errorf("unpack: %w", err))
 	}
 	return n, err
 }

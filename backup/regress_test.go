@@ -12,7 +12,7 @@ import (
 
 	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/postgres"
-	"github.com/nova/novawire/backup/testbed"
+	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
 // PostgreSQL's own regression database has hundreds of tables of every kind that
@@ -23,9 +23,9 @@ func TestTheRegressionDatabaseComesBackAsFromAPlainDump(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short")
 	}
-	pg := testbed.NewPostgres(t)
+	pg := pgtest.NewPostgres(t)
 	pg.Regress(t)
-	r := newRunner(t, newSource(t, pg), testbed.SharedS3(t).Endpoint)
+	r := newRunner(t, newSource(t, pg), pgtest.SharedS3(t).Endpoint)
 	r.Databases, r.Streams, r.Layout.SmallestApart = []string{"regression"}, 3, 200<<10
 	results, err := r.Run(t.Context())
 	if err != nil {
@@ -40,7 +40,7 @@ func TestTheRegressionDatabaseComesBackAsFromAPlainDump(t *testing.T) {
 	}
 	restoreOurs(t, pg, r, m)
 	pg.Exec(t, "postgres", "CREATE DATABASE plain TEMPLATE template0")
-	login := fmt.Sprintf("-h 127.0.0.1 -p %s -U %s", pg.Port, testbed.Superuser)
+	login := fmt.Sprintf("-h 127.0.0.1 -p %s -U %s", pg.Port, pgtest.Superuser)
 	script := fmt.Sprintf("set -o pipefail; %[1]s/pg_dump %[2]s -Fc -Z0 -d regression | %[1]s/pg_restore %[2]s --exit-on-error -d plain", pg.Folder, login)
 	if out, err := exec.Command("bash", "-c", script).CombinedOutput(); err != nil {
 		t.Fatalf("plain copy: %v: %s", err, out)
@@ -57,7 +57,7 @@ func TestTheRegressionDatabaseComesBackAsFromAPlainDump(t *testing.T) {
 	}
 }
 
-func restoreOurs(t *testing.T, pg *testbed.Postgres, r *backup.Runner, m backup.Manifest) {
+func restoreOurs(t *testing.T, pg *pgtest.Postgres, r *backup.Runner, m backup.Manifest) {
 	t.Helper()
 	address, err := postgres.ParseAddress(pg.URL(""))
 	if err != nil {
@@ -73,9 +73,9 @@ func restoreOurs(t *testing.T, pg *testbed.Postgres, r *backup.Runner, m backup.
 }
 
 // dumpLines is a database as sorted lines of SQL.
-func dumpLines(t *testing.T, pg *testbed.Postgres, database string) []string {
+func dumpLines(t *testing.T, pg *pgtest.Postgres, database string) []string {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(pg.Folder, "pg_dump"), "-h", "127.0.0.1", "-p", pg.Port, "-U", testbed.Superuser, "-d", database)
+	cmd := exec.Command(filepath.Join(pg.Folder, "pg_dump"), "-h", "127.0.0.1", "-p", pg.Port, "-U", pgtest.Superuser, "-d", database)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 )
 
 // Finding is the answer to one question of a dry run.
@@ -48,7 +48,7 @@ func (r *Runner) Rehearse(ctx context.Context, deadline time.Duration) ([]Findin
 func (r *Runner) fits(expected, deadline time.Duration) Finding {
 	f := finding("", "time", fmt.Sprintf("about %s of %s", expected.Round(time.Second), deadline), nil)
 	if expected > deadline {
-		f.Err = Fail(novawire.BackupDeadline, fmt.Errorf("it will take about %s, the deadline is %s", expected.Round(time.Second), deadline))
+		f.Err = Fail(backupapi.CategoryDeadline, fmt.Errorf("it will take about %s, the deadline is %s", expected.Round(time.Second), deadline))
 	}
 	return f
 }
@@ -77,7 +77,7 @@ func (r *Runner) probeStore(ctx context.Context) []Finding {
 	}
 	_, read := readObject(ctx, r.Store, key)
 	return append(found,
-		finding("", "refuse to overwrite", "yes", Fail(novawire.BackupStore, again)),
+		finding("", "refuse to overwrite", "yes", Fail(backupapi.CategoryStore, again)),
 		finding("", "read back", "yes", read),
 		finding("", "upload in parts", "yes", r.probeParts(ctx, key+".parts")),
 		finding("", "delete, which prune needs", "yes", r.Store.Delete(ctx, key)),
@@ -109,7 +109,7 @@ func (r *Runner) rehearseOne(ctx context.Context, name string) (found []Finding,
 	add("take and export a snapshot", fmt.Sprintf("yes; server %s, client %s", facts.Server.Version, facts.Server.Client), nil)
 	unreadable, err := snapshot.Unreadable(ctx)
 	if err == nil && len(unreadable) > 0 {
-		err = Fail(novawire.BackupPermission, errors.New(summary(unreadable)))
+		err = Fail(backupapi.CategoryPermission, errors.New(summary(unreadable)))
 	}
 	add("read every table, sequence and large object", "yes", err)
 	add("lock every table and dump the definitions", "yes", rehearseDump(ctx, snapshot))

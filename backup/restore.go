@@ -9,8 +9,8 @@ import (
 
 	"filippo.io/age"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/backup/archive"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // Restorer brings backups back.
@@ -71,7 +71,7 @@ func (r *Restorer) Restore(ctx context.Context, m Manifest, into string) (warnin
 		err := step.do(stepCtx)
 		end(err)
 		if err != nil {
-			return warnings, Fail(novawire.BackupSource, fmt.Errorf("%s: %w", step.name, err))
+			return warnings, Fail(backupapi.CategorySource, fmt.Errorf("%s: %w", step.name, err))
 		}
 	}
 	return warnings, nil
@@ -79,18 +79,18 @@ func (r *Restorer) Restore(ctx context.Context, m Manifest, into string) (warnin
 
 // head reads the base archive up to its data. A version that is not known here
 // has none: pg_restore then reads the archive itself.
-func (r *Restorer) head(ctx context.Context, m Manifest) ([]byte, []archive.Entry, error) {
+func (r *Restorer) head(ctx context.Context, m Manifest) ([]byte, []pgarchive.Entry, error) {
 	base := m.stream(StreamBase)
 	if len(base) != 1 {
-		return nil, nil, Fail(novawire.BackupVerify, fmt.Errorf("the manifest names %d base dumps", len(base)))
+		return nil, nil, Fail(backupapi.CategoryVerify, fmt.Errorf("the manifest names %d base dumps", len(base)))
 	}
 	from, err := openStream(ctx, r.Store, m, base[0], r.Identities)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer from.Close()
-	head, entries, err := archive.Head(from)
-	if errors.Is(err, archive.ErrVersion) {
+	head, entries, err := pgarchive.Head(from)
+	if errors.Is(err, pgarchive.ErrVersion) {
 		return nil, nil, nil
 	}
 	return head, entries, asVerify(err)
@@ -104,7 +104,7 @@ func (r *Restorer) globals(ctx context.Context, m Manifest) (warnings []string, 
 			return err
 		})
 		if err != nil {
-			return warnings, Fail(novawire.BackupSource, fmt.Errorf("restore roles: %w", err))
+			return warnings, Fail(backupapi.CategorySource, fmt.Errorf("restore roles: %w", err))
 		}
 	}
 	return warnings, nil

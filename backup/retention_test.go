@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/nova/novawire/backup/archive"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -143,10 +143,10 @@ func TestShellQuoting(t *testing.T) {
 	}
 }
 
-func tally(rows map[string]int64) (t archive.Tally) {
-	t.Tables = map[string]archive.Table{}
+func tally(rows map[string]int64) (t pgarchive.Tally) {
+	t.Tables = map[string]pgarchive.Table{}
 	for name, n := range rows {
-		t.Tables[name] = archive.Table{Rows: n}
+		t.Tables[name] = pgarchive.Table{Rows: n}
 	}
 	return t
 }

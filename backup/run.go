@@ -10,7 +10,7 @@ import (
 
 	"filippo.io/age"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 )
 
 // Runner makes backups.
@@ -35,13 +35,13 @@ type Runner struct {
 // Run backs up every database, each on its own: one that fails does not keep the
 // others from being backed up, and nothing of it is pruned. The error is the
 // first one.
-func (r *Runner) Run(ctx context.Context) ([]novawire.BackupDatabaseResult, error) {
+func (r *Runner) Run(ctx context.Context) ([]backupapi.DatabaseResult, error) {
 	names, err := r.discover(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r.buffers = make(freeList, r.Streams*(r.Layout.PartsAtATime+1))
-	var results []novawire.BackupDatabaseResult
+	var results []backupapi.DatabaseResult
 	var failed error
 	for _, name := range names {
 		if ctx.Err() != nil {
@@ -75,14 +75,14 @@ func (r *Runner) discover(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("find databases: %w", err)
 	}
 	if len(names) == 0 {
-		return nil, Fail(novawire.BackupSource, errors.New("find databases: there is none to back up"))
+		return nil, Fail(backupapi.CategorySource, errors.New("find databases: there is none to back up"))
 	}
 	return names, nil
 }
 
 // one backs one database up, and then prunes it. A prune that fails is a warning:
 // the backup is there.
-func (r *Runner) one(ctx context.Context, name string) (result novawire.BackupDatabaseResult, err error) {
+func (r *Runner) one(ctx context.Context, name string) (result backupapi.DatabaseResult, err error) {
 	started := r.Now()
 	result.Name = name
 	ctx, end := r.Observer.Step(ctx, "back up database", "database", name)
@@ -107,7 +107,7 @@ func (r *Runner) one(ctx context.Context, name string) (result novawire.BackupDa
 }
 
 // after prunes, now that a backup is there, and reports the ages.
-func (r *Runner) after(ctx context.Context, result *novawire.BackupDatabaseResult, m Manifest) {
+func (r *Runner) after(ctx context.Context, result *backupapi.DatabaseResult, m Manifest) {
 	pruner := Pruner{Store: r.Store, Now: r.Now, Log: r.Log, Policy: r.Policy}
 	plan, err := pruner.Database(ctx, m.Database, false)
 	if err != nil {
@@ -122,7 +122,7 @@ func (r *Runner) after(ctx context.Context, result *novawire.BackupDatabaseResul
 
 // ages tells of a database whose backup failed how old the last good one is: that
 // number is what alarms go by, so a failure must not silence it.
-func (r *Runner) ages(ctx context.Context, result *novawire.BackupDatabaseResult) {
+func (r *Runner) ages(ctx context.Context, result *backupapi.DatabaseResult) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 	defer cancel()
 	catalog, err := ReadCatalog(ctx, r.Store, result.Name)

@@ -12,33 +12,33 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/credentials"
 	"github.com/nova/novawire/backup/postgres"
-	"github.com/nova/novawire/backup/s3"
-	"github.com/nova/novawire/backup/testbed"
+	"github.com/nova/novawire/backup/store/s3"
+	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
-func TestMain(m *testing.M) { testbed.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 func newRunner(t *testing.T, source backup.Source, endpoint string) *backup.Runner {
 	t.Helper()
-	server := testbed.SharedS3(t)
-	env := map[string]string{"AWS_ACCESS_KEY_ID": testbed.AccessKey, "AWS_SECRET_ACCESS_KEY": testbed.SecretKey}
-	provider, err := credentials.Find(func(name string) string { return env[name] }, testbed.Region)
+	server := pgtest.SharedS3(t)
+	env := map[string]string{"AWS_ACCESS_KEY_ID": pgtest.AccessKey, "AWS_SECRET_ACCESS_KEY": pgtest.SecretKey}
+	provider, err := credentials.Find(func(name string) string { return env[name] }, pgtest.Region)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &backup.Runner{
 		Source: source,
-		Store:  s3.New(s3.Settings{Bucket: server.Bucket(t), Region: testbed.Region, Endpoint: endpoint, Credentials: provider}),
+		Store:  s3.New(s3.Settings{Bucket: server.Bucket(t), Region: pgtest.Region, Endpoint: endpoint, Credentials: provider}),
 		Now:    time.Now, Random: rand.Uint32, Log: slog.New(slog.DiscardHandler), Observer: backup.Quiet{}, Progress: &backup.Progress{},
 		Streams: 2, Layout: backup.DefaultLayout, Policy: backup.Policy{Days: 7, KeepMinimum: 3},
 	}
 }
 
-func newSource(t *testing.T, pg *testbed.Postgres, folders ...string) *postgres.Source {
+func newSource(t *testing.T, pg *pgtest.Postgres, folders ...string) *postgres.Source {
 	t.Helper()
 	address, err := postgres.ParseAddress(pg.URL(""))
 	if err != nil {
@@ -60,10 +60,10 @@ func (d dropping) Databases(ctx context.Context) ([]string, error) {
 }
 
 func TestADatabaseDroppedBetweenDiscoveryAndDumpIsNoFailure(t *testing.T) {
-	pg := testbed.NewPostgres(t)
+	pg := pgtest.NewPostgres(t)
 	pg.Exec(t, "postgres", "CREATE DATABASE aaa_gone", "CREATE DATABASE stays")
 	source := dropping{newSource(t, pg), func() { pg.Exec(t, "postgres", "DROP DATABASE aaa_gone") }}
-	r := newRunner(t, source, testbed.SharedS3(t).Endpoint)
+	r := newRunner(t, source, pgtest.SharedS3(t).Endpoint)
 	results, err := r.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -76,17 +76,17 @@ func TestADatabaseDroppedBetweenDiscoveryAndDumpIsNoFailure(t *testing.T) {
 		t.Errorf("backed up %v", names)
 	}
 	r.Databases = []string{"aaa_gone"} // but one that was asked for by name is
-	if _, err := r.Run(t.Context()); backup.Category(t.Context(), err) != novawire.BackupSource {
+	if _, err := r.Run(t.Context()); backup.Category(t.Context(), err) != backupapi.CategorySource {
 		t.Errorf("got %v", err)
 	}
 }
 
 // A store that takes five parts an object, and wants them of one size.
 func TestAStoreWithALimitOfFivePartsTakesAnyStream(t *testing.T) {
-	server := testbed.SharedS3(t)
-	proxy := testbed.NewProxy(t, server.Endpoint)
-	proxy.Add(testbed.PartLimit(5))
-	pg := testbed.SharedPostgres(t)
+	server := pgtest.SharedS3(t)
+	proxy := pgtest.NewProxy(t, server.Endpoint)
+	proxy.Add(pgtest.PartLimit(5))
+	pg := pgtest.SharedPostgres(t)
 	database := pg.Database(t, `CREATE TABLE noise (v text)`,
 		`INSERT INTO noise SELECT (SELECT string_agg(md5(random()::text || i || j), '') FROM generate_series(1, 32) j) FROM generate_series(1, 100000) i`)
 	r := newRunner(t, newSource(t, pg), proxy.Endpoint)
@@ -118,7 +118,7 @@ func TestAStoreWithALimitOfFivePartsTakesAnyStream(t *testing.T) {
 
 // A standby cancels what holds its recovery up; a new snapshot may do better.
 func TestARecoveryConflictIsTriedOnceMore(t *testing.T) {
-	pg := testbed.SharedPostgres(t)
+	pg := pgtest.SharedPostgres(t)
 	database := pg.Database(t, "CREATE TABLE t (a int)")
 	for name, failures := range map[string]string{"once": "1", "always": "9"} {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +136,7 @@ exit 1
 					t.Fatal(err)
 				}
 			}
-			r := newRunner(t, newSource(t, pg, dir), testbed.SharedS3(t).Endpoint)
+			r := newRunner(t, newSource(t, pg, dir), pgtest.SharedS3(t).Endpoint)
 			r.Databases = []string{database}
 			results, err := r.Run(t.Context())
 			if name == "once" && err != nil {

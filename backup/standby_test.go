@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
-	"github.com/nova/novawire/backup/testbed"
+	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
 // late does something while snapshots are held, when all dumps are through.
@@ -34,9 +34,9 @@ func (l lateSnapshot) Alive(ctx context.Context) (backup.Held, error) {
 }
 
 // pair is a server with something in it, and a standby that has followed it.
-func pair(t *testing.T, settings ...string) (primary, standby *testbed.Postgres) {
+func pair(t *testing.T, settings ...string) (primary, standby *pgtest.Postgres) {
 	t.Helper()
-	primary = testbed.NewPostgres(t)
+	primary = pgtest.NewPostgres(t)
 	primary.Exec(t, "postgres", "CREATE DATABASE shop")
 	primary.Exec(t, "shop", "CREATE TABLE orders (id serial PRIMARY KEY, what text)", "INSERT INTO orders (what) SELECT 'book ' || i FROM generate_series(1, 5000) i",
 		"CREATE UNLOGGED TABLE visits (at timestamptz)", "INSERT INTO visits VALUES (now())", "SELECT lo_from_bytea(0, 'a picture')")
@@ -45,18 +45,18 @@ func pair(t *testing.T, settings ...string) (primary, standby *testbed.Postgres)
 	return primary, standby
 }
 
-func follow(t *testing.T, primary, standby *testbed.Postgres) {
+func follow(t *testing.T, primary, standby *pgtest.Postgres) {
 	t.Helper()
 	primary.Exec(t, "postgres", "SELECT pg_logical_emit_message(true, 'test', '')") // its commit flushes what VACUUM has logged
 	at := primary.Value(t, "postgres", "SELECT pg_current_wal_flush_lsn()::text")
-	testbed.Eventually(t, "the standby has followed", 20*time.Second, func() bool {
+	pgtest.Eventually(t, "the standby has followed", 20*time.Second, func() bool {
 		return standby.Value(t, "postgres", "SELECT (pg_last_wal_replay_lsn() >= '"+at+"')::text") == "true"
 	})
 }
 
 func TestAStandbyIsBackedUp(t *testing.T) {
 	primary, standby := pair(t)
-	r := newRunner(t, newSource(t, standby), testbed.SharedS3(t).Endpoint)
+	r := newRunner(t, newSource(t, standby), pgtest.SharedS3(t).Endpoint)
 	r.Databases = []string{"shop"}
 	results, err := r.Run(t.Context())
 	if err != nil {
@@ -77,7 +77,7 @@ func TestAStandbyIsBackedUp(t *testing.T) {
 }
 
 // vacuum removes rows that a snapshot on the standby still sees.
-func vacuum(t *testing.T, primary *testbed.Postgres) {
+func vacuum(t *testing.T, primary *pgtest.Postgres) {
 	t.Helper()
 	primary.Exec(t, "shop", "DELETE FROM orders WHERE id = (SELECT min(id) FROM orders)", "VACUUM orders")
 }
@@ -90,10 +90,10 @@ func TestARecoveryConflictIsTriedOnceMoreAndThenExplained(t *testing.T) {
 		vacuum(t, primary)
 		follow(t, primary, standby)
 	}}
-	r := newRunner(t, source, testbed.SharedS3(t).Endpoint)
+	r := newRunner(t, source, pgtest.SharedS3(t).Endpoint)
 	r.Databases = []string{"shop"}
 	results, err := r.Run(t.Context())
-	if backup.Category(t.Context(), err) != novawire.BackupSource || !errors.Is(err, backup.ErrConflict) {
+	if backup.Category(t.Context(), err) != backupapi.CategorySource || !errors.Is(err, backup.ErrConflict) {
 		t.Fatalf("got %v", err)
 	}
 	if tries != 2 {
@@ -112,7 +112,7 @@ func TestARecoveryConflictIsTriedOnceMoreAndThenExplained(t *testing.T) {
 
 func TestTheAdviceForAStandbyHelps(t *testing.T) {
 	primary, standby := pair(t, "max_standby_streaming_delay=-1")
-	r := newRunner(t, late{newSource(t, standby), func() { vacuum(t, primary) }}, testbed.SharedS3(t).Endpoint)
+	r := newRunner(t, late{newSource(t, standby), func() { vacuum(t, primary) }}, pgtest.SharedS3(t).Endpoint)
 	r.Databases = []string{"shop"}
 	if _, err := r.Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func TestTheAdviceForAStandbyHelps(t *testing.T) {
 }
 
 func TestASnapshotThatHoldsVacuumBackIsReported(t *testing.T) {
-	pg := testbed.NewPostgres(t, "autovacuum_freeze_max_age=100000")
+	pg := pgtest.NewPostgres(t, "autovacuum_freeze_max_age=100000")
 	pg.Exec(t, "postgres", "CREATE DATABASE busy")
 	const transactions = 10_500                      // a tenth of the limit, and some
 	pg.Exec(t, "busy", "CREATE TABLE marks (n int)") // every exception block that writes has a transaction id of its own
@@ -130,7 +130,7 @@ func TestASnapshotThatHoldsVacuumBackIsReported(t *testing.T) {
 		warn bool
 	}{"quiet": {func() {}, false}, "busy": {func() { pg.Exec(t, "busy", busy) }, true}} {
 		t.Run(name, func(t *testing.T) {
-			r := newRunner(t, late{newSource(t, pg), c.do}, testbed.SharedS3(t).Endpoint)
+			r := newRunner(t, late{newSource(t, pg), c.do}, pgtest.SharedS3(t).Endpoint)
 			r.Databases = []string{"busy"}
 			results, err := r.Run(t.Context())
 			if err != nil {
@@ -150,7 +150,7 @@ func TestASnapshotThatHoldsVacuumBackIsReported(t *testing.T) {
 				t.Errorf("result: %+v, manifest: %+v", results[0], m.Held)
 			}
 			measured := map[string]float64{}
-			for _, one := range backup.Measure(novawire.BackupResult{Verb: "run", Databases: results}, time.Now()) {
+			for _, one := range backup.Measure(backupapi.Result{Verb: "run", Databases: results}, time.Now()) {
 				measured[one.Name] = one.Value
 			}
 			if measured[backup.MeasureHeldAge] != float64(m.Held.Transactions) || measured[backup.MeasureHeld] != m.Held.Seconds {

@@ -10,9 +10,9 @@ import (
 
 	"filippo.io/age"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/backup/archive"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup/codec"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // streamWriter stores the streams of one backup: dump → count → zstd → age →
@@ -29,7 +29,7 @@ type streamWriter struct {
 // stored is a stream and what it holds.
 type stored struct {
 	stream   Stream
-	content  archive.Tally
+	content  pgarchive.Tally
 	warnings []string
 }
 
@@ -60,18 +60,18 @@ func (w *streamWriter) write(ctx context.Context, dump Dump, stream Stream, name
 }
 
 // pump copies a dump and looks into it, if it is an archive.
-func (w *streamWriter) pump(to io.Writer, dump Dump, kind string) (int64, archive.Tally, error) {
+func (w *streamWriter) pump(to io.Writer, dump Dump, kind string) (int64, pgarchive.Tally, error) {
 	from := &meter{dump, w.moved}
 	if kind == StreamGlobals {
 		n, tail, err := copyTail(to, from)
 		if err == nil && !strings.Contains(tail, "database cluster dump complete") {
-			err = Fail(novawire.BackupSource, errors.New("the dump of roles ends too early"))
+			err = Fail(backupapi.CategorySource, errors.New("the dump of roles ends too early"))
 		}
-		return n, archive.Tally{}, err
+		return n, pgarchive.Tally{}, err
 	}
-	n, content, err := archive.Copy(to, from)
-	if errors.Is(err, archive.ErrFormat) {
-		err = Fail(novawire.BackupSource, fmt.Errorf("pg_dump ended well, but wrote %w", err))
+	n, content, err := pgarchive.Copy(to, from)
+	if errors.Is(err, pgarchive.ErrFormat) {
+		err = Fail(backupapi.CategorySource, fmt.Errorf("pg_dump ended well, but wrote %w", err))
 	}
 	return n, content, err
 }

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/backup/archive"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // ErrConflict says that a dump could not get a lock in time, or that a standby's
@@ -40,7 +40,7 @@ func (r *Runner) streams(ctx context.Context, snapshot Snapshot, m *Manifest) er
 		m.Streams = append(m.Streams, result.stream)
 		m.Warnings = append(m.Warnings, result.warnings...)
 		if result.stream.Kind == StreamData { // all else of it is in the base dump too
-			result.content = archive.Tally{Tables: result.content.Tables, Unknown: result.content.Unknown}
+			result.content = pgarchive.Tally{Tables: result.content.Tables, Unknown: result.content.Unknown}
 		}
 		m.Content.Add(result.content)
 	}
@@ -95,7 +95,7 @@ func (r *Runner) move(ctx context.Context, tasks []task, folder string) ([]store
 			end(err)
 			if err != nil {
 				once.Do(func() {
-					first = Fail(novawire.BackupSource, fmt.Errorf("store the dump %s: %w", t.name, err))
+					first = Fail(backupapi.CategorySource, fmt.Errorf("store the dump %s: %w", t.name, err))
 				})
 				stop()
 			}

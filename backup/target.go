@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 
-	"github.com/nova/novawire/backup/archive"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // ErrNotEmpty says that a database exists and has something in it.
@@ -44,7 +44,7 @@ type Loader interface {
 	// Copy runs the entry's COPY statement on rows and says how many there were. A
 	// fresh table is one that is known to be empty and that no other session uses:
 	// its rows may be written as if they had always been there.
-	Copy(ctx context.Context, e archive.Entry, fresh bool, rows io.Reader) (int64, error)
+	Copy(ctx context.Context, e pgarchive.Entry, fresh bool, rows io.Reader) (int64, error)
 	Close(ctx context.Context) error
 }
 

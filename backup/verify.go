@@ -8,8 +8,8 @@ import (
 
 	"filippo.io/age"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/backup/archive"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // Verifier reads backups and compares every byte with the manifest.
@@ -26,14 +26,14 @@ type Verifier struct {
 func (v Verifier) Verify(ctx context.Context, m Manifest) (opened bool, err error) {
 	opened = !m.Encrypted || len(v.Identities) > 0
 	v.Progress.begin(m.Database, m.Bytes())
-	var content archive.Tally
+	var content pgarchive.Tally
 	for _, s := range m.Streams {
 		tally, err := v.stream(ctx, m, s, opened)
 		if err != nil {
 			return opened, fmt.Errorf("verify %s: %w", streamName(s), err)
 		}
 		if s.Kind == StreamData {
-			tally = archive.Tally{Tables: tally.Tables, Unknown: tally.Unknown}
+			tally = pgarchive.Tally{Tables: tally.Tables, Unknown: tally.Unknown}
 		}
 		content.Add(tally)
 	}
@@ -41,35 +41,35 @@ func (v Verifier) Verify(ctx context.Context, m Manifest) (opened bool, err erro
 		return opened, nil
 	}
 	if found := differences(m.Content, content); len(found) > 0 {
-		return opened, Fail(novawire.BackupVerify, fmt.Errorf("verify content: %s", summary(found)))
+		return opened, Fail(backupapi.CategoryVerify, fmt.Errorf("verify content: %s", summary(found)))
 	}
 	return opened, nil
 }
 
-func (v Verifier) stream(ctx context.Context, m Manifest, s Stream, opened bool) (archive.Tally, error) {
+func (v Verifier) stream(ctx context.Context, m Manifest, s Stream, opened bool) (pgarchive.Tally, error) {
 	if !opened {
 		objects := &storedReader{ctx: ctx, store: v.Store, folder: m.folder(), left: s.Objects}
 		defer objects.Close()
 		_, err := io.Copy(io.Discard, objects)
-		return archive.Tally{}, err
+		return pgarchive.Tally{}, err
 	}
 	r, err := openStream(ctx, v.Store, m, s, v.Identities)
 	if err != nil {
-		return archive.Tally{}, err
+		return pgarchive.Tally{}, err
 	}
 	defer r.Close()
 	from := &meter{r, &v.Progress.moved}
 	if s.Kind == StreamGlobals {
 		_, err := io.Copy(io.Discard, from)
-		return archive.Tally{}, err
+		return pgarchive.Tally{}, err
 	}
 	return v.archive(ctx, from)
 }
 
 // archive counts an archive and, where asked, has pg_restore read the same bytes.
-func (v Verifier) archive(ctx context.Context, from io.Reader) (archive.Tally, error) {
+func (v Verifier) archive(ctx context.Context, from io.Reader) (pgarchive.Tally, error) {
 	if v.Check == nil {
-		_, tally, err := archive.Copy(io.Discard, from)
+		_, tally, err := pgarchive.Copy(io.Discard, from)
 		return tally, asVerify(err)
 	}
 	out, in := io.Pipe()
@@ -79,10 +79,10 @@ func (v Verifier) archive(ctx context.Context, from io.Reader) (archive.Tally, e
 		_ = out.CloseWithError(errCheckEnded) // what it did not read must not block us
 		checked <- err
 	}()
-	_, tally, err := archive.Copy(in, from)
+	_, tally, err := pgarchive.Copy(in, from)
 	_ = in.CloseWithError(err)
 	if checkErr := <-checked; checkErr != nil {
-		return tally, Fail(novawire.BackupVerify, checkErr)
+		return tally, Fail(backupapi.CategoryVerify, checkErr)
 	}
 	if errors.Is(err, errCheckEnded) {
 		err = errors.New("pg_restore ended before the archive did")
@@ -94,15 +94,15 @@ var errCheckEnded = errors.New("the reader ended")
 
 // asVerify: bytes that are not an archive are the backup's fault.
 func asVerify(err error) error {
-	if errors.Is(err, archive.ErrFormat) {
-		return Fail(novawire.BackupVerify, err)
+	if errors.Is(err, pgarchive.ErrFormat) {
+		return Fail(backupapi.CategoryVerify, err)
 	}
 	return err
 }
 
 func streamName(s Stream) string {
 	if s.Kind == StreamData {
-		return s.Kind + " " + archive.SQLName(s.Schema, s.Table)
+		return s.Kind + " " + pgarchive.SQLName(s.Schema, s.Table)
 	}
 	return s.Kind
 }

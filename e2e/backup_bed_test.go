@@ -21,7 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/api/injection"
 )
 
 const (
@@ -88,7 +89,7 @@ func postgres(namespace string, major int) *appsv1.StatefulSet {
 func (d database) serveS3() {
 	d.t.Helper()
 	s3 := deployment(d.name, "s3")
-	s3.Spec.Template.Labels[novawire.LabelWiring] = novawire.WiringDisabled
+	s3.Spec.Template.Labels[injection.LabelWiring] = injection.WiringDisabled
 	spec := &s3.Spec.Template.Spec
 	spec.SecurityContext.FSGroup = new(int64(65532))
 	spec.Volumes = []corev1.Volume{{Name: "s3", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
@@ -158,11 +159,11 @@ func (d database) annotate(pairs ...string) {
 func (d database) enable() {
 	d.t.Helper()
 	d.annotate(
-		novawire.AnnotationBackupEnabled, "true",
-		novawire.AnnotationBackupBucket, "s3://"+bucket+"/"+statefulName,
-		novawire.AnnotationBackupS3Endpoint, d.endpoint(),
-		novawire.AnnotationBackupAWSRegion, region,
-		novawire.AnnotationBackupAWSSecret, "aws")
+		backupapi.AnnotationEnabled, "true",
+		backupapi.AnnotationBucket, "s3://"+bucket+"/"+statefulName,
+		backupapi.AnnotationS3Endpoint, d.endpoint(),
+		backupapi.AnnotationAWSRegion, region,
+		backupapi.AnnotationAWSSecret, "aws")
 }
 
 func (d database) endpoint() string { return d.s3(7070) }
@@ -258,18 +259,18 @@ func containsAll(text string, parts []string) bool {
 }
 
 // status is the annotation, and what it says of nova_auth.
-func (d database) status(ctx context.Context) (novawire.BackupStatus, novawire.BackupDatabaseStatus, error) {
+func (d database) status(ctx context.Context) (backupapi.Status, backupapi.DatabaseStatus, error) {
 	var s appsv1.StatefulSet
 	if err := d.Get(ctx, statefulName, d.name, &s); err != nil {
-		return novawire.BackupStatus{}, novawire.BackupDatabaseStatus{}, err
+		return backupapi.Status{}, backupapi.DatabaseStatus{}, err
 	}
-	status, err := novawire.ParseBackupStatus(s.Annotations[novawire.AnnotationBackupStatus])
+	status, err := backupapi.ParseStatus(s.Annotations[backupapi.AnnotationStatus])
 	for _, db := range status.Databases {
 		if db.Name == "nova_auth" {
 			return status, db, err
 		}
 	}
-	return status, novawire.BackupDatabaseStatus{}, err
+	return status, backupapi.DatabaseStatus{}, err
 }
 
 // metric waits until a series of this StatefulSet is as wanted; only the replica

@@ -16,7 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 )
 
 // Whatever goes wrong is told in three places, and costs no backup.
@@ -24,7 +24,7 @@ func TestBackupFailures(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t, 17)
 	d.enable()
-	d.annotate(novawire.AnnotationBackupDatabases, "nova_auth")
+	d.annotate(backupapi.AnnotationDatabases, "nova_auth")
 	d.backup("now")
 	first := d.manifests()
 	for _, c := range []struct {
@@ -57,7 +57,7 @@ func TestBackupFailures(t *testing.T) {
 }
 
 // failed checks the metric and the status of a failure. The last success is as it was.
-func (d database) failed(category novawire.BackupCategory, good *time.Time) {
+func (d database) failed(category backupapi.Category, good *time.Time) {
 	d.t.Helper()
 	d.metric("novawire_backup_failures_total", fmt.Sprintf(`category=%q,namespace="NS",statefulset="auth-db"`, category), positive)
 	eventually(d.t, fmt.Sprintf("the status tells of %q", category), time.Minute, func(ctx context.Context) (bool, error) {
@@ -101,21 +101,21 @@ func wrongPassword(d database) {
 		d.t.Errorf("novawire backup now succeeded:\n%s", out)
 	}
 	d.told("BackupFailed", "permission", "password authentication failed")
-	d.failed(novawire.BackupPermission, good)
+	d.failed(backupapi.CategoryPermission, good)
 }
 
 func unreachableBucket(d database) {
 	good := d.lastSuccess()
 	reach := func(endpoint string) {
-		d.annotate(novawire.AnnotationBackupS3Endpoint, endpoint)
-		d.settled(novawire.EnvS3Endpoint, endpoint)
+		d.annotate(backupapi.AnnotationS3Endpoint, endpoint)
+		d.settled(backupapi.EnvS3Endpoint, endpoint)
 	}
 	reach(d.s3(nowhere))
 	defer reach(d.endpoint())
 	job := d.start("now")
 	defer d.removeJob(job)                                    // it would try again
 	d.toldWithin(5*time.Minute, "BackupFailed", "store", job) // each request is tried for a minute
-	d.failed(novawire.BackupStore, good)
+	d.failed(backupapi.CategoryStore, good)
 }
 
 func (d database) removeJob(name string) {
@@ -141,9 +141,9 @@ func (d database) settled(name, value string) {
 // the moment is no matter of luck: one without a word, and one by deleting its Job.
 func killedJob(d database) {
 	good := d.lastSuccess()
-	for category, end := range map[novawire.BackupCategory]func(job string, pod *corev1.Pod){
-		novawire.BackupKilled:      func(_ string, pod *corev1.Pod) { d.killFromOutside(pod) },
-		novawire.BackupInterrupted: func(job string, _ *corev1.Pod) { d.removeJob(job) },
+	for category, end := range map[backupapi.Category]func(job string, pod *corev1.Pod){
+		backupapi.CategoryKilled:      func(_ string, pod *corev1.Pod) { d.killFromOutside(pod) },
+		backupapi.CategoryInterrupted: func(job string, _ *corev1.Pod) { d.removeJob(job) },
 	} {
 		release := d.lock()
 		job := d.start("now")
@@ -229,5 +229,5 @@ func fullScratch(d database) {
 	job := d.start("drill")
 	defer d.removeJob(job) // it would try again
 	d.told("DrillFailed", "No space left on device", job)
-	d.failed(novawire.BackupSource, good)
+	d.failed(backupapi.CategorySource, good)
 }

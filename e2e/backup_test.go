@@ -15,7 +15,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 )
 
 // From an annotation to the same rows again.
@@ -126,8 +126,8 @@ func TestBackupRefusedAtApply(t *testing.T) {
 	mistaken := postgres(n.name, 17)
 	mistaken.Spec.Replicas = new(int32(0))
 	mistaken.Annotations = map[string]string{
-		novawire.AnnotationBackupEnabled: "true", novawire.AnnotationBackupBucket: "s3://" + bucket + "/x",
-		novawire.AnnotationBackupSchedule: "0 25 * * *",
+		backupapi.AnnotationEnabled: "true", backupapi.AnnotationBucket: "s3://" + bucket + "/x",
+		backupapi.AnnotationSchedule: "0 25 * * *",
 	}
 	apply := func() (string, error) {
 		cmd := exec.Command("kubectl", "--kubeconfig", testenv.EnvConf().KubeconfigFile(), "apply", "-f", "-")
@@ -139,8 +139,8 @@ func TestBackupRefusedAtApply(t *testing.T) {
 	if want := `backup.nova.dev/schedule: "0 25 * * *" is refused: use a cron expression of five fields`; err == nil || !strings.Contains(out, want) {
 		t.Errorf("kubectl apply: %v: no %q in\n%s", err, want, out)
 	}
-	mistaken.Annotations[novawire.AnnotationBackupSchedule] = "0 2 * * *"
-	mistaken.Annotations[novawire.AnnotationBackupServiceAccount] = "backup-writer"
+	mistaken.Annotations[backupapi.AnnotationSchedule] = "0 2 * * *"
+	mistaken.Annotations[backupapi.AnnotationServiceAccount] = "backup-writer"
 	if out, err = apply(); err != nil || !containsAll(out, []string{
 		"Warning: novawire: ", "no Secret postgres-credentials in namespace " + n.name, "no ServiceAccount backup-writer",
 	}) {
@@ -172,15 +172,15 @@ func TestBackupThatIsGivenUp(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name     string
-		onDelete novawire.OnDelete
+		onDelete backupapi.OnDelete
 		giveUp   func(database)
 		kept     bool
 		because  string
 	}{
-		{"switched off, it goes", novawire.OnDeleteDelete, func(d database) { d.annotate(novawire.AnnotationBackupEnabled, "false") }, false, ""},
-		{"switched off, it is suspended", novawire.OnDeleteKeep, func(d database) { d.annotate(novawire.AnnotationBackupEnabled, "false") }, true, "enabled"},
-		{"the StatefulSet deleted, it goes", novawire.OnDeleteDelete, func(d database) { d.deleteStatefulSet() }, false, ""},
-		{"the StatefulSet deleted, it is suspended", novawire.OnDeleteKeep, func(d database) { d.deleteStatefulSet() }, true, "deleted"},
+		{"switched off, it goes", backupapi.OnDeleteDelete, func(d database) { d.annotate(backupapi.AnnotationEnabled, "false") }, false, ""},
+		{"switched off, it is suspended", backupapi.OnDeleteKeep, func(d database) { d.annotate(backupapi.AnnotationEnabled, "false") }, true, "enabled"},
+		{"the StatefulSet deleted, it goes", backupapi.OnDeleteDelete, func(d database) { d.deleteStatefulSet() }, false, ""},
+		{"the StatefulSet deleted, it is suspended", backupapi.OnDeleteKeep, func(d database) { d.deleteStatefulSet() }, true, "deleted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -188,7 +188,7 @@ func TestBackupThatIsGivenUp(t *testing.T) {
 			idle := postgres(d.name, 17)
 			idle.Spec.Replicas = new(int32(0))
 			d.create(idle)
-			d.annotate(novawire.AnnotationBackupOnDelete, string(c.onDelete))
+			d.annotate(backupapi.AnnotationOnDelete, string(c.onDelete))
 			d.enable()
 			d.cronJobs("both are there", func(jobs []batchv1.CronJob) bool { return len(jobs) == 2 })
 			c.giveUp(d)

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/e2e-framework/klient/wait"
 	"sigs.k8s.io/e2e-framework/pkg/envconf"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
 )
 
 // namespace is a test's own, and the cluster as seen from it.
@@ -33,7 +33,7 @@ func inNamespace(t *testing.T, wired bool) namespace {
 	name := envconf.RandomName("e2e", 10)
 	labels := map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}
 	if wired {
-		labels[novawire.LabelWiring] = novawire.WiringEnabled
+		labels[injection.LabelWiring] = injection.WiringEnabled
 	}
 	n := namespace{resourcesIn(t, name), t, name}
 	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}

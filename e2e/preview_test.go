@@ -19,7 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
 )
 
 const (
@@ -136,7 +136,7 @@ func (n namespace) admittedAsPreviewed(w workload, live *corev1.Pod) *corev1.Pod
 	template := w.template()
 	pod := &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: template.Spec}
 	pod.Name, pod.Namespace = live.Name+"-previewed", n.name
-	pod.Labels[novawire.LabelWiring] = novawire.WiringDisabled
+	pod.Labels[injection.LabelWiring] = injection.WiringDisabled
 	for _, v := range live.Spec.Volumes {
 		if v.PersistentVolumeClaim != nil {
 			pod.Spec.Volumes = append(pod.Spec.Volumes, v)
@@ -153,7 +153,7 @@ var (
 	controllersLabels = []string{
 		"pod-template-hash", "pod-template-generation", "controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
 		"controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name",
-		novawire.LabelWiring, // of the dry run
+		injection.LabelWiring, // of the dry run
 	}
 	controllersAnnotations = []string{"batch.kubernetes.io/cronjob-scheduled-timestamp"}
 	controllersFields      = []string{"nodeName", "hostname", "subdomain", "affinity", "tolerations"}

@@ -18,7 +18,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
 )
 
 const webhookUser = "system:serviceaccount:" + systemNamespace + ":" + webhookName
@@ -51,7 +51,7 @@ func TestRightsAreThoseTheWebhookUses(t *testing.T) {
 	}
 	n := inNamespace(t, true)
 	mistaken := deployment(n.name, "mistaken")
-	mistaken.Spec.Template.Annotations = map[string]string{novawire.AnnotationTraceSampling: "2"}
+	mistaken.Spec.Template.Annotations = map[string]string{injection.AnnotationTraceSampling: "2"}
 	n.create(mistaken) // told as a warning here and as an event on its ReplicaSet
 
 	granted := grantedRights(t)

@@ -19,7 +19,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
 // Images of what telemetry comes from and goes to.
@@ -39,8 +40,8 @@ const traces, spansOfATrace = 20, 5
 func TestTracesOfInjectedPodsAreInJaeger(t *testing.T) {
 	t.Parallel()
 	n := inNamespace(t, true)
-	n.backend("jaeger", jaegerImage, nil, 4317, map[string]string{novawire.EnvBackend: novawire.BackendJaeger})
-	for _, protocol := range []novawire.Protocol{novawire.ProtocolGRPC, novawire.ProtocolHTTP} {
+	n.backend("jaeger", jaegerImage, nil, 4317, map[string]string{sidecarapi.EnvBackend: sidecarapi.BackendJaeger})
+	for _, protocol := range []sidecarapi.Protocol{sidecarapi.ProtocolGRPC, sidecarapi.ProtocolHTTP} {
 		t.Run(string(protocol), func(t *testing.T) {
 			n := namespace{n.Resources, t, n.name}
 			pod := n.application("sdk-"+strings.ToLower(strings.Map(letter, string(protocol))), protocol)
@@ -64,10 +65,10 @@ func TestTracesOfInjectedPodsAreSignedForXRay(t *testing.T) {
 	t.Parallel()
 	n := inNamespace(t, true)
 	n.backend("xray", xrayImage, []string{"-access-key=" + accessKey, "-secret-key=" + secretKey, "-region=" + region}, 4318, map[string]string{
-		novawire.EnvBackend: novawire.BackendXRay, novawire.EnvSidecarAWSRegion: region,
+		sidecarapi.EnvBackend: sidecarapi.BackendXRay, sidecarapi.EnvAWSRegion: region,
 		"AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey,
 	})
-	pod := n.application("sdk", novawire.ProtocolGRPC)
+	pod := n.application("sdk", sidecarapi.ProtocolGRPC)
 	n.checkLedger(pod)
 	var report struct {
 		Spans    int
@@ -91,7 +92,7 @@ func TestTracesOfInjectedPodsAreSignedForXRay(t *testing.T) {
 func (n namespace) backend(name, image string, args []string, port int32, settings map[string]string) {
 	n.t.Helper()
 	d := deployment(n.name, name)
-	d.Spec.Template.Labels[novawire.LabelWiring] = novawire.WiringDisabled
+	d.Spec.Template.Labels[injection.LabelWiring] = injection.WiringDisabled
 	c := &d.Spec.Template.Spec.Containers[0]
 	c.Image, c.Args, c.Ports = image, args, nil
 	c.ReadinessProbe.HTTPGet = nil
@@ -102,17 +103,17 @@ func (n namespace) backend(name, image string, args []string, port int32, settin
 		Ports:    []corev1.ServicePort{{Port: port}},
 	}})
 	settings = maps.Clone(settings)
-	settings[novawire.EnvEndpoint] = fmt.Sprintf("http://%s.%s.svc:%d", name, n.name, port)
+	settings[sidecarapi.EnvEndpoint] = fmt.Sprintf("http://%s.%s.svc:%d", name, n.name, port)
 	n.create(&corev1.Secret{ObjectMeta: meta(n.name, "telemetry"), StringData: settings})
 	n.pod(name, readyOrSucceeded)
 }
 
 // application runs the stock SDK in a wired pod to its end.
-func (n namespace) application(name string, protocol novawire.Protocol) *corev1.Pod {
+func (n namespace) application(name string, protocol sidecarapi.Protocol) *corev1.Pod {
 	n.t.Helper()
 	j := job(n.name, name).(*batchv1.Job)
 	template := &j.Spec.Template
-	template.Annotations = map[string]string{novawire.AnnotationProtocol: string(protocol)}
+	template.Annotations = map[string]string{injection.AnnotationProtocol: string(protocol)}
 	c := &template.Spec.Containers[0]
 	c.Image, c.Ports = sdkImage, nil
 	c.Args = []string{fmt.Sprint("-traces=", traces), fmt.Sprint("-children=", spansOfATrace-1), "-every=20ms"}
@@ -131,7 +132,7 @@ func (n namespace) application(name string, protocol novawire.Protocol) *corev1.
 func (n namespace) checkLedger(pod *corev1.Pod) {
 	n.t.Helper()
 	for _, s := range pod.Status.InitContainerStatuses {
-		if s.Name != novawire.CollectorContainer || s.State.Terminated == nil {
+		if s.Name != sidecarapi.ContainerName || s.State.Terminated == nil {
 			continue
 		}
 		var message struct {

@@ -6,17 +6,17 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
 )
 
 func TestAMistakeIsToldAtApply(t *testing.T) {
 	t.Parallel()
 	n := inNamespace(t, true)
 	shop := deployment(n.name, "shop")
-	shop.Spec.Template.Annotations = map[string]string{novawire.AnnotationTraceSampling: "2"}
+	shop.Spec.Template.Annotations = map[string]string{injection.AnnotationTraceSampling: "2"}
 
 	_, warned := kubectl(t, manifest(t, "apps/v1", "Deployment", shop), "apply", "-f", "-")
-	for _, want := range []string{"Warning: ", novawire.AnnotationTraceSampling, `"2"`} {
+	for _, want := range []string{"Warning: ", injection.AnnotationTraceSampling, `"2"`} {
 		if !strings.Contains(warned, want) {
 			t.Errorf("kubectl apply does not say %q:\n%s", want, warned)
 		}

@@ -9,7 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
 func TestEveryOwnerKindIsWiredAndBecomesReady(t *testing.T) {
@@ -55,7 +56,7 @@ func TestAPodIsLeftAloneWhenItSaysSo(t *testing.T) {
 	t.Parallel()
 	n := inNamespace(t, true)
 	template := deployment(n.name, "alone")
-	template.Spec.Template.Labels[novawire.LabelWiring] = novawire.WiringDisabled
+	template.Spec.Template.Labels[injection.LabelWiring] = injection.WiringDisabled
 	n.create(template)
 
 	checkUnwired(t, n.pod("alone", readyOrSucceeded))
@@ -76,19 +77,19 @@ func readyOrSucceeded(pod *corev1.Pod) bool {
 }
 
 func wired(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == novawire.CollectorContainer })
+	return slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == sidecarapi.ContainerName })
 }
 
 func checkWired(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
 	if !wired(pod) {
-		t.Errorf("the pod %s has no container %s", pod.Name, novawire.CollectorContainer)
+		t.Errorf("the pod %s has no container %s", pod.Name, sidecarapi.ContainerName)
 	}
-	if got := pod.Labels[novawire.LabelLogging]; got != novawire.LoggingStructured {
-		t.Errorf("the label %s is %q", novawire.LabelLogging, got)
+	if got := pod.Labels[injection.LabelLogging]; got != injection.LoggingStructured {
+		t.Errorf("the label %s is %q", injection.LabelLogging, got)
 	}
-	if pod.Annotations[novawire.AnnotationStatus] == "" {
-		t.Errorf("the annotation %s is missing", novawire.AnnotationStatus)
+	if pod.Annotations[injection.AnnotationStatus] == "" {
+		t.Errorf("the annotation %s is missing", injection.AnnotationStatus)
 	}
 	if got := variable(pod, "OTEL_EXPORTER_OTLP_ENDPOINT"); !strings.HasPrefix(got, "http://127.0.0.1:") {
 		t.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT is %q", got)
@@ -97,7 +98,7 @@ func checkWired(t *testing.T, pod *corev1.Pod) {
 
 func checkUnwired(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
-	if wired(pod) || pod.Labels[novawire.LabelLogging] != "" || pod.Annotations[novawire.AnnotationStatus] != "" || len(pod.Spec.Containers[0].Env) > 0 {
+	if wired(pod) || pod.Labels[injection.LabelLogging] != "" || pod.Annotations[injection.AnnotationStatus] != "" || len(pod.Spec.Containers[0].Env) > 0 {
 		t.Errorf("the pod %s was touched: %+v", pod.Name, pod.ObjectMeta)
 	}
 }

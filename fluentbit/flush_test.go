@@ -17,22 +17,22 @@ import (
 
 	"github.com/nova/novawire/fluentbit"
 	"github.com/nova/novawire/fluentbit/delivery"
-	"github.com/nova/novawire/fluentbit/strictlogs"
-	"github.com/nova/novawire/fluentbit/testbed"
+	"github.com/nova/novawire/internal/testing/chunks"
+	"github.com/nova/novawire/internal/testing/fakelogs"
 )
 
 // lines is a chunk of lines of a service.
 func lines(service string, at time.Time, all ...string) (chunk []byte) {
 	for i, line := range all {
-		chunk = append(chunk, testbed.Line(at.Add(time.Duration(i)*time.Millisecond), line, testbed.Kubernetes("nova", service, "app", "node-a"))...)
+		chunk = append(chunk, chunks.Line(at.Add(time.Duration(i)*time.Millisecond), line, chunks.Kubernetes("nova", service, "app", "node-a"))...)
 	}
 	return chunk
 }
 
 func TestGroupsAndStreamsAreMadeAndKept(t *testing.T) {
-	s := service(t, strictlogs.Options{})
+	s := service(t, fakelogs.Options{})
 	o := output(t, s, map[string]string{"retention_days": "7"})
-	chunk := append(lines("feed", time.Now(), "a"), testbed.V1(int(time.Now().Unix()), testbed.Map{{"log", "of no pod"}})...)
+	chunk := append(lines("feed", time.Now(), "a"), chunks.V1(int(time.Now().Unix()), chunks.Map{{"log", "of no pod"}})...)
 	if v := o.Flush(chunk, "systemd"); v != fluentbit.Done {
 		t.Fatalf("verdict is %v", v)
 	}
@@ -51,7 +51,7 @@ func TestGroupsAndStreamsAreMadeAndKept(t *testing.T) {
 
 // A group that somebody else made is theirs: its retention stays.
 func TestTheRetentionOfOthersStays(t *testing.T) {
-	s := service(t, strictlogs.Options{})
+	s := service(t, fakelogs.Options{})
 	s.Make("/nova/nova/feed", "node-b")
 	o := output(t, s, nil)
 	o.Flush(lines("feed", time.Now(), "a"), "t")
@@ -63,15 +63,15 @@ func TestTheRetentionOfOthersStays(t *testing.T) {
 // A chunk of two services, one of which cannot be delivered: when it comes
 // again, only that one is.
 func TestAChunkThatComesAgainGoesOnWhereItStopped(t *testing.T) {
-	s := service(t, strictlogs.Options{})
+	s := service(t, fakelogs.Options{})
 	s.Make("/nova/nova/feed", "node-a")
 	s.Make("/nova/nova/user", "node-a")
 	puts := 0
-	s.Misbehave(func(int) strictlogs.Fault {
+	s.Misbehave(func(int) fakelogs.Fault {
 		if puts++; puts == 1 {
-			return strictlogs.Fault{}
+			return fakelogs.Fault{}
 		}
-		return strictlogs.Fault{Refuse: "ServiceUnavailableException"}
+		return fakelogs.Fault{Refuse: "ServiceUnavailableException"}
 	})
 	o := output(t, s, map[string]string{"flush_timeout": "1s"})
 	chunk := append(lines("feed", time.Now(), "f1", "f2"), lines("user", time.Now(), "u1", "u2")...)
@@ -96,7 +96,7 @@ func TestAChunkThatComesAgainGoesOnWhereItStopped(t *testing.T) {
 }
 
 func TestEventsOutOfTheWindowAreRejectedAndCounted(t *testing.T) {
-	s := service(t, strictlogs.Options{})
+	s := service(t, fakelogs.Options{})
 	s.Make("/nova/nova/feed", "node-a")
 	s.Retain("/nova/nova/feed", 3)
 	o := output(t, s, nil)
@@ -126,7 +126,7 @@ func TestEventsOutOfTheWindowAreRejectedAndCounted(t *testing.T) {
 // What no request may hold as it came is cut, and what is larger than one
 // request is several, within every limit of the service.
 func TestLargeChunksAreWithinTheLimits(t *testing.T) {
-	s := service(t, strictlogs.Options{})
+	s := service(t, fakelogs.Options{})
 	o := output(t, s, nil)
 	now := time.Now()
 	big := []string{strings.Repeat("x", 1_500_000), strings.Repeat("é\"\\", 400_000), `{"message":"` + strings.Repeat("y", 999_000) + `"}`}
@@ -159,9 +159,9 @@ func TestLargeChunksAreWithinTheLimits(t *testing.T) {
 // The counts of a minute are a document for each service when the output ends,
 // however often the lines were sent.
 func TestCountsAreOneDocumentForAService(t *testing.T) {
-	s := service(t, strictlogs.Options{})
-	s.Misbehave(func(put int) strictlogs.Fault {
-		return map[int]strictlogs.Fault{1: {LoseAnswer: true}, 2: {Refuse: "ThrottlingException"}}[put]
+	s := service(t, fakelogs.Options{})
+	s.Misbehave(func(put int) fakelogs.Fault {
+		return map[int]fakelogs.Fault{1: {LoseAnswer: true}, 2: {Refuse: "ThrottlingException"}}[put]
 	})
 	o := output(t, s, nil)
 	chunk := append(
@@ -196,9 +196,9 @@ func TestCountsAreOneDocumentForAService(t *testing.T) {
 // An output that ends leaves no goroutine, answers what is under way, and does
 // not wait for a service that is silent.
 func TestCloseIsBounded(t *testing.T) {
-	s := service(t, strictlogs.Options{})
+	s := service(t, fakelogs.Options{})
 	s.Make("/nova/nova/feed", "node-a")
-	s.Misbehave(func(int) strictlogs.Fault { return strictlogs.Fault{Delay: time.Hour} })
+	s.Misbehave(func(int) fakelogs.Fault { return fakelogs.Fault{Delay: time.Hour} })
 	o := output(t, s, map[string]string{"request_timeout": "60s", "flush_timeout": "60s"})
 	verdicts := make(chan fluentbit.Verdict, 40)
 	for i := range cap(verdicts) { // more than there are hands
@@ -227,7 +227,7 @@ func TestCloseIsBounded(t *testing.T) {
 }
 
 func TestAnEmptyChunkIsDone(t *testing.T) {
-	if v := output(t, service(t, strictlogs.Options{}), nil).Flush(nil, "t"); v != fluentbit.Done {
+	if v := output(t, service(t, fakelogs.Options{}), nil).Flush(nil, "t"); v != fluentbit.Done {
 		t.Errorf("verdict is %v", v)
 	}
 }
@@ -248,7 +248,7 @@ func TestAMistakeOfOursDoesNotEndFluentBit(t *testing.T) {
 				Trouble: func(error) { troubles.Add(1) },
 			})
 			defer o.Close()
-			if v := o.Hand(lines("feed", testbed.Noon, "a"), []byte("t")); v != fluentbit.Again || troubles.Load() == 0 {
+			if v := o.Hand(lines("feed", chunks.Noon, "a"), []byte("t")); v != fluentbit.Again || troubles.Load() == 0 {
 				t.Errorf("verdict %v, %d troubles", v, troubles.Load())
 			}
 		})

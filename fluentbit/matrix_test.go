@@ -17,8 +17,8 @@ import (
 	"github.com/nova/novawire/fluentbit"
 	"github.com/nova/novawire/fluentbit/cloudwatchlogs"
 	"github.com/nova/novawire/fluentbit/delivery"
-	"github.com/nova/novawire/fluentbit/strictlogs"
-	"github.com/nova/novawire/fluentbit/testbed"
+	"github.com/nova/novawire/internal/testing/chunks"
+	"github.com/nova/novawire/internal/testing/fakelogs"
 )
 
 var clock = delivery.Clock{Now: time.Now, Wait: func(ctx context.Context, d time.Duration) error {
@@ -32,10 +32,10 @@ var clock = delivery.Clock{Now: time.Now, Wait: func(ctx context.Context, d time
 	}
 }}
 
-func service(t testing.TB, o strictlogs.Options) *strictlogs.Server {
+func service(t testing.TB, o fakelogs.Options) *fakelogs.Server {
 	t.Helper()
 	o.Region, o.AccessKey, o.SecretKey = "eu-west-1", "id", "secret"
-	s, err := strictlogs.Start(context.Background(), o)
+	s, err := fakelogs.Start(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func service(t testing.TB, o strictlogs.Options) *strictlogs.Server {
 
 // output is one that speaks to the service. Its pauses are short: what is
 // tested is what happens, not how long it takes.
-func output(t testing.TB, s *strictlogs.Server, keys map[string]string) *fluentbit.Output {
+func output(t testing.TB, s *fakelogs.Server, keys map[string]string) *fluentbit.Output {
 	t.Helper()
 	all := map[string]string{"region": "eu-west-1", "endpoint": s.URL(), "node": "node-a", "flush_timeout": "20s", "request_timeout": "500ms"}
 	maps.Copy(all, keys)
@@ -101,7 +101,7 @@ func prepare(o *fluentbit.Output) *host {
 			at := now.Add(time.Duration((l*7)%13-c) * time.Second)
 			service := []string{"user-service", "content-service", "feed"}[(c+l/40)%3]
 			line := fmt.Sprintf(`{"level":"INFO","fields":{"message":"m","id":%q},"target":"t"}`, id)
-			chunk = append(chunk, testbed.Line(at, line, testbed.Kubernetes("nova", service, "app", "node-a"))...)
+			chunk = append(chunk, chunks.Line(at, line, chunks.Kubernetes("nova", service, "app", "node-a"))...)
 		}
 		h.chunks = append(h.chunks, chunk)
 	}
@@ -154,7 +154,7 @@ lines:
 }
 
 // identities counts what the service has, by identity.
-func identities(t testing.TB, s *strictlogs.Server) map[string]int {
+func identities(t testing.TB, s *fakelogs.Server) map[string]int {
 	t.Helper()
 	all := map[string]int{}
 	for _, e := range s.Stored() {
@@ -174,51 +174,51 @@ func identities(t testing.TB, s *strictlogs.Server) map[string]int {
 // Every fault of the service: what was sent is stored or counted, to the event,
 // and stored twice only where an answer was lost, which is counted too.
 func TestFaultsOfTheService(t *testing.T) {
-	every := func(n int, f strictlogs.Fault) func(int) strictlogs.Fault {
-		return func(put int) strictlogs.Fault {
+	every := func(n int, f fakelogs.Fault) func(int) fakelogs.Fault {
+		return func(put int) fakelogs.Fault {
 			if put%n == n-1 {
 				return f
 			}
-			return strictlogs.Fault{}
+			return fakelogs.Fault{}
 		}
 	}
-	first := func(n int, f strictlogs.Fault) func(int) strictlogs.Fault {
-		return func(put int) strictlogs.Fault {
+	first := func(n int, f fakelogs.Fault) func(int) fakelogs.Fault {
+		return func(put int) fakelogs.Fault {
 			if put < n {
 				return f
 			}
-			return strictlogs.Fault{}
+			return fakelogs.Fault{}
 		}
 	}
 	cases := map[string]struct {
-		fault  func(int) strictlogs.Fault
+		fault  func(int) fakelogs.Fault
 		rate   float64
 		keys   map[string]string
 		shows  string // a metric that must not be 0
 		unsure bool   // whether it may look as if an answer was lost
 	}{
 		"is well":                         {},
-		"throttles now and then":          {fault: every(3, strictlogs.Fault{Refuse: "ThrottlingException"}), shows: "novawire_logs_throttled_total"},
+		"throttles now and then":          {fault: every(3, fakelogs.Fault{Refuse: "ThrottlingException"}), shows: "novawire_logs_throttled_total"},
 		"throttles the account":           {rate: 6, shows: "novawire_logs_throttled_total"},
-		"is unavailable":                  {fault: every(2, strictlogs.Fault{Refuse: "ServiceUnavailableException"}), shows: "novawire_logs_retried_total"},
-		"resets connections":              {fault: every(3, strictlogs.Fault{Reset: true}), shows: "novawire_logs_resent_total", unsure: true},
-		"stores and loses the answer":     {fault: every(3, strictlogs.Fault{LoseAnswer: true}), shows: "novawire_logs_resent_total", unsure: true},
-		"stores and is silent":            {fault: every(5, strictlogs.Fault{Hang: true}), shows: "novawire_logs_resent_total", unsure: true},
-		"fails inside":                    {fault: every(3, strictlogs.Fault{Refuse: "InternalFailure"}), shows: "novawire_logs_resent_total", unsure: true},
-		"loses the group":                 {fault: every(4, strictlogs.Fault{Vanish: true}), shows: "novawire_logs_retried_total"},
-		"loses the stream":                {fault: every(4, strictlogs.Fault{VanishStream: true}), shows: "novawire_logs_retried_total"},
-		"denies access for a while":       {fault: first(5, strictlogs.Fault{Refuse: "AccessDeniedException"}), shows: "novawire_logs_retried_total"},
-		"does not know the key":           {fault: first(5, strictlogs.Fault{Refuse: "ExpiredTokenException"}), shows: "novawire_logs_retried_total"},
-		"is slow":                         {fault: every(1, strictlogs.Fault{Delay: 50 * time.Millisecond})},
-		"is away for longer than a chunk": {fault: first(400, strictlogs.Fault{Refuse: "ServiceUnavailableException"}), keys: map[string]string{"flush_timeout": "1s"}, shows: "novawire_logs_chunks_again_total"},
-		"fails in all ways": {fault: func(put int) strictlogs.Fault {
-			return []strictlogs.Fault{{}, {Refuse: "ThrottlingException"}, {LoseAnswer: true}, {}, {Vanish: true}, {Reset: true}, {}, {VanishStream: true}}[put%8]
+		"is unavailable":                  {fault: every(2, fakelogs.Fault{Refuse: "ServiceUnavailableException"}), shows: "novawire_logs_retried_total"},
+		"resets connections":              {fault: every(3, fakelogs.Fault{Reset: true}), shows: "novawire_logs_resent_total", unsure: true},
+		"stores and loses the answer":     {fault: every(3, fakelogs.Fault{LoseAnswer: true}), shows: "novawire_logs_resent_total", unsure: true},
+		"stores and is silent":            {fault: every(5, fakelogs.Fault{Hang: true}), shows: "novawire_logs_resent_total", unsure: true},
+		"fails inside":                    {fault: every(3, fakelogs.Fault{Refuse: "InternalFailure"}), shows: "novawire_logs_resent_total", unsure: true},
+		"loses the group":                 {fault: every(4, fakelogs.Fault{Vanish: true}), shows: "novawire_logs_retried_total"},
+		"loses the stream":                {fault: every(4, fakelogs.Fault{VanishStream: true}), shows: "novawire_logs_retried_total"},
+		"denies access for a while":       {fault: first(5, fakelogs.Fault{Refuse: "AccessDeniedException"}), shows: "novawire_logs_retried_total"},
+		"does not know the key":           {fault: first(5, fakelogs.Fault{Refuse: "ExpiredTokenException"}), shows: "novawire_logs_retried_total"},
+		"is slow":                         {fault: every(1, fakelogs.Fault{Delay: 50 * time.Millisecond})},
+		"is away for longer than a chunk": {fault: first(400, fakelogs.Fault{Refuse: "ServiceUnavailableException"}), keys: map[string]string{"flush_timeout": "1s"}, shows: "novawire_logs_chunks_again_total"},
+		"fails in all ways": {fault: func(put int) fakelogs.Fault {
+			return []fakelogs.Fault{{}, {Refuse: "ThrottlingException"}, {LoseAnswer: true}, {}, {Vanish: true}, {Reset: true}, {}, {VanishStream: true}}[put%8]
 		}, shows: "novawire_logs_resent_total", unsure: true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := service(t, strictlogs.Options{Rate: c.rate})
+			s := service(t, fakelogs.Options{Rate: c.rate})
 			s.Misbehave(c.fault)
 			h := prepare(output(t, s, c.keys))
 			h.bring(t, 4)
@@ -235,7 +235,7 @@ func TestFaultsOfTheService(t *testing.T) {
 
 // reconcile holds what was sent, what the service has and what the output says
 // against each other.
-func (h *host) reconcile(t *testing.T, s *strictlogs.Server) {
+func (h *host) reconcile(t *testing.T, s *fakelogs.Server) {
 	t.Helper()
 	stored, twice := identities(t, s), 0
 	for id := range h.sent {

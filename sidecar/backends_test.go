@@ -6,8 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/internal/strictotlp"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
+	"github.com/nova/novawire/internal/testing/fakeotlp"
 	"github.com/nova/novawire/sidecar/ledger"
 )
 
@@ -27,10 +27,10 @@ func sendAll(t *testing.T, p *process, n int) map[string]*client {
 }
 
 func TestGatewayTakesEverySignal(t *testing.T) {
-	for _, protocol := range []novawire.Protocol{novawire.ProtocolGRPC, novawire.ProtocolHTTP} {
+	for _, protocol := range []sidecarapi.Protocol{sidecarapi.ProtocolGRPC, sidecarapi.ProtocolHTTP} {
 		t.Run(string(protocol), func(t *testing.T) {
 			t.Parallel()
-			backend := receiver(t, strictotlp.Options{})
+			backend := receiver(t, fakeotlp.Options{})
 			p := start(t, to(backend, protocol, "NOVAWIRE_HEADERS=authorization=Bearer%20to%24{ken}",
 				"NOVAWIRE_RESOURCE_ATTRIBUTES=k8s.pod.name=cart-1,service.name=ignored,note=a%20${b}%2Cc")...)
 			apps := sendAll(t, p, 100)
@@ -57,8 +57,8 @@ func TestGatewayTakesEverySignal(t *testing.T) {
 
 func TestJaegerTakesTracesAndTheRestIsCounted(t *testing.T) {
 	t.Parallel()
-	backend := receiver(t, strictotlp.Options{})
-	p := start(t, to(backend, novawire.ProtocolGRPC, "NOVAWIRE_BACKEND=jaeger")...)
+	backend := receiver(t, fakeotlp.Options{})
+	p := start(t, to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_BACKEND=jaeger")...)
 	apps := sendAll(t, p, 10)
 	entries := p.stop()
 	for _, signal := range everySignal {
@@ -70,9 +70,9 @@ func TestJaegerTakesTracesAndTheRestIsCounted(t *testing.T) {
 }
 
 // aws are the keys that the fake knows.
-var aws = &strictotlp.AWS{Region: "eu-west-1", AccessKey: "AKIDEXAMPLE", SecretKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
+var aws = &fakeotlp.AWS{Region: "eu-west-1", AccessKey: "AKIDEXAMPLE", SecretKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
 
-func toAWS(r *strictotlp.Receiver, more ...string) []string {
+func toAWS(r *fakeotlp.Receiver, more ...string) []string {
 	return append([]string{
 		"NOVAWIRE_BACKEND=xray", "NOVAWIRE_AWS_REGION=" + aws.Region, "NOVAWIRE_ENDPOINT=http://" + r.HTTP(),
 		"NOVAWIRE_LOG_GROUP=/nova/apps", "NOVAWIRE_LOG_STREAM=cart-1",
@@ -82,7 +82,7 @@ func toAWS(r *strictotlp.Receiver, more ...string) []string {
 
 func TestXRayIsSignedForEverySignal(t *testing.T) {
 	t.Parallel()
-	backend := receiver(t, strictotlp.Options{AWS: aws})
+	backend := receiver(t, fakeotlp.Options{AWS: aws})
 	p := start(t, toAWS(backend)...)
 	apps := sendAll(t, p, 10)
 	entries := p.stop()
@@ -97,7 +97,7 @@ func TestXRayIsSignedForEverySignal(t *testing.T) {
 // The proof of the fake: it does not take what is signed with another key.
 func TestXRayWithAnotherKeyIsRejected(t *testing.T) {
 	t.Parallel()
-	backend := receiver(t, strictotlp.Options{AWS: aws})
+	backend := receiver(t, fakeotlp.Options{AWS: aws})
 	p := start(t, toAWS(backend, "AWS_SECRET_ACCESS_KEY=another")...)
 	_ = newClient(t, p.otlp).send(newClient(t, p.otlp).spans(10, 0))
 	drops(t, p.stop()["traces"], ledger.Rejected.String())
@@ -110,7 +110,7 @@ func TestXRayWithAnotherKeyIsRejected(t *testing.T) {
 // a request beyond 5 MB or 10,000 spans.
 func TestXRayLimitsHoldByConstruction(t *testing.T) {
 	t.Parallel()
-	backend := receiver(t, strictotlp.Options{AWS: aws})
+	backend := receiver(t, fakeotlp.Options{AWS: aws})
 	p := start(t, toAWS(backend, "NOVAWIRE_FLUSH_INTERVAL=1m", "NOVAWIRE_COMPRESSION=none", "NOVAWIRE_QUEUE_SIZE=64Mi", "GOMEMLIMIT=1GiB")...)
 	app := newClient(t, p.otlp)
 	_ = app.send(app.spans(12_000, 0))   // too many for one request

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nova/novawire/internal/bench"
+	"github.com/nova/novawire/internal/testing/bench"
 )
 
 // A side is a collector under measurement: ours, or the stock build with the

@@ -4,7 +4,7 @@ import (
 	"maps"
 	"strings"
 
-	"github.com/nova/novawire"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 	"github.com/nova/novawire/sidecar/sigv4"
 )
 
@@ -20,7 +20,7 @@ const (
 )
 
 // configuration is the collector's, shaped by the settings.
-func configuration(s novawire.SidecarSettings, mistakes int, m memory) map[string]any {
+func configuration(s sidecarapi.Settings, mistakes int, m memory) map[string]any {
 	queue := min(s.QueueSize, m.limit/16)
 	extensions := map[string]any{
 		"status": map[string]any{"listen": s.MetricsListen, "backend": s.Backend, "mistakes": mistakes},
@@ -34,7 +34,7 @@ func configuration(s novawire.SidecarSettings, mistakes int, m memory) map[strin
 		"targets": targets(s),
 		"batch":   map[string]any{"bytes": min(requestBytes, queue/2), "items": requestItems, "item_bytes": 0},
 	}
-	if s.Backend == novawire.BackendXRay && s.Usable() {
+	if s.Backend == sidecarapi.BackendXRay && s.Usable() {
 		outlet["batch"].(map[string]any)["item_bytes"] = awsItemBytes
 		for _, service := range awsServices {
 			extensions["sigv4/"+service] = map[string]any{"region": s.Region, "service": service}
@@ -65,7 +65,7 @@ func configuration(s novawire.SidecarSettings, mistakes int, m memory) map[strin
 var awsServices = map[string]string{"traces": "xray", "metrics": "monitoring", "logs": "logs"}
 
 // targets says where each signal goes. One that is missing has no backend.
-func targets(s novawire.SidecarSettings) map[string]any {
+func targets(s sidecarapi.Settings) map[string]any {
 	if !s.Usable() {
 		return map[string]any{}
 	}
@@ -76,11 +76,11 @@ func targets(s novawire.SidecarSettings) map[string]any {
 		if s.Endpoint != nil {
 			base = strings.TrimRight(s.Endpoint.String(), "/")
 		}
-		if s.Protocol == novawire.ProtocolHTTP {
+		if s.Protocol == sidecarapi.ProtocolHTTP {
 			base += "/v1/" + signal
 		}
 		target["url"] = base
-		if s.Backend == novawire.BackendXRay {
+		if s.Backend == sidecarapi.BackendXRay {
 			target["auth"] = "sigv4/" + service
 			if signal == "logs" {
 				target["headers"] = map[string]any{"x-aws-log-group": s.LogGroup, "x-aws-log-stream": s.LogStream}
@@ -88,11 +88,11 @@ func targets(s novawire.SidecarSettings) map[string]any {
 		}
 		targets[signal] = target
 	}
-	if s.Backend == novawire.BackendJaeger {
+	if s.Backend == sidecarapi.BackendJaeger {
 		delete(targets, "metrics")
 		delete(targets, "logs")
 	}
-	if s.Backend == novawire.BackendXRay && s.LogGroup == "" {
+	if s.Backend == sidecarapi.BackendXRay && s.LogGroup == "" {
 		delete(targets, "logs")
 	}
 	return targets

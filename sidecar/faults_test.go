@@ -5,14 +5,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/internal/strictotlp"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
+	"github.com/nova/novawire/internal/testing/fakeotlp"
 	"github.com/nova/novawire/sidecar/ledger"
 )
 
-func receiver(t *testing.T, o strictotlp.Options) *strictotlp.Receiver {
+func receiver(t *testing.T, o fakeotlp.Options) *fakeotlp.Receiver {
 	t.Helper()
-	r, err := strictotlp.Start(t.Context(), o)
+	r, err := fakeotlp.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,17 +21,17 @@ func receiver(t *testing.T, o strictotlp.Options) *strictotlp.Receiver {
 }
 
 // to points a sidecar at the receiver.
-func to(r *strictotlp.Receiver, protocol novawire.Protocol, more ...string) []string {
+func to(r *fakeotlp.Receiver, protocol sidecarapi.Protocol, more ...string) []string {
 	address := r.GRPC()
-	if protocol == novawire.ProtocolHTTP {
+	if protocol == sidecarapi.ProtocolHTTP {
 		address = r.HTTP()
 	}
-	return append([]string{novawire.EnvEndpoint + "=http://" + address, novawire.EnvProtocol + "=" + string(protocol)}, more...)
+	return append([]string{sidecarapi.EnvEndpoint + "=http://" + address, sidecarapi.EnvProtocol + "=" + string(protocol)}, more...)
 }
 
 // reconcile holds the three accounts against each other: the application's, the
 // sidecar's and the backend's.
-func reconcile(t *testing.T, c *client, e ledger.Entry, r *strictotlp.Receiver, signal string) {
+func reconcile(t *testing.T, c *client, e ledger.Entry, r *fakeotlp.Receiver, signal string) {
 	t.Helper()
 	if e.Accepted != c.accepted.Load() {
 		t.Errorf("accepted: the application knows of %d, the ledger of %d", c.accepted.Load(), e.Accepted)
@@ -79,41 +79,41 @@ func drops(t *testing.T, e ledger.Entry, reasons ...string) {
 // Every fault of the backend, by both protocols: what was sent is exported or
 // counted, to the item.
 func TestFaultsOfTheBackend(t *testing.T) {
-	every := func(n int, f strictotlp.Fault) func(int) strictotlp.Fault {
-		return func(request int) strictotlp.Fault {
+	every := func(n int, f fakeotlp.Fault) func(int) fakeotlp.Fault {
+		return func(request int) fakeotlp.Fault {
 			if request%n == 0 {
 				return f
 			}
-			return strictotlp.Fault{}
+			return fakeotlp.Fault{}
 		}
 	}
-	always := func(f strictotlp.Fault) func(int) strictotlp.Fault { return every(1, f) }
+	always := func(f fakeotlp.Fault) func(int) fakeotlp.Fault { return every(1, f) }
 	cases := map[string]struct {
-		fault   func(request int) strictotlp.Fault
+		fault   func(request int) fakeotlp.Fault
 		env     []string
 		dropped []string
 		retried bool
 	}{
 		"is well":                             {fault: nil},
-		"is slow":                             {fault: always(strictotlp.Fault{Delay: 150 * time.Millisecond})},
-		"hangs now and then":                  {fault: every(3, strictotlp.Fault{Delay: time.Minute}), env: []string{"NOVAWIRE_TIMEOUT=300ms"}, retried: true},
-		"resets connections":                  {fault: every(2, strictotlp.Fault{Reset: true}), retried: true},
-		"is busy":                             {fault: every(2, strictotlp.Fault{Refuse: strictotlp.Busy}), retried: true},
-		"is busy and says for how long":       {fault: every(3, strictotlp.Fault{Refuse: strictotlp.Busy, RetryAfter: time.Second}), retried: true},
-		"limits and says for how long":        {fault: every(3, strictotlp.Fault{Refuse: strictotlp.Limited, RetryAfter: time.Second}), retried: true},
-		"is busy for longer than is retried":  {fault: always(strictotlp.Fault{Refuse: strictotlp.Busy}), env: []string{"NOVAWIRE_RETRY_LIMIT=0s"}, dropped: []string{"retry_limit"}},
-		"will not have some requests":         {fault: every(2, strictotlp.Fault{Refuse: strictotlp.Wrong}), dropped: []string{"rejected"}},
-		"will not have some items":            {fault: always(strictotlp.Fault{Reject: 7}), dropped: []string{"rejected"}},
-		"hangs for ever and the pod ends":     {fault: always(strictotlp.Fault{Delay: time.Hour}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}},
-		"is busy for ever and the pod ends":   {fault: always(strictotlp.Fault{Refuse: strictotlp.Busy}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}, retried: true},
-		"resets for ever and the pod ends":    {fault: always(strictotlp.Fault{Reset: true}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}, retried: true},
-		"hangs for ever and there is no time": {fault: always(strictotlp.Fault{Delay: time.Hour}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=0s"}, dropped: []string{"shutdown"}},
+		"is slow":                             {fault: always(fakeotlp.Fault{Delay: 150 * time.Millisecond})},
+		"hangs now and then":                  {fault: every(3, fakeotlp.Fault{Delay: time.Minute}), env: []string{"NOVAWIRE_TIMEOUT=300ms"}, retried: true},
+		"resets connections":                  {fault: every(2, fakeotlp.Fault{Reset: true}), retried: true},
+		"is busy":                             {fault: every(2, fakeotlp.Fault{Refuse: fakeotlp.Busy}), retried: true},
+		"is busy and says for how long":       {fault: every(3, fakeotlp.Fault{Refuse: fakeotlp.Busy, RetryAfter: time.Second}), retried: true},
+		"limits and says for how long":        {fault: every(3, fakeotlp.Fault{Refuse: fakeotlp.Limited, RetryAfter: time.Second}), retried: true},
+		"is busy for longer than is retried":  {fault: always(fakeotlp.Fault{Refuse: fakeotlp.Busy}), env: []string{"NOVAWIRE_RETRY_LIMIT=0s"}, dropped: []string{"retry_limit"}},
+		"will not have some requests":         {fault: every(2, fakeotlp.Fault{Refuse: fakeotlp.Wrong}), dropped: []string{"rejected"}},
+		"will not have some items":            {fault: always(fakeotlp.Fault{Reject: 7}), dropped: []string{"rejected"}},
+		"hangs for ever and the pod ends":     {fault: always(fakeotlp.Fault{Delay: time.Hour}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}},
+		"is busy for ever and the pod ends":   {fault: always(fakeotlp.Fault{Refuse: fakeotlp.Busy}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}, retried: true},
+		"resets for ever and the pod ends":    {fault: always(fakeotlp.Fault{Reset: true}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}, retried: true},
+		"hangs for ever and there is no time": {fault: always(fakeotlp.Fault{Delay: time.Hour}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=0s"}, dropped: []string{"shutdown"}},
 	}
 	for name, c := range cases {
-		for _, protocol := range []novawire.Protocol{novawire.ProtocolGRPC, novawire.ProtocolHTTP} {
+		for _, protocol := range []sidecarapi.Protocol{sidecarapi.ProtocolGRPC, sidecarapi.ProtocolHTTP} {
 			t.Run(name+"/"+string(protocol), func(t *testing.T) {
 				t.Parallel()
-				backend := receiver(t, strictotlp.Options{})
+				backend := receiver(t, fakeotlp.Options{})
 				backend.Misbehave(c.fault)
 				p := start(t, to(backend, protocol, c.env...)...)
 				app := newClient(t, p.otlp)
@@ -145,14 +145,14 @@ func TestFaultsOfTheBackend(t *testing.T) {
 // A pod that ends has no time for the pause that a backend asks for.
 func TestDrainDoesNotWaitForAsLongAsTheBackendAsks(t *testing.T) {
 	t.Parallel()
-	backend := receiver(t, strictotlp.Options{})
-	backend.Misbehave(func(request int) strictotlp.Fault {
+	backend := receiver(t, fakeotlp.Options{})
+	backend.Misbehave(func(request int) fakeotlp.Fault {
 		if request < 3 {
-			return strictotlp.Fault{Refuse: strictotlp.Limited, RetryAfter: time.Minute}
+			return fakeotlp.Fault{Refuse: fakeotlp.Limited, RetryAfter: time.Minute}
 		}
-		return strictotlp.Fault{}
+		return fakeotlp.Fault{}
 	})
-	p := start(t, to(backend, novawire.ProtocolGRPC, "NOVAWIRE_DRAIN_TIMEOUT=20s")...)
+	p := start(t, to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_DRAIN_TIMEOUT=20s")...)
 	app := newClient(t, p.otlp)
 	_ = app.send(app.spans(10, 0))
 	eventually(t, "the backend has asked", func() bool { return backend.Requests() == 1 })

@@ -11,15 +11,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/internal/strictotlp"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
+	"github.com/nova/novawire/internal/testing/fakeotlp"
 	"github.com/nova/novawire/sidecar/ledger"
 )
 
 func TestIntakeTakesEveryFormOnOnePort(t *testing.T) {
 	t.Parallel()
-	backend := receiver(t, strictotlp.Options{})
-	p := start(t, to(backend, novawire.ProtocolGRPC)...)
+	backend := receiver(t, fakeotlp.Options{})
+	p := start(t, to(backend, sidecarapi.ProtocolGRPC)...)
 	app := newClient(t, p.otlp)
 	_ = app.send(app.spans(1, 0))
 	_ = app.post(app.spans(1, 0))
@@ -47,8 +47,8 @@ func TestIntakeTakesEveryFormOnOnePort(t *testing.T) {
 // Whatever is sent, the sidecar stays and says what it did not take.
 func TestIntakeRefusesWhatIsNoTelemetry(t *testing.T) {
 	t.Parallel()
-	backend := receiver(t, strictotlp.Options{})
-	p := start(t, to(backend, novawire.ProtocolGRPC)...)
+	backend := receiver(t, fakeotlp.Options{})
+	p := start(t, to(backend, sidecarapi.ProtocolGRPC)...)
 	app := newClient(t, p.otlp)
 	for name, send := range map[string]func() error{
 		"garbage by HTTP":        func() error { return app.postBody("traces", "application/x-protobuf", []byte("garbage")) },
@@ -97,9 +97,9 @@ func TestTakenAddressesDoNotStopTheSidecar(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	backend := receiver(t, strictotlp.Options{})
+	backend := receiver(t, fakeotlp.Options{})
 	free := freeAddress(t)
-	p := start(t, to(backend, novawire.ProtocolGRPC, "NOVAWIRE_LISTEN="+taken.Addr().String()+","+free)...)
+	p := start(t, to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_LISTEN="+taken.Addr().String()+","+free)...)
 	app := newClient(t, free)
 	_ = app.send(app.spans(10, 0))
 	reconcile(t, app, p.stop()["traces"], backend, "traces")
@@ -113,9 +113,9 @@ func TestTakenAddressesDoNotStopTheSidecar(t *testing.T) {
 func TestBurstsStayWithinTheContainersMemory(t *testing.T) {
 	t.Parallel()
 	const container = 64 << 20
-	backend := receiver(t, strictotlp.Options{})
-	backend.Misbehave(func(int) strictotlp.Fault { return strictotlp.Fault{Refuse: strictotlp.Busy} })
-	p := start(t, to(backend, novawire.ProtocolGRPC, fmt.Sprint("GOMEMLIMIT=", container/5*4), "NOVAWIRE_DRAIN_TIMEOUT=20s")...)
+	backend := receiver(t, fakeotlp.Options{})
+	backend.Misbehave(func(int) fakeotlp.Fault { return fakeotlp.Fault{Refuse: fakeotlp.Busy} })
+	p := start(t, to(backend, sidecarapi.ProtocolGRPC, fmt.Sprint("GOMEMLIMIT=", container/5*4), "NOVAWIRE_DRAIN_TIMEOUT=20s")...)
 	app := newClient(t, p.otlp)
 	burst(p, app, 24, 3, 9000, 150) // of some 3.5 MB each
 	if peak := p.memory("VmHWM") - p.memory("RssFile"); peak > container {
@@ -133,9 +133,9 @@ func TestBurstsStayWithinTheContainersMemory(t *testing.T) {
 // Where even that does not help, what is refused is counted, and the sidecar stays.
 func TestMemoryThatIsShortRefusesAndCounts(t *testing.T) {
 	t.Parallel()
-	backend := receiver(t, strictotlp.Options{})
-	backend.Misbehave(func(int) strictotlp.Fault { return strictotlp.Fault{Delay: 20 * time.Millisecond} })
-	p := start(t, to(backend, novawire.ProtocolHTTP, "GOMEMLIMIT=6MiB", "NOVAWIRE_DRAIN_TIMEOUT=20s")...)
+	backend := receiver(t, fakeotlp.Options{})
+	backend.Misbehave(func(int) fakeotlp.Fault { return fakeotlp.Fault{Delay: 20 * time.Millisecond} })
+	p := start(t, to(backend, sidecarapi.ProtocolHTTP, "GOMEMLIMIT=6MiB", "NOVAWIRE_DRAIN_TIMEOUT=20s")...)
 	app := newClient(t, p.otlp)
 	for range 20 {
 		burst(p, app, 8, 5, 1000, 1000)

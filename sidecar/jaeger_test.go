@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/nova/novawire"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
 // jaeger is a real one, with its store in memory.
@@ -85,8 +85,8 @@ func (j jaeger) find(trace string) (spans int, resource map[string]string) {
 func TestJaegerHasTheTracesOfTheStockSDK(t *testing.T) {
 	sdk := provided(t, "NOVAWIRE_SDK", "sdk")
 	j := startJaeger(t)
-	for out, address := range map[novawire.Protocol]string{novawire.ProtocolGRPC: j.grpc, novawire.ProtocolHTTP: j.http} {
-		for _, in := range []novawire.Protocol{novawire.ProtocolGRPC, novawire.ProtocolHTTP} {
+	for out, address := range map[sidecarapi.Protocol]string{sidecarapi.ProtocolGRPC: j.grpc, sidecarapi.ProtocolHTTP: j.http} {
+		for _, in := range []sidecarapi.Protocol{sidecarapi.ProtocolGRPC, sidecarapi.ProtocolHTTP} {
 			t.Run(fmt.Sprintf("in by %s, out by %s", in, out), func(t *testing.T) {
 				p := start(t, "NOVAWIRE_BACKEND=jaeger", "NOVAWIRE_ENDPOINT=http://"+address, "NOVAWIRE_PROTOCOL="+string(out),
 					"NOVAWIRE_RESOURCE_ATTRIBUTES=service.name=cart,k8s.pod.name=cart-1,k8s.namespace.name=shop,k8s.node.name=node-a")

@@ -6,13 +6,13 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/nova/novawire"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
 // PrintConfig writes the configuration that the variables result in, with what
 // is secret taken out, and tells mistakes on errors.
 func PrintConfig(lookup func(name string) (string, bool), out, errors io.Writer) error {
-	settings, mistakes := novawire.ParseSidecarSettings(lookup)
+	settings, mistakes := sidecarapi.ParseSettings(lookup)
 	for _, m := range mistakes {
 		fmt.Fprintln(errors, "warning:", m.Error())
 	}

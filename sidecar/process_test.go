@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nova/novawire"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 	"github.com/nova/novawire/sidecar/ledger"
 )
 
@@ -83,8 +83,8 @@ func launchOnly(t testing.TB, environment ...string) *process {
 	}
 	p.cmd = exec.Command(path)
 	p.cmd.Env = append([]string{
-		novawire.EnvListen + "=" + p.otlp, novawire.EnvMetricsListen + "=" + p.status,
-		novawire.EnvTerminationFile + "=" + p.terminationFile, novawire.EnvFlushInterval + "=50ms",
+		sidecarapi.EnvListen + "=" + p.otlp, sidecarapi.EnvMetricsListen + "=" + p.status,
+		sidecarapi.EnvTerminationFile + "=" + p.terminationFile, sidecarapi.EnvFlushInterval + "=50ms",
 	}, environment...)
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/otelcol"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/attribute"
 )
 
 // builtIn gives the collector its configuration from memory: nothing is read
@@ -53,7 +53,7 @@ func (provider) Scheme() string { return "builtin" }
 
 func (provider) Shutdown(context.Context) error { return nil }
 
-func attributeMap(attributes []novawire.Attribute) map[string]any {
+func attributeMap(attributes []attribute.KeyValue) map[string]any {
 	m := make(map[string]any, len(attributes))
 	for _, a := range attributes {
 		m[a.Key] = a.Value
@@ -62,7 +62,7 @@ func attributeMap(attributes []novawire.Attribute) map[string]any {
 }
 
 // attributeList leaves out what the kubelet was to replace and did not.
-func attributeList(attributes []novawire.Attribute) []any {
+func attributeList(attributes []attribute.KeyValue) []any {
 	list := make([]any, 0, len(attributes))
 	for _, a := range attributes {
 		if a.Key != "" {

@@ -11,8 +11,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/internal/strictotlp"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
+	"github.com/nova/novawire/internal/testing/fakeotlp"
 	"github.com/nova/novawire/sidecar"
 	"github.com/nova/novawire/sidecar/ledger"
 )
@@ -20,13 +20,13 @@ import (
 // The sidecar within the test's own process, for the race detector, with
 // senders of all signals at once; and it leaves no goroutine behind.
 func TestRunEndsWithAllThatItStarted(t *testing.T) {
-	backend := receiver(t, strictotlp.Options{})
-	backend.Misbehave(func(request int) strictotlp.Fault { return strictotlp.Fault{Refuse: strictotlp.Refusal(request % 2)} })
+	backend := receiver(t, fakeotlp.Options{})
+	backend.Misbehave(func(request int) fakeotlp.Fault { return fakeotlp.Fault{Refuse: fakeotlp.Refusal(request % 2)} })
 	otlp, status := freeAddress(t), freeAddress(t)
 	environment := map[string]string{
-		novawire.EnvEndpoint: "http://" + backend.GRPC(), novawire.EnvListen: otlp, novawire.EnvMetricsListen: status,
-		novawire.EnvFlushInterval: "10ms", novawire.EnvTerminationFile: filepath.Join(t.TempDir(), "none"),
-		novawire.EnvStorageDir: t.TempDir(), novawire.EnvQueueSize: "64Mi",
+		sidecarapi.EnvEndpoint: "http://" + backend.GRPC(), sidecarapi.EnvListen: otlp, sidecarapi.EnvMetricsListen: status,
+		sidecarapi.EnvFlushInterval: "10ms", sidecarapi.EnvTerminationFile: filepath.Join(t.TempDir(), "none"),
+		sidecarapi.EnvStorageDir: t.TempDir(), sidecarapi.EnvQueueSize: "64Mi",
 		"GOMEMLIMIT": "", "GOMAXPROCS": "", // set: the sidecar leaves this process as it is
 	}
 	before := runtime.NumGoroutine()

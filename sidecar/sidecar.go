@@ -25,22 +25,22 @@ import (
 	"go.opentelemetry.io/collector/receiver"
 	"go.uber.org/zap"
 
-	"github.com/nova/novawire"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 	"github.com/nova/novawire/internal/version"
-	"github.com/nova/novawire/sidecar/account"
-	"github.com/nova/novawire/sidecar/identity"
-	"github.com/nova/novawire/sidecar/intake"
+	otlpexporter "github.com/nova/novawire/sidecar/exporter"
 	"github.com/nova/novawire/sidecar/ledger"
-	"github.com/nova/novawire/sidecar/outlet"
+	"github.com/nova/novawire/sidecar/processor/count"
+	"github.com/nova/novawire/sidecar/processor/resource"
+	otlpreceiver "github.com/nova/novawire/sidecar/receiver"
 	"github.com/nova/novawire/sidecar/sigv4"
-	"github.com/nova/novawire/sidecar/status"
+	"github.com/nova/novawire/sidecar/telemetry"
 )
 
 // Run runs the sidecar until ctx ends, and then prints its ledger to out and to
 // the termination file. A collector that cannot start is told and waited out:
 // ending would have the kubelet restart it for ever.
 func Run(ctx context.Context, lookup func(name string) (string, bool), out io.Writer) error {
-	settings, mistakes := novawire.ParseSidecarSettings(lookup)
+	settings, mistakes := sidecarapi.ParseSettings(lookup)
 	log := newLogger(out)
 	for _, m := range mistakes {
 		log.Warn("setting is wrong", zap.String("name", m.Name), zap.String("problem", m.Problem))
@@ -83,10 +83,10 @@ func collectorSettings(conf map[string]any, lookup func(string) (string, bool), 
 func factories(lookup func(string) (string, bool), book *ledger.Ledger, log *zap.Logger) (f otelcol.Factories, err error) {
 	credentials := sigv4.Credentials(lookup, &http.Client{Timeout: 5 * time.Second})
 	var errs [4]error
-	f.Receivers, errs[0] = otelcol.MakeFactoryMap[receiver.Factory](intake.NewFactory(book))
-	f.Processors, errs[1] = otelcol.MakeFactoryMap[processor.Factory](account.NewFactory(book), memorylimiterprocessor.NewFactory(), identity.NewFactory())
-	f.Exporters, errs[2] = otelcol.MakeFactoryMap[exporter.Factory](outlet.NewFactory(book))
-	f.Extensions, errs[3] = otelcol.MakeFactoryMap[extension.Factory](status.NewFactory(book), sigv4.NewFactory(credentials))
+	f.Receivers, errs[0] = otelcol.MakeFactoryMap[receiver.Factory](otlpreceiver.NewFactory(book))
+	f.Processors, errs[1] = otelcol.MakeFactoryMap[processor.Factory](count.NewFactory(book), memorylimiterprocessor.NewFactory(), resource.NewFactory())
+	f.Exporters, errs[2] = otelcol.MakeFactoryMap[exporter.Factory](otlpexporter.NewFactory(book))
+	f.Extensions, errs[3] = otelcol.MakeFactoryMap[extension.Factory](telemetry.NewFactory(book), sigv4.NewFactory(credentials))
 	f.Telemetry = newTelemetry(log)
 	return f, errors.Join(errs[:]...)
 }

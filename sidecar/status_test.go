@@ -6,14 +6,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/internal/strictotlp"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
+	"github.com/nova/novawire/internal/testing/fakeotlp"
 )
 
 func TestStatusShowsWhatTheLedgerHolds(t *testing.T) {
 	t.Parallel()
-	backend := receiver(t, strictotlp.Options{})
-	p := start(t, to(backend, novawire.ProtocolGRPC)...)
+	backend := receiver(t, fakeotlp.Options{})
+	p := start(t, to(backend, sidecarapi.ProtocolGRPC)...)
 	if got := p.get("/health"); got != http.StatusOK {
 		t.Errorf("/health answers %d", got)
 	}
@@ -43,8 +43,8 @@ func TestATakenStatusPortDoesNotStopTheSidecar(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	backend := receiver(t, strictotlp.Options{})
-	p := launchOnly(t, append(to(backend, novawire.ProtocolGRPC), "NOVAWIRE_METRICS_LISTEN="+taken.Addr().String())...)
+	backend := receiver(t, fakeotlp.Options{})
+	p := launchOnly(t, append(to(backend, sidecarapi.ProtocolGRPC), "NOVAWIRE_METRICS_LISTEN="+taken.Addr().String())...)
 	app := newClient(t, p.otlp)
 	eventually(t, "spans are taken", func() bool { return app.send(app.spans(1, 0)) == nil })
 	app.refused.Store(0) // before it listened

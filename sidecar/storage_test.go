@@ -9,26 +9,26 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/internal/strictotlp"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
+	"github.com/nova/novawire/internal/testing/fakeotlp"
 	"github.com/nova/novawire/sidecar/ledger"
 )
 
 // A killed sidecar leaves its queue and its account to the next one.
 func TestKilledSidecarLosesNothingOfItsStorage(t *testing.T) {
 	t.Parallel()
-	backend := receiver(t, strictotlp.Options{})
+	backend := receiver(t, fakeotlp.Options{})
 	storage := "NOVAWIRE_STORAGE_DIR=" + t.TempDir()
 	apps := []*client{}
 	for range 5 {
 		taken := len(backend.Taken("traces"))
-		backend.Misbehave(func(request int) strictotlp.Fault {
+		backend.Misbehave(func(request int) fakeotlp.Fault {
 			if request < 2 {
-				return strictotlp.Fault{}
+				return fakeotlp.Fault{}
 			}
-			return strictotlp.Fault{Refuse: strictotlp.Busy} // some of each life stays behind
+			return fakeotlp.Fault{Refuse: fakeotlp.Busy} // some of each life stays behind
 		})
-		p := start(t, to(backend, novawire.ProtocolGRPC, storage)...)
+		p := start(t, to(backend, sidecarapi.ProtocolGRPC, storage)...)
 		app := newClient(t, p.otlp)
 		app.next.Store(uint64(1_000_000 * len(apps)))
 		apps = append(apps, app)
@@ -42,7 +42,7 @@ func TestKilledSidecarLosesNothingOfItsStorage(t *testing.T) {
 		p.end(syscall.SIGKILL)
 	}
 	backend.Misbehave(nil)
-	p := start(t, to(backend, novawire.ProtocolGRPC, storage)...)
+	p := start(t, to(backend, sidecarapi.ProtocolGRPC, storage)...)
 	e := p.stop()["traces"]
 
 	total := newClient(t, p.otlp)
@@ -60,7 +60,7 @@ func TestKilledSidecarLosesNothingOfItsStorage(t *testing.T) {
 // is taken arrives.
 func TestKilledInTrafficLosesNothingThatWasTaken(t *testing.T) {
 	t.Parallel()
-	backend := receiver(t, strictotlp.Options{})
+	backend := receiver(t, fakeotlp.Options{})
 	storage := "NOVAWIRE_STORAGE_DIR=" + t.TempDir()
 	var (
 		mu    sync.Mutex
@@ -69,7 +69,7 @@ func TestKilledInTrafficLosesNothingThatWasTaken(t *testing.T) {
 		sent  int
 	)
 	for range 4 {
-		p := start(t, to(backend, novawire.ProtocolGRPC, storage, "NOVAWIRE_FLUSH_INTERVAL=10ms")...)
+		p := start(t, to(backend, sidecarapi.ProtocolGRPC, storage, "NOVAWIRE_FLUSH_INTERVAL=10ms")...)
 		var sending sync.WaitGroup
 		var told atomic.Int64
 		for range 4 {
@@ -98,7 +98,7 @@ func TestKilledInTrafficLosesNothingThatWasTaken(t *testing.T) {
 		p.end(syscall.SIGKILL)
 		sending.Wait()
 	}
-	e := start(t, to(backend, novawire.ProtocolGRPC, storage, "NOVAWIRE_DRAIN_TIMEOUT=20s")...).stop()["traces"]
+	e := start(t, to(backend, sidecarapi.ProtocolGRPC, storage, "NOVAWIRE_DRAIN_TIMEOUT=20s")...).stop()["traces"]
 	arrived := backend.Taken("traces")
 	for _, id := range taken {
 		if arrived[id] == 0 {
@@ -115,9 +115,9 @@ func TestStorageKeepsWhatTheDrainCouldNot(t *testing.T) {
 	t.Parallel()
 	for _, signal := range []string{"traces", "metrics", "logs"} {
 		t.Run(signal, func(t *testing.T) {
-			backend := receiver(t, strictotlp.Options{})
-			environment := to(backend, novawire.ProtocolHTTP, "NOVAWIRE_STORAGE_DIR="+t.TempDir(), "NOVAWIRE_DRAIN_TIMEOUT=100ms")
-			backend.Misbehave(func(int) strictotlp.Fault { return strictotlp.Fault{Refuse: strictotlp.Busy} })
+			backend := receiver(t, fakeotlp.Options{})
+			environment := to(backend, sidecarapi.ProtocolHTTP, "NOVAWIRE_STORAGE_DIR="+t.TempDir(), "NOVAWIRE_DRAIN_TIMEOUT=100ms")
+			backend.Misbehave(func(int) fakeotlp.Fault { return fakeotlp.Fault{Refuse: fakeotlp.Busy} })
 			p := start(t, environment...)
 			app := newClient(t, p.otlp)
 			for range 3 {
@@ -143,12 +143,12 @@ func TestStorageKeepsWhatTheDrainCouldNot(t *testing.T) {
 
 func TestSidecarRunsWithoutAStorageItCannotUse(t *testing.T) {
 	t.Parallel()
-	backend := receiver(t, strictotlp.Options{})
+	backend := receiver(t, fakeotlp.Options{})
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, to(backend, novawire.ProtocolGRPC, "NOVAWIRE_STORAGE_DIR="+file+"/below")...)
+	p := start(t, to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_STORAGE_DIR="+file+"/below")...)
 	app := newClient(t, p.otlp)
 	_ = app.send(app.spans(10, 0))
 	e := p.stop()["traces"]
@@ -161,9 +161,9 @@ func TestSidecarRunsWithoutAStorageItCannotUse(t *testing.T) {
 // The queue gives up its oldest for the newest, and memory stays bounded.
 func TestOutageDropsTheOldestAndKeepsTheNewest(t *testing.T) {
 	t.Parallel()
-	backend := receiver(t, strictotlp.Options{})
-	backend.Misbehave(func(int) strictotlp.Fault { return strictotlp.Fault{Refuse: strictotlp.Busy} })
-	p := start(t, to(backend, novawire.ProtocolGRPC, "NOVAWIRE_QUEUE_SIZE=256Ki")...)
+	backend := receiver(t, fakeotlp.Options{})
+	backend.Misbehave(func(int) fakeotlp.Fault { return fakeotlp.Fault{Refuse: fakeotlp.Busy} })
+	p := start(t, to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_QUEUE_SIZE=256Ki")...)
 	app := newClient(t, p.otlp)
 	for range 200 {
 		_ = app.send(app.spans(10, 1000)) // some 2.3 MB in all

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/internal/strictotlp"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
+	"github.com/nova/novawire/internal/testing/fakeotlp"
 )
 
 // authority issues certificates for loopback.
@@ -101,7 +101,7 @@ func (a authority) demand() *tls.Config {
 // The gateway's authority and the pod's certificate change while the sidecar
 // runs: it goes on without a restart, and what came in between is not lost.
 func TestMutualTLSFollowsRotatedCertificates(t *testing.T) {
-	for _, protocol := range []novawire.Protocol{novawire.ProtocolGRPC, novawire.ProtocolHTTP} {
+	for _, protocol := range []sidecarapi.Protocol{sidecarapi.ProtocolGRPC, sidecarapi.ProtocolHTTP} {
 		t.Run(string(protocol), func(t *testing.T) {
 			t.Parallel()
 			dir, first, second := t.TempDir(), newAuthority(t), newAuthority(t)
@@ -113,7 +113,7 @@ func TestMutualTLSFollowsRotatedCertificates(t *testing.T) {
 				demands <- c
 				return c, nil
 			}
-			backend := receiver(t, strictotlp.Options{TLS: &tls.Config{GetConfigForClient: current, Certificates: first.demand().Certificates, NextProtos: []string{"h2", "http/1.1"}}})
+			backend := receiver(t, fakeotlp.Options{TLS: &tls.Config{GetConfigForClient: current, Certificates: first.demand().Certificates, NextProtos: []string{"h2", "http/1.1"}}})
 			environment := to(backend, protocol, "NOVAWIRE_CA_FILE="+dir+"/ca.crt", "NOVAWIRE_CERT_FILE="+dir+"/tls.crt", "NOVAWIRE_KEY_FILE="+dir+"/tls.key", "NOVAWIRE_DRAIN_TIMEOUT=20s")
 			environment[0] = strings.Replace(environment[0], "http://", "https://", 1)
 			p := start(t, environment...)
@@ -123,7 +123,7 @@ func TestMutualTLSFollowsRotatedCertificates(t *testing.T) {
 
 			<-demands
 			demands <- second.demand()
-			backend.Misbehave(func(request int) strictotlp.Fault { return strictotlp.Fault{Reset: request == 0} })
+			backend.Misbehave(func(request int) fakeotlp.Fault { return fakeotlp.Fault{Reset: request == 0} })
 			_ = app.send(app.spans(10, 0))
 			eventually(t, "the sidecar meets the new authority", func() bool { return p.metric(`novawire_sidecar_retries_total{signal="traces"}`) > 0 })
 			if taken := len(backend.Taken("traces")); taken != 10 {

@@ -8,7 +8,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/internal/clusterdns"
 )
 
 // bigVolume is the size from which on reading a whole database more than once
@@ -19,30 +20,30 @@ var bigVolume = resource.MustParse("100Gi")
 const fewDays = 3
 
 // doubts are warnings about a request that is legal and unwise.
-func doubts(asked novawire.BackupRequest, s *statefulSet) (lines []string) {
+func doubts(asked backupapi.Request, s *statefulSet) (lines []string) {
 	if n := asked.Schedule.PerDay(); n > 1 {
 		for _, claim := range s.Spec.VolumeClaimTemplates {
 			size, err := resource.ParseQuantity(claim.Spec.Resources.Requests.Storage)
 			if err == nil && size.Cmp(bigVolume) >= 0 {
 				lines = append(lines, fmt.Sprintf("%s: %d runs a day, and each reads the whole of volume %s of %s",
-					novawire.AnnotationBackupSchedule, n, claim.Metadata.Name, size.String()))
+					backupapi.AnnotationSchedule, n, claim.Metadata.Name, size.String()))
 			}
 		}
 	}
 	if asked.RetentionDays < fewDays {
 		lines = append(lines, fmt.Sprintf("%s: what is noticed after %d days cannot be undone: %d or more outlast a weekend; %d backups are kept in any case",
-			novawire.AnnotationBackupRetentionDays, asked.RetentionDays, fewDays, asked.KeepMinimum))
+			backupapi.AnnotationRetentionDays, asked.RetentionDays, fewDays, asked.KeepMinimum))
 	}
-	encrypted := asked.EncryptionRecipients != (novawire.SecretKey{})
+	encrypted := asked.EncryptionRecipients != (backupapi.SecretKey{})
 	switch outside, plain := isOutside(asked.S3Endpoint); {
-	case encrypted && asked.Drill && asked.EncryptionIdentity == (novawire.SecretKey{}):
-		lines = append(lines, novawire.AnnotationBackupEncryptionIdentity+": drills cannot read what is encrypted without it: every drill will fail; drill-schedule: never turns them off")
+	case encrypted && asked.Drill && asked.EncryptionIdentity == (backupapi.SecretKey{}):
+		lines = append(lines, backupapi.AnnotationEncryptionIdentity+": drills cannot read what is encrypted without it: every drill will fail; drill-schedule: never turns them off")
 	case !encrypted && outside && plain:
 		lines = append(lines, fmt.Sprintf("%s: PLAIN HTTP to %s: whoever is on the way reads the whole database; use https, and %s",
-			novawire.AnnotationBackupS3Endpoint, asked.S3Endpoint, novawire.AnnotationBackupEncryptionRecipients))
+			backupapi.AnnotationS3Endpoint, asked.S3Endpoint, backupapi.AnnotationEncryptionRecipients))
 	case !encrypted && outside:
 		lines = append(lines, fmt.Sprintf("%s: %s is outside of the cluster and nothing is encrypted: its operator can read the database; set %s",
-			novawire.AnnotationBackupS3Endpoint, asked.S3Endpoint, novawire.AnnotationBackupEncryptionRecipients))
+			backupapi.AnnotationS3Endpoint, asked.S3Endpoint, backupapi.AnnotationEncryptionRecipients))
 	}
 	return lines
 }
@@ -60,7 +61,7 @@ func isOutside(endpoint string) (outside, plain bool) {
 	if ip := net.ParseIP(host); ip != nil {
 		return !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast(), plain
 	}
-	if _, service := novawire.ServiceNamespace(host, ""); service || host == "localhost" {
+	if _, service := clusterdns.ServiceNamespace(host, ""); service || host == "localhost" {
 		return false, plain
 	}
 	for _, suffix := range []string{".local", ".internal", ".localhost"} {

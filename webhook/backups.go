@@ -11,7 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/webhook/inject"
 )
 
@@ -29,13 +29,13 @@ const (
 // silently does not run is worse than a failed apply; what was there before is
 // warned about and no more, so that an old mistake holds up no roll-out. The
 // defaults are those of the configuration in force.
-func Backups(defaults func() novawire.BackupRequest, referents Referents, metrics *Metrics) http.Handler {
+func Backups(defaults func() backupapi.Request, referents Referents, metrics *Metrics) http.Handler {
 	b := backups{defaults, referents}
 	return &handler{name: "backup", undone: "backup not checked", unreadable: UnreadableStatefulSet, answer: b.answer, Metrics: metrics}
 }
 
 type backups struct {
-	defaults  func() novawire.BackupRequest
+	defaults  func() backupapi.Request
 	referents Referents
 }
 
@@ -100,7 +100,7 @@ func (b backups) answer(ctx context.Context, req *request) (answer, error) {
 
 // ratchet parts what is wrong into what the change brings along, which is
 // refused, and what was wrong before with the same value, which is told.
-func ratchet(refusals, known []novawire.Refusal, now, before map[string]string) (refused, told []string) {
+func ratchet(refusals, known []backupapi.Refusal, now, before map[string]string) (refused, told []string) {
 	for _, r := range refusals {
 		if slices.Contains(known, r) && now[r.Key] == before[r.Key] {
 			told = append(told, r.Error())
@@ -112,8 +112,8 @@ func ratchet(refusals, known []novawire.Refusal, now, before map[string]string) 
 }
 
 // judge reads what a StatefulSet asks for, and what of it cannot be done.
-func judge(defaults novawire.BackupRequest, s *statefulSet) (novawire.BackupRequest, []novawire.Refusal) {
-	return novawire.ReadBackup(defaults, s.Metadata.Namespace, s.Metadata.Name, s.Metadata.Annotations)
+func judge(defaults backupapi.Request, s *statefulSet) (backupapi.Request, []backupapi.Refusal) {
+	return backupapi.ParseStatefulSet(defaults, s.Metadata.Namespace, s.Metadata.Name, s.Metadata.Annotations)
 }
 
 // sameKeys tells whether two objects ask the same of backup. The status, which
@@ -122,7 +122,7 @@ func sameKeys(now, before map[string]string) bool {
 	asks := func(annotations map[string]string) map[string]string {
 		keys := map[string]string{}
 		for key, value := range annotations {
-			if strings.HasPrefix(key, novawire.BackupPrefix) && key != novawire.AnnotationBackupStatus && key != novawire.AnnotationBackupRun {
+			if strings.HasPrefix(key, backupapi.AnnotationPrefix) && key != backupapi.AnnotationStatus && key != backupapi.AnnotationRun {
 				keys[key] = value
 			}
 		}
@@ -136,15 +136,15 @@ func sameKeys(now, before map[string]string) bool {
 const referentTimeout = 500 * time.Millisecond
 
 // absent tells what a request refers to that is not there, or is another's.
-func (b backups) absent(ctx context.Context, defaults, asked novawire.BackupRequest, s *statefulSet) (lines []string) {
+func (b backups) absent(ctx context.Context, defaults, asked backupapi.Request, s *statefulSet) (lines []string) {
 	ctx, cancel := context.WithTimeout(ctx, referentTimeout)
 	defer cancel()
 	namespace := s.Metadata.Namespace
 	for _, secret := range []struct{ key, name string }{
-		{novawire.AnnotationBackupURLSecret, asked.URLSecret.Name},
-		{novawire.AnnotationBackupAWSSecret, asked.AWSSecret},
-		{novawire.AnnotationBackupEncryptionRecipients, asked.EncryptionRecipients.Name},
-		{novawire.AnnotationBackupEncryptionIdentity, asked.EncryptionIdentity.Name},
+		{backupapi.AnnotationURLSecret, asked.URLSecret.Name},
+		{backupapi.AnnotationAWSSecret, asked.AWSSecret},
+		{backupapi.AnnotationEncryptionRecipients, asked.EncryptionRecipients.Name},
+		{backupapi.AnnotationEncryptionIdentity, asked.EncryptionIdentity.Name},
 	} {
 		if secret.name == "" {
 			continue
@@ -156,7 +156,7 @@ func (b backups) absent(ctx context.Context, defaults, asked novawire.BackupRequ
 	if account := asked.ServiceAccount; account != "" {
 		if there, err := b.referents.HasServiceAccount(ctx, namespace, account); err == nil && !there {
 			lines = append(lines, fmt.Sprintf("%s: there is no ServiceAccount %s in namespace %s: no run starts before there is one",
-				novawire.AnnotationBackupServiceAccount, account, namespace))
+				backupapi.AnnotationServiceAccount, account, namespace))
 		}
 	}
 	return append(lines, b.sharedPlace(ctx, defaults, asked, s)...)
@@ -164,20 +164,20 @@ func (b backups) absent(ctx context.Context, defaults, asked novawire.BackupRequ
 
 // sharedPlace tells of another StatefulSet whose backups are kept in the same
 // place: there, the one prunes and lists what is the other's.
-func (b backups) sharedPlace(ctx context.Context, defaults, asked novawire.BackupRequest, s *statefulSet) []string {
+func (b backups) sharedPlace(ctx context.Context, defaults, asked backupapi.Request, s *statefulSet) []string {
 	place := strings.TrimRight(asked.Place(s.Metadata.Namespace, s.Metadata.Name), "/")
 	others, err := b.referents.StatefulSets(ctx)
 	if err != nil || place == "" {
 		return nil
 	}
 	for _, other := range others {
-		if other.Namespace == s.Metadata.Namespace && other.Name == s.Metadata.Name || !novawire.HasBackupKeys(other.Annotations) {
+		if other.Namespace == s.Metadata.Namespace && other.Name == s.Metadata.Name || !backupapi.HasKeys(other.Annotations) {
 			continue
 		}
-		request, _ := novawire.ParseBackup(defaults, other.Annotations)
+		request, _ := backupapi.ParseRequest(defaults, other.Annotations)
 		if request.Enabled && request.S3Endpoint == asked.S3Endpoint && strings.TrimRight(request.Place(other.Namespace, other.Name), "/") == place {
 			return []string{fmt.Sprintf("%s: StatefulSet %s in namespace %s keeps its backups in %s too: give each a prefix of its own",
-				novawire.AnnotationBackupBucket, other.Name, other.Namespace, place)}
+				backupapi.AnnotationBucket, other.Name, other.Namespace, place)}
 		}
 	}
 	return nil

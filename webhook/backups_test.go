@@ -15,7 +15,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/webhook/inject"
 )
 
@@ -42,7 +42,7 @@ func (r referents) StatefulSets(context.Context) ([]metav1.PartialObjectMetadata
 func postgres(annotations ...string) string {
 	pairs := map[string]string{}
 	for i := 0; i < len(annotations); i += 2 {
-		pairs[novawire.BackupPrefix+annotations[i]] = annotations[i+1]
+		pairs[backupapi.AnnotationPrefix+annotations[i]] = annotations[i+1]
 	}
 	text, _ := json.Marshal(map[string]any{
 		"metadata": map[string]any{"name": "db", "namespace": "nova", "annotations": pairs},
@@ -78,7 +78,7 @@ func reviewed(t *testing.T, b http.Handler, now, before string) *admissionv1.Adm
 
 func backupHandler(r Referents) (http.Handler, *Metrics) {
 	metrics := NewMetrics(prometheus.NewRegistry())
-	return Backups(func() novawire.BackupRequest { d, _ := novawire.WithBackupDefaults(nil); return d }, r, metrics), metrics
+	return Backups(func() backupapi.Request { d, _ := backupapi.ParseDefaults(nil); return d }, r, metrics), metrics
 }
 
 var allThere = referents{secrets: "postgres-credentials recipients identity aws", accounts: "writer"}
@@ -152,14 +152,14 @@ func TestAnOldMistakeHoldsUpNoChange(t *testing.T) {
 
 func TestWhatIsUnwiseIsWarnedAbout(t *testing.T) {
 	twin := metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "old", Name: "db", Annotations: map[string]string{
-		novawire.AnnotationBackupEnabled: "true", novawire.AnnotationBackupBucket: "s3://nova/db/",
+		backupapi.AnnotationEnabled: "true", backupapi.AnnotationBucket: "s3://nova/db/",
 	}}}
 	itself := *twin.DeepCopy()
 	itself.Namespace = "nova"
 	elsewhere := *twin.DeepCopy()
-	elsewhere.Annotations[novawire.AnnotationBackupS3Endpoint] = "http://s3.old.svc:7070"
+	elsewhere.Annotations[backupapi.AnnotationS3Endpoint] = "http://s3.old.svc:7070"
 	disabled := *twin.DeepCopy()
-	disabled.Annotations[novawire.AnnotationBackupEnabled] = "false"
+	disabled.Annotations[backupapi.AnnotationEnabled] = "false"
 	none := referents{}
 	for name, c := range map[string]struct {
 		now, before string
@@ -224,7 +224,7 @@ func TestWhateverGoesWrongTheStatefulSetIsAdmitted(t *testing.T) {
 	})
 	t.Run("something panics", func(t *testing.T) {
 		metrics := NewMetrics(prometheus.NewRegistry())
-		handler := Backups(func() novawire.BackupRequest { panic("a bug") }, allThere, metrics)
+		handler := Backups(func() backupapi.Request { panic("a bug") }, allThere, metrics)
 		if response := reviewed(t, handler, enabled("schedule", "no"), ""); !response.Allowed {
 			t.Errorf("%+v", response)
 		}

@@ -15,7 +15,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/webhook/inject"
 )
 
@@ -150,7 +150,7 @@ func (r reader) Get(_ context.Context, _ client.ObjectKey, o client.Object, _ ..
 }
 
 func TestANamespaceIsNeverTheReasonForAnUnwiredPod(t *testing.T) {
-	optedIn := map[string]string{novawire.LabelWiring: novawire.WiringEnabled}
+	optedIn := map[string]string{injection.LabelWiring: injection.WiringEnabled}
 	missing := reader{err: errors.New("not there")}
 	current := reader{labels: optedIn, annotations: map[string]string{"a": "current"}}
 	stale := reader{annotations: map[string]string{"a": "stale"}}

@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/webhook/inject"
 )
 
@@ -40,7 +40,7 @@ func (n *CachedNamespaces) Namespace(ctx context.Context, name string) inject.Na
 	ns := NamespaceMetadata()
 	key := types.NamespacedName{Name: name}
 	err := n.Cache.Get(ctx, key, ns)
-	if err != nil || ns.Labels[novawire.LabelWiring] != novawire.WiringEnabled {
+	if err != nil || ns.Labels[injection.LabelWiring] != injection.WiringEnabled {
 		n.Metrics.misses.Inc()
 		live, cancel := context.WithTimeout(ctx, liveTimeout)
 		defer cancel()

@@ -11,7 +11,7 @@ import (
 
 	"filippo.io/age"
 
-	"github.com/nova/novawire/backup/testbed"
+	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
 func TestWhatIsWrittenComesBack(t *testing.T) {
@@ -40,7 +40,7 @@ func TestWhatIsWrittenComesBack(t *testing.T) {
 
 func TestTheZstdToolReadsIt(t *testing.T) {
 	if _, err := exec.LookPath("zstd"); err != nil {
-		testbed.Missing(t, "the zstd program", "postgresql")
+		pgtest.Missing(t, "the zstd program", "postgresql")
 	}
 	for _, size := range []int{0, FrameSize*2 + 17} {
 		cmd := exec.Command("zstd", "-d")

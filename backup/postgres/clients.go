@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 )
 
@@ -51,9 +51,9 @@ func FindClients(ctx context.Context, folders []string, program string, major in
 		found = append(found, c.Version+" in "+folder)
 	}
 	if len(found) == 0 {
-		return Clients{}, backup.Fail(novawire.BackupSource, fmt.Errorf("find %s %d: no PostgreSQL client here; set %s", program, major, novawire.EnvClientDirectory))
+		return Clients{}, backup.Fail(backupapi.CategorySource, fmt.Errorf("find %s %d: no PostgreSQL client here; set %s", program, major, backupapi.EnvClientDirectory))
 	}
-	return Clients{}, backup.Fail(novawire.BackupSource, fmt.Errorf("find %s %d: the server is version %d, the clients are %s: run with an image of the server's version", program, major, major, strings.Join(found, ", ")))
+	return Clients{}, backup.Fail(backupapi.CategorySource, fmt.Errorf("find %s %d: the server is version %d, the clients are %s: run with an image of the server's version", program, major, major, strings.Join(found, ", ")))
 }
 
 func clientsIn(ctx context.Context, folder, program string) (Clients, error) {

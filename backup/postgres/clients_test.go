@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 )
 
@@ -30,10 +30,10 @@ func TestClientsAreFoundByMajorVersion(t *testing.T) {
 		}
 	}
 	_, err := FindClients(t.Context(), folders, "pg_dump", 16)
-	if backup.Category(t.Context(), err) != novawire.BackupSource || !strings.Contains(err.Error(), "15.18") {
+	if backup.Category(t.Context(), err) != backupapi.CategorySource || !strings.Contains(err.Error(), "15.18") {
 		t.Errorf("16: got %v", err)
 	}
-	if _, err := FindClients(t.Context(), nil, "pg_dump", 15); err == nil || !strings.Contains(err.Error(), novawire.EnvClientDirectory) {
+	if _, err := FindClients(t.Context(), nil, "pg_dump", 15); err == nil || !strings.Contains(err.Error(), backupapi.EnvClientDirectory) {
 		t.Errorf("none at all: got %v", err)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/nova/novawire/backup"
-	"github.com/nova/novawire/backup/archive"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // loader is a session that loads tables; see [backup.Loader].
@@ -41,7 +41,7 @@ func (t *Target) Load(ctx context.Context, database string, settings []string) (
 // transaction, as pg_restore --jobs does too): nobody has to look up later
 // whether their transaction was committed, and to write the pages again for it.
 // Under wal_level = minimal they are not even in the log.
-func (l *loader) Copy(ctx context.Context, e archive.Entry, fresh bool, rows io.Reader) (n int64, err error) {
+func (l *loader) Copy(ctx context.Context, e pgarchive.Entry, fresh bool, rows io.Reader) (n int64, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("load %s: %w", e.SQLName(), explain(err))

@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 )
 
@@ -55,7 +55,7 @@ func startDump(cmd *exec.Cmd) (*dump, error) {
 	cmd.Stdout, cmd.Stderr = in, &d.stderr
 	if err := cmd.Start(); err != nil {
 		_ = out.Close()
-		return nil, backup.Fail(novawire.BackupSource, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err))
+		return nil, backup.Fail(backupapi.CategorySource, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err))
 	}
 	d.end = sync.OnceValue(func() error { return d.stderr.explain(cmd, cmd.Wait()) })
 	return d, nil
@@ -130,22 +130,22 @@ func (c *complaints) explain(cmd *exec.Cmd, ended error) error {
 			return backup.Fail(known.category, errors.Join(err, known.also))
 		}
 	}
-	return backup.Fail(novawire.BackupSource, err)
+	return backup.Fail(backupapi.CategorySource, err)
 }
 
 // knownComplaints are read from messages, which is all that pg_dump gives. A
 // server that speaks another language is reported as category source.
 var knownComplaints = []struct {
 	text     string
-	category novawire.BackupCategory
+	category backupapi.Category
 	also     error
 }{
-	{"permission denied", novawire.BackupPermission, nil},
-	{"row-level security", novawire.BackupPermission, nil},
-	{"row security", novawire.BackupPermission, nil},
-	{"password authentication failed", novawire.BackupPermission, nil},
-	{"LOCK TABLE", novawire.BackupLockHeld, backup.ErrConflict},
-	{"due to lock timeout", novawire.BackupLockHeld, backup.ErrConflict},
+	{"permission denied", backupapi.CategoryPermission, nil},
+	{"row-level security", backupapi.CategoryPermission, nil},
+	{"row security", backupapi.CategoryPermission, nil},
+	{"password authentication failed", backupapi.CategoryPermission, nil},
+	{"LOCK TABLE", backupapi.CategoryLockHeld, backup.ErrConflict},
+	{"due to lock timeout", backupapi.CategoryLockHeld, backup.ErrConflict},
 }
 
 // feed runs a process to its end with a stream as its input. A process that ends
@@ -161,7 +161,7 @@ func feed(cmd *exec.Cmd, from io.Reader) ([]string, error) {
 		_, _ = unix.FcntlInt(f.Fd(), unix.F_SETPIPE_SZ, pipeSize)
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, backup.Fail(novawire.BackupSource, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err))
+		return nil, backup.Fail(backupapi.CategorySource, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err))
 	}
 	copied := make(chan error, 1)
 	go func() {

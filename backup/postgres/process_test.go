@@ -6,21 +6,21 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 )
 
 func TestWhatADumpComplainsOf(t *testing.T) {
 	for name, c := range map[string]struct {
 		text     string
-		category novawire.BackupCategory
+		category backupapi.Category
 		conflict bool
 		says     string
 	}{
-		"a standby's recovery":   {"pg_dump: error: Dumping the contents of table \"orders\" failed: PQgetResult() failed.\npg_dump: detail: Error message from server: ERROR:  canceling statement due to conflict with recovery", novawire.BackupSource, true, "hot_standby_feedback"},
-		"a table that is locked": {"pg_dump: error: query failed: ERROR:  canceling statement due to lock timeout", novawire.BackupLockHeld, true, "lock timeout"},
-		"a missing right":        {"pg_dump: error: query failed: ERROR:  permission denied for table secrets", novawire.BackupPermission, false, "secrets"},
-		"anything else":          {"pg_dump: error: out of memory", novawire.BackupSource, false, "out of memory"},
+		"a standby's recovery":   {"pg_dump: error: Dumping the contents of table \"orders\" failed: PQgetResult() failed.\npg_dump: detail: Error message from server: ERROR:  canceling statement due to conflict with recovery", backupapi.CategorySource, true, "hot_standby_feedback"},
+		"a table that is locked": {"pg_dump: error: query failed: ERROR:  canceling statement due to lock timeout", backupapi.CategoryLockHeld, true, "lock timeout"},
+		"a missing right":        {"pg_dump: error: query failed: ERROR:  permission denied for table secrets", backupapi.CategoryPermission, false, "secrets"},
+		"anything else":          {"pg_dump: error: out of memory", backupapi.CategorySource, false, "out of memory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var said complaints

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 )
 
@@ -85,7 +85,7 @@ func (s *scratchServer) start(ctx context.Context, clients Clients) error {
 	initialize.SysProcAttr = credential
 	initialize.Dir = s.folder
 	if out, err := initialize.CombinedOutput(); err != nil {
-		return backup.Fail(novawire.BackupSource, fmt.Errorf("initdb: %w: %s", err, tail(out)))
+		return backup.Fail(backupapi.CategorySource, fmt.Errorf("initdb: %w: %s", err, tail(out)))
 	}
 	args := []string{"-D", data, "-k", s.folder, "-p", scratchPort}
 	for name, value := range scratchSettings {
@@ -102,7 +102,7 @@ func (s *scratchServer) start(ctx context.Context, clients Clients) error {
 	s.server.Stdout, s.server.Stderr = log, log
 	s.server.SysProcAttr = credential
 	if err := s.server.Start(); err != nil {
-		return backup.Fail(novawire.BackupSource, fmt.Errorf("start the scratch server: %w", err))
+		return backup.Fail(backupapi.CategorySource, fmt.Errorf("start the scratch server: %w", err))
 	}
 	s.exited = make(chan struct{})
 	go func() {
@@ -128,9 +128,9 @@ func (s *scratchServer) awaitReady(ctx context.Context) error {
 		select {
 		case <-s.exited:
 			log, _ := os.ReadFile(filepath.Join(s.folder, "log"))
-			return backup.Fail(novawire.BackupSource, fmt.Errorf("start the scratch server: it ended: %s", tail(log)))
+			return backup.Fail(backupapi.CategorySource, fmt.Errorf("start the scratch server: it ended: %s", tail(log)))
 		case <-ctx.Done():
-			return backup.Fail(novawire.BackupSource, fmt.Errorf("start the scratch server: %w", err))
+			return backup.Fail(backupapi.CategorySource, fmt.Errorf("start the scratch server: %w", err))
 		case <-tick.C:
 		}
 	}
@@ -169,7 +169,7 @@ func unprivileged(folder string) (*syscall.SysProcAttr, error) {
 	}
 	account, err := user.Lookup("postgres")
 	if err != nil {
-		return nil, backup.Fail(novawire.BackupUsage, errors.New("PostgreSQL does not run as root: run the drill as another user"))
+		return nil, backup.Fail(backupapi.CategoryUsage, errors.New("PostgreSQL does not run as root: run the drill as another user"))
 	}
 	uid, uidErr := strconv.ParseUint(account.Uid, 10, 32)
 	gid, gidErr := strconv.ParseUint(account.Gid, 10, 32)

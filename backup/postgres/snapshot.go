@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 )
 
@@ -46,7 +46,7 @@ func (s *snapshot) lock(ctx context.Context) error {
 		return explain(err)
 	}
 	if !got {
-		return backup.Fail(novawire.BackupLockHeld, fmt.Errorf("lock %s: %w", s.database, backup.ErrLocked))
+		return backup.Fail(backupapi.CategoryLockHeld, fmt.Errorf("lock %s: %w", s.database, backup.ErrLocked))
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 )
 
@@ -79,7 +79,7 @@ func (s *Source) connect(ctx context.Context, database string) (*pgx.Conn, error
 	}
 	if pid != conn.PgConn().PID() { // a pooler answers with a process id of its own
 		_ = conn.Close(ctx)
-		return nil, backup.Fail(novawire.BackupSource, errPooler)
+		return nil, backup.Fail(backupapi.CategorySource, errPooler)
 	}
 	return conn, nil
 }
@@ -91,7 +91,7 @@ var errPooler = errors.New("connect: this is a connection pooler such as PgBounc
 func open(ctx context.Context, address Address, database string) (*pgx.Conn, error) {
 	config, err := address.config(database)
 	if err != nil {
-		return nil, backup.Fail(novawire.BackupUsage, err)
+		return nil, backup.Fail(backupapi.CategoryUsage, err)
 	}
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
 	conn, err := pgx.ConnectConfig(ctx, config)
@@ -119,23 +119,23 @@ func isCode(err error, code string) bool {
 func explain(err error) error {
 	var known *pgconn.PgError
 	if !errors.As(err, &known) {
-		return backup.Fail(novawire.BackupSource, err)
+		return backup.Fail(backupapi.CategorySource, err)
 	}
 	switch {
 	case known.Code == "3D000": // invalid_catalog_name
-		return backup.Fail(novawire.BackupSource, errors.Join(err, backup.ErrNoDatabase))
+		return backup.Fail(backupapi.CategorySource, errors.Join(err, backup.ErrNoDatabase))
 	case known.Code == "55P03": // lock_not_available
-		return backup.Fail(novawire.BackupLockHeld, errors.Join(err, backup.ErrConflict))
+		return backup.Fail(backupapi.CategoryLockHeld, errors.Join(err, backup.ErrConflict))
 	case strings.Contains(known.Message, recoveryConflict):
 		return conflictWithRecovery(err)
 	case known.Code == "40001": // serialization_failure: how a standby reports most conflicts, in any language
-		return backup.Fail(novawire.BackupSource, errors.Join(err, backup.ErrConflict))
+		return backup.Fail(backupapi.CategorySource, errors.Join(err, backup.ErrConflict))
 	case known.Code == "42501", strings.HasPrefix(known.Code, "28"): // insufficient_privilege, invalid_authorization
-		return backup.Fail(novawire.BackupPermission, err)
+		return backup.Fail(backupapi.CategoryPermission, err)
 	case known.Code == "08P01" && strings.Contains(known.Message, "startup parameter"):
-		return backup.Fail(novawire.BackupSource, errPooler)
+		return backup.Fail(backupapi.CategorySource, errPooler)
 	}
-	return backup.Fail(novawire.BackupSource, err)
+	return backup.Fail(backupapi.CategorySource, err)
 }
 
 // recoveryConflict is in what a standby says to whom it cancels: "canceling
@@ -144,7 +144,7 @@ const recoveryConflict = "conflict with recovery"
 
 // conflictWithRecovery says in one line what to do about it.
 func conflictWithRecovery(err error) error {
-	return backup.Fail(novawire.BackupSource, fmt.Errorf("hold a snapshot on a standby: raise its max_standby_streaming_delay, or turn its hot_standby_feedback on: %w", conflict{err}))
+	return backup.Fail(backupapi.CategorySource, fmt.Errorf("hold a snapshot on a standby: raise its max_standby_streaming_delay, or turn its hot_standby_feedback on: %w", conflict{err}))
 }
 
 // conflict is an error that is [backup.ErrConflict] too, without a line for it.

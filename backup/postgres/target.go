@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sys/unix"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 )
 
@@ -110,7 +110,7 @@ SELECT (SELECT count(*) FROM pg_catalog.pg_class WHERE oid >= 16384 AND relpersi
 		return explain(err)
 	}
 	if objects > 0 {
-		return backup.Fail(novawire.BackupRefused, fmt.Errorf("%s: %w: restore into a new one", database, backup.ErrNotEmpty))
+		return backup.Fail(backupapi.CategoryRefused, fmt.Errorf("%s: %w: restore into a new one", database, backup.ErrNotEmpty))
 	}
 	return nil
 }

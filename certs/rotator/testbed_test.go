@@ -24,12 +24,12 @@ import (
 	"github.com/nova/novawire/certs"
 	"github.com/nova/novawire/certs/expiry"
 	"github.com/nova/novawire/certs/rotator"
-	"github.com/nova/novawire/internal/testcluster"
+	"github.com/nova/novawire/internal/testing/cluster"
 )
 
 func TestMain(m *testing.M) {
 	log.SetLogger(logr.Discard())
-	os.Exit(testcluster.Run(m))
+	os.Exit(cluster.Run(m))
 }
 
 // Policies for tests that live through whole lives.
@@ -52,7 +52,7 @@ type bed struct {
 
 func newBed(t testing.TB) *bed {
 	t.Helper()
-	config := testcluster.Config(t)
+	config := cluster.Config(t)
 	config.QPS = -1
 	c, err := client.New(config, client.Options{})
 	if err != nil {

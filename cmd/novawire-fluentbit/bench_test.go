@@ -19,24 +19,24 @@ import (
 
 	"github.com/nova/novawire/fluentbit"
 	"github.com/nova/novawire/fluentbit/delivery"
-	"github.com/nova/novawire/fluentbit/testbed"
-	"github.com/nova/novawire/fluentbit/usualway"
-	"github.com/nova/novawire/internal/bench"
+	"github.com/nova/novawire/internal/testing/bench"
+	"github.com/nova/novawire/internal/testing/chunks"
+	"github.com/nova/novawire/internal/testing/logsbaseline"
 )
 
 // load is a chunk of lines as a service of Nova writes them, with what Fluent
 // Bit's kubernetes filter adds.
 func load(lines int) (chunk []byte) {
-	kubernetes := testbed.Raw(testbed.Append(nil, testbed.Kubernetes("nova", "user-service", "app", "node-a")))
+	kubernetes := chunks.Raw(chunks.Append(nil, chunks.Kubernetes("nova", "user-service", "app", "node-a")))
 	for l := range lines {
-		at := testbed.Noon.Add(time.Duration(l) * time.Millisecond)
+		at := chunks.Noon.Add(time.Duration(l) * time.Millisecond)
 		line := fmt.Sprintf(
 			`{"timestamp":%q,"level":"INFO","fields":{"message":"request handled","http.response.status_code":200,"elapsed_ms":%d.25,"user_id":%d},"target":"user_service::http",`+
 				`"span":{"method":"GET","path":"/v1/users/%d","span_id":"00f067aa0ba902b7","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","name":"request"},`+
 				`"spans":[{"method":"GET","path":"/v1/users/%d","span_id":"00f067aa0ba902b7","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","name":"request"}]}`,
 			at.Format("2006-01-02T15:04:05.000000Z"), l%90, l, l, l,
 		)
-		chunk = append(chunk, testbed.Line(at, line, kubernetes)...)
+		chunk = append(chunk, chunks.Line(at, line, kubernetes)...)
 	}
 	return chunk
 }
@@ -82,7 +82,7 @@ func BenchmarkLines(b *testing.B) {
 		}
 	}
 	peer := func() {
-		if n := len(usualway.Batches(unsafe.Pointer(&chunk[0]), len(chunk))); n < 2 {
+		if n := len(logsbaseline.Batches(unsafe.Pointer(&chunk[0]), len(chunk))); n < 2 {
 			b.Fatalf("%d batches", n)
 		}
 	}
@@ -167,8 +167,8 @@ func resident(b *testing.B, name, plugin string) (most float64) {
 
 // now brings the times of a load to this day; its lines keep theirs.
 func now(chunk []byte) []byte {
-	from := testbed.Append(nil, testbed.EventTime(testbed.Noon))[2:6]
-	to := testbed.Append(nil, testbed.EventTime(time.Now()))[2:6]
+	from := chunks.Append(nil, chunks.EventTime(chunks.Noon))[2:6]
+	to := chunks.Append(nil, chunks.EventTime(time.Now()))[2:6]
 	return bytes.ReplaceAll(chunk, append([]byte{0xd7, 0}, from...), append([]byte{0xd7, 0}, to...))
 }
 

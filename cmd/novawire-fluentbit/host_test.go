@@ -22,8 +22,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/nova/novawire/fluentbit/strictlogs"
-	"github.com/nova/novawire/fluentbit/testbed"
+	"github.com/nova/novawire/internal/testing/chunks"
+	"github.com/nova/novawire/internal/testing/fakelogs"
 )
 
 // folder has what built made, "" before that.
@@ -54,9 +54,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func service(t testing.TB) *strictlogs.Server {
+func service(t testing.TB) *fakelogs.Server {
 	t.Helper()
-	s, err := strictlogs.Start(context.Background(), strictlogs.Options{Region: "eu-west-1", AccessKey: "id", SecretKey: "secret"})
+	s, err := fakelogs.Start(context.Background(), fakelogs.Options{Region: "eu-west-1", AccessKey: "id", SecretKey: "secret"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func service(t testing.TB) *strictlogs.Server {
 }
 
 // hosted is a command that runs the plugin on chunks, with its settings.
-func hosted(t testing.TB, s *strictlogs.Server, chunks []string, settings ...string) *exec.Cmd {
+func hosted(t testing.TB, s *fakelogs.Server, chunks []string, settings ...string) *exec.Cmd {
 	t.Helper()
 	b, err := built()
 	if err != nil {
@@ -95,9 +95,9 @@ const linesOfChunk = 200
 
 // mixed makes chunks of lines with an identity each, one that ends in garbage, and
 // one that is nothing else.
-func mixed(chunks int) (map[string][]byte, map[string]int) {
+func mixed(count int) (map[string][]byte, map[string]int) {
 	all, sent := map[string][]byte{}, map[string]int{}
-	for c := range chunks {
+	for c := range count {
 		var chunk []byte
 		for l := range linesOfChunk {
 			id := fmt.Sprintf("<%d/%d>", c, l)
@@ -106,7 +106,7 @@ func mixed(chunks int) (map[string][]byte, map[string]int) {
 			if l%10 == 0 {
 				line = "plain text " + id
 			}
-			chunk = append(chunk, testbed.Line(time.Now(), line, testbed.Kubernetes("nova", "user-service", "app", "node-a"))...)
+			chunk = append(chunk, chunks.Line(time.Now(), line, chunks.Kubernetes("nova", "user-service", "app", "node-a"))...)
 		}
 		all[fmt.Sprintf("kube.%d", c)] = chunk
 	}
@@ -137,8 +137,8 @@ func TestFluentBitsWay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := service(t)
-			s.Misbehave(func(put int) strictlogs.Fault {
-				return map[int]strictlogs.Fault{1: {Refuse: "ThrottlingException"}, 3: {Vanish: true}, 6: {Refuse: "ServiceUnavailableException"}}[put]
+			s.Misbehave(func(put int) fakelogs.Fault {
+				return map[int]fakelogs.Fault{1: {Refuse: "ThrottlingException"}, 3: {Vanish: true}, 6: {Refuse: "ServiceUnavailableException"}}[put]
 			})
 			chunks, sent := mixed(12)
 			cmd := hosted(
@@ -162,7 +162,7 @@ func TestFluentBitsWay(t *testing.T) {
 	}
 }
 
-func compare(t *testing.T, s *strictlogs.Server, sent map[string]int) {
+func compare(t *testing.T, s *fakelogs.Server, sent map[string]int) {
 	t.Helper()
 	for _, group := range []string{"/a/user-service", "/b/user-service"} {
 		stored, undecodable := map[string]int{}, 0

@@ -12,7 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/fluentbit"
 )
 
@@ -74,8 +74,8 @@ func TestOnlyOptedInPodsAreTailed(t *testing.T) {
 		}
 	}
 	want := []string{
-		fmt.Sprintf("$kubernetes['labels']['%s'] ^%s$", novawire.LabelLogging, novawire.LoggingStructured),
-		fmt.Sprintf("$kubernetes_namespace['labels']['%s'] ^%s$", novawire.LabelWiring, novawire.WiringEnabled),
+		fmt.Sprintf("$kubernetes['labels']['%s'] ^%s$", injection.LabelLogging, injection.LoggingStructured),
+		fmt.Sprintf("$kubernetes_namespace['labels']['%s'] ^%s$", injection.LabelWiring, injection.WiringEnabled),
 	}
 	if strings.Join(rules, "\n") != strings.Join(want, "\n") {
 		t.Errorf("rules are %q, want %q", rules, want)

@@ -4,11 +4,11 @@ package main
 import (
 	"os"
 
-	"github.com/nova/novawire/internal/ending"
+	"github.com/nova/novawire/internal/signals"
 )
 
 func main() {
-	ctx, stop := ending.Context()
+	ctx, stop := signals.Context()
 	code := run(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)

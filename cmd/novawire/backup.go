@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/nova/novawire/controller/schedule"
+	backupcontroller "github.com/nova/novawire/controller/backup"
 )
 
 func backupCommand() *cobra.Command {
@@ -102,14 +102,14 @@ func oneStatefulSet(_ *cobra.Command, args []string) error {
 // drill's may be missing.
 func (b *backupBed) cronJobs(ctx context.Context) (backup, drill *batchv1.CronJob, err error) {
 	jobs := b.cluster.BatchV1().CronJobs(b.namespace)
-	backup, err = jobs.Get(ctx, schedule.BackupName(b.statefulSet), metav1.GetOptions{})
+	backup, err = jobs.Get(ctx, backupcontroller.BackupName(b.statefulSet), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, nil, fmt.Errorf("StatefulSet %s/%s is not backed up: it has no CronJob %s (see novawire backup status)", b.namespace, b.statefulSet, schedule.BackupName(b.statefulSet))
+		return nil, nil, fmt.Errorf("StatefulSet %s/%s is not backed up: it has no CronJob %s (see novawire backup status)", b.namespace, b.statefulSet, backupcontroller.BackupName(b.statefulSet))
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the CronJob: %w", err)
 	}
-	drill, err = jobs.Get(ctx, schedule.DrillName(b.statefulSet), metav1.GetOptions{})
+	drill, err = jobs.Get(ctx, backupcontroller.DrillName(b.statefulSet), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return backup, nil, nil
 	}
@@ -129,7 +129,7 @@ func backupListCommand() *cobra.Command {
 		Example: "  novawire backup list sts/postgres -n nova",
 		Args:    oneStatefulSet,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return flags.runVerb(cmd, args, schedule.VerbList, with("--database", database, "--output", output))
+			return flags.runVerb(cmd, args, backupcontroller.VerbList, with("--database", database, "--output", output))
 		},
 	}
 	flags.register(cmd)
@@ -152,7 +152,7 @@ func backupVerifyCommand() *cobra.Command {
 			if deep {
 				more = append(more, "--deep")
 			}
-			return flags.runVerb(cmd, args, schedule.VerbVerify, more)
+			return flags.runVerb(cmd, args, backupcontroller.VerbVerify, more)
 		},
 	}
 	flags.register(cmd)
@@ -185,7 +185,7 @@ Exit codes: 0 restored, 1 it failed, and the target is not to be used, 2 a wrong
 			if globals {
 				more = append(more, "--globals")
 			}
-			return flags.runVerb(cmd, args, schedule.VerbRestore, more)
+			return flags.runVerb(cmd, args, backupcontroller.VerbRestore, more)
 		},
 	}
 	flags.register(cmd)

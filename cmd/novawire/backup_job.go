@@ -18,21 +18,21 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/controller/schedule"
+	backupapi "github.com/nova/novawire/api/backup"
+	backupcontroller "github.com/nova/novawire/controller/backup"
 )
 
 func backupNowCommand(use, short string, drill bool) *cobra.Command {
 	var flags backupFlags
 	var detach bool
-	verb := schedule.VerbRun
+	verb := backupcontroller.VerbRun
 	if drill {
-		verb = schedule.VerbDrill
+		verb = backupcontroller.VerbDrill
 	}
 	cmd := &cobra.Command{
 		Use:   use + " sts/NAME",
 		Short: short,
-		Long: `Asks the controller for a run, by the annotation ` + novawire.AnnotationBackupRun + `, and shows
+		Long: `Asks the controller for a run, by the annotation ` + backupapi.AnnotationRun + `, and shows
 how it goes. It needs the rights to patch the StatefulSet and to read Jobs, pods and logs.
 
 Exit codes: 0 it succeeded (with --detach: was asked for), 1 it failed, 2 a wrong command line.`,
@@ -43,7 +43,7 @@ Exit codes: 0 it succeeded (with --detach: was asked for), 1 it failed, 2 a wron
 			if err != nil {
 				return err
 			}
-			job, err := b.ask(cmd.Context(), verb, novawire.RunValue(drill, time.Now()))
+			job, err := b.ask(cmd.Context(), verb, backupapi.RunValue(drill, time.Now()))
 			if err != nil || detach {
 				return err
 			}
@@ -57,7 +57,7 @@ Exit codes: 0 it succeeded (with --detach: was asked for), 1 it failed, 2 a wron
 
 // ask sets the annotation and waits for the Job that the controller starts.
 func (b *backupBed) ask(ctx context.Context, verb, token string) (string, error) {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{novawire.AnnotationBackupRun: token}}})
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{backupapi.AnnotationRun: token}}})
 	if err != nil {
 		return "", err
 	}
@@ -65,13 +65,13 @@ func (b *backupBed) ask(ctx context.Context, verb, token string) (string, error)
 	if err != nil {
 		return "", fmt.Errorf("ask for a run: %w", err)
 	}
-	if set.Annotations[novawire.AnnotationBackupEnabled] != "true" {
-		return "", fmt.Errorf("StatefulSet %s/%s is not backed up: annotate it %s: \"true\"", b.namespace, b.statefulSet, novawire.AnnotationBackupEnabled)
+	if set.Annotations[backupapi.AnnotationEnabled] != "true" {
+		return "", fmt.Errorf("StatefulSet %s/%s is not backed up: annotate it %s: \"true\"", b.namespace, b.statefulSet, backupapi.AnnotationEnabled)
 	}
 	// A drill without a schedule of its own is started from the backup's CronJob.
-	names := []string{schedule.JobName(schedule.BackupName(b.statefulSet), verb, token)}
-	if verb == schedule.VerbDrill {
-		names = append(names, schedule.JobName(schedule.DrillName(b.statefulSet), verb, token))
+	names := []string{backupcontroller.JobName(backupcontroller.BackupName(b.statefulSet), verb, token)}
+	if verb == backupcontroller.VerbDrill {
+		names = append(names, backupcontroller.JobName(backupcontroller.DrillName(b.statefulSet), verb, token))
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no Job after a minute: is the controller running, and is the namespace opted in? kubectl describe the StatefulSet shows Events"))
 	defer cancel()
@@ -107,7 +107,7 @@ func (f *backupFlags) runVerb(cmd *cobra.Command, args []string, verb string, mo
 	if err != nil {
 		return err
 	}
-	job := schedule.VerbJob(backup, drill, verb, more, strconv.FormatInt(time.Now().UnixNano(), 36))
+	job := backupcontroller.VerbJob(backup, drill, verb, more, strconv.FormatInt(time.Now().UnixNano(), 36))
 	if _, err := b.cluster.BatchV1().Jobs(b.namespace).Create(ctx, job, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("start a Job: %w", err)
 	}
@@ -176,7 +176,7 @@ func (b *backupBed) nextPod(ctx context.Context, job string, seen map[types.UID]
 
 func begun(pod *corev1.Pod) bool {
 	for _, s := range pod.Status.ContainerStatuses {
-		if s.Name == schedule.Container && (s.State.Running != nil || s.State.Terminated != nil) {
+		if s.Name == backupcontroller.Container && (s.State.Running != nil || s.State.Terminated != nil) {
 			return true
 		}
 	}
@@ -214,7 +214,7 @@ func (b *backupBed) jobEnded(ctx context.Context, name string) (bool, error) {
 }
 
 func (b *backupBed) showLog(ctx context.Context, pod string) error {
-	log, err := b.cluster.CoreV1().Pods(b.namespace).GetLogs(pod, &corev1.PodLogOptions{Container: schedule.Container, Follow: true}).Stream(ctx)
+	log, err := b.cluster.CoreV1().Pods(b.namespace).GetLogs(pod, &corev1.PodLogOptions{Container: backupcontroller.Container, Follow: true}).Stream(ctx)
 	if err != nil {
 		return fmt.Errorf("read the log of %s: %w", pod, err)
 	}
@@ -272,7 +272,7 @@ func (b *backupBed) ended(ctx context.Context, pod string) (ended *corev1.Contai
 			return false, err
 		}
 		for _, s := range o.Status.ContainerStatuses {
-			if s.Name == schedule.Container && s.State.Terminated != nil {
+			if s.Name == backupcontroller.Container && s.State.Terminated != nil {
 				ended = s.State.Terminated
 				return true, nil
 			}
@@ -289,12 +289,12 @@ func (b *backupBed) ended(ctx context.Context, pod string) (ended *corev1.Contai
 func outcome(job string, last *corev1.ContainerStateTerminated) error {
 	switch {
 	case last == nil:
-		return fmt.Errorf("job %s ended without running: %s", job, novawire.BackupNotStarted)
+		return fmt.Errorf("job %s ended without running: %s", job, backupapi.CategoryNotStarted)
 	case last.ExitCode == 0:
 		return nil
 	}
-	category, message := novawire.BackupCategoryOf(int(last.ExitCode)), ""
-	if result, err := novawire.ParseBackupResult([]byte(last.Message)); err == nil {
+	category, message := backupapi.CategoryOf(int(last.ExitCode)), ""
+	if result, err := backupapi.ParseResult([]byte(last.Message)); err == nil {
 		message = ": " + result.Message
 	}
 	return fmt.Errorf("job %s failed%s: %s (exit code %d)", job, message, category, last.ExitCode)

@@ -15,8 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/controller/schedule"
+	backupapi "github.com/nova/novawire/api/backup"
+	backupcontroller "github.com/nova/novawire/controller/backup"
 	"github.com/nova/novawire/internal/units"
 )
 
@@ -24,7 +24,7 @@ import (
 type backupState struct {
 	Namespace   string `json:"namespace"`
 	StatefulSet string `json:"statefulSet"`
-	novawire.BackupStatus
+	backupapi.Status
 }
 
 func backupStatusCommand() *cobra.Command {
@@ -88,11 +88,11 @@ func backupStates(ctx context.Context, cluster kubernetes.Interface, namespace s
 	states := []backupState{}
 	known := map[[2]string]bool{}
 	add := func(namespace, name string, annotations map[string]string) error {
-		text := annotations[novawire.AnnotationBackupStatus]
+		text := annotations[backupapi.AnnotationStatus]
 		if text == "" || known[[2]string{namespace, name}] {
 			return nil
 		}
-		status, err := novawire.ParseBackupStatus(text)
+		status, err := backupapi.ParseStatus(text)
 		if err != nil {
 			return fmt.Errorf("%s/%s: %w", namespace, name, err)
 		}
@@ -100,13 +100,13 @@ func backupStates(ctx context.Context, cluster kubernetes.Interface, namespace s
 		states = append(states, backupState{namespace, name, status})
 		return nil
 	}
-	jobs, err := cluster.BatchV1().CronJobs(namespace).List(ctx, metav1.ListOptions{LabelSelector: schedule.LabelManagedBy + "=" + schedule.ManagedBy})
+	jobs, err := cluster.BatchV1().CronJobs(namespace).List(ctx, metav1.ListOptions{LabelSelector: backupcontroller.LabelManagedBy + "=" + backupcontroller.ManagedBy})
 	if err != nil {
 		return nil, fmt.Errorf("list CronJobs: %w", err)
 	}
 	var mistakes []error
 	for _, o := range jobs.Items {
-		mistakes = append(mistakes, add(o.Namespace, o.Labels[schedule.LabelStatefulSet], o.Annotations))
+		mistakes = append(mistakes, add(o.Namespace, o.Labels[backupcontroller.LabelStatefulSet], o.Annotations))
 	}
 	sets, err := cluster.AppsV1().StatefulSets(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -127,7 +127,7 @@ func printStates(w io.Writer, states []backupState, now time.Time) error {
 	for _, s := range states {
 		databases := s.Databases
 		if len(databases) == 0 {
-			databases = []novawire.BackupDatabaseStatus{{Name: "-"}}
+			databases = []backupapi.DatabaseStatus{{Name: "-"}}
 		}
 		for _, d := range databases {
 			row := []string{s.Namespace, s.StatefulSet, d.Name, age(d.LastSuccess, now), age(d.LastVerified, now), "-", "-", "-", stateOf(s, d, now)}
@@ -149,7 +149,7 @@ func age(t *time.Time, now time.Time) string {
 }
 
 // stateOf says the worst first.
-func stateOf(s backupState, d novawire.BackupDatabaseStatus, now time.Time) string {
+func stateOf(s backupState, d backupapi.DatabaseStatus, now time.Time) string {
 	var parts []string
 	if len(s.Refused) > 0 {
 		parts = append(parts, "refused: "+strings.Join(s.Refused, "; "))
@@ -158,12 +158,12 @@ func stateOf(s backupState, d novawire.BackupDatabaseStatus, now time.Time) stri
 		parts = append(parts, "suspended: "+s.Suspended)
 	}
 	switch {
-	case d.Failure != novawire.BackupSucceeded:
+	case d.Failure != backupapi.CategorySucceeded:
 		parts = append(parts, fmt.Sprintf("failed %s ago: %s: %s", age(d.FailedAt, now), d.Failure, d.Message))
-	case s.LastRun != nil && s.LastRun.Category != novawire.BackupSucceeded:
+	case s.LastRun != nil && s.LastRun.Category != backupapi.CategorySucceeded:
 		parts = append(parts, fmt.Sprintf("failed %s ago: %s: %s", age(&s.LastRun.Finished, now), s.LastRun.Category, s.LastRun.Message))
 	}
-	if s.LastDrill != nil && s.LastDrill.Category != novawire.BackupSucceeded {
+	if s.LastDrill != nil && s.LastDrill.Category != backupapi.CategorySucceeded {
 		parts = append(parts, fmt.Sprintf("drill failed %s ago: %s: %s", age(&s.LastDrill.Finished, now), s.LastDrill.Category, s.LastDrill.Message))
 	}
 	if d.Anomalies > 0 {

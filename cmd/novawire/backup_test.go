@@ -14,8 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/controller/schedule"
+	backupapi "github.com/nova/novawire/api/backup"
+	backupcontroller "github.com/nova/novawire/controller/backup"
 )
 
 func (m *bed) cronJob(namespace, name string) *batchv1.CronJob {
@@ -100,18 +100,18 @@ func backupCommands(m *bed, t *testing.T) {
 func (m *bed) status(t *testing.T, ns string) {
 	t.Helper()
 	taken := time.Now().Add(-time.Hour).UTC()
-	for name, result := range map[string]novawire.BackupResult{
-		"night-1": {Verb: "run", Databases: []novawire.BackupDatabaseResult{{Name: "nova_auth", Backup: "x", Bytes: 3 << 29, Rows: 12, LastSuccess: &taken}}},
-		"night-2": {Verb: "run", Category: novawire.BackupPermission, Message: "password authentication failed"},
+	for name, result := range map[string]backupapi.Result{
+		"night-1": {Verb: "run", Databases: []backupapi.DatabaseResult{{Name: "nova_auth", Backup: "x", Bytes: 3 << 29, Rows: 12, LastSuccess: &taken}}},
+		"night-2": {Verb: "run", Category: backupapi.CategoryPermission, Message: "password authentication failed"},
 	} {
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, Labels: map[string]string{
-				schedule.LabelManagedBy: schedule.ManagedBy, schedule.LabelStatefulSet: "auth-db", schedule.LabelVerb: "run", batchv1.JobNameLabel: name,
+				backupcontroller.LabelManagedBy: backupcontroller.ManagedBy, backupcontroller.LabelStatefulSet: "auth-db", backupcontroller.LabelVerb: "run", batchv1.JobNameLabel: name,
 			}},
-			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: schedule.Container, Image: "postgres:17"}}},
+			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: backupcontroller.Container, Image: "postgres:17"}}},
 		}
 		m.create(pod)
-		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: schedule.Container, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: backupcontroller.Container, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 			ExitCode: int32(result.Category.ExitCode()), Message: string(result.Encode()), ContainerID: "containerd://x",
 			FinishedAt: metav1.NewTime(taken.Add(time.Duration(len(result.Category)) * time.Second)),
 		}}}}
@@ -120,7 +120,7 @@ func (m *bed) status(t *testing.T, ns string) {
 		}
 	}
 	m.eventually("told of both", func() bool {
-		s, err := novawire.ParseBackupStatus(m.cronJob(ns, "auth-db-backup").Annotations[novawire.AnnotationBackupStatus])
+		s, err := backupapi.ParseStatus(m.cronJob(ns, "auth-db-backup").Annotations[backupapi.AnnotationStatus])
 		return err == nil && len(s.Databases) == 1 && s.LastFailure != nil
 	})
 }

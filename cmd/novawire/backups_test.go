@@ -10,14 +10,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 )
 
 // database is a StatefulSet that asks for backup, with more annotations.
 func database(ns, name string, annotations ...string) *appsv1.StatefulSet {
 	d := deployment(ns, name, nil)
 	s := &appsv1.StatefulSet{ObjectMeta: d.ObjectMeta, Spec: appsv1.StatefulSetSpec{Selector: d.Spec.Selector, Template: d.Spec.Template}}
-	s.Annotations = map[string]string{novawire.AnnotationBackupEnabled: "true", novawire.AnnotationBackupBucket: "s3://nova/" + ns}
+	s.Annotations = map[string]string{backupapi.AnnotationEnabled: "true", backupapi.AnnotationBucket: "s3://nova/" + ns}
 	for i := 0; i < len(annotations); i += 2 {
 		s.Annotations[annotations[i]] = annotations[i+1]
 	}
@@ -29,7 +29,7 @@ const badSchedule = `backup.nova.dev/schedule: "hourly" is refused: use a cron e
 func refusesBackups(m *bed, t *testing.T) {
 	ns := m.namespace(nil)
 	bad := func(name string) *appsv1.StatefulSet {
-		return database(ns, name, novawire.AnnotationBackupSchedule, "hourly")
+		return database(ns, name, backupapi.AnnotationSchedule, "hourly")
 	}
 	refused := func(what string, err error) {
 		t.Helper()
@@ -50,7 +50,7 @@ func refusesBackups(m *bed, t *testing.T) {
 	refused("an update", m.client.Update(t.Context(), change))
 
 	var w warned
-	if err := m.warned(&w).Create(t.Context(), database(ns, "feed-db", novawire.AnnotationBackupServiceAccount, "writer")); err != nil {
+	if err := m.warned(&w).Create(t.Context(), database(ns, "feed-db", backupapi.AnnotationServiceAccount, "writer")); err != nil {
 		t.Error(err)
 	}
 	for _, parts := range [][]string{
@@ -70,12 +70,12 @@ func refusesBackups(m *bed, t *testing.T) {
 func askedOnlyAboutBackup(m *bed, t *testing.T) {
 	plain := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "plain-"}}
 	m.create(plain)
-	m.create(database(plain.Name, "auth-db", novawire.AnnotationBackupSchedule, "hourly"))
+	m.create(database(plain.Name, "auth-db", backupapi.AnnotationSchedule, "hourly"))
 
 	reviews := func() float64 { return m.metric(`novawire_admission_duration_seconds_count{webhook="backup"}`) }
 	before := reviews()
 	other := database(m.namespace(nil), "redis")
-	other.Annotations = map[string]string{novawire.AnnotationBackupStatus: "{}", "nova.dev/else": "x"}
+	other.Annotations = map[string]string{backupapi.AnnotationStatus: "{}", "nova.dev/else": "x"}
 	m.create(other)
 	other.Annotations = nil
 	if err := m.client.Update(t.Context(), other); err != nil {
@@ -106,7 +106,7 @@ func oldMistake(m *bed, t *testing.T, was *appsv1.StatefulSet) {
 	if err := m.warned(&w).Update(t.Context(), was); err != nil || !w.has(badSchedule) {
 		t.Errorf("an old mistake holds up a change: %v, warnings %q", err, w.lines)
 	}
-	was.Annotations[novawire.AnnotationBackupSchedule] = "daily"
+	was.Annotations[backupapi.AnnotationSchedule] = "daily"
 	if err := m.client.Update(t.Context(), was); !apierrors.IsInvalid(err) {
 		t.Errorf("a new mistake in its place: %v", err)
 	}

@@ -26,9 +26,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
-	"github.com/nova/novawire/internal/bench"
-	"github.com/nova/novawire/internal/samplepod"
-	"github.com/nova/novawire/internal/usualway"
+	"github.com/nova/novawire/internal/testing/admissionbaseline"
+	"github.com/nova/novawire/internal/testing/bench"
+	"github.com/nova/novawire/internal/testing/samplepod"
 )
 
 // The peer of the handler's benchmark is the same server of controller-runtime
@@ -52,7 +52,7 @@ func servePeer(port string) error {
 		Host: "127.0.0.1", Port: number, CertDir: ".",
 		TLSOpts: []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS13 }},
 	})
-	server.Register("/mutate-pod", usualway.Webhook(usualway.Change(&wired)))
+	server.Register("/mutate-pod", admissionbaseline.Webhook(admissionbaseline.Change(&wired)))
 	return server.Start(context.Background())
 }
 

@@ -26,13 +26,13 @@ import (
 
 	"github.com/nova/novawire/certs"
 	"github.com/nova/novawire/certs/expiry"
-	"github.com/nova/novawire/internal/testcluster"
+	"github.com/nova/novawire/internal/testing/cluster"
 )
 
 // The program makes its own authority, has the API server trust it, and
 // `novawire check certs` finds nothing wrong with that.
 func TestTheProgramKeepsItsOwnCertificate(t *testing.T) {
-	config := testcluster.Config(t)
+	config := cluster.Config(t)
 	c, err := client.New(config, client.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -27,8 +27,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/internal/testcluster"
+	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/internal/testing/cluster"
 )
 
 func TestMain(m *testing.M) {
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, servePeer(port))
 		os.Exit(1)
 	}
-	code := testcluster.Run(m)
+	code := cluster.Run(m)
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir)
 	}
@@ -89,7 +89,7 @@ const startConfig = "injection: {clusterName: test, gateway: {grpcEndpoint: 'htt
 // own manifests, but for where they are reached.
 func startManager(t testing.TB) *bed {
 	t.Helper()
-	config := testcluster.Config(t)
+	config := cluster.Config(t)
 	config.QPS = -1 // the test is the load
 	c, err := client.New(config, client.Options{})
 	if err != nil {
@@ -212,7 +212,7 @@ func (m *bed) namespace(annotations map[string]string) string {
 	m.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		GenerateName: "nova-", Annotations: annotations,
-		Labels: map[string]string{novawire.LabelWiring: novawire.WiringEnabled},
+		Labels: map[string]string{injection.LabelWiring: injection.WiringEnabled},
 	}}
 	m.create(ns)
 	return ns.Name
@@ -299,7 +299,7 @@ func podIn(namespace string) *corev1.Pod {
 }
 
 func isWired(pod *corev1.Pod) bool {
-	return pod.Annotations[novawire.AnnotationStatus] != "" && pod.Labels[novawire.LabelLogging] == novawire.LoggingStructured
+	return pod.Annotations[injection.AnnotationStatus] != "" && pod.Labels[injection.LabelLogging] == injection.LoggingStructured
 }
 
 func value(c corev1.Container, name string) string {

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/nova/novawire/controller/schedule"
+	backupcontroller "github.com/nova/novawire/controller/backup"
 )
 
 // lease is the name of the Lease that the leader holds, in our own namespace.
@@ -23,7 +23,7 @@ const lease = "novawire-controllers"
 type controllers struct {
 	cluster   *rest.Config
 	namespace string
-	options   schedule.Options
+	options   backupcontroller.Options
 	pause     time.Duration // before a manager that ended is started anew
 }
 
@@ -33,7 +33,7 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags webhookFlag
 	}
 	return mgr.Add(&controllers{
 		cluster: cluster, namespace: flags.certs.namespace, pause: 5 * time.Second,
-		options: schedule.Options{Config: current.Backup, Metrics: schedule.NewMetrics(metrics.Registry), Changed: current.changed},
+		options: backupcontroller.Options{Config: current.Backup, Metrics: backupcontroller.NewMetrics(metrics.Registry), Changed: current.changed},
 	})
 }
 
@@ -60,7 +60,7 @@ func (c *controllers) Start(ctx context.Context) error {
 // lead waits for the lease, and works as long as it is held.
 func (c *controllers) lead(ctx context.Context) error {
 	mgr, err := manager.New(c.cluster, manager.Options{
-		Cache:                         schedule.CacheOptions(),
+		Cache:                         backupcontroller.CacheOptions(),
 		Metrics:                       metricsserver.Options{BindAddress: "0"},
 		HealthProbeBindAddress:        "0",
 		LeaderElection:                true,
@@ -71,7 +71,7 @@ func (c *controllers) lead(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("prepare controllers: %w", err)
 	}
-	if err := schedule.Add(mgr, c.options); err != nil {
+	if err := backupcontroller.Add(mgr, c.options); err != nil {
 		return fmt.Errorf("prepare controllers: %w", err)
 	}
 	return mgr.Start(ctx)

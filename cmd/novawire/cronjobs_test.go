@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/internal/testcluster"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/internal/testing/cluster"
 )
 
 // kustomized is what kubectl makes of a folder of the manifests.
@@ -47,7 +47,7 @@ func plainCronJob(t *testing.T, dir string) *batchv1.CronJob {
 // The plain CronJob is one that the API server takes without a word, in a
 // namespace of Pod Security restricted, and that pg-backup can start with.
 func TestThePlainCronJobs(t *testing.T) {
-	config := testcluster.Config(t)
+	config := cluster.Config(t)
 	var w warned
 	config.WarningHandler = &w
 	c, err := client.New(config, client.Options{})
@@ -66,7 +66,7 @@ func TestThePlainCronJobs(t *testing.T) {
 		t.Run(dir, func(t *testing.T) {
 			job := plainCronJob(t, dir)
 			container := job.Spec.JobTemplate.Spec.Template.Spec.Containers[0]
-			got := []string{value(container, novawire.EnvRetentionDays), value(container, novawire.EnvS3Bucket), container.Image}
+			got := []string{value(container, backupapi.EnvRetentionDays), value(container, backupapi.EnvS3Bucket), container.Image}
 			if diff := cmp.Diff([]string{want.retention, want.bucket, want.image}, got); diff != "" {
 				t.Error(diff)
 			}
@@ -85,7 +85,7 @@ func checkEnvironment(t *testing.T, container corev1.Container) {
 	for _, v := range container.Env {
 		set[v.Name] = v
 	}
-	for _, v := range novawire.BackupEnvironment() {
+	for _, v := range backupapi.Environment() {
 		got, there := set[v.Name]
 		delete(set, v.Name)
 		switch {
@@ -105,15 +105,15 @@ func checkEnvironment(t *testing.T, container corev1.Container) {
 // Another try is for what it can help: the exit codes that end the Job are those
 // whose meaning is about the request, and each is one that pg-backup has.
 func TestThePlainCronJobTriesAgainWhereThatHelps(t *testing.T) {
-	testcluster.Config(t) // for kubectl beside it
+	cluster.Config(t) // for kubectl beside it
 	rules := plainCronJob(t, "base/cronjobs").Spec.JobTemplate.Spec.PodFailurePolicy.Rules
-	final := map[novawire.BackupCategory]bool{}
+	final := map[backupapi.Category]bool{}
 	for _, code := range rules[len(rules)-1].OnExitCodes.Values {
-		final[novawire.BackupCategoryOf(int(code))] = true
+		final[backupapi.CategoryOf(int(code))] = true
 	}
-	want := map[novawire.BackupCategory]bool{
-		novawire.BackupUsage: true, novawire.BackupVerify: true, novawire.BackupRefused: true,
-		novawire.BackupPermission: true, novawire.BackupDeadline: true,
+	want := map[backupapi.Category]bool{
+		backupapi.CategoryUsage: true, backupapi.CategoryVerify: true, backupapi.CategoryRefused: true,
+		backupapi.CategoryPermission: true, backupapi.CategoryDeadline: true,
 	}
 	if diff := cmp.Diff(want, final); diff != "" {
 		t.Error(diff)
@@ -122,7 +122,7 @@ func TestThePlainCronJobTriesAgainWhereThatHelps(t *testing.T) {
 
 // An installation forces no CronJob on those who have no such database.
 func TestTheInstallationsHaveNoPlainCronJob(t *testing.T) {
-	testcluster.Config(t)
+	cluster.Config(t)
 	for _, overlay := range []string{"kind", "staging", "prod"} {
 		for _, document := range kustomized(t, "overlays/"+overlay) {
 			if strings.Contains(document, "kind: CronJob") {

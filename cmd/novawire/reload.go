@@ -12,8 +12,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/controller/schedule"
+	backupapi "github.com/nova/novawire/api/backup"
+	backupcontroller "github.com/nova/novawire/controller/backup"
 	"github.com/nova/novawire/webhook/inject"
 )
 
@@ -25,7 +25,7 @@ type reloader struct {
 	interval time.Duration
 	seen     []byte // the content that was read last, good or not
 	engine   atomic.Pointer[inject.Engine]
-	backup   atomic.Pointer[schedule.Config]
+	backup   atomic.Pointer[backupcontroller.Config]
 	// changed holds at most one notice: that the controller is to look at
 	// everything once more is the same, however often it is said.
 	changed chan event.GenericEvent
@@ -60,10 +60,10 @@ func newReloader(file string, registry prometheus.Registerer) (*reloader, error)
 func (r *reloader) Engine() *inject.Engine { return r.engine.Load() }
 
 // Backup is what the configuration in force says about backup.
-func (r *reloader) Backup() schedule.Config { return *r.backup.Load() }
+func (r *reloader) Backup() backupcontroller.Config { return *r.backup.Load() }
 
 // BackupDefaults are what a StatefulSet asks of backup that only says enabled.
-func (r *reloader) BackupDefaults() novawire.BackupRequest { return r.Backup().DefaultRequest() }
+func (r *reloader) BackupDefaults() backupapi.Request { return r.Backup().DefaultRequest() }
 
 func (r *reloader) load() error {
 	c, err := readConfig(r.file)

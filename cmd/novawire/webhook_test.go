@@ -23,7 +23,9 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/api/injection"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
 // One program and one API server serve these tests; each works in namespaces of
@@ -83,7 +85,7 @@ func wiresEveryOwner(m *bed, t *testing.T) {
 			t.Errorf("%s: %v", service, err)
 			continue
 		}
-		if !isWired(pod) || len(pod.Spec.InitContainers) != 1 || pod.Spec.InitContainers[0].Name != novawire.CollectorContainer {
+		if !isWired(pod) || len(pod.Spec.InitContainers) != 1 || pod.Spec.InitContainers[0].Name != sidecarapi.ContainerName {
 			t.Errorf("%s: not wired: %v", service, pod.Annotations)
 		}
 		if got := value(pod.Spec.Containers[0], "OTEL_SERVICE_NAME"); got != service {
@@ -94,7 +96,7 @@ func wiresEveryOwner(m *bed, t *testing.T) {
 
 func leavesOthers(m *bed, t *testing.T) {
 	out := podIn(m.namespace(nil))
-	out.Labels = map[string]string{novawire.LabelWiring: novawire.WiringDisabled}
+	out.Labels = map[string]string{injection.LabelWiring: injection.WiringDisabled}
 	plain := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "plain-"}}
 	m.create(plain)
 	for _, pod := range []*corev1.Pod{out, podIn(plain.Name)} {
@@ -123,8 +125,8 @@ func freshNamespace(m *bed, t *testing.T) {
 	for range 20 {
 		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "fresh-"}}
 		m.create(ns)
-		ns.Labels = map[string]string{novawire.LabelWiring: novawire.WiringEnabled}
-		ns.Annotations = map[string]string{novawire.AnnotationTraceSampling: "0.5"}
+		ns.Labels = map[string]string{injection.LabelWiring: injection.WiringEnabled}
+		ns.Annotations = map[string]string{injection.AnnotationTraceSampling: "0.5"}
 		if err := m.client.Update(t.Context(), ns); err != nil {
 			t.Fatal(err)
 		}
@@ -199,7 +201,7 @@ func reinvocation(m *bed, t *testing.T) {
 		for _, v := range c.Env {
 			seen[v.Name]++
 		}
-		for _, name := range []string{"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", novawire.EnvPodName} {
+		for _, name := range []string{"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", sidecarapi.EnvPodName} {
 			if seen[name] != 1 {
 				t.Errorf("container %s has %s %d times", c.Name, name, seen[name])
 			}
@@ -262,27 +264,27 @@ func warnsAtApply(m *bed, t *testing.T) {
 		return func(p *corev1.PodTemplateSpec) { p.Annotations[key] = value }
 	}
 	misplaced := deployment(ns, "misplaced", nil)
-	misplaced.Annotations = map[string]string{novawire.AnnotationProtocol: "grpc"}
+	misplaced.Annotations = map[string]string{injection.AnnotationProtocol: "grpc"}
 	never := &batchv1.CronJob{ObjectMeta: metav1.ObjectMeta{Name: "nightly", Namespace: ns}, Spec: batchv1.CronJobSpec{
 		Schedule:    "0 1 * * *",
-		JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: deployment(ns, "x", annotate(novawire.AnnotationTraceSampling, "2")).Spec.Template}},
+		JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: deployment(ns, "x", annotate(injection.AnnotationTraceSampling, "2")).Spec.Template}},
 	}}
 	never.Spec.JobTemplate.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever
 	for _, c := range []struct {
 		object client.Object
 		parts  []string
 	}{
-		{deployment(ns, "typo", annotate(novawire.AnnotationProtocol, "grcp")), []string{"inject.nova.dev/protocol", "grcp", "http/protobuf"}},
+		{deployment(ns, "typo", annotate(injection.AnnotationProtocol, "grcp")), []string{"inject.nova.dev/protocol", "grcp", "http/protobuf"}},
 		{deployment(ns, "unknown", annotate("inject.nova.dev/sevice-name", "x")), []string{"inject.nova.dev/sevice-name", "inject.nova.dev/service-name"}},
 		{deployment(ns, "hidden", func(p *corev1.PodTemplateSpec) {
 			p.Spec.Containers[0].EnvFrom = []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}}}}
 		}), []string{"ConfigMap settings", "envFrom"}},
 		{deployment(ns, "host", func(p *corev1.PodTemplateSpec) {
 			p.Spec.HostNetwork = true
-			p.Annotations[novawire.AnnotationProtocol] = "http/protobuf" // the gateway of this test takes gRPC alone
+			p.Annotations[injection.AnnotationProtocol] = "http/protobuf" // the gateway of this test takes gRPC alone
 		}), []string{"not wired", "host network"}},
-		{misplaced, []string{novawire.AnnotationProtocol, "pod template"}},
-		{never, []string{novawire.AnnotationTraceSampling, `"2"`}},
+		{misplaced, []string{injection.AnnotationProtocol, "pod template"}},
+		{never, []string{injection.AnnotationTraceSampling, `"2"`}},
 	} {
 		var w warned
 		if err := m.warned(&w).Create(t.Context(), c.object); err != nil {
@@ -295,7 +297,7 @@ func warnsAtApply(m *bed, t *testing.T) {
 	var w warned
 	c := m.warned(&w)
 	for _, name := range []string{"accounts", "accounts-v2"} {
-		if err := c.Create(t.Context(), deployment(ns, name, annotate(novawire.AnnotationServiceName, "accounts"))); err != nil {
+		if err := c.Create(t.Context(), deployment(ns, name, annotate(injection.AnnotationServiceName, "accounts"))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -307,7 +309,7 @@ func warnsAtApply(m *bed, t *testing.T) {
 func writesEvents(m *bed, t *testing.T) {
 	ns := m.namespace(nil)
 	pod := owned(podIn(ns), "apps/v1", "StatefulSet", "postgres")
-	pod.Annotations = map[string]string{novawire.AnnotationProtocol: "grcp"}
+	pod.Annotations = map[string]string{injection.AnnotationProtocol: "grcp"}
 	if err := m.client.Create(t.Context(), pod); err != nil {
 		t.Fatal(err)
 	}
@@ -372,7 +374,7 @@ func failsOpen(m *bed, t *testing.T) {
 	if isWired(pod) {
 		t.Error("a pod is wired by nobody")
 	}
-	mistaken := database(ns, "auth-db", novawire.AnnotationBackupSchedule, "hourly")
+	mistaken := database(ns, "auth-db", backupapi.AnnotationSchedule, "hourly")
 	if err := m.client.Create(t.Context(), mistaken); err != nil {
 		t.Errorf("without the webhook no StatefulSet: %v", err)
 	}

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/backup/testbed"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
 func TestMain(m *testing.M) {
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 			return
 		}
 	}
-	testbed.Main(m)
+	pgtest.Main(m)
 }
 
 // beProgram makes the test's own binary the program, for tests that kill it.
@@ -47,8 +47,8 @@ const beProgram = "PG_BACKUP_TEST_BE_PROGRAM"
 // bed is a PostgreSQL server, a bucket, and a program between them.
 type bed struct {
 	t      *testing.T
-	pg     *testbed.Postgres
-	s3     *testbed.S3
+	pg     *pgtest.Postgres
+	s3     *pgtest.S3
 	bucket string
 	env    map[string]string
 	now    func() time.Time
@@ -57,20 +57,20 @@ type bed struct {
 // newBed uses the shared servers and a bucket of its own.
 func newBed(t *testing.T) *bed {
 	t.Helper()
-	return bedOn(t, testbed.SharedPostgres(t))
+	return bedOn(t, pgtest.SharedPostgres(t))
 }
 
-func bedOn(t *testing.T, pg *testbed.Postgres) *bed {
+func bedOn(t *testing.T, pg *pgtest.Postgres) *bed {
 	t.Helper()
-	s3 := testbed.SharedS3(t)
+	s3 := pgtest.SharedS3(t)
 	b := &bed{t: t, pg: pg, s3: s3, bucket: s3.Bucket(t), now: time.Now}
 	termination := filepath.Join(t.TempDir(), "termination")
 	if err := os.WriteFile(termination, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	b.env = map[string]string{
-		"DATABASE_URL": pg.URL(""), "S3_BUCKET": "s3://" + b.bucket + "/nova", "S3_ENDPOINT": s3.Endpoint, "AWS_REGION": testbed.Region,
-		"AWS_ACCESS_KEY_ID": testbed.AccessKey, "AWS_SECRET_ACCESS_KEY": testbed.SecretKey,
+		"DATABASE_URL": pg.URL(""), "S3_BUCKET": "s3://" + b.bucket + "/nova", "S3_ENDPOINT": s3.Endpoint, "AWS_REGION": pgtest.Region,
+		"AWS_ACCESS_KEY_ID": pgtest.AccessKey, "AWS_SECRET_ACCESS_KEY": pgtest.SecretKey,
 		"PG_BIN_DIR": pg.Folder, "TERMINATION_MESSAGE_PATH": termination, "LOG_LEVEL": "debug",
 	}
 	return b
@@ -97,7 +97,7 @@ func (b *bed) at(ahead time.Duration) *bed {
 type outcome struct {
 	code           int
 	stdout, stderr string
-	result         novawire.BackupResult
+	result         backupapi.Result
 }
 
 // run executes one command line in this process.
@@ -110,7 +110,7 @@ func (b *bed) runContext(ctx context.Context, args ...string) outcome {
 	o := outcome{code: p.run(ctx, args)}
 	o.stdout, o.stderr = stdout.String(), stderr.String()
 	if message, err := os.ReadFile(b.env["TERMINATION_MESSAGE_PATH"]); err == nil && len(message) > 0 {
-		if o.result, err = novawire.ParseBackupResult(message); err != nil {
+		if o.result, err = backupapi.ParseResult(message); err != nil {
 			b.t.Error(err)
 		}
 	}
@@ -128,14 +128,14 @@ func (b *bed) must(args ...string) outcome {
 }
 
 // fails runs a command line that has to fail in one way.
-func (b *bed) fails(want novawire.BackupCategory, args ...string) outcome {
+func (b *bed) fails(want backupapi.Category, args ...string) outcome {
 	b.t.Helper()
 	o := b.run(args...)
 	b.failed(o, want)
 	return o
 }
 
-func (b *bed) failed(o outcome, want novawire.BackupCategory) {
+func (b *bed) failed(o outcome, want backupapi.Category) {
 	b.t.Helper()
 	if o.code != want.ExitCode() || o.result.Category != want {
 		b.t.Fatalf("exit %d, category %q; want %q\n%s", o.code, o.result.Category, want, o.stderr)

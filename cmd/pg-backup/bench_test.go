@@ -17,9 +17,9 @@ import (
 	"time"
 
 	"github.com/nova/novawire/backup/credentials"
-	"github.com/nova/novawire/backup/s3"
-	"github.com/nova/novawire/backup/testbed"
-	"github.com/nova/novawire/internal/bench"
+	"github.com/nova/novawire/backup/store/s3"
+	"github.com/nova/novawire/internal/testing/bench"
+	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
 // benchRounds: a side takes half a minute, so few, in turns; the best of each
@@ -78,27 +78,27 @@ func BenchmarkMemory(b *testing.B) {
 // workshop is a server, a bucket and the ways to use them.
 type workshop struct {
 	b     *testing.B
-	pg    *testbed.Postgres
+	pg    *pgtest.Postgres
 	store *s3.Store
 	env   []string
 }
 
 func newWorkshop(b *testing.B) *workshop {
 	b.Helper()
-	pg := testbed.NewPostgres(b, "shared_buffers=512MB", "max_wal_size=4GB")
-	server := testbed.SharedS3(b)
+	pg := pgtest.NewPostgres(b, "shared_buffers=512MB", "max_wal_size=4GB")
+	server := pgtest.SharedS3(b)
 	bucket := server.Bucket(b)
-	keys := map[string]string{"AWS_ACCESS_KEY_ID": testbed.AccessKey, "AWS_SECRET_ACCESS_KEY": testbed.SecretKey}
-	provider, err := credentials.Find(func(name string) string { return keys[name] }, testbed.Region)
+	keys := map[string]string{"AWS_ACCESS_KEY_ID": pgtest.AccessKey, "AWS_SECRET_ACCESS_KEY": pgtest.SecretKey}
+	provider, err := credentials.Find(func(name string) string { return keys[name] }, pgtest.Region)
 	if err != nil {
 		b.Fatal(err)
 	}
 	return &workshop{
 		b: b, pg: pg,
-		store: s3.New(s3.Settings{Bucket: bucket, Prefix: "peer", Region: testbed.Region, Endpoint: server.Endpoint, Credentials: provider}),
+		store: s3.New(s3.Settings{Bucket: bucket, Prefix: "peer", Region: pgtest.Region, Endpoint: server.Endpoint, Credentials: provider}),
 		env: []string{
-			beProgram + "=1", "DATABASE_URL=" + pg.URL(""), "S3_BUCKET=s3://" + bucket + "/ours", "S3_ENDPOINT=" + server.Endpoint, "AWS_REGION=" + testbed.Region,
-			"AWS_ACCESS_KEY_ID=" + testbed.AccessKey, "AWS_SECRET_ACCESS_KEY=" + testbed.SecretKey, "PG_BIN_DIR=" + pg.Folder, "PARALLELISM=2", "CLOUDWATCH_NAMESPACE=none",
+			beProgram + "=1", "DATABASE_URL=" + pg.URL(""), "S3_BUCKET=s3://" + bucket + "/ours", "S3_ENDPOINT=" + server.Endpoint, "AWS_REGION=" + pgtest.Region,
+			"AWS_ACCESS_KEY_ID=" + pgtest.AccessKey, "AWS_SECRET_ACCESS_KEY=" + pgtest.SecretKey, "PG_BIN_DIR=" + pg.Folder, "PARALLELISM=2", "CLOUDWATCH_NAMESPACE=none",
 		},
 	}
 }
@@ -155,7 +155,7 @@ func (w *workshop) program(look func(*os.ProcessState), args ...string) {
 }
 
 func (w *workshop) command(program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(w.pg.Folder, program), append([]string{"-h", "127.0.0.1", "-p", w.pg.Port, "-U", testbed.Superuser}, args...)...)
+	cmd := exec.Command(filepath.Join(w.pg.Folder, program), append([]string{"-h", "127.0.0.1", "-p", w.pg.Port, "-U", pgtest.Superuser}, args...)...)
 	cmd.Stderr = os.Stderr
 	return cmd
 }

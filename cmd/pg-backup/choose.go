@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 )
 
@@ -24,7 +24,7 @@ func selectFlags(cmd *cobra.Command) selection {
 func (c selection) manifests(ctx context.Context, store backup.Reader) ([]backup.Manifest, error) {
 	catalog, err := backup.ReadCatalog(ctx, store, *c.database)
 	if err != nil {
-		return nil, backup.Fail(novawire.BackupStore, err)
+		return nil, backup.Fail(backupapi.CategoryStore, err)
 	}
 	var chosen []backup.Manifest
 	for _, database := range catalog.Databases() {
@@ -34,7 +34,7 @@ func (c selection) manifests(ctx context.Context, store backup.Reader) ([]backup
 			}
 			m, err := backup.ReadManifest(ctx, store, database, e.ID)
 			if err != nil {
-				return nil, backup.Fail(novawire.BackupStore, err)
+				return nil, backup.Fail(backupapi.CategoryStore, err)
 			}
 			chosen = append(chosen, m)
 			break
@@ -59,7 +59,7 @@ func (c selection) one(ctx context.Context, store backup.Reader) (backup.Manifes
 }
 
 // each does something with every chosen backup, and goes on after one that fails.
-func (s *session) each(ctx context.Context, c selection, do func(backup.Manifest, *novawire.BackupDatabaseResult) error) error {
+func (s *session) each(ctx context.Context, c selection, do func(backup.Manifest, *backupapi.DatabaseResult) error) error {
 	chosen, err := c.manifests(ctx, s.store)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (s *session) each(ctx context.Context, c selection, do func(backup.Manifest
 			return context.Cause(ctx)
 		}
 		started := s.now()
-		result := novawire.BackupDatabaseResult{Name: m.Database, Backup: m.ID, Bytes: m.Bytes(), Stored: m.Stored(), Rows: m.Content.Rows()}
+		result := backupapi.DatabaseResult{Name: m.Database, Backup: m.ID, Bytes: m.Bytes(), Stored: m.Stored(), Rows: m.Content.Rows()}
 		if err := do(m, &result); err != nil {
 			result.Category, result.Message = backup.Category(ctx, err), err.Error()
 			if first == nil {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 )
 
@@ -61,7 +61,7 @@ func TestTheGuideNamesEveryVerbAndMeasurement(t *testing.T) {
 func environmentTable() string {
 	var out strings.Builder
 	out.WriteString("| variable | flag | default | allowed | meaning |\n|---|---|---|---|---|\n")
-	for _, v := range novawire.BackupEnvironment() {
+	for _, v := range backupapi.Environment() {
 		def := "–"
 		if v.Default != "" {
 			def = "`" + v.Default + "`"
@@ -74,7 +74,7 @@ func environmentTable() string {
 func exitTable() string {
 	var out strings.Builder
 	out.WriteString("| code | category | meaning |\n|---|---|---|\n")
-	for _, exit := range novawire.BackupExits() {
+	for _, exit := range backupapi.Exits() {
 		category := "–"
 		if exit.Category != "" {
 			category = "`" + string(exit.Category) + "`"

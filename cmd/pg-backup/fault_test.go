@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/backup/testbed"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
 // large is a database whose dump is longer than everything that buffers hold, so
@@ -30,7 +30,7 @@ var largeOnce sync.Once
 // largeDatabase is shared: tests only read it.
 func largeDatabase(t *testing.T) string {
 	t.Helper()
-	pg := testbed.SharedPostgres(t)
+	pg := pgtest.SharedPostgres(t)
 	largeOnce.Do(func() {
 		pg.Exec(t, "postgres", "CREATE DATABASE large_shared")
 		pg.Exec(t, "large_shared", large...)
@@ -41,8 +41,8 @@ func largeDatabase(t *testing.T) string {
 // stopped starts a run that stands still in the middle of its upload.
 func (b *bed) stopped(ctx context.Context, args ...string) (ended <-chan outcome, open func()) {
 	b.t.Helper()
-	proxy := testbed.NewProxy(b.t, b.s3.Endpoint)
-	gate, came, open := testbed.Gate(testbed.IsPart)
+	proxy := pgtest.NewProxy(b.t, b.s3.Endpoint)
+	gate, came, open := pgtest.Gate(pgtest.IsPart)
 	proxy.Add(gate)
 	b.t.Cleanup(open)
 	done := make(chan outcome, 1)
@@ -57,12 +57,12 @@ func (b *bed) stopped(ctx context.Context, args ...string) (ended <-chan outcome
 }
 
 func TestServerKilledInTheMiddleOfADumpLeavesNoBackup(t *testing.T) {
-	b := bedOn(t, testbed.NewPostgres(t))
+	b := bedOn(t, pgtest.NewPostgres(t))
 	b.pg.Exec(t, "postgres", large...)
 	ended, open := b.stopped(t.Context(), "run", "--databases", "postgres")
 	b.pg.Kill()
 	open()
-	b.failed(<-ended, novawire.BackupSource)
+	b.failed(<-ended, backupapi.CategorySource)
 	b.nothingLeft()
 }
 
@@ -80,7 +80,7 @@ func TestOneBackendTerminatedFailsTheWholeBackup(t *testing.T) {
 			if killed != "1" {
 				t.Fatalf("%s backends were killed, want 1", killed)
 			}
-			b.failed(<-ended, novawire.BackupSource)
+			b.failed(<-ended, backupapi.CategorySource)
 			b.nothingLeft()
 		})
 	}
@@ -93,13 +93,13 @@ func TestPgDumpThatExitsWithAnErrorIsNoBackup(t *testing.T) {
 	real := filepath.Join(b.pg.Folder, "pg_dump")
 	cases := []struct {
 		name, script string
-		want         novawire.BackupCategory
+		want         backupapi.Category
 	}{
-		{"writes everything, then fails", `"$REAL" "$@"; exit 1`, novawire.BackupSource},
-		{"is killed after its last byte", `"$REAL" "$@"; kill -9 $$`, novawire.BackupSource},
-		{"warns and ends well", `"$REAL" "$@"; status=$?; echo 'pg_dump: warning: there are circular foreign-key constraints' >&2; exit $status`, novawire.BackupSucceeded},
-		{"writes nothing and ends well", `exit 0`, novawire.BackupSource},
-		{"writes half and ends well", `"$REAL" "$@" | head -c 9000; exit 0`, novawire.BackupSource},
+		{"writes everything, then fails", `"$REAL" "$@"; exit 1`, backupapi.CategorySource},
+		{"is killed after its last byte", `"$REAL" "$@"; kill -9 $$`, backupapi.CategorySource},
+		{"warns and ends well", `"$REAL" "$@"; status=$?; echo 'pg_dump: warning: there are circular foreign-key constraints' >&2; exit $status`, backupapi.CategorySucceeded},
+		{"writes nothing and ends well", `exit 0`, backupapi.CategorySource},
+		{"writes half and ends well", `"$REAL" "$@" | head -c 9000; exit 0`, backupapi.CategorySource},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestPgDumpThatExitsWithAnErrorIsNoBackup(t *testing.T) {
 			if o.result.Category != c.want {
 				t.Fatalf("category %q, want %q\n%s", o.result.Category, c.want, o.stderr)
 			}
-			if c.want == novawire.BackupSucceeded {
+			if c.want == backupapi.CategorySucceeded {
 				if !strings.Contains(o.stderr, "circular foreign-key") {
 					t.Error("the warning is not in the log")
 				}
@@ -151,7 +151,7 @@ func TestSIGTERMDuringAnUploadLeavesNothingOpen(t *testing.T) {
 	ended, open := b.stopped(ctx, "run", "--databases", database)
 	terminate()
 	open()
-	b.failed(<-ended, novawire.BackupInterrupted)
+	b.failed(<-ended, backupapi.CategoryInterrupted)
 	b.nothingLeft()
 }
 
@@ -163,7 +163,7 @@ func TestDeadlineEndsARunAndLeavesNothingOpen(t *testing.T) {
 	ended, open := b.stopped(ctx, "run", "--databases", database)
 	<-ctx.Done()
 	open()
-	b.failed(<-ended, novawire.BackupDeadline)
+	b.failed(<-ended, backupapi.CategoryDeadline)
 	b.nothingLeft()
 }
 
@@ -171,20 +171,20 @@ func TestAStoreInTroubleIsTriedAgain(t *testing.T) {
 	b := newBed(t)
 	database := largeDatabase(t)
 	firstTry := func(part string) func(*http.Request) bool {
-		return func(r *http.Request) bool { return testbed.IsPart(r) && r.URL.Query().Get("partNumber") == part }
+		return func(r *http.Request) bool { return pgtest.IsPart(r) && r.URL.Query().Get("partNumber") == part }
 	}
 	manifest := func(r *http.Request) bool {
 		return r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/manifest.json")
 	}
-	faults := map[string]testbed.Fault{
-		"500 on the second part":            testbed.Times(2, firstTry("2"), testbed.Refuse(http.StatusInternalServerError, "InternalError")),
-		"SlowDown on the first part":        testbed.Times(2, firstTry("1"), testbed.Refuse(http.StatusServiceUnavailable, "SlowDown")),
-		"reset in the middle of a part":     testbed.Times(2, firstTry("3"), testbed.Reset(1<<20)),
-		"a slow part":                       testbed.Times(1, firstTry("2"), testbed.Slow(500*time.Millisecond)),
-		"503 on the manifest":               testbed.Times(1, manifest, testbed.Refuse(http.StatusServiceUnavailable, "SlowDown")),
-		"conflict on the manifest's commit": testbed.Times(1, manifest, testbed.Refuse(http.StatusConflict, "ConditionalRequestConflict")),
+	faults := map[string]pgtest.Fault{
+		"500 on the second part":            pgtest.Times(2, firstTry("2"), pgtest.Refuse(http.StatusInternalServerError, "InternalError")),
+		"SlowDown on the first part":        pgtest.Times(2, firstTry("1"), pgtest.Refuse(http.StatusServiceUnavailable, "SlowDown")),
+		"reset in the middle of a part":     pgtest.Times(2, firstTry("3"), pgtest.Reset(1<<20)),
+		"a slow part":                       pgtest.Times(1, firstTry("2"), pgtest.Slow(500*time.Millisecond)),
+		"503 on the manifest":               pgtest.Times(1, manifest, pgtest.Refuse(http.StatusServiceUnavailable, "SlowDown")),
+		"conflict on the manifest's commit": pgtest.Times(1, manifest, pgtest.Refuse(http.StatusConflict, "ConditionalRequestConflict")),
 	}
-	proxy := testbed.NewProxy(t, b.s3.Endpoint)
+	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
 	for _, fault := range faults {
 		proxy.Add(fault)
 	}
@@ -195,17 +195,17 @@ func TestAStoreInTroubleIsTriedAgain(t *testing.T) {
 
 func TestAStoreThatStaysBadFailsAndLeavesNothing(t *testing.T) {
 	b := newBed(t)
-	proxy := testbed.NewProxy(t, b.s3.Endpoint)
-	proxy.Add(testbed.Times(-1, func(r *http.Request) bool { return testbed.IsPart(r) && r.URL.Query().Get("partNumber") == "2" }, testbed.Refuse(http.StatusForbidden, "AccessDenied")))
-	b.failed(b.with("S3_ENDPOINT", proxy.Endpoint).run("run", "--databases", largeDatabase(t)), novawire.BackupPermission)
+	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
+	proxy.Add(pgtest.Times(-1, func(r *http.Request) bool { return pgtest.IsPart(r) && r.URL.Query().Get("partNumber") == "2" }, pgtest.Refuse(http.StatusForbidden, "AccessDenied")))
+	b.failed(b.with("S3_ENDPOINT", proxy.Endpoint).run("run", "--databases", largeDatabase(t)), backupapi.CategoryPermission)
 	b.nothingLeft()
 }
 
 func TestATokenThatExpiresInTheMiddleIsReadAgain(t *testing.T) {
 	b := newBed(t)
 	path := write(t, "credentials", "[default]\naws_access_key_id=OLD\naws_secret_access_key=old\n")
-	proxy := testbed.NewProxy(t, b.s3.Endpoint)
-	refuse := testbed.Refuse(http.StatusBadRequest, "ExpiredToken")
+	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
+	refuse := pgtest.Refuse(http.StatusBadRequest, "ExpiredToken")
 	renewed := false
 	proxy.Add(func(w http.ResponseWriter, r *http.Request) bool {
 		if !strings.Contains(r.Header.Get("Authorization"), "Credential=OLD/") {
@@ -213,7 +213,7 @@ func TestATokenThatExpiresInTheMiddleIsReadAgain(t *testing.T) {
 		}
 		if !renewed { // meanwhile the Secret is refreshed
 			renewed = true
-			if err := os.WriteFile(path, []byte("[default]\naws_access_key_id="+testbed.AccessKey+"\naws_secret_access_key="+testbed.SecretKey+"\n"), 0o600); err != nil {
+			if err := os.WriteFile(path, []byte("[default]\naws_access_key_id="+pgtest.AccessKey+"\naws_secret_access_key="+pgtest.SecretKey+"\n"), 0o600); err != nil {
 				t.Error(err)
 			}
 		}
@@ -249,8 +249,8 @@ func (b *bed) process(pairs ...string) (env []string) {
 
 func TestSIGTERMEndsTheProcessWithItsOwnExitCode(t *testing.T) {
 	b := newBed(t)
-	proxy := testbed.NewProxy(t, b.s3.Endpoint)
-	gate, came, open := testbed.Gate(testbed.IsPart)
+	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
+	gate, came, open := pgtest.Gate(pgtest.IsPart)
 	proxy.Add(gate)
 	defer open()
 	cmd := exec.Command(os.Args[0], "run", "--databases", largeDatabase(t))
@@ -264,7 +264,7 @@ func TestSIGTERMEndsTheProcessWithItsOwnExitCode(t *testing.T) {
 	}
 	open()
 	_ = cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != novawire.BackupInterrupted.ExitCode() {
+	if code := cmd.ProcessState.ExitCode(); code != backupapi.CategoryInterrupted.ExitCode() {
 		t.Errorf("exit code %d", code)
 	}
 	b.nothingLeft()

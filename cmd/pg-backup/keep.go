@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 )
 
@@ -34,7 +34,7 @@ func (p program) pruneVerb() *cobra.Command {
 func (s *session) prune(ctx context.Context, pruner backup.Pruner, database string, dryRun bool) error {
 	catalog, err := backup.ReadCatalog(ctx, s.store, database)
 	if err != nil {
-		return backup.Fail(novawire.BackupStore, err)
+		return backup.Fail(backupapi.CategoryStore, err)
 	}
 	table := tabwriter.NewWriter(s.stdout, 0, 4, 2, ' ', 0)
 	var failed error
@@ -47,7 +47,7 @@ func (s *session) prune(ctx context.Context, pruner backup.Pruner, database stri
 			}
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", verdict, name, d.Entry.ID, d.Reason)
 		}
-		result := novawire.BackupDatabaseResult{Name: name, Pruned: plan.Deleted, Category: backup.Category(ctx, err)}
+		result := backupapi.DatabaseResult{Name: name, Pruned: plan.Deleted, Category: backup.Category(ctx, err)}
 		if err != nil {
 			result.Message = err.Error()
 			failed = errors.Join(failed, fmt.Errorf("prune %s: %w", name, err))
@@ -80,9 +80,9 @@ func (p program) holdVerb() *cobra.Command {
 			return err
 		}
 		if *release {
-			return backup.Fail(novawire.BackupStore, backup.Release(ctx, s.store, m))
+			return backup.Fail(backupapi.CategoryStore, backup.Release(ctx, s.store, m))
 		}
-		return backup.Fail(novawire.BackupStore, backup.Hold(ctx, s.store, m, *reason, s.now()))
+		return backup.Fail(backupapi.CategoryStore, backup.Hold(ctx, s.store, m, *reason, s.now()))
 	})
 	return cmd
 }

@@ -15,7 +15,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 )
 
@@ -67,7 +67,7 @@ func TestFortyDaysOfFailuresKeepTheLastGoodBackups(t *testing.T) {
 	b.old(database, 42, 41)
 	broken := b.with("PG_BIN_DIR", shimmed(t, b.pg.Folder, "pg_dump", `[ "$1" = --version ] && exec `+b.pg.Folder+`/pg_dump --version; exit 1`))
 	for range 5 {
-		o := broken.fails(novawire.BackupSource, "run", "--databases", database)
+		o := broken.fails(backupapi.CategorySource, "run", "--databases", database)
 		if last := o.result.Databases[0].LastSuccess; last == nil || time.Since(*last) < 40*day {
 			t.Errorf("the last success was %v", last)
 		}
@@ -88,7 +88,7 @@ func TestAWrongClockDeletesNothing(t *testing.T) {
 	for range 3 {
 		b.must("run", "--databases", database)
 	}
-	b.at(30*day).fails(novawire.BackupRefused, "prune")
+	b.at(30*day).fails(backupapi.CategoryRefused, "prune")
 	b.at(30*day).must("run", "--databases", database)
 	if b.count() != 4 {
 		t.Errorf("%d backups, want 4", b.count())
@@ -98,7 +98,7 @@ func TestAWrongClockDeletesNothing(t *testing.T) {
 func TestMoreThanHalfIsNotDeletedUnasked(t *testing.T) {
 	b := newBed(t).with("KEEP_MINIMUM", "1")
 	b.old(b.pg.Database(t, social...), 30, 29, 28)
-	b.fails(novawire.BackupRefused, "prune")
+	b.fails(backupapi.CategoryRefused, "prune")
 	if b.count() != 3 {
 		t.Error("deleted all the same")
 	}
@@ -180,12 +180,12 @@ func TestDamageIsFoundAndListed(t *testing.T) {
 					}
 				}
 			}
-			b.fails(novawire.BackupVerify, "verify")
+			b.fails(backupapi.CategoryVerify, "verify")
 			if got := b.backups(); got[0].Problem == "" {
 				t.Error("list does not show it")
 			}
-			b.fails(novawire.BackupVerify, "restore", "--database", database, "--to", database+"_no")
-			b.fails(novawire.BackupVerify, "drill")
+			b.fails(backupapi.CategoryVerify, "restore", "--database", database, "--to", database+"_no")
+			b.fails(backupapi.CategoryVerify, "drill")
 			if got := b.backups(); got[0].Verified != nil {
 				t.Error("it counts as verified")
 			}

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nova/novawire/backup/testbed"
+	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
 // kills is how often the loop kills something at a random moment.
@@ -22,7 +22,7 @@ const kills = 50
 // every backup that list shows is whole, and none that was there is gone unless a
 // run succeeded.
 func TestFiftyKillsAtRandomMoments(t *testing.T) {
-	pg := testbed.NewPostgres(t)
+	pg := pgtest.NewPostgres(t)
 	b := bedOn(t, pg).with("KEEP_MINIMUM", "1", "LOG_LEVEL", "info")
 	pg.Exec(t, "postgres", social...)
 	b.old("postgres", 30, 20, 10)
@@ -108,13 +108,13 @@ func killChild(parent int, program string) {
 	}
 }
 
-func terminateDump(pg *testbed.Postgres) {
-	cmd := exec.Command(filepath.Join(pg.Folder, "psql"), "-X", "-q", "-h", "127.0.0.1", "-p", pg.Port, "-U", testbed.Superuser, "-d", "postgres", "-c",
+func terminateDump(pg *pgtest.Postgres) {
+	cmd := exec.Command(filepath.Join(pg.Folder, "psql"), "-X", "-q", "-h", "127.0.0.1", "-p", pg.Port, "-U", pgtest.Superuser, "-d", "postgres", "-c",
 		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name IN ('pg_dump', 'pg-backup') LIMIT 1")
 	_ = cmd.Run()
 }
 
-func alive(pg *testbed.Postgres) bool {
-	cmd := exec.Command(filepath.Join(pg.Folder, "psql"), "-X", "-q", "-h", "127.0.0.1", "-p", pg.Port, "-U", testbed.Superuser, "-d", "postgres", "-c", "SELECT 1")
+func alive(pg *pgtest.Postgres) bool {
+	cmd := exec.Command(filepath.Join(pg.Folder, "psql"), "-X", "-q", "-h", "127.0.0.1", "-p", pg.Port, "-U", pgtest.Superuser, "-d", "postgres", "-c", "SELECT 1")
 	return cmd.Run() == nil
 }

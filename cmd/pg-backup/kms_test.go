@@ -6,8 +6,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/backup/testbed"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
 const kmsKey = "arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d"
@@ -17,7 +17,7 @@ const kmsKey = "arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d"
 func TestEveryObjectIsEncryptedWithTheKey(t *testing.T) {
 	b := newBed(t)
 	source := b.pg.Database(t, append(append([]string{}, social...), grown("big", 80)...)...)
-	proxy := testbed.NewProxy(t, b.s3.Endpoint)
+	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
 	var mu sync.Mutex
 	made := map[string]int{}
 	proxy.Add(func(w http.ResponseWriter, r *http.Request) bool {
@@ -27,16 +27,16 @@ func TestEveryObjectIsEncryptedWithTheKey(t *testing.T) {
 		defer mu.Unlock()
 		switch {
 		case makes && (r.Header.Get("X-Amz-Server-Side-Encryption") != "aws:kms" || r.Header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id") != kmsKey):
-			return testbed.Refuse(http.StatusForbidden, "AccessDenied")(w, r)
+			return pgtest.Refuse(http.StatusForbidden, "AccessDenied")(w, r)
 		case !makes && r.Header.Get("X-Amz-Server-Side-Encryption") != "":
-			return testbed.Refuse(http.StatusBadRequest, "InvalidArgument")(w, r)
+			return pgtest.Refuse(http.StatusBadRequest, "InvalidArgument")(w, r)
 		case makes:
 			made[r.Method]++
 		}
 		return false
 	})
 	b = b.with("S3_ENDPOINT", proxy.Endpoint)
-	b.fails(novawire.BackupPermission, "run", "--databases", source)
+	b.fails(backupapi.CategoryPermission, "run", "--databases", source)
 	b = b.with("S3_SERVER_SIDE_ENCRYPTION", "aws:kms", "S3_KMS_KEY_ID", kmsKey)
 	b.must("run", "--databases", source, "--dry-run")
 	b.must("run", "--databases", source)
@@ -49,18 +49,18 @@ func TestEveryObjectIsEncryptedWithTheKey(t *testing.T) {
 
 func TestAKeyThatS3MayNotUseIsAMissingRight(t *testing.T) {
 	b := newBed(t)
-	proxy := testbed.NewProxy(t, b.s3.Endpoint)
+	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
 	proxy.Add(func(w http.ResponseWriter, r *http.Request) bool {
-		return r.Method == http.MethodPut && testbed.Refuse(http.StatusBadRequest, "KMS.DisabledException")(w, r)
+		return r.Method == http.MethodPut && pgtest.Refuse(http.StatusBadRequest, "KMS.DisabledException")(w, r)
 	})
 	source := b.pg.Database(t, social...)
-	b.with("S3_ENDPOINT", proxy.Endpoint, "S3_SERVER_SIDE_ENCRYPTION", "aws:kms", "S3_KMS_KEY_ID", kmsKey).fails(novawire.BackupPermission, "run", "--databases", source)
+	b.with("S3_ENDPOINT", proxy.Endpoint, "S3_SERVER_SIDE_ENCRYPTION", "aws:kms", "S3_KMS_KEY_ID", kmsKey).fails(backupapi.CategoryPermission, "run", "--databases", source)
 }
 
 func TestAKeyWithoutKMSIsAMistake(t *testing.T) {
 	b := newBed(t).with("S3_KMS_KEY_ID", kmsKey)
 	for _, encryption := range []string{"", "AES256"} {
-		o := b.with("S3_SERVER_SIDE_ENCRYPTION", encryption).fails(novawire.BackupUsage, "list")
+		o := b.with("S3_SERVER_SIDE_ENCRYPTION", encryption).fails(backupapi.CategoryUsage, "list")
 		if !strings.Contains(o.stderr, "S3_SERVER_SIDE_ENCRYPTION is not aws:kms") {
 			t.Errorf("message: %s", o.stderr)
 		}

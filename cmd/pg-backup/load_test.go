@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/backup/testbed"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
 // A table's rows come by several sessions where slots are free: each writes with
@@ -41,19 +41,19 @@ func TestASessionThatDiesFailsTheRestoreWithItsTable(t *testing.T) {
 	target := source + "_half"
 	ended := make(chan outcome, 1)
 	go func() { ended <- b.run("restore", "--database", source, "--to", target) }()
-	testbed.Eventually(t, "two sessions load one table", 30*time.Second, func() bool {
+	pgtest.Eventually(t, "two sessions load one table", 30*time.Second, func() bool {
 		return b.pg.Value(t, "postgres", "SELECT (count(*) > 1)::text FROM pg_stat_activity WHERE datname = '"+target+"' AND query LIKE 'COPY public.big%'") == "true"
 	})
 	b.pg.Exec(t, "postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+target+"' AND query LIKE 'COPY public.big%' ORDER BY backend_start DESC LIMIT 1")
 	o := <-ended
-	b.failed(o, novawire.BackupSource)
+	b.failed(o, backupapi.CategorySource)
 	if !strings.Contains(o.result.Message, "public.big") {
 		t.Errorf("message: %s", o.result.Message)
 	}
 	if got := commentOn(t, b, target); !strings.Contains(got, "not whole") {
 		t.Errorf("what is left looks whole, its comment is %q", got)
 	}
-	b.fails(novawire.BackupRefused, "restore", "--database", source, "--to", target)
+	b.fails(backupapi.CategoryRefused, "restore", "--database", source, "--to", target)
 	b.pg.Exec(t, "postgres", "DROP DATABASE "+target)
 }
 
@@ -72,7 +72,7 @@ func TestRowsThatAreNotAsManyAsInTheManifestFailTheRestore(t *testing.T) {
 	users.Rows++
 	m.Content.Tables["auth.users"] = users
 	b.putManifest(key, m)
-	o := b.fails(novawire.BackupVerify, "restore", "--database", source, "--to", source+"_less")
+	o := b.fails(backupapi.CategoryVerify, "restore", "--database", source, "--to", source+"_less")
 	if !strings.Contains(o.result.Message, "load auth.users: 500 rows arrived, the manifest says 501") {
 		t.Errorf("message: %s", o.result.Message)
 	}

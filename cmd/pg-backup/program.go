@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/internal/version"
 )
@@ -39,12 +39,12 @@ func (p program) run(ctx context.Context, args []string) int {
 		return reported.category.ExitCode()
 	}
 	fmt.Fprintln(p.stderr, "pg-backup:", err)
-	return novawire.BackupUsage.ExitCode() // cobra's own, or found before anything was begun
+	return backupapi.CategoryUsage.ExitCode() // cobra's own, or found before anything was begun
 }
 
 // reportedError is one that the log and the termination message tell already.
 type reportedError struct {
-	category novawire.BackupCategory
+	category backupapi.Category
 	error
 }
 
@@ -60,7 +60,7 @@ func (p program) command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	for _, v := range novawire.BackupEnvironment() {
+	for _, v := range backupapi.Environment() {
 		root.PersistentFlags().String(v.Flag(), "", usage(v))
 	}
 	run := p.runVerb()
@@ -70,7 +70,7 @@ func (p program) command() *cobra.Command {
 	return root
 }
 
-func usage(v novawire.BackupVariable) string {
+func usage(v backupapi.Variable) string {
 	text := strings.ReplaceAll(v.Meaning, "`", "") + " [" + strings.ReplaceAll(v.Allowed, "`", "") + "]"
 	if v.Default != "" {
 		text += " (default " + v.Default + ")"
@@ -81,7 +81,7 @@ func usage(v novawire.BackupVariable) string {
 func exitCodes() string {
 	var out strings.Builder
 	out.WriteString("Exit codes:\n")
-	for _, exit := range novawire.BackupExits() {
+	for _, exit := range backupapi.Exits() {
 		name := string(exit.Category)
 		if name == "" {
 			name = "success"
@@ -93,5 +93,5 @@ func exitCodes() string {
 
 // usageError is a mistake of whoever wrote the command line or the environment.
 func usageError(format string, args ...any) error {
-	return backup.Fail(novawire.BackupUsage, fmt.Errorf(format, args...))
+	return backup.Fail(backupapi.CategoryUsage, fmt.Errorf(format, args...))
 }

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
-	"github.com/nova/novawire/backup/testbed"
+	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
 const largestProgram = 16_000_000
@@ -121,10 +121,10 @@ func TestADryRunProvesAndChangesNothing(t *testing.T) {
 	b.must("run", "--databases", database)
 	b.must("run", "--dry-run", "--databases", database)
 
-	proxy := testbed.NewProxy(t, b.s3.Endpoint)
-	proxy.Add(testbed.Refuse(403, "AccessDenied"))
-	b.with("S3_ENDPOINT", proxy.Endpoint).fails(novawire.BackupPermission, "run", "--dry-run", "--databases", database)
-	b.at(30*day).fails(novawire.BackupRefused, "run", "--dry-run", "--databases", database)
+	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
+	proxy.Add(pgtest.Refuse(403, "AccessDenied"))
+	b.with("S3_ENDPOINT", proxy.Endpoint).fails(backupapi.CategoryPermission, "run", "--dry-run", "--databases", database)
+	b.at(30*day).fails(backupapi.CategoryRefused, "run", "--dry-run", "--databases", database)
 }
 
 func TestAnomaliesAreFlaggedAndTheBackupCounts(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/postgres"
 	"github.com/nova/novawire/internal/version"
@@ -26,7 +26,7 @@ func (p program) verifyVerb() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return s.each(ctx, choice, func(m backup.Manifest, _ *novawire.BackupDatabaseResult) error {
+		return s.each(ctx, choice, func(m backup.Manifest, _ *backupapi.DatabaseResult) error {
 			verifier := backup.Verifier{Store: s.store, Identities: identities, Progress: &s.progress}
 			if *deep {
 				verifier.Check = (&postgres.Target{Folders: s.folders(), Major: m.Facts.Server.Major}).Check
@@ -49,7 +49,7 @@ func (p program) verifyVerb() *cobra.Command {
 
 // markDamaged leaves the verdict beside the manifest, if it is one.
 func (s *session) markDamaged(ctx context.Context, m backup.Manifest, err error) {
-	if backup.Category(ctx, err) != novawire.BackupVerify {
+	if backup.Category(ctx, err) != backupapi.CategoryVerify {
 		return
 	}
 	if markErr := backup.MarkDamaged(ctx, s.store, m, version.String(), s.now(), err); markErr != nil {
@@ -71,10 +71,10 @@ func (p program) drillVerb() *cobra.Command {
 			return err
 		}
 		driller := backup.Driller{
-			Store: s.store, Scratch: &postgres.Scratch{Folders: s.folders(), Parent: s.values[novawire.EnvScratchDirectory]},
+			Store: s.store, Scratch: &postgres.Scratch{Folders: s.folders(), Parent: s.values[backupapi.EnvScratchDirectory]},
 			Now: s.now, Log: s.log, Observer: s.recorder, Progress: &s.progress, Program: version.String(), Identities: identities, Streams: s.streams,
 		}
-		return s.each(ctx, choice, func(m backup.Manifest, result *novawire.BackupDatabaseResult) error {
+		return s.each(ctx, choice, func(m backup.Manifest, result *backupapi.DatabaseResult) error {
 			v, err := driller.Drill(ctx, m)
 			for _, warning := range v.Warnings {
 				s.log.Warn("restore warned", "database", m.Database, "warning", warning)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/aws/smithy-go/encoding/cbor"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 )
 
 // fakeCloudWatch takes PutMetricData as the SDK sends it: Smithy RPC v2 in CBOR,
@@ -66,7 +66,7 @@ func TestMetricsReachCloudWatch(t *testing.T) {
 		t.Error("metrics that were sent were written too")
 	}
 	b.must("drill", "--database", databases[0])
-	b.fails(novawire.BackupSource, "run", "--databases", "no_such_database")
+	b.fails(backupapi.CategorySource, "run", "--databases", "no_such_database")
 	if count(cloudwatch.names, "DrillSuccess") != 1 || count(cloudwatch.names, "BackupFailure") != 1 {
 		t.Errorf("got %v", cloudwatch.names)
 	}
@@ -156,7 +156,7 @@ func TestProgressIsLoggedWhereThereIsNoTerminal(t *testing.T) {
 	b := newBed(t)
 	var log lockedBuffer
 	s := &session{program: program{now: b.now, stderr: &log}}
-	s.log = settings{values: map[string]string{novawire.EnvLogLevel: "info"}}.logger(s.program)
+	s.log = settings{values: map[string]string{backupapi.EnvLogLevel: "info"}}.logger(s.program)
 	s.logProgress(pace{database: "nova_auth", moved: 50 << 20, estimate: 100 << 20, rate: 1 << 20})
 	for _, want := range []string{`"bytes":52428800`, `"bytes_per_second":1048576`, `"share":"50%"`} {
 		if !strings.Contains(log.String(), want) {
@@ -187,8 +187,8 @@ func TestTheReportOfARestoreNamesWhatWasMade(t *testing.T) {
 	if len(made) != 1 || made[0].Name != target || made[0].Backup == "" || made[0].Rows == 0 {
 		t.Errorf("reported: %+v", made)
 	}
-	refused := b.fails(novawire.BackupRefused, "restore", "--database", source, "--to", target).result.Databases
-	if len(refused) != 1 || refused[0].Category != novawire.BackupRefused || refused[0].Message == "" {
+	refused := b.fails(backupapi.CategoryRefused, "restore", "--database", source, "--to", target).result.Databases
+	if len(refused) != 1 || refused[0].Category != backupapi.CategoryRefused || refused[0].Message == "" {
 		t.Errorf("reported: %+v", refused)
 	}
 	b.pg.Exec(t, "postgres", "DROP DATABASE "+target)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/postgres"
 )
@@ -62,8 +62,8 @@ func (p program) restoreVerb() *cobra.Command {
 
 // restored is what the report says of the database that was made. The manifest's
 // rows are those of a whole restore.
-func restored(ctx context.Context, m backup.Manifest, into string, only []string, took time.Duration, err error) novawire.BackupDatabaseResult {
-	result := novawire.BackupDatabaseResult{Name: into, Backup: m.ID, Seconds: took.Seconds(), Category: backup.Category(ctx, err)}
+func restored(ctx context.Context, m backup.Manifest, into string, only []string, took time.Duration, err error) backupapi.DatabaseResult {
+	result := backupapi.DatabaseResult{Name: into, Backup: m.ID, Seconds: took.Seconds(), Category: backup.Category(ctx, err)}
 	switch {
 	case err != nil:
 		result.Message = err.Error()

@@ -14,9 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
-	"github.com/nova/novawire/backup/testbed"
+	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
 func TestRestoreIntoADatabaseWithSomethingInItIsRefused(t *testing.T) {
@@ -24,10 +24,10 @@ func TestRestoreIntoADatabaseWithSomethingInItIsRefused(t *testing.T) {
 	source := b.pg.Database(t, social...)
 	b.must("run", "--databases", source)
 	before := sortedDump(t, b.pg, source)
-	b.fails(novawire.BackupRefused, "restore", "--database", source)
+	b.fails(backupapi.CategoryRefused, "restore", "--database", source)
 	for name, statement := range map[string]string{"a table": "CREATE TABLE t ()", "a function": "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "a schema": "CREATE SCHEMA s", "a large object": "SELECT lo_create(0)"} {
 		t.Run(name, func(t *testing.T) {
-			b.fails(novawire.BackupRefused, "restore", "--database", source, "--to", b.pg.Database(t, statement))
+			b.fails(backupapi.CategoryRefused, "restore", "--database", source, "--to", b.pg.Database(t, statement))
 		})
 	}
 	b.must("restore", "--database", source, "--to", b.pg.Database(t)) // empty ones are taken
@@ -60,7 +60,7 @@ func TestADrillThatFindsADifferenceFails(t *testing.T) {
 	users.Sum++ // as if a restore lost something in a row
 	m.Content.Tables["auth.users"] = users
 	b.putManifest(key, m)
-	o := b.fails(novawire.BackupVerify, "drill")
+	o := b.fails(backupapi.CategoryVerify, "drill")
 	if !strings.Contains(o.result.Message, "auth.users") {
 		t.Errorf("message: %s", o.result.Message)
 	}
@@ -84,7 +84,7 @@ func TestOnlyWhatIsAskedForIsRestored(t *testing.T) {
 	if got := tables("public.posts"); got != "posts posts_body posts_id_seq posts_pkey" {
 		t.Errorf("of table posts: %s", got)
 	}
-	b.fails(novawire.BackupUsage, "restore", "--database", source, "--to", source+"_no", "--only", "no_such_schema")
+	b.fails(backupapi.CategoryUsage, "restore", "--database", source, "--to", source+"_no", "--only", "no_such_schema")
 }
 
 func TestDatabaseSettingsAndGrantsComeBack(t *testing.T) {
@@ -111,7 +111,7 @@ func TestDatabaseSettingsAndGrantsComeBack(t *testing.T) {
 // does the one GET), zstd and PostgreSQL's clients.
 func TestTheManifestsCommandsRestoreByHand(t *testing.T) {
 	if _, err := exec.LookPath("zstd"); err != nil {
-		testbed.Missing(t, "zstd", "postgresql")
+		pgtest.Missing(t, "zstd", "postgresql")
 	}
 	b := newBed(t)
 	source := b.pg.Database(t, append(append([]string{}, social...), grown(`"Big.Table"`, 80)...)...)
@@ -126,7 +126,7 @@ func TestTheManifestsCommandsRestoreByHand(t *testing.T) {
 	cmd := exec.Command("sh", "-e", "-c", strings.Join(m.Restore, "\n"))
 	cmd.Env = []string{
 		"PATH=" + bin + ":" + b.pg.Folder + ":/usr/bin:/bin", "NEW=" + target, "SELF=" + os.Args[0], "ENDPOINT=" + b.s3.Endpoint,
-		"PGHOST=127.0.0.1", "PGPORT=" + b.pg.Port, "PGUSER=" + testbed.Superuser,
+		"PGHOST=127.0.0.1", "PGPORT=" + b.pg.Port, "PGUSER=" + pgtest.Superuser,
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s\n%s", err, out, strings.Join(m.Restore, "\n"))
@@ -140,7 +140,7 @@ const beAWS = "PG_BACKUP_TEST_BE_AWS"
 // awsGet writes the object of an s3:// URL to stdout.
 func awsGet(url string) error {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(url, "s3://"), "/")
-	server := testbed.S3{Endpoint: os.Getenv("ENDPOINT")}
+	server := pgtest.S3{Endpoint: os.Getenv("ENDPOINT")}
 	out, err := server.Client().GetObject(context.Background(), &sdk.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String(key)})
 	if err != nil {
 		return err

@@ -8,7 +8,7 @@ import (
 
 	"filippo.io/age"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 )
 
 func TestABackupComesBackTheSame(t *testing.T) {
@@ -67,7 +67,7 @@ func TestAnEncryptedBackupNeedsItsIdentity(t *testing.T) {
 	b = b.with("ENCRYPTION_RECIPIENTS_FILE", recipients)
 	b.must("run", "--databases", source)
 	b.must("verify")
-	b.fails(novawire.BackupVerify, "restore", "--database", source, "--to", source+"_no")
+	b.fails(backupapi.CategoryVerify, "restore", "--database", source, "--to", source+"_no")
 	b = b.with("ENCRYPTION_IDENTITY_FILE", identities)
 	b.must("verify", "--deep")
 	b.must("restore", "--database", source, "--to", source+"_back")
@@ -85,7 +85,7 @@ func TestAnEncryptedBackupNeedsItsIdentity(t *testing.T) {
 	if err := os.WriteFile(path, content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	b.with("ENCRYPTION_IDENTITY_FILE", "").fails(novawire.BackupVerify, "verify")
+	b.with("ENCRYPTION_IDENTITY_FILE", "").fails(backupapi.CategoryVerify, "verify")
 }
 
 func write(t *testing.T, name, content string) string {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/postgres"
 	"github.com/nova/novawire/internal/version"
@@ -48,7 +48,7 @@ func (s *session) runner() (*backup.Runner, error) {
 		return nil, err
 	}
 	return &backup.Runner{
-		Source: &postgres.Source{Address: address, Folders: s.folders(), LockWait: s.duration(novawire.EnvLockWait)},
+		Source: &postgres.Source{Address: address, Folders: s.folders(), LockWait: s.duration(backupapi.EnvLockWait)},
 		Store:  s.store, Now: s.now, Random: random, Log: s.log, Observer: s.recorder, Progress: &s.progress,
 		Program: version.String(), Databases: s.databases(address), Streams: s.streams, Layout: backup.DefaultLayout,
 		Recipients: recipients, Policy: s.policy(),
@@ -63,7 +63,7 @@ func random() uint32 {
 
 func (s *session) rehearse(ctx context.Context, runner *backup.Runner) error {
 	s.result.DryRun = true
-	findings, err := runner.Rehearse(ctx, s.duration(novawire.EnvDeadline))
+	findings, err := runner.Rehearse(ctx, s.duration(backupapi.EnvDeadline))
 	printFindings(s.stdout, findings)
 	return err
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"github.com/nova/novawire/backup/testbed"
+	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
 const runbook = "../../docs/runbooks/restore_postgres.md"
@@ -32,7 +32,7 @@ const (
 func TestTheGuideToRestoringRestores(t *testing.T) {
 	for _, program := range []string{"zstd", "jq"} {
 		if _, err := exec.LookPath(program); err != nil {
-			testbed.Missing(t, program, "postgresql")
+			pgtest.Missing(t, program, "postgresql")
 		}
 	}
 	blocks := runbookBlocks(t)
@@ -143,7 +143,7 @@ func (b *bed) runbookEnv(database string, withProgram bool) []string {
 	env := []string{
 		"PATH=" + bin + ":" + b.pg.Folder + ":/usr/bin:/bin", "SELF=" + os.Args[0], "AWS_ENDPOINT_URL=" + b.s3.Endpoint,
 		"DATABASE=" + database, "NEW=" + database + "_restored", "IDENTITY=" + b.env["ENCRYPTION_IDENTITY_FILE"],
-		"PGHOST=127.0.0.1", "PGPORT=" + b.pg.Port, "PGUSER=" + testbed.Superuser,
+		"PGHOST=127.0.0.1", "PGPORT=" + b.pg.Port, "PGUSER=" + pgtest.Superuser,
 	}
 	for name, value := range b.env {
 		env = append(env, name+"="+value)
@@ -158,7 +158,7 @@ func awsTool(args []string) error {
 		return fmt.Errorf("aws: %q", args)
 	}
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(args[2], "s3://"), "/")
-	client := (&testbed.S3{Endpoint: os.Getenv("AWS_ENDPOINT_URL")}).Client()
+	client := (&pgtest.S3{Endpoint: os.Getenv("AWS_ENDPOINT_URL")}).Client()
 	switch {
 	case args[1] == "ls" && len(args) == 3:
 		out, err := client.ListObjectsV2(context.Background(), &sdk.ListObjectsV2Input{Bucket: &bucket, Prefix: &key, Delimiter: aws.String("/")})

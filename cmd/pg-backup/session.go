@@ -9,12 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
-	"github.com/nova/novawire/backup/cloudwatch"
 	"github.com/nova/novawire/backup/credentials"
-	"github.com/nova/novawire/backup/otlp"
-	"github.com/nova/novawire/backup/s3"
+	"github.com/nova/novawire/backup/report/cloudwatch"
+	"github.com/nova/novawire/backup/report/otlp"
+	"github.com/nova/novawire/backup/store/s3"
 	"github.com/nova/novawire/internal/version"
 )
 
@@ -28,7 +28,7 @@ type session struct {
 	recorder *otlp.Recorder
 	progress backup.Progress
 	streams  int
-	result   novawire.BackupResult
+	result   backupapi.Result
 }
 
 // verb wraps what a command does: settings before it, the deadline around it,
@@ -39,12 +39,12 @@ func (p program) verb(do func(ctx context.Context, s *session, args []string) er
 		if !cmd.HasParent() {
 			name = "run"
 		}
-		s := &session{program: p, result: novawire.BackupResult{Verb: name, Version: version.String(), Started: p.now().UTC()}}
+		s := &session{program: p, result: backupapi.Result{Verb: name, Version: version.String(), Started: p.now().UTC()}}
 		ctx, err := s.open(cmd)
 		if err != nil {
 			return s.close(cmd.Context(), err)
 		}
-		ctx, cancel := context.WithTimeout(ctx, s.duration(novawire.EnvDeadline))
+		ctx, cancel := context.WithTimeout(ctx, s.duration(backupapi.EnvDeadline))
 		defer cancel()
 		stop := s.showProgress(ctx)
 		ctx, end := s.recorder.Step(ctx, "pg-backup "+name)
@@ -98,7 +98,7 @@ func (s *session) close(ctx context.Context, err error) error {
 
 func (s *session) report(ctx context.Context) {
 	measurements := backup.Measure(s.result, s.now())
-	if namespace := s.values[novawire.EnvCloudWatchNamespace]; namespace != "" && namespace != "none" {
+	if namespace := s.values[backupapi.EnvCloudWatchNamespace]; namespace != "" && namespace != "none" {
 		if err := s.cloudwatch(namespace).Report(ctx, measurements, s.now()); err != nil {
 			s.log.Warn("metrics were written to stdout instead", "error", err)
 		}
@@ -113,8 +113,8 @@ func (s *session) report(ctx context.Context) {
 func (s *session) cloudwatch(namespace string) cloudwatch.Reporter {
 	reporter := cloudwatch.Reporter{Namespace: namespace, Fallback: s.stdout}
 	endpoint := s.program.getenv("AWS_ENDPOINT_URL_CLOUDWATCH")
-	if s.keys != nil && (endpoint != "" || s.values[novawire.EnvS3Endpoint] == "") {
-		reporter.Client = cloudwatch.NewClient(s.values[novawire.EnvBackupAWSRegion], endpoint, s.keys)
+	if s.keys != nil && (endpoint != "" || s.values[backupapi.EnvS3Endpoint] == "") {
+		reporter.Client = cloudwatch.NewClient(s.values[backupapi.EnvAWSRegion], endpoint, s.keys)
 	}
 	return reporter
 }
@@ -122,7 +122,7 @@ func (s *session) cloudwatch(namespace string) cloudwatch.Reporter {
 // writeTermination writes the result where Kubernetes reads it. The file is there
 // before us; elsewhere there is none, and none is made.
 func (s *session) writeTermination() {
-	path := s.values[novawire.EnvTerminationPath]
+	path := s.values[backupapi.EnvTerminationPath]
 	if path == "" {
 		return
 	}

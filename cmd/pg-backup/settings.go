@@ -12,12 +12,12 @@ import (
 	"filippo.io/age"
 	"github.com/spf13/cobra"
 
-	"github.com/nova/novawire"
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/codec"
 	"github.com/nova/novawire/backup/credentials"
 	"github.com/nova/novawire/backup/postgres"
-	"github.com/nova/novawire/backup/s3"
+	"github.com/nova/novawire/backup/store/s3"
 )
 
 // settings are the contract's variables by name: from a flag, else from the
@@ -29,7 +29,7 @@ type settings struct {
 
 func (p program) settings(cmd *cobra.Command) (settings, error) {
 	s := settings{values: map[string]string{}, getenv: p.getenv}
-	for _, v := range novawire.BackupEnvironment() {
+	for _, v := range backupapi.Environment() {
 		value := strings.TrimSpace(p.getenv(v.Name))
 		if flag := cmd.Flags().Lookup(v.Flag()); flag != nil && flag.Changed {
 			value = flag.Value.String()
@@ -44,13 +44,13 @@ func (p program) settings(cmd *cobra.Command) (settings, error) {
 
 // check comes after all are read: a mistake in one must not hide where to report it.
 func (s settings) check(cmd *cobra.Command) error {
-	for _, v := range novawire.BackupEnvironment() {
+	for _, v := range backupapi.Environment() {
 		value := s.values[v.Name]
 		if value == "" {
 			continue
 		}
 		if err := v.Check(value); err != nil {
-			return backup.Fail(novawire.BackupUsage, err)
+			return backup.Fail(backupapi.CategoryUsage, err)
 		}
 		if flag := cmd.Flags().Lookup(v.Flag()); flag != nil && flag.Changed {
 			if err := noSecret(v, value); err != nil {
@@ -62,7 +62,7 @@ func (s settings) check(cmd *cobra.Command) error {
 }
 
 // noSecret: a command line can be read by every process of the machine.
-func noSecret(v novawire.BackupVariable, value string) error {
+func noSecret(v backupapi.Variable, value string) error {
 	if !v.Secret {
 		return nil
 	}
@@ -92,16 +92,16 @@ func (s settings) require(names ...string) error {
 }
 
 func (s settings) policy() backup.Policy {
-	return backup.Policy{Days: s.number(novawire.EnvRetentionDays), KeepMinimum: s.number(novawire.EnvKeepMinimum)}
+	return backup.Policy{Days: s.number(backupapi.EnvRetentionDays), KeepMinimum: s.number(backupapi.EnvKeepMinimum)}
 }
 
 func (s settings) address() (postgres.Address, error) {
-	if err := s.require(novawire.EnvDatabaseURL); err != nil {
+	if err := s.require(backupapi.EnvDatabaseURL); err != nil {
 		return postgres.Address{}, err
 	}
-	address, err := postgres.ParseAddress(s.values[novawire.EnvDatabaseURL])
+	address, err := postgres.ParseAddress(s.values[backupapi.EnvDatabaseURL])
 	if err != nil {
-		return address, usageError("read %s: %w", novawire.EnvDatabaseURL, err)
+		return address, usageError("read %s: %w", backupapi.EnvDatabaseURL, err)
 	}
 	if address.Password == "" {
 		address.Password = s.getenv("PGPASSWORD")
@@ -111,7 +111,7 @@ func (s settings) address() (postgres.Address, error) {
 
 // databases are those asked for; none is every one of the server.
 func (s settings) databases(address postgres.Address) (names []string) {
-	list := s.values[novawire.EnvDatabases]
+	list := s.values[backupapi.EnvDatabases]
 	if list == "" && address.Database != "" {
 		return []string{address.Database}
 	}
@@ -127,51 +127,51 @@ func (s settings) databases(address postgres.Address) (names []string) {
 
 // folders are where PostgreSQL's programs are looked for.
 func (s settings) folders() []string {
-	if folder := s.values[novawire.EnvClientDirectory]; folder != "" {
+	if folder := s.values[backupapi.EnvClientDirectory]; folder != "" {
 		return []string{folder}
 	}
 	return append(strings.Split(s.getenv("PATH"), ":"), postgres.Places...)
 }
 
 func (s settings) store() (*s3.Store, credentials.Provider, error) {
-	if err := s.require(novawire.EnvS3Bucket); err != nil {
+	if err := s.require(backupapi.EnvS3Bucket); err != nil {
 		return nil, nil, err
 	}
-	bucket, prefix, err := novawire.SplitBucket(s.values[novawire.EnvS3Bucket])
+	bucket, prefix, err := backupapi.SplitBucket(s.values[backupapi.EnvS3Bucket])
 	if err != nil {
-		return nil, nil, usageError("read %s: %w", novawire.EnvS3Bucket, err)
+		return nil, nil, usageError("read %s: %w", backupapi.EnvS3Bucket, err)
 	}
-	if s.values[novawire.EnvKMSKey] != "" && !strings.HasPrefix(s.values[novawire.EnvServerEncryption], "aws:kms") {
-		return nil, nil, usageError("%s is set, but %s is not aws:kms: the key would not be used", novawire.EnvKMSKey, novawire.EnvServerEncryption)
+	if s.values[backupapi.EnvKMSKey] != "" && !strings.HasPrefix(s.values[backupapi.EnvServerEncryption], "aws:kms") {
+		return nil, nil, usageError("%s is set, but %s is not aws:kms: the key would not be used", backupapi.EnvKMSKey, backupapi.EnvServerEncryption)
 	}
-	region := s.values[novawire.EnvBackupAWSRegion]
+	region := s.values[backupapi.EnvAWSRegion]
 	provider, err := credentials.Find(s.getenv, region)
 	if err != nil {
-		return nil, nil, backup.Fail(novawire.BackupPermission, err)
+		return nil, nil, backup.Fail(backupapi.CategoryPermission, err)
 	}
 	return s3.New(s3.Settings{
-		Bucket: bucket, Prefix: prefix, Region: region, Endpoint: s.values[novawire.EnvS3Endpoint], Credentials: provider,
-		Encryption: s.values[novawire.EnvServerEncryption], KMSKey: s.values[novawire.EnvKMSKey],
-		NoChecksum: s.values[novawire.EnvS3Checksum] == "none",
+		Bucket: bucket, Prefix: prefix, Region: region, Endpoint: s.values[backupapi.EnvS3Endpoint], Credentials: provider,
+		Encryption: s.values[backupapi.EnvServerEncryption], KMSKey: s.values[backupapi.EnvKMSKey],
+		NoChecksum: s.values[backupapi.EnvS3Checksum] == "none",
 	}), provider, nil
 }
 
 func (s settings) recipients() ([]age.Recipient, error) {
-	content, err := s.file(novawire.EnvEncryptionFile)
+	content, err := s.file(backupapi.EnvEncryptionFile)
 	if err != nil || content == nil {
 		return nil, err
 	}
 	recipients, err := codec.ParseRecipients(bytes.NewReader(content))
-	return recipients, backup.Fail(novawire.BackupUsage, err)
+	return recipients, backup.Fail(backupapi.CategoryUsage, err)
 }
 
 func (s settings) identities() ([]age.Identity, error) {
-	content, err := s.file(novawire.EnvIdentityFile)
+	content, err := s.file(backupapi.EnvIdentityFile)
 	if err != nil || content == nil {
 		return nil, err
 	}
 	identities, err := codec.ParseIdentities(bytes.NewReader(content))
-	return identities, backup.Fail(novawire.BackupUsage, err)
+	return identities, backup.Fail(backupapi.CategoryUsage, err)
 }
 
 func (s settings) file(name string) ([]byte, error) {
@@ -187,7 +187,7 @@ func (s settings) file(name string) ([]byte, error) {
 
 // streams is the parallelism that fits into the memory that there is.
 func (s settings) streams(log *slog.Logger) int {
-	asked := s.number(novawire.EnvParallelism)
+	asked := s.number(backupapi.EnvParallelism)
 	limit := memoryLimit()
 	streams := backup.Fit(asked, backup.DefaultLayout, limit)
 	if streams < asked {
@@ -211,11 +211,11 @@ func memoryLimit() int64 {
 
 func (s settings) logger(p program) *slog.Logger {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(s.values[novawire.EnvLogLevel])); err != nil {
+	if err := level.UnmarshalText([]byte(s.values[backupapi.EnvLogLevel])); err != nil {
 		fmt.Fprintln(p.stderr, "pg-backup:", err) // checked by the contract
 	}
 	options := &slog.HandlerOptions{Level: level}
-	if s.values[novawire.EnvLogFormat] == "text" {
+	if s.values[backupapi.EnvLogFormat] == "text" {
 		return slog.New(slog.NewTextHandler(p.stderr, options))
 	}
 	return slog.New(slog.NewJSONHandler(p.stderr, options))

@@ -10,12 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nova/novawire"
-	"github.com/nova/novawire/backup/testbed"
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
 func TestPasswordsMayHoldAnything(t *testing.T) {
-	pg := testbed.NewPostgres(t)
+	pg := pgtest.NewPostgres(t)
 	b := bedOn(t, pg)
 	const password = `p@ss:/?#%&'" é`
 	pg.Exec(t, "postgres", `CREATE ROLE odd SUPERUSER LOGIN PASSWORD 'p@ss:/?#%&''" é'`, `CREATE DATABASE kept`)
@@ -33,7 +33,7 @@ func TestPasswordsMayHoldAnything(t *testing.T) {
 		})
 	}
 	o := b.with("DATABASE_URL", pg.URLAs("odd", "wrong-"+password, "")).run("run", "--databases", "kept")
-	b.failed(o, novawire.BackupPermission)
+	b.failed(o, backupapi.CategoryPermission)
 	if strings.Contains(o.stderr, "p@ss") {
 		t.Error("the password is in the error")
 	}
@@ -41,7 +41,7 @@ func TestPasswordsMayHoldAnything(t *testing.T) {
 
 func TestAPasswordOnTheCommandLineIsRefused(t *testing.T) {
 	b := newBed(t)
-	o := b.fails(novawire.BackupUsage, "run", "--database-url", "postgres://u:hunter2@h/db")
+	o := b.fails(backupapi.CategoryUsage, "run", "--database-url", "postgres://u:hunter2@h/db")
 	if strings.Contains(o.stderr, "hunter2") {
 		t.Error("and shown")
 	}
@@ -50,7 +50,7 @@ func TestAPasswordOnTheCommandLineIsRefused(t *testing.T) {
 func TestAPoolerIsRecognised(t *testing.T) {
 	const pgbouncer = "/usr/sbin/pgbouncer"
 	if _, err := os.Stat(pgbouncer); err != nil {
-		testbed.Missing(t, "PgBouncer", "postgresql")
+		pgtest.Missing(t, "PgBouncer", "postgresql")
 	}
 	b := newBed(t)
 	database := b.pg.Database(t, social...)
@@ -58,7 +58,7 @@ func TestAPoolerIsRecognised(t *testing.T) {
 		port := startPgBouncer(t, pgbouncer, b.pg.Port, ignore)
 		url := fmt.Sprintf("postgres://postgres@127.0.0.1:%s/%s?sslmode=disable", port, database)
 		o := b.with("DATABASE_URL", url).run("run")
-		b.failed(o, novawire.BackupSource)
+		b.failed(o, backupapi.CategorySource)
 		if !strings.Contains(o.result.Message, "PgBouncer") {
 			t.Errorf("the message does not help: %s", o.result.Message)
 		}
@@ -87,7 +87,7 @@ func startPgBouncer(t *testing.T, program, serverPort, more string) string {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, ini)
-	if err := testbed.Unprivileged(cmd); err != nil {
+	if err := pgtest.Unprivileged(cmd); err != nil {
 		t.Fatal(err)
 	}
 	cmd.Dir = dir
@@ -98,7 +98,7 @@ func startPgBouncer(t *testing.T, program, serverPort, more string) string {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	testbed.Eventually(t, "PgBouncer listens", 10*time.Second, func() bool {
+	pgtest.Eventually(t, "PgBouncer listens", 10*time.Second, func() bool {
 		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
 			conn.Close()
@@ -115,7 +115,7 @@ func TestClientsOfAnotherMajorAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			shims := shimmed(t, b.pg.Folder, "pg_dump", "echo 'pg_dump (PostgreSQL) "+version+"'")
 			o := b.with("PG_BIN_DIR", shims).run("run", "--databases", database)
-			b.failed(o, novawire.BackupSource)
+			b.failed(o, backupapi.CategorySource)
 			if !strings.Contains(o.result.Message, version) || !strings.Contains(o.result.Message, fmt.Sprint(b.pg.Major)) {
 				t.Errorf("the message names not both versions: %s", o.result.Message)
 			}
@@ -140,8 +140,8 @@ func TestWhatARoleMayNotReadFailsTheRunAndTheDryRun(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			database := b.pg.Database(t, c.statements...)
 			limited := b.with("DATABASE_URL", b.pg.URLAs("reader", "", database))
-			limited.fails(novawire.BackupPermission, "run")
-			if o := limited.fails(novawire.BackupPermission, "run", "--dry-run"); !strings.Contains(o.stdout, "BAD") {
+			limited.fails(backupapi.CategoryPermission, "run")
+			if o := limited.fails(backupapi.CategoryPermission, "run", "--dry-run"); !strings.Contains(o.stdout, "BAD") {
 				t.Errorf("the dry run shows nothing bad:\n%s", o.stdout)
 			}
 			b.nothingLeft()
@@ -166,7 +166,7 @@ func TestATableThatStaysLockedFailsAfterTheWait(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE posts IN ACCESS EXCLUSIVE MODE"); err != nil {
 		t.Fatal(err)
 	}
-	b.fails(novawire.BackupLockHeld, "run", "--databases", database)
+	b.fails(backupapi.CategoryLockHeld, "run", "--databases", database)
 	b.nothingLeft()
 }
 
@@ -182,7 +182,7 @@ func TestASecondRunOfOneDatabaseIsTurnedAway(t *testing.T) {
 	b := newBed(t)
 	database := largeDatabase(t)
 	ended, open := b.stopped(t.Context(), "run", "--databases", database)
-	b.with("TERMINATION_MESSAGE_PATH", write(t, "second", "")).fails(novawire.BackupLockHeld, "run", "--databases", database)
+	b.with("TERMINATION_MESSAGE_PATH", write(t, "second", "")).fails(backupapi.CategoryLockHeld, "run", "--databases", database)
 	open()
 	if o := <-ended; o.code != 0 {
 		t.Errorf("the first run failed too: %s", o.stderr)
@@ -195,8 +195,8 @@ func TestASecondRunOfOneDatabaseIsTurnedAway(t *testing.T) {
 func TestOneDatabaseThatFailsDoesNotStopTheOthers(t *testing.T) {
 	b := newBed(t)
 	good := b.pg.Database(t, social...)
-	o := b.fails(novawire.BackupSource, "run", "--databases", "no_such_database,"+good)
-	if len(o.result.Databases) != 2 || o.result.Databases[0].Category != novawire.BackupSource || o.result.Databases[1].Backup == "" {
+	o := b.fails(backupapi.CategorySource, "run", "--databases", "no_such_database,"+good)
+	if len(o.result.Databases) != 2 || o.result.Databases[0].Category != backupapi.CategorySource || o.result.Databases[1].Backup == "" {
 		t.Errorf("result: %+v", o.result.Databases)
 	}
 	if got := b.backups(); len(got) != 1 || got[0].Database != good {
@@ -205,7 +205,7 @@ func TestOneDatabaseThatFailsDoesNotStopTheOthers(t *testing.T) {
 }
 
 func TestTheWholeServerIsFoundWithoutADatabase(t *testing.T) {
-	pg := testbed.NewPostgres(t)
+	pg := pgtest.NewPostgres(t)
 	b := bedOn(t, pg)
 	pg.Exec(t, "postgres", `CREATE DATABASE nova_auth`, `CREATE DATABASE "Odd name, 100%/"`, `CREATE DATABASE closed ALLOW_CONNECTIONS false`, `CREATE ROLE app LOGIN PASSWORD 'x'`)
 	pg.Exec(t, "nova_auth", social...)

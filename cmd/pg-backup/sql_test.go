@@ -8,13 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nova/novawire/backup/testbed"
+	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
 // sortedDump is a database as sorted SQL, without what names the moment.
-func sortedDump(t *testing.T, pg *testbed.Postgres, database string) string {
+func sortedDump(t *testing.T, pg *pgtest.Postgres, database string) string {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(pg.Folder, "pg_dump"), "-h", "127.0.0.1", "-p", pg.Port, "-U", testbed.Superuser, "-d", database)
+	cmd := exec.Command(filepath.Join(pg.Folder, "pg_dump"), "-h", "127.0.0.1", "-p", pg.Port, "-U", pgtest.Superuser, "-d", database)
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("pg_dump %s: %v", database, err)
@@ -33,11 +33,11 @@ func sortedDump(t *testing.T, pg *testbed.Postgres, database string) string {
 // plainCopy restores a plain pg_dump into a new database: what a restore of ours
 // must equal. (It may differ from the source: PostgreSQL orders the columns of
 // inheriting tables anew.)
-func plainCopy(t *testing.T, pg *testbed.Postgres, source string) string {
+func plainCopy(t *testing.T, pg *pgtest.Postgres, source string) string {
 	t.Helper()
 	copied := source + "_plain"
 	pg.Exec(t, "postgres", "CREATE DATABASE "+copied+" TEMPLATE template0")
-	login := fmt.Sprintf("-h 127.0.0.1 -p %s -U %s", pg.Port, testbed.Superuser)
+	login := fmt.Sprintf("-h 127.0.0.1 -p %s -U %s", pg.Port, pgtest.Superuser)
 	script := fmt.Sprintf("set -o pipefail; %[1]s/pg_dump %[2]s -Fc -d %[3]s | %[1]s/pg_restore %[2]s --exit-on-error -d %[4]s", pg.Folder, login, source, copied)
 	if out, err := exec.Command("bash", "-c", script).CombinedOutput(); err != nil {
 		t.Fatalf("plain copy: %v: %s", err, out)

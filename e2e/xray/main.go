@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nova/novawire/internal/strictotlp"
+	"github.com/nova/novawire/internal/testing/fakeotlp"
 )
 
 func main() {
@@ -29,7 +29,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	var key strictotlp.AWS
+	var key fakeotlp.AWS
 	flags := flag.NewFlagSet("xray", flag.ContinueOnError)
 	otlp := flags.String("otlp", ":4318", "where signed OTLP is taken")
 	address := flags.String("address", ":8080", "where /report and /ready are served")
@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	receiver, err := strictotlp.Start(ctx, strictotlp.Options{HTTP: *otlp, AWS: &key})
+	receiver, err := fakeotlp.Start(ctx, fakeotlp.Options{HTTP: *otlp, AWS: &key})
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ type report struct {
 	Problems []string
 }
 
-func routes(r *strictotlp.Receiver) http.Handler {
+func routes(r *fakeotlp.Receiver) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /report", func(w http.ResponseWriter, _ *http.Request) {

@@ -20,7 +20,7 @@ import (
 
 	"github.com/nova/novawire/fluentbit/cloudwatchlogs"
 	"github.com/nova/novawire/fluentbit/delivery"
-	"github.com/nova/novawire/fluentbit/strictlogs"
+	"github.com/nova/novawire/internal/testing/fakelogs"
 )
 
 var keys = credentials.NewStaticCredentialsProvider("id", "s3cret", "session")
@@ -175,13 +175,13 @@ func TestAServiceThatWasNotReachedStoredNothing(t *testing.T) {
 }
 
 func TestAServiceThatIsSilentMayHaveStored(t *testing.T) {
-	s, err := strictlogs.Start(t.Context(), strictlogs.Options{Region: "eu-west-1", AccessKey: "id", SecretKey: "s3cret"})
+	s, err := fakelogs.Start(t.Context(), fakelogs.Options{Region: "eu-west-1", AccessKey: "id", SecretKey: "s3cret"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	s.Make("g", "s")
-	s.Misbehave(func(int) strictlogs.Fault { return strictlogs.Fault{Hang: true} })
+	s.Misbehave(func(int) fakelogs.Fault { return fakelogs.Fault{Hang: true} })
 	c := client(s.URL())
 	c.Timeout = 200 * time.Millisecond
 	_, err = c.Put(t.Context(), "g", "s", [][]byte{[]byte(`{"timestamp":` + now() + `,"message":"x"}`)})

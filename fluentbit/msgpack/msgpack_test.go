@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nova/novawire/fluentbit/msgpack"
-	"github.com/nova/novawire/fluentbit/testbed"
+	"github.com/nova/novawire/internal/testing/chunks"
 )
 
 func TestHeadsOfEveryFormat(t *testing.T) {
@@ -55,7 +55,7 @@ func TestHeadsOfEveryFormat(t *testing.T) {
 }
 
 func TestSkipEndsWhereTheNextValueBegins(t *testing.T) {
-	value := testbed.Append(nil, testbed.Map{{"a", []any{1, "x", nil, testbed.Map{}}}, {"b", []byte("bin")}, {"c", 1.5}})
+	value := chunks.Append(nil, chunks.Map{{"a", []any{1, "x", nil, chunks.Map{}}}, {"b", []byte("bin")}, {"c", 1.5}})
 	rest, ok := msgpack.Skip(append(value, 0x2a))
 	if !ok || !bytes.Equal(rest, []byte{0x2a}) {
 		t.Errorf("rest %x, ok %v", rest, ok)

@@ -9,21 +9,21 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/nova/novawire/fluentbit/testbed"
+	"github.com/nova/novawire/internal/testing/chunks"
 )
 
 // Whatever Fluent Bit hands over: nothing panics, each event is what the service
 // takes, a second decoding is the same, and nothing refers to the chunk when it
 // is gone.
 func FuzzDecode(f *testing.F) {
-	line := testbed.Line(noon, `{"level":"INFO","fields":{"message":"m"}}`, testbed.Kubernetes("nova", "feed", "app", "n"))
+	line := chunks.Line(noon, `{"level":"INFO","fields":{"message":"m"}}`, chunks.Kubernetes("nova", "feed", "app", "n"))
 	f.Add([]byte(line))
-	f.Add(testbed.Chunk(testbed.GroupStart(m{}, m{{"a", 1}}), line, testbed.GroupEnd(), testbed.V1(1.5, m{{"logtag", "P"}, {"log", "x"}})))
+	f.Add(chunks.Chunk(chunks.GroupStart(m{}, m{{"a", 1}}), line, chunks.GroupEnd(), chunks.V1(1.5, m{{"logtag", "P"}, {"log", "x"}})))
 	f.Add([]byte{0x92, 0x92, 0xd7, 0x00, 0, 0, 0, 1, 0, 0, 0, 0, 0x80, 0x81, 0xa3, 'l', 'o', 'g', 0xc4, 2, 0xff, '"'})
 	f.Add(bytes.Repeat([]byte{0x91}, 300))
 	f.Add([]byte{0xc1})
 	f.Fuzz(func(t *testing.T, chunk []byte) {
-		chunk = append(testbed.V1(1, m{{"log", "before"}}), chunk...)
+		chunk = append(chunks.V1(1, m{{"log", "before"}}), chunk...)
 		gone := bytes.Clone(chunk)
 		first, second := decoder(), decoder()
 		c := first.Decode(gone, tag, 77)
@@ -66,7 +66,7 @@ func FuzzLine(f *testing.F) {
 		if len(line) > 100_000 {
 			return // it comes in parts, which TooLong tests
 		}
-		c := decoder().Decode(testbed.V1(1, m{{"stream", "stdout"}, {"log", line}}), tag, 77)
+		c := decoder().Decode(chunks.V1(1, m{{"stream", "stdout"}, {"log", line}}), tag, 77)
 		got := events(t, c)
 		if len(got) != 1 || c.Panics > 0 {
 			t.Fatalf("%d events, %d panics", len(got), c.Panics)

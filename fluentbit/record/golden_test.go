@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nova/novawire/fluentbit/record"
-	"github.com/nova/novawire/fluentbit/testbed"
+	"github.com/nova/novawire/internal/testing/chunks"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -70,7 +70,7 @@ func TestGolden(t *testing.T) {
 			lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 			var chunk []byte
 			for _, line := range lines {
-				chunk = append(chunk, testbed.Line(testbed.Noon, line, testbed.Kubernetes("nova", "user-service", "app", "node-a"))...)
+				chunk = append(chunk, chunks.Line(chunks.Noon, line, chunks.Kubernetes("nova", "user-service", "app", "node-a"))...)
 			}
 			decoded := events(t, decoder().Decode(chunk, "kube.x", 0))
 			var got strings.Builder

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/fluentbit/msgpack"
 )
 
@@ -140,7 +140,7 @@ func (p *Pod) fromFilter(kubernetes []byte) {
 			o = readOwner(value)
 		}
 	})
-	if p.Service = annotations[novawire.AnnotationServiceName]; p.Service == "" {
+	if p.Service = annotations[injection.AnnotationServiceName]; p.Service == "" {
 		p.Service = workload(p.Name, o, labels)
 	}
 }

@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/nova/novawire/fluentbit/testbed"
+	"github.com/nova/novawire/internal/testing/chunks"
 )
 
 func TestPodsAreNamedAsInjectionNamesThem(t *testing.T) {
@@ -31,7 +31,7 @@ func TestPodsAreNamedAsInjectionNamesThem(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			chunk := testbed.V1(1, m{{"log", "x"}, {"kubernetes", append(m{{"namespace_name", "nova"}}, c.kubernetes...)}})
+			chunk := chunks.V1(1, m{{"log", "x"}, {"kubernetes", append(m{{"namespace_name", "nova"}}, c.kubernetes...)}})
 			got := events(t, decoder().Decode(chunk, "t", 0))[0].pod
 			if got.Service != c.want || got.Namespace != "nova" || !got.Known() {
 				t.Errorf("pod is %+v, want service %s", got, c.want)
@@ -49,7 +49,7 @@ func TestTheTagTellsWhatTheFilterDoesNot(t *testing.T) {
 		"kube.var.log.containers.__.log":        {"", "", "", ""},
 		"kube.var.log.containers.a_b_c_d-0.log": {"", "", "", ""},
 	} {
-		p := events(t, decoder().Decode(testbed.V1(1, m{{"log", "x"}}), tag, 0))[0].pod
+		p := events(t, decoder().Decode(chunks.V1(1, m{{"log", "x"}}), tag, 0))[0].pod
 		if diff := cmp.Diff(want, []string{p.Namespace, p.Name, p.Container, p.Service}); diff != "" || p.Known() == (want[0] == "") {
 			t.Errorf("%s, known %v (-want +got):\n%s", tag, p.Known(), diff)
 		}
@@ -59,7 +59,7 @@ func TestTheTagTellsWhatTheFilterDoesNot(t *testing.T) {
 func TestAllThatTheFilterKnowsIsShownOnDemand(t *testing.T) {
 	d := decoder()
 	d.Pods.Whole = true
-	chunk := testbed.V1(1, m{{"log", "x"}, {"kubernetes", m{{"pod_name", "p"}, {"labels", m{{"a", "\"b"}}}}}})
+	chunk := chunks.V1(1, m{{"log", "x"}, {"kubernetes", m{{"pod_name", "p"}, {"labels", m{{"a", "\"b"}}}}}})
 	got := messages(events(t, d.Decode(chunk, "t", 0)))
 	if diff := cmp.Diff([]string{`{"message":"x","kubernetes":{"pod_name":"p","labels":{"a":"\"b"}}}`}, got); diff != "" {
 		t.Errorf("messages (-want +got):\n%s", diff)
@@ -68,15 +68,15 @@ func TestAllThatTheFilterKnowsIsShownOnDemand(t *testing.T) {
 
 // One chunk may have lines of many pods, with and without what the filter adds.
 func TestEachLineIsOfItsOwnPod(t *testing.T) {
-	line := func(pod string) testbed.Raw {
+	line := func(pod string) chunks.Raw {
 		body := m{{"log", "x"}}
 		if pod != "" {
 			body = append(body, [2]any{"kubernetes", m{{"pod_name", pod}}})
 		}
-		return testbed.V1(1, body)
+		return chunks.V1(1, body)
 	}
 	var got []string
-	for _, e := range events(t, decoder().Decode(testbed.Chunk(line("a"), line(""), line("b"), line("b"), line(""), line("a")), "t", 0)) {
+	for _, e := range events(t, decoder().Decode(chunks.Chunk(line("a"), line(""), line("b"), line("b"), line(""), line("a")), "t", 0)) {
 		got = append(got, e.pod.Name)
 	}
 	if diff := cmp.Diff([]string{"a", "", "b", "b", "", "a"}, got); diff != "" {

@@ -12,43 +12,43 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nova/novawire/fluentbit/record"
-	"github.com/nova/novawire/fluentbit/testbed"
+	"github.com/nova/novawire/internal/testing/chunks"
 )
 
-type m = testbed.Map
+type m = chunks.Map
 
 var (
-	noon = testbed.Noon
+	noon = chunks.Noon
 	tag  = "kube.var.log.containers.user-service-5d8f7c9b46-x2v9k_nova_app-0b6a3b6e.log"
 )
 
 // shown is the identity that the tag above gives messages.
 const shown = `"kubernetes":{"namespace_name":"nova","pod_name":"user-service-5d8f7c9b46-x2v9k","container_name":"app","host":"node-a"}`
 
-func decode(t *testing.T, records ...testbed.Raw) []event {
+func decode(t *testing.T, records ...chunks.Raw) []event {
 	t.Helper()
-	return events(t, decoder().Decode(testbed.Chunk(records...), tag, 77))
+	return events(t, decoder().Decode(chunks.Chunk(records...), tag, 77))
 }
 
 func TestRecordsOfEveryShape(t *testing.T) {
 	line := m{{"log", `{"message":"hello"}`}}
 	cases := map[string]struct {
-		record testbed.Raw
+		record chunks.Raw
 		want   string // without identity
 		time   int64
 	}{
-		"before 2.1":                   {testbed.V1(testbed.EventTime(noon), line), `{"message":"hello"`, noon.UnixMilli()},
-		"before 2.1, whole seconds":    {testbed.V1(int(noon.Unix()), line), `{"message":"hello"`, noon.UnixMilli()},
-		"before 2.1, a float":          {testbed.V1(1.5, line), `{"message":"hello"`, 1500},
-		"since 2.1":                    {testbed.V2(testbed.EventTime(noon.Add(time.Millisecond)), m{}, line), `{"message":"hello"`, noon.UnixMilli() + 1},
-		"with metadata":                {testbed.V2(testbed.EventTime(noon), m{{"otlp", m{{"severity_number", 9}}}}, line), `{"message":"hello","metadata":{"otlp":{"severity_number":9}}`, noon.UnixMilli()},
-		"on standard error":            {testbed.V1(1, append(m{{"stream", "stderr"}}, line...)), `{"message":"hello","stream":"stderr"`, 1000},
-		"with members beside the line": {testbed.V1(1, append(m{{"extra", 1}, {"message", "other"}, {"same", "x"}}, m{{"log", `{"message":"hello","same":"x"}`}}...)), `{"message":"hello","same":"x","extra":1,"record.message":"other"`, 1000},
-		"text with members beside it":  {testbed.V1(1, m{{"log", "hello"}, {"message", "other"}}), `{"message":"hello","record.message":"other"`, 1000},
-		"binary line":                  {testbed.V1(1, m{{"log", []byte("hello")}}), `{"message":"hello"`, 1000},
-		"a line that is no text":       {testbed.V1(1, m{{"log", 5}, {"stream", "stdout"}, {"time", "t"}}), `{"log":5,"stream":"stdout","time":"t"`, 1000},
-		"merged, without its line":     {testbed.V1(1, m{{"level", "ERROR"}, {"fields", m{{"message", "hello"}}}, {"span", m{{"trace_id", "4bf92f3577b34da6a3ce929d0e0e4736"}}}}), `{"level":"ERROR","message":"hello","span":{"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"},"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","xray_trace_id":"1-4bf92f35-77b34da6a3ce929d0e0e4736"`, 1000},
-		"values of every kind": {testbed.V1(1, m{
+		"before 2.1":                   {chunks.V1(chunks.EventTime(noon), line), `{"message":"hello"`, noon.UnixMilli()},
+		"before 2.1, whole seconds":    {chunks.V1(int(noon.Unix()), line), `{"message":"hello"`, noon.UnixMilli()},
+		"before 2.1, a float":          {chunks.V1(1.5, line), `{"message":"hello"`, 1500},
+		"since 2.1":                    {chunks.V2(chunks.EventTime(noon.Add(time.Millisecond)), m{}, line), `{"message":"hello"`, noon.UnixMilli() + 1},
+		"with metadata":                {chunks.V2(chunks.EventTime(noon), m{{"otlp", m{{"severity_number", 9}}}}, line), `{"message":"hello","metadata":{"otlp":{"severity_number":9}}`, noon.UnixMilli()},
+		"on standard error":            {chunks.V1(1, append(m{{"stream", "stderr"}}, line...)), `{"message":"hello","stream":"stderr"`, 1000},
+		"with members beside the line": {chunks.V1(1, append(m{{"extra", 1}, {"message", "other"}, {"same", "x"}}, m{{"log", `{"message":"hello","same":"x"}`}}...)), `{"message":"hello","same":"x","extra":1,"record.message":"other"`, 1000},
+		"text with members beside it":  {chunks.V1(1, m{{"log", "hello"}, {"message", "other"}}), `{"message":"hello","record.message":"other"`, 1000},
+		"binary line":                  {chunks.V1(1, m{{"log", []byte("hello")}}), `{"message":"hello"`, 1000},
+		"a line that is no text":       {chunks.V1(1, m{{"log", 5}, {"stream", "stdout"}, {"time", "t"}}), `{"log":5,"stream":"stdout","time":"t"`, 1000},
+		"merged, without its line":     {chunks.V1(1, m{{"level", "ERROR"}, {"fields", m{{"message", "hello"}}}, {"span", m{{"trace_id", "4bf92f3577b34da6a3ce929d0e0e4736"}}}}), `{"level":"ERROR","message":"hello","span":{"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"},"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","xray_trace_id":"1-4bf92f35-77b34da6a3ce929d0e0e4736"`, 1000},
+		"values of every kind": {chunks.V1(1, m{
 			{"nil", nil},
 			{"no", false},
 			{"int", -5},
@@ -58,17 +58,17 @@ func TestRecordsOfEveryShape(t *testing.T) {
 			{"bin", []byte("b")},
 			{"bad", "\xff"},
 			{"list", []any{1, m{}}},
-			{"ext", testbed.Raw{0xd4, 5, 0xff}},
-			{"when", testbed.EventTime(time.Unix(3, 5e8))},
+			{"ext", chunks.Raw{0xd4, 5, 0xff}},
+			{"when", chunks.EventTime(time.Unix(3, 5e8))},
 		}), `{"nil":null,"no":false,"int":-5,"uint":18446744073709551615,"float":0.5,"nan":"NaN","bin":"b","bad":"�","list":[1,{}],"ext":{"type":5,"base64":"/w=="},"when":3.5`, 1000},
-		"a key that is no text":       {testbed.V1(1, testbed.Raw{0x81, 0x05, 0x06}), `{"5":6`, 1000},
-		"a key that is a map":         {testbed.V1(1, testbed.Raw{0x81, 0x81, 0x05, 0x06, 0x07}), `{"gQUG":7`, 1000},
-		"an empty map":                {testbed.V1(1, m{}), `{`, 1000},
-		"a time that is none":         {testbed.V1("x", line), `{"message":"hello"`, 77},
-		"a time beyond all calendars": {testbed.V1(uint64(math.MaxUint64), line), `{"message":"hello"`, 77},
-		"no record at all":            {testbed.Append(nil, "text"), `{"record":"text"`, 77},
-		"a body that is no map":       {testbed.V1(1, 2), `{"record":[1,2]`, 1000},
-		"a header without a time":     {testbed.Append(nil, []any{[]any{}, line}), `{"message":"hello"`, 77},
+		"a key that is no text":       {chunks.V1(1, chunks.Raw{0x81, 0x05, 0x06}), `{"5":6`, 1000},
+		"a key that is a map":         {chunks.V1(1, chunks.Raw{0x81, 0x81, 0x05, 0x06, 0x07}), `{"gQUG":7`, 1000},
+		"an empty map":                {chunks.V1(1, m{}), `{`, 1000},
+		"a time that is none":         {chunks.V1("x", line), `{"message":"hello"`, 77},
+		"a time beyond all calendars": {chunks.V1(uint64(math.MaxUint64), line), `{"message":"hello"`, 77},
+		"no record at all":            {chunks.Append(nil, "text"), `{"record":"text"`, 77},
+		"a body that is no map":       {chunks.V1(1, 2), `{"record":[1,2]`, 1000},
+		"a header without a time":     {chunks.Append(nil, []any{[]any{}, line}), `{"message":"hello"`, 77},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -85,8 +85,8 @@ func TestRecordsOfEveryShape(t *testing.T) {
 }
 
 func TestRecordsOfAGroupHaveItsAttributes(t *testing.T) {
-	line := testbed.V2(testbed.EventTime(noon), m{}, m{{"log", "x"}})
-	got := decode(t, testbed.GroupStart(m{{"schema", "otlp"}}, m{{"resource", m{{"service.name", "feed"}}}}), line, testbed.GroupEnd(), line)
+	line := chunks.V2(chunks.EventTime(noon), m{}, m{{"log", "x"}})
+	got := decode(t, chunks.GroupStart(m{{"schema", "otlp"}}, m{{"resource", m{{"service.name", "feed"}}}}), line, chunks.GroupEnd(), line)
 	want := []string{
 		`{"message":"x","group_metadata":{"schema":"otlp"},"group":{"resource":{"service.name":"feed"}},` + shown + `}`,
 		`{"message":"x",` + shown + `}`,
@@ -104,18 +104,18 @@ func messages(events []event) (all []string) {
 }
 
 func TestLinesThatTheRuntimeCutAreJoined(t *testing.T) {
-	part := func(stream, mark, text string) testbed.Raw {
-		return testbed.V1(1, m{{"stream", stream}, {"logtag", mark}, {"log", text}})
+	part := func(stream, mark, text string) chunks.Raw {
+		return chunks.V1(1, m{{"stream", stream}, {"logtag", mark}, {"log", text}})
 	}
 	cases := map[string]struct {
-		records []testbed.Raw
+		records []chunks.Raw
 		want    []string
 	}{
-		"by a parser":             {[]testbed.Raw{part("stdout", "P", `{"message":`), part("stdout", "P", `"he`), part("stdout", "F", `llo"}`)}, []string{`"hello"`}},
-		"of two streams at once":  {[]testbed.Raw{part("stdout", "P", "a"), part("stderr", "P", "x"), part("stdout", "F", "b"), part("stderr", "F", "y")}, []string{`"ab"`, `"xy"`}},
-		"at the end of a chunk":   {[]testbed.Raw{part("stdout", "P", "a")}, []string{`"a"`}},
-		"in the runtime's format": {[]testbed.Raw{testbed.V1(1, m{{"log", "2026-11-23T12:00:00.123Z stdout P a\n"}}), testbed.V1(1, m{{"log", "2026-11-23T12:00:00.123Z stdout F b\n"}})}, []string{`"ab"`}},
-		"not by multiline's mark": {[]testbed.Raw{testbed.V1(1, m{{"stream", "stdout"}, {"_p", "P"}, {"log", "whole"}}), part("stdout", "F", "other")}, []string{`"whole"`, `"other"`}},
+		"by a parser":             {[]chunks.Raw{part("stdout", "P", `{"message":`), part("stdout", "P", `"he`), part("stdout", "F", `llo"}`)}, []string{`"hello"`}},
+		"of two streams at once":  {[]chunks.Raw{part("stdout", "P", "a"), part("stderr", "P", "x"), part("stdout", "F", "b"), part("stderr", "F", "y")}, []string{`"ab"`, `"xy"`}},
+		"at the end of a chunk":   {[]chunks.Raw{part("stdout", "P", "a")}, []string{`"a"`}},
+		"in the runtime's format": {[]chunks.Raw{chunks.V1(1, m{{"log", "2026-11-23T12:00:00.123Z stdout P a\n"}}), chunks.V1(1, m{{"log", "2026-11-23T12:00:00.123Z stdout F b\n"}})}, []string{`"ab"`}},
+		"not by multiline's mark": {[]chunks.Raw{chunks.V1(1, m{{"stream", "stdout"}, {"_p", "P"}, {"log", "whole"}}), part("stdout", "F", "other")}, []string{`"whole"`, `"other"`}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -137,9 +137,9 @@ func TestLinesThatTheRuntimeCutAreJoined(t *testing.T) {
 }
 
 func TestGarbageIsStoredAsItIs(t *testing.T) {
-	good := testbed.V1(1, m{{"log", "x"}})
+	good := chunks.V1(1, m{{"log", "x"}})
 	d := decoder()
-	c := d.Decode(append(testbed.Chunk(good), 0xc1, 0xff, 0x00), tag, 77)
+	c := d.Decode(append(chunks.Chunk(good), 0xc1, 0xff, 0x00), tag, 77)
 	got := messages(events(t, c))
 	want := []string{`{"message":"x",` + shown + `}`, `{"undecodable":"wf8A",` + shown + `}`}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -159,7 +159,7 @@ func TestALineThatIsTooLongIsCutIntoPartsThatMakeItAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := decoder()
-			c := d.Decode(testbed.V1(5, m{{"log", line}}), tag, 0)
+			c := d.Decode(chunks.V1(5, m{{"log", line}}), tag, 0)
 			var whole strings.Builder
 			all := events(t, c)
 			for i, e := range all {
@@ -186,18 +186,18 @@ func TestALineThatIsTooLongIsCutIntoPartsThatMakeItAgain(t *testing.T) {
 
 func TestWhatIsTooDeepForReadersIsStoredAsBytes(t *testing.T) {
 	deep := append(bytes.Repeat([]byte{0x91}, 100_000), 0xc0)
-	got := decode(t, testbed.V1(1, m{{"deep", testbed.Raw(deep)}}))
+	got := decode(t, chunks.V1(1, m{{"deep", chunks.Raw(deep)}}))
 	if len(got) != 1 || !strings.Contains(got[0].Message, `kZGRkZ`) {
 		t.Errorf("got %.100v", got)
 	}
 	line := `{"deep":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`
-	holds(t, "text: "+line, strings.Replace(decode(t, testbed.V1(1, m{{"log", line}}))[0].Message, `"{`, `"text: {`, 1))
+	holds(t, "text: "+line, strings.Replace(decode(t, chunks.V1(1, m{{"log", line}}))[0].Message, `"{`, `"text: {`, 1))
 }
 
 func TestADecoderForgetsTheChunkBefore(t *testing.T) {
 	d := decoder()
-	d.Decode(testbed.Chunk(testbed.GroupStart(m{}, m{{"a", 1}}), testbed.V1(1, m{{"logtag", "P"}, {"log", "part"}})), tag, 0)
-	got := messages(events(t, d.Decode(testbed.V1(1, m{{"log", "x"}}), tag, 0)))
+	d.Decode(chunks.Chunk(chunks.GroupStart(m{}, m{{"a", 1}}), chunks.V1(1, m{{"logtag", "P"}, {"log", "part"}})), tag, 0)
+	got := messages(events(t, d.Decode(chunks.V1(1, m{{"log", "x"}}), tag, 0)))
 	if diff := cmp.Diff([]string{`{"message":"x",` + shown + `}`}, got); diff != "" {
 		t.Errorf("messages (-want +got):\n%s", diff)
 	}

@@ -4,7 +4,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/attribute"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
 // element is one element of the container's own OTEL_RESOURCE_ATTRIBUTES.
@@ -26,7 +27,7 @@ func (e *environment) readAttributes() {
 		return
 	}
 	for text := range strings.SplitSeq(v.Value, ",") {
-		key, text, err := novawire.RepairAttribute(text)
+		key, text, err := attribute.Repair(text)
 		switch {
 		case err != nil:
 			e.note(Note{Reason: BadAttribute, Container: e.container.Name, Subject: variableNames[resourceAttributes], Detail: err.Error()})
@@ -75,7 +76,7 @@ func (e *environment) chooseAttributes() {
 func (e *environment) appendOurs(list []byte) []byte {
 	add := func(key, value string) {
 		if value != "" && !slices.ContainsFunc(e.elements, func(u element) bool { return u.key == key }) {
-			list = novawire.AppendAttribute(list, 0, novawire.Attribute{Key: key, Value: value})
+			list = attribute.Append(list, 0, attribute.KeyValue{Key: key, Value: value})
 		}
 	}
 	if !e.want[serviceName] && !e.users(serviceName) {
@@ -83,9 +84,9 @@ func (e *environment) appendOurs(list []byte) []byte {
 	}
 	e.podAttributes(add)
 	given := e.request.ResourceAttributes
-	for _, a := range [...]novawire.Attribute{
+	for _, a := range [...]attribute.KeyValue{
 		{Key: "service.version", Value: imageVersion(e.container.Image)},
-		{Key: "service.instance.id", Value: e.namespace + ".$(" + novawire.EnvPodName + ")." + e.container.Name},
+		{Key: "service.instance.id", Value: e.namespace + ".$(" + sidecarapi.EnvPodName + ")." + e.container.Name},
 		{Key: "k8s.container.name", Value: e.container.Name},
 	} {
 		if !has(given, a.Key) {
@@ -99,15 +100,15 @@ func (e *environment) appendOurs(list []byte) []byte {
 // annotation's instead of ours where it has the same key.
 func (w *wiring) podAttributes(add func(key, value string)) {
 	given := w.request.ResourceAttributes
-	for _, a := range [...]novawire.Attribute{
+	for _, a := range [...]attribute.KeyValue{
 		{Key: "service.namespace", Value: w.namespace},
 		{Key: "deployment.environment.name", Value: escapeReferences(w.config.DeploymentEnvironment)},
 		{Key: "k8s.cluster.name", Value: escapeReferences(w.config.ClusterName)},
 		{Key: "k8s.namespace.name", Value: w.namespace},
 		{Key: w.owner.attribute(), Value: w.owner.Name},
-		{Key: "k8s.pod.name", Value: "$(" + novawire.EnvPodName + ")"},
-		{Key: "k8s.pod.uid", Value: "$(" + novawire.EnvPodUID + ")"},
-		{Key: "k8s.node.name", Value: "$(" + novawire.EnvNodeName + ")"},
+		{Key: "k8s.pod.name", Value: "$(" + sidecarapi.EnvPodName + ")"},
+		{Key: "k8s.pod.uid", Value: "$(" + sidecarapi.EnvPodUID + ")"},
+		{Key: "k8s.node.name", Value: "$(" + sidecarapi.EnvNodeName + ")"},
 	} {
 		if a.Key != "" && !has(given, a.Key) {
 			add(a.Key, a.Value)
@@ -118,6 +119,6 @@ func (w *wiring) podAttributes(add func(key, value string)) {
 	}
 }
 
-func has(attributes []novawire.Attribute, key string) bool {
-	return slices.ContainsFunc(attributes, func(a novawire.Attribute) bool { return a.Key == key })
+func has(attributes []attribute.KeyValue, key string) bool {
+	return slices.ContainsFunc(attributes, func(a attribute.KeyValue) bool { return a.Key == key })
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/attribute"
 )
 
 // FuzzMerge writes any text into the user's OTEL_RESOURCE_ATTRIBUTES and reads
@@ -30,11 +30,11 @@ func FuzzMerge(f *testing.F) {
 			t.Fatal(err)
 		}
 		wired := apply(t, pod, result.Patch)
-		merged, mistakes := novawire.ParseAttributes(variableOf(t, wired, "OTEL_RESOURCE_ATTRIBUTES"))
+		merged, mistakes := attribute.Parse(variableOf(t, wired, "OTEL_RESOURCE_ATTRIBUTES"))
 		if len(mistakes) > 0 {
 			t.Fatalf("an SDK would discard the variable: %v", mistakes)
 		}
-		users, _ := novawire.ParseAttributes(value)
+		users, _ := attribute.Parse(value)
 		mergedKeepsLast(t, merged, users)
 		if !has(merged, "k8s.namespace.name") || !has(merged, "service.instance.id") {
 			t.Errorf("ours are missing in %v", merged)
@@ -46,7 +46,7 @@ func FuzzMerge(f *testing.F) {
 }
 
 // mergedKeepsLast: of each key the user's last value, once.
-func mergedKeepsLast(t *testing.T, merged, users []novawire.Attribute) {
+func mergedKeepsLast(t *testing.T, merged, users []attribute.KeyValue) {
 	t.Helper()
 	last := map[string]string{}
 	for _, u := range users {

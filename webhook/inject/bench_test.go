@@ -7,9 +7,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/nova/novawire/internal/bench"
-	"github.com/nova/novawire/internal/samplepod"
-	"github.com/nova/novawire/internal/usualway"
+	"github.com/nova/novawire/internal/testing/admissionbaseline"
+	"github.com/nova/novawire/internal/testing/bench"
+	"github.com/nova/novawire/internal/testing/samplepod"
 )
 
 func BenchmarkSmall(b *testing.B) { compare(b, "inject/small", samplepod.Small()) }
@@ -53,9 +53,9 @@ func sides(b *testing.B, raw []byte) (ours, peer func()) {
 	if err := json.Unmarshal(apply(b, raw, result.Patch), &wired); err != nil {
 		b.Fatal(err)
 	}
-	change := usualway.Change(&wired)
-	if n := len(usualway.Respond(raw, change).Patches); n == 0 {
+	change := admissionbaseline.Change(&wired)
+	if n := len(admissionbaseline.Respond(raw, change).Patches); n == 0 {
 		b.Fatal("the usual way changes nothing")
 	}
-	return func() { _, _ = engine.Pod(raw, ns) }, func() { usualway.Respond(raw, change) }
+	return func() { _, _ = engine.Pod(raw, ns) }, func() { admissionbaseline.Respond(raw, change) }
 }

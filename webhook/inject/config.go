@@ -12,7 +12,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
 // revision is the engine's own part of the configuration hash: it grows when
@@ -43,9 +44,9 @@ type Config struct {
 
 // Sidecar is the collector container.
 type Sidecar struct {
-	Image           string             `json:"image"`
-	ImagePullPolicy string             `json:"imagePullPolicy"`
-	Resources       novawire.Resources `json:"resources"`
+	Image           string              `json:"image"`
+	ImagePullPolicy string              `json:"imagePullPolicy"`
+	Resources       injection.Resources `json:"resources"`
 	// Env are settings of the sidecar, by variable name.
 	Env map[string]string `json:"env"`
 	// SecretEnv are settings from a Secret of the pod's namespace, each
@@ -72,7 +73,7 @@ func DefaultConfig() Config {
 		Sidecar: Sidecar{
 			Image:           "ghcr.io/nova/novawire-sidecar:latest",
 			ImagePullPolicy: "IfNotPresent",
-			Resources:       novawire.Resources{CPURequest: "10m", CPULimit: "200m", MemoryRequest: "32Mi", MemoryLimit: "64Mi"},
+			Resources:       injection.Resources{CPURequest: "10m", CPULimit: "200m", MemoryRequest: "32Mi", MemoryLimit: "64Mi"},
 		},
 	}
 }
@@ -86,7 +87,7 @@ func (c Config) Validate() error {
 	if _, err := c.nativeSidecar(); err != nil {
 		wrong("kubernetesVersion", "%w", err)
 	}
-	if _, bad := novawire.ParseRequest(defaultRequest(c), novawire.Layer{Source: "default", Annotations: c.Defaults}); len(bad) > 0 {
+	if _, bad := injection.ParseRequest(defaultRequest(c), injection.Layer{Source: "default", Annotations: c.Defaults}); len(bad) > 0 {
 		for _, m := range bad {
 			wrong("defaults", "%s: %q: %s", m.Key, m.Value, m.Reason)
 		}
@@ -101,7 +102,7 @@ func (c Config) Validate() error {
 		wrong("sidecar.resources", "%w", err)
 	}
 	if c.Sidecar.Configured() {
-		for _, m := range novawire.CheckSidecarVariables(c.Sidecar.Env, slices.Sorted(maps.Keys(c.Sidecar.SecretEnv))) {
+		for _, m := range sidecarapi.CheckVariables(c.Sidecar.Env, slices.Sorted(maps.Keys(c.Sidecar.SecretEnv))) {
 			wrong("sidecar.env", "%w", m)
 		}
 	}
@@ -144,10 +145,10 @@ func (c Config) hash() string {
 	return hex.EncodeToString(sum[:6])
 }
 
-func defaultRequest(c Config) novawire.Request {
-	return novawire.Request{
-		Collector:     novawire.CollectorSidecar,
-		Protocol:      novawire.ProtocolGRPC,
+func defaultRequest(c Config) injection.Request {
+	return injection.Request{
+		Collector:     injection.CollectorSidecar,
+		Protocol:      sidecarapi.ProtocolGRPC,
 		TraceSampling: "1",
 		Logs:          true,
 		Metrics:       true,

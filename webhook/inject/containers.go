@@ -4,7 +4,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
 // wellKnownSidecars are containers that other injectors add: no part of an app,
@@ -26,7 +27,7 @@ var collectors = []string{
 }
 
 func foreignSidecars(c Config) map[string]bool {
-	names := map[string]bool{novawire.CollectorContainer: true}
+	names := map[string]bool{sidecarapi.ContainerName: true}
 	for _, list := range [][]string{wellKnownSidecars, collectors, c.ForeignSidecars} {
 		for _, name := range list {
 			names[name] = true
@@ -47,7 +48,7 @@ func (w *wiring) foreignCollector() (Note, bool) {
 	for _, list := range [...][]container{w.pod.Spec.Containers, w.pod.Spec.InitContainers} {
 		for i := range list {
 			c := &list[i]
-			if c.Name == novawire.CollectorContainer {
+			if c.Name == sidecarapi.ContainerName {
 				continue
 			}
 			if slices.Contains(collectors, c.Name) || slices.Contains(collectors, imageName(c.Image)) {
@@ -55,7 +56,7 @@ func (w *wiring) foreignCollector() (Note, bool) {
 			}
 			for _, p := range c.Ports {
 				switch p.ContainerPort {
-				case novawire.PortOTLPGRPC, novawire.PortOTLPHTTP, novawire.CollectorMetricsPort:
+				case sidecarapi.PortOTLPGRPC, sidecarapi.PortOTLPHTTP, sidecarapi.MetricsPort:
 					return Note{Reason: PortTaken, Container: c.Name, Subject: "port " + itoa(p.ContainerPort)}, true
 				}
 			}
@@ -90,7 +91,7 @@ func (w *wiring) checkContainerNames() {
 	for _, name := range w.request.Containers {
 		is := func(c container) bool { return c.Name == name }
 		if !slices.ContainsFunc(w.pod.Spec.Containers, is) && !slices.ContainsFunc(w.pod.Spec.InitContainers, is) {
-			w.note(Note{Reason: UnknownContainer, Subject: novawire.AnnotationContainers, Detail: name})
+			w.note(Note{Reason: UnknownContainer, Subject: injection.AnnotationContainers, Detail: name})
 		}
 	}
 }
@@ -118,7 +119,7 @@ func (w *wiring) wireContainer(c *container, list string, index int) {
 func (w *wiring) selected(c *container) bool {
 	named := slices.Contains(w.request.Containers, c.Name)
 	switch {
-	case c.Name == novawire.CollectorContainer:
+	case c.Name == sidecarapi.ContainerName:
 		return false
 	case named:
 		return true

@@ -4,7 +4,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
 // The variables that injection knows, in the order in which it writes them:
@@ -25,9 +26,9 @@ const (
 )
 
 var variableNames = [variableCount]string{
-	podName:            novawire.EnvPodName,
-	podUID:             novawire.EnvPodUID,
-	nodeName:           novawire.EnvNodeName,
+	podName:            sidecarapi.EnvPodName,
+	podUID:             sidecarapi.EnvPodUID,
+	nodeName:           sidecarapi.EnvNodeName,
 	endpoint:           "OTEL_EXPORTER_OTLP_ENDPOINT",
 	protocol:           "OTEL_EXPORTER_OTLP_PROTOCOL",
 	serviceName:        "OTEL_SERVICE_NAME",
@@ -145,22 +146,22 @@ func (e *environment) chooseEndpoint() {
 	case ownProtocol:
 		e.set(endpoint, target, "protocol", "the container's own variable")
 	default:
-		e.set(endpoint, target, "collector "+string(e.collector), e.source(novawire.AnnotationCollector))
-		e.set(protocol, string(wanted), "protocol", e.source(novawire.AnnotationProtocol))
+		e.set(endpoint, target, "collector "+string(e.collector), e.source(injection.AnnotationCollector))
+		e.set(protocol, string(wanted), "protocol", e.source(injection.AnnotationProtocol))
 	}
 }
 
 // userProtocol reads the user's protocol. Where it is not plain to see, the
 // sidecar still has an answer, because each of its ports takes both protocols;
 // of a gateway nothing is known, and "" has no endpoint there.
-func (e *environment) userProtocol() novawire.Protocol {
+func (e *environment) userProtocol() sidecarapi.Protocol {
 	switch v := e.current(protocol); {
-	case !v.isReference() && v.Value == string(novawire.ProtocolGRPC):
-		return novawire.ProtocolGRPC
+	case !v.isReference() && v.Value == string(sidecarapi.ProtocolGRPC):
+		return sidecarapi.ProtocolGRPC
 	case !v.isReference() && strings.HasPrefix(v.Value, "http/"):
-		return novawire.ProtocolHTTP
-	case e.collector == novawire.CollectorSidecar:
-		return novawire.ProtocolGRPC
+		return sidecarapi.ProtocolHTTP
+	case e.collector == injection.CollectorSidecar:
+		return sidecarapi.ProtocolGRPC
 	}
 	return ""
 }
@@ -204,8 +205,8 @@ func (e *environment) chooseSampling() {
 		}
 		return
 	}
-	e.set(sampler, "parentbased_traceidratio", "trace sampling", e.source(novawire.AnnotationTraceSampling))
-	e.set(samplerArg, e.request.TraceSampling, "trace sampling", e.source(novawire.AnnotationTraceSampling))
+	e.set(sampler, "parentbased_traceidratio", "trace sampling", e.source(injection.AnnotationTraceSampling))
+	e.set(samplerArg, e.request.TraceSampling, "trace sampling", e.source(injection.AnnotationTraceSampling))
 }
 
 // write turns the choices into operations: first what changes in place, while

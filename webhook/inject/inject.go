@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
 )
 
 // Engine wires pods by one configuration. It is safe for concurrent use.
@@ -20,7 +20,7 @@ type Engine struct {
 	config   Config
 	hash     string
 	native   bool
-	defaults novawire.Request
+	defaults injection.Request
 	foreign  map[string]bool // names of containers that are no part of an app
 	sidecar  []byte          // the part of the sidecar that is the same everywhere
 	settings []byte          // its settings, as elements of env
@@ -35,7 +35,7 @@ func New(config Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	defaults, _ := novawire.ParseRequest(defaultRequest(config), novawire.Layer{Source: "default", Annotations: config.Defaults})
+	defaults, _ := injection.ParseRequest(defaultRequest(config), injection.Layer{Source: "default", Annotations: config.Defaults})
 	e := &Engine{config: config, hash: config.hash(), native: native, defaults: defaults, foreign: foreignSidecars(config)}
 	e.sidecar, e.settings = sidecarTemplate(config.Sidecar), sidecarSettings(config.Sidecar)
 	return e, nil
@@ -93,7 +93,7 @@ func (e *Engine) ServiceName(raw []byte, ns Namespace, owner Owner) string {
 // something on its pod template; sorted.
 func MisplacedAnnotations(annotations map[string]string) (notes []Note) {
 	for key := range annotations {
-		if strings.HasPrefix(key, novawire.InjectPrefix) {
+		if strings.HasPrefix(key, injection.AnnotationPrefix) {
 			notes = append(notes, Note{Reason: Misplaced, Subject: key})
 		}
 	}
@@ -135,7 +135,7 @@ func (e *Engine) decide(raw []byte, ns Namespace, owner Owner, explain bool) (Re
 // skipReason tells the pods that are none of our business.
 func skipReason(p *pod) (Reason, bool) {
 	switch {
-	case p.Metadata.Labels[novawire.LabelWiring] == novawire.WiringDisabled:
+	case p.Metadata.Labels[injection.LabelWiring] == injection.WiringDisabled:
 		return OptedOut, true
 	case p.Metadata.Annotations["kubernetes.io/config.mirror"] != "":
 		return MirrorPod, true

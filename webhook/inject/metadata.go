@@ -6,7 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
 )
 
 // pair is a label or annotation that the pod should have.
@@ -24,11 +24,11 @@ func (w *wiring) wireMetadata() {
 	}
 	labels, annotations := w.scrape()
 	if w.request.Logs {
-		labels = append(labels, pair{novawire.LabelLogging, novawire.LoggingStructured, "logs", novawire.AnnotationLogs})
+		labels = append(labels, pair{injection.LabelLogging, injection.LoggingStructured, "logs", injection.AnnotationLogs})
 	}
-	w.setAll("labels", w.pod.Metadata.Labels, labels, novawire.LabelLogging, novawire.LabelMetrics)
+	w.setAll("labels", w.pod.Metadata.Labels, labels, injection.LabelLogging, injection.LabelMetrics)
 	w.setAll("annotations", w.pod.Metadata.Annotations, annotations,
-		novawire.AnnotationPrometheusScrape, novawire.AnnotationPrometheusPort, novawire.AnnotationPrometheusPath, novawire.AnnotationPrometheusScheme)
+		injection.AnnotationPrometheusScrape, injection.AnnotationPrometheusPort, injection.AnnotationPrometheusPath, injection.AnnotationPrometheusScheme)
 }
 
 // setAll writes what is wanted of one map, each key for itself: the user's stay,
@@ -80,24 +80,24 @@ func (w *wiring) scrape() (labels, annotations []pair) {
 		return nil, nil
 	}
 	now := w.pod.Metadata.Annotations
-	if value, set := now[novawire.AnnotationPrometheusScrape]; set && !w.ours(novawire.AnnotationPrometheusScrape) {
-		w.status.Kept = append(w.status.Kept, novawire.AnnotationPrometheusScrape)
-		w.note(Note{Reason: UserScrape, Subject: novawire.AnnotationPrometheusScrape, Detail: value})
+	if value, set := now[injection.AnnotationPrometheusScrape]; set && !w.ours(injection.AnnotationPrometheusScrape) {
+		w.status.Kept = append(w.status.Kept, injection.AnnotationPrometheusScrape)
+		w.note(Note{Reason: UserScrape, Subject: injection.AnnotationPrometheusScrape, Detail: value})
 		return nil, nil
 	}
 	port, rule, found := w.metricsPort()
-	if own, set := now[novawire.AnnotationPrometheusPort]; set && !w.ours(novawire.AnnotationPrometheusPort) {
+	if own, set := now[injection.AnnotationPrometheusPort]; set && !w.ours(injection.AnnotationPrometheusPort) {
 		port, rule, found = own, "annotation", true
 	}
 	if !found {
 		return nil, nil
 	}
-	labels = []pair{{novawire.LabelMetrics, novawire.MetricsScraped, "metrics", novawire.AnnotationMetrics}}
+	labels = []pair{{injection.LabelMetrics, injection.MetricsScraped, "metrics", injection.AnnotationMetrics}}
 	return labels, []pair{
-		{novawire.AnnotationPrometheusScrape, "true", "metrics", novawire.AnnotationMetrics},
-		{novawire.AnnotationPrometheusPort, port, rule, novawire.AnnotationMetricsPort},
-		{novawire.AnnotationPrometheusPath, w.request.MetricsPath, "metrics", novawire.AnnotationMetricsPath},
-		{novawire.AnnotationPrometheusScheme, w.request.MetricsScheme, "metrics", novawire.AnnotationMetricsScheme},
+		{injection.AnnotationPrometheusScrape, "true", "metrics", injection.AnnotationMetrics},
+		{injection.AnnotationPrometheusPort, port, rule, injection.AnnotationMetricsPort},
+		{injection.AnnotationPrometheusPath, w.request.MetricsPath, "metrics", injection.AnnotationMetricsPath},
+		{injection.AnnotationPrometheusScheme, w.request.MetricsScheme, "metrics", injection.AnnotationMetricsScheme},
 	}
 }
 
@@ -111,7 +111,7 @@ func (w *wiring) metricsPort() (number, rule string, found bool) {
 		if number, found := w.namedPort(asked); found {
 			return number, "annotation", true
 		}
-		w.note(Note{Reason: UnknownMetricsPort, Subject: novawire.AnnotationMetricsPort, Detail: asked})
+		w.note(Note{Reason: UnknownMetricsPort, Subject: injection.AnnotationMetricsPort, Detail: asked})
 		return "", "", false
 	}
 	for _, name := range [...]string{"metrics", "http-metrics", "prometheus"} {
@@ -165,8 +165,8 @@ func (w *wiring) writeStatus() {
 	if len(w.pod.Metadata.Annotations) == 0 && !w.madeAnnotations {
 		w.makeMap("annotations")
 	}
-	w.patch.add("metadata", "annotations", novawire.AnnotationStatus)
+	w.patch.add("metadata", "annotations", injection.AnnotationStatus)
 	w.patch.json = appendQuoted(w.patch.json, text)
 	w.patch.end()
-	w.explain("", novawire.AnnotationStatus, string(text), "status", "this program")
+	w.explain("", injection.AnnotationStatus, string(text), "status", "this program")
 }

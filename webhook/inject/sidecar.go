@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/attribute"
+	"github.com/nova/novawire/api/injection"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
+	"github.com/nova/novawire/internal/validate"
 )
 
 // sidecarTemplate is the sidecar's JSON from its name on, without the closing
@@ -15,10 +18,10 @@ import (
 // restart or unready the app.
 func sidecarTemplate(s Sidecar) []byte {
 	dst := []byte{'{'}
-	dst = appendMember(dst, "name", novawire.CollectorContainer)
+	dst = appendMember(dst, "name", sidecarapi.ContainerName)
 	dst = appendMember(dst, "image", s.Image)
 	dst = appendMember(dst, "imagePullPolicy", s.ImagePullPolicy)
-	dst = append(dst, `,"ports":[{"name":"`+novawire.CollectorMetricsPortName+`","containerPort":`+itoa(novawire.CollectorMetricsPort)+`,"protocol":"TCP"}]`...)
+	dst = append(dst, `,"ports":[{"name":"`+sidecarapi.MetricsPortName+`","containerPort":`+itoa(sidecarapi.MetricsPort)+`,"protocol":"TCP"}]`...)
 	return append(dst, `,"securityContext":{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]},`+
 		`"readOnlyRootFilesystem":true,"runAsGroup":65532,"runAsNonRoot":true,"runAsUser":65532,"seccompProfile":{"type":"RuntimeDefault"}}`...)
 }
@@ -43,15 +46,15 @@ func sidecarSettings(s Sidecar) (dst []byte) {
 func (w *wiring) placeSidecar() {
 	w.status.Collector = w.collector
 	list, index := w.findSidecar()
-	wanted := w.collector == novawire.CollectorSidecar
-	ours := w.wired && w.old.Collector == novawire.CollectorSidecar
+	wanted := w.collector == injection.CollectorSidecar
+	ours := w.wired && w.old.Collector == injection.CollectorSidecar
 	here, there := "initContainers", "0"
 	if !w.native {
 		here, there = "containers", "-"
 	}
 	switch {
 	case index >= 0 && !ours:
-		w.note(Note{Reason: UserCollector, Container: novawire.CollectorContainer})
+		w.note(Note{Reason: UserCollector, Container: sidecarapi.ContainerName})
 		return
 	case index >= 0 && w.current():
 		return
@@ -66,7 +69,7 @@ func (w *wiring) placeSidecar() {
 	if !wanted {
 		return
 	}
-	w.explain(novawire.CollectorContainer, "container", w.config.Sidecar.Image, "collector", w.source(novawire.AnnotationCollector))
+	w.explain(sidecarapi.ContainerName, "container", w.config.Sidecar.Image, "collector", w.source(injection.AnnotationCollector))
 	if w.native && len(w.pod.Spec.InitContainers) == 0 {
 		w.patch.add("spec", here)
 		w.patch.json = append(w.appendSidecar(append(w.patch.json, '[')), ']')
@@ -78,7 +81,7 @@ func (w *wiring) placeSidecar() {
 }
 
 func (w *wiring) findSidecar() (list string, index int) {
-	is := func(c container) bool { return c.Name == novawire.CollectorContainer }
+	is := func(c container) bool { return c.Name == sidecarapi.ContainerName }
 	if i := slices.IndexFunc(w.pod.Spec.InitContainers, is); i >= 0 {
 		return "initContainers", i
 	}
@@ -98,7 +101,7 @@ func (w *wiring) appendSidecar(dst []byte) []byte {
 		dst = appendFieldVariable(dst, variableNames[v], field)
 	}
 	dst = append(dst, ',')
-	dst = appendVariable(dst, novawire.EnvResourceAttributes, w.sidecarAttributes())
+	dst = appendVariable(dst, sidecarapi.EnvResourceAttributes, w.sidecarAttributes())
 	dst = append(append(dst, w.settings...), ']')
 	return append(w.appendResources(dst), '}')
 }
@@ -108,7 +111,7 @@ func (w *wiring) sidecarAttributes() []byte {
 	list := w.scratch[:0]
 	add := func(key, value string) {
 		if value != "" {
-			list = novawire.AppendAttribute(list, 0, novawire.Attribute{Key: key, Value: value})
+			list = attribute.Append(list, 0, attribute.KeyValue{Key: key, Value: value})
 		}
 	}
 	add("service.name", escapeReferences(w.serviceName))
@@ -124,12 +127,12 @@ func (w *wiring) sidecarAttributes() []byte {
 // its own may not be exceeded by its containers, and a Guaranteed pod stays so.
 func (w *wiring) appendResources(dst []byte) []byte {
 	if hidden(w.pod.Spec.Resources) && !bytes.Equal(w.pod.Spec.Resources, []byte("{}")) {
-		w.note(Note{Reason: PodResources, Container: novawire.CollectorContainer})
+		w.note(Note{Reason: PodResources, Container: sidecarapi.ContainerName})
 		return dst
 	}
 	r := w.request.Sidecar
 	if w.guaranteed() {
-		w.note(Note{Reason: Guaranteed, Container: novawire.CollectorContainer})
+		w.note(Note{Reason: Guaranteed, Container: sidecarapi.ContainerName})
 		r.CPURequest, r.MemoryRequest = r.CPULimit, r.MemoryLimit
 	}
 	dst = append(dst, `,"resources":{"limits":`...)
@@ -148,7 +151,7 @@ func (w *wiring) guaranteed() bool {
 	for _, list := range [...][]container{w.pod.Spec.Containers, w.pod.Spec.InitContainers} {
 		for i := range list {
 			r := &list[i].Resources
-			if list[i].Name != novawire.CollectorContainer && !(equalAmount(string(r.Requests.CPU), string(r.Limits.CPU)) && equalAmount(string(r.Requests.Memory), string(r.Limits.Memory))) {
+			if list[i].Name != sidecarapi.ContainerName && !(equalAmount(string(r.Requests.CPU), string(r.Limits.CPU)) && equalAmount(string(r.Requests.Memory), string(r.Limits.Memory))) {
 				return false
 			}
 		}
@@ -165,7 +168,7 @@ func equalAmount(request, limit string) bool {
 	if request == "" || request == "null" || request == limit {
 		return true
 	}
-	r, errRequest := novawire.ParseQuantity(strings.Trim(request, `"`))
-	l, errLimit := novawire.ParseQuantity(strings.Trim(limit, `"`))
+	r, errRequest := validate.ParseQuantity(strings.Trim(request, `"`))
+	l, errLimit := validate.ParseQuantity(strings.Trim(limit, `"`))
 	return errRequest == nil && errLimit == nil && r.Cmp(l) == 0
 }

@@ -5,7 +5,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
 )
 
 // Status is what the status annotation records of a wired pod. It tells people
@@ -15,7 +15,7 @@ type Status struct {
 	// Config is the hash of the configuration that the pod was wired with.
 	Config string `json:"config"`
 	// Collector is where the telemetry goes.
-	Collector novawire.Collector `json:"collector"`
+	Collector injection.Collector `json:"collector"`
 	// Containers are those that got environment.
 	Containers []ContainerStatus `json:"containers,omitempty"`
 	// Kept are the labels and annotations that the user had set.
@@ -36,7 +36,7 @@ type ContainerStatus struct {
 // ReadStatus reads a status annotation. A pod without one, or with one that is
 // not ours, has none.
 func ReadStatus(annotations map[string]string) (Status, bool) {
-	text := annotations[novawire.AnnotationStatus]
+	text := annotations[injection.AnnotationStatus]
 	if text == "" {
 		return Status{}, false
 	}

@@ -5,7 +5,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
 // wiring is the work on one pod.
@@ -13,18 +14,18 @@ type wiring struct {
 	*Engine
 	pod       *pod
 	namespace string
-	layers    [2]novawire.Layer // of the request, for explanations
-	mistakes  []novawire.Mistake
+	layers    [2]injection.Layer // of the request, for explanations
+	mistakes  []injection.Mistake
 	owner     Owner
-	request   novawire.Request
+	request   injection.Request
 
 	old    Status // of an earlier wiring
 	wired  bool   // old is there
 	stale  bool   // old is of another configuration
 	status Status
 
-	collector   novawire.Collector // what the request came to
-	endpoints   bool               // containers are told where telemetry goes
+	collector   injection.Collector // what the request came to
+	endpoints   bool                // containers are told where telemetry goes
 	serviceName string
 	serviceRule string
 	serviceFrom string
@@ -42,11 +43,11 @@ func newWiring(e *Engine, p *pod, ns Namespace, owner Owner) *wiring {
 	if w.owner.Kind == "" {
 		w.owner = ownerOf(p.Metadata)
 	}
-	w.layers = [...]novawire.Layer{
+	w.layers = [...]injection.Layer{
 		{Source: "namespace", Annotations: ns.Annotations},
 		{Source: "pod", Annotations: p.Metadata.Annotations},
 	}
-	w.request, w.mistakes = novawire.ParseRequest(e.defaults, w.layers[:]...)
+	w.request, w.mistakes = injection.ParseRequest(e.defaults, w.layers[:]...)
 	for _, m := range w.mistakes {
 		w.note(Note{Reason: BadAnnotation, Subject: m.Key, Detail: strconv.Quote(m.Value) + " of the " + m.Source + ": " + m.Reason})
 	}
@@ -81,7 +82,7 @@ func (w *wiring) source(key string) string {
 	}
 	for i := len(w.layers) - 1; i >= 0; i-- {
 		from := w.layers[i]
-		bad := func(m novawire.Mistake) bool { return m.Key == key && m.Source == from.Source }
+		bad := func(m injection.Mistake) bool { return m.Key == key && m.Source == from.Source }
 		if _, ok := from.Annotations[key]; ok && !slices.ContainsFunc(w.mistakes, bad) {
 			return from.Source + " annotation " + key
 		}
@@ -97,19 +98,19 @@ func (w *wiring) current() bool { return w.wired && !w.stale }
 
 // chooseCollector settles where telemetry goes, or that the pod is skipped.
 func (w *wiring) chooseCollector() (Reason, bool) {
-	w.collector, w.endpoints = w.request.Collector, w.request.Collector != novawire.CollectorNone
-	if w.collector == novawire.CollectorGateway && !w.hasGateway() {
-		w.note(Note{Reason: NoGateway, Subject: novawire.AnnotationCollector})
-		w.collector = novawire.CollectorSidecar
+	w.collector, w.endpoints = w.request.Collector, w.request.Collector != injection.CollectorNone
+	if w.collector == injection.CollectorGateway && !w.hasGateway() {
+		w.note(Note{Reason: NoGateway, Subject: injection.AnnotationCollector})
+		w.collector = injection.CollectorSidecar
 	}
-	if w.collector != novawire.CollectorSidecar {
+	if w.collector != injection.CollectorSidecar {
 		return "", false
 	}
 	switch {
 	case w.pod.Spec.HostNetwork && !w.hasGateway():
 		return HostNetwork, true
 	case w.pod.Spec.HostNetwork:
-		w.collector = novawire.CollectorGateway
+		w.collector = injection.CollectorGateway
 		w.note(Note{Reason: GatewayInstead})
 	case !w.native && w.pod.Spec.RestartPolicy != "" && w.pod.Spec.RestartPolicy != "Always":
 		w.withoutSidecar(Note{Reason: JobWithoutSidecar})
@@ -122,31 +123,31 @@ func (w *wiring) chooseCollector() (Reason, bool) {
 }
 
 func (w *wiring) withoutSidecar(why Note) {
-	w.collector, w.endpoints = novawire.CollectorNone, false
+	w.collector, w.endpoints = injection.CollectorNone, false
 	w.note(why)
 }
 
 // hasGateway tells whether a gateway takes the protocol that was asked for.
 func (w *wiring) hasGateway() bool { return w.gateway(w.request.Protocol) != "" }
 
-func (w *wiring) gateway(p novawire.Protocol) string {
+func (w *wiring) gateway(p sidecarapi.Protocol) string {
 	switch p {
-	case novawire.ProtocolGRPC:
+	case sidecarapi.ProtocolGRPC:
 		return w.config.Gateway.GRPCEndpoint
-	case novawire.ProtocolHTTP:
+	case sidecarapi.ProtocolHTTP:
 		return w.config.Gateway.HTTPEndpoint
 	}
 	return "" // a protocol that is hidden
 }
 
 // endpoint is where containers send telemetry over a protocol; "" for nowhere.
-func (w *wiring) endpoint(p novawire.Protocol) string {
+func (w *wiring) endpoint(p sidecarapi.Protocol) string {
 	switch {
 	case !w.endpoints:
 		return ""
-	case w.collector == novawire.CollectorGateway:
+	case w.collector == injection.CollectorGateway:
 		return w.gateway(p)
-	case p == novawire.ProtocolGRPC:
+	case p == sidecarapi.ProtocolGRPC:
 		return "http://127.0.0.1:4317"
 	default:
 		return "http://127.0.0.1:4318"

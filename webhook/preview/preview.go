@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/nova/novawire"
+	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/webhook/inject"
 )
 
@@ -164,8 +164,8 @@ func (w *wirer) namespace(o *object) (inject.Namespace, string) {
 	switch {
 	case !ok:
 		return inject.Namespace{}, fmt.Sprintf("namespace %s is not in the input", name)
-	case ns.Metadata.Labels[novawire.LabelWiring] != novawire.WiringEnabled:
-		return inject.Namespace{}, fmt.Sprintf("namespace %s is not labelled %s: %s", name, novawire.LabelWiring, novawire.WiringEnabled)
+	case ns.Metadata.Labels[injection.LabelWiring] != injection.WiringEnabled:
+		return inject.Namespace{}, fmt.Sprintf("namespace %s is not labelled %s: %s", name, injection.LabelWiring, injection.WiringEnabled)
 	}
 	return inject.Namespace{Name: name, Annotations: ns.Metadata.Annotations}, ""
 }

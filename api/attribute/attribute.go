@@ -1,0 +1,175 @@
+// Package attribute reads and writes lists of OpenTelemetry resource attributes in
+// the form of OTEL_RESOURCE_ATTRIBUTES.
+package attribute
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// KeyValue is one element of an attribute list. A list that may hold
+// Kubernetes variable references can have an element that is nothing but
+// references, $(COMMON_ATTRIBUTES): its Key is empty and its Value verbatim,
+// because only the kubelet knows which pairs it stands for.
+type KeyValue struct {
+	Key   string
+	Value string
+}
+
+// Parse reads a list in the form of OTEL_RESOURCE_ATTRIBUTES:
+// key=value pairs joined by commas, keys and values percent-encoded
+// (OpenTelemetry specification, Resource SDK, "Specifying resource information
+// via an environment variable"). The specification lets an SDK discard the
+// whole variable for one bad pair, so the reader is lenient where a meaning is
+// plain (a stray "%", "=" or space stands for itself, an empty element is
+// skipped) and returns what has none as mistakes, beside the good pairs.
+func Parse(list string) (attributes []KeyValue, mistakes []error) {
+	for element := range strings.SplitSeq(list, ",") {
+		key, text, err := Repair(element)
+		switch {
+		case err != nil:
+			mistakes = append(mistakes, err)
+		case key != "":
+			_, value, _ := strings.Cut(text, "=")
+			attributes = append(attributes, KeyValue{key, percentDecode(value)})
+		case text != "":
+			attributes = append(attributes, KeyValue{Value: text})
+		}
+	}
+	return attributes, mistakes
+}
+
+// Repair reads one element of a list and returns its key, decoded, and
+// the element as the specification wants it: what was well formed is kept octet
+// for octet, the rest is percent-encoded. An empty element has neither. An
+// element without "=" that holds a $(NAME) reference has no key.
+func Repair(element string) (key, text string, err error) {
+	element = strings.TrimSpace(element)
+	if element == "" {
+		return "", "", nil
+	}
+	key, value, pair := strings.Cut(element, "=")
+	switch key = strings.TrimSpace(key); {
+	case !pair && strings.Contains(element, "$("):
+		return "", element, nil
+	case !pair:
+		return "", "", fmt.Errorf("attribute %q has no value: use key=value", element)
+	case key == "":
+		return "", "", fmt.Errorf("attribute %q has no key: use key=value", element)
+	}
+	value = strings.TrimSpace(value)
+	if wellFormed(key) && wellFormed(value) && len(key)+1+len(value) == len(element) {
+		return percentDecode(key), element, nil
+	}
+	repaired := append(appendRepaired(nil, key), '=')
+	return percentDecode(key), string(appendRepaired(repaired, value)), nil
+}
+
+// Append writes an attribute, percent-encoded, to a list that begins at
+// from, with the comma that separates it from the one before.
+func Append(list []byte, from int, a KeyValue) []byte {
+	if len(list) > from {
+		list = append(list, ',')
+	}
+	if a.Key == "" {
+		return append(list, a.Value...)
+	}
+	list = append(appendPercentEncoded(list, a.Key), '=')
+	return appendPercentEncoded(list, a.Value)
+}
+
+// Format is the reverse of [Parse].
+func Format(attributes []KeyValue) string {
+	var list []byte
+	for _, a := range attributes {
+		list = Append(list, 0, a)
+	}
+	return string(list)
+}
+
+// Set replaces the attribute with a's key, or appends a.
+func Set(attributes []KeyValue, a KeyValue) []KeyValue {
+	for i := range attributes {
+		if attributes[i].Key == a.Key {
+			attributes[i].Value = a.Value
+			return attributes
+		}
+	}
+	return append(attributes, a)
+}
+
+// The octets that need no encoding are W3C Baggage's baggage-octet, without
+// "=", which separates, and "%", which encodes.
+func plainOctet(c byte) bool {
+	switch c {
+	case '"', ',', ';', '\\', '=', '%':
+		return false
+	}
+	return c > ' ' && c < 0x7f
+}
+
+const hexDigits = "0123456789ABCDEF"
+
+func appendPercentEncoded(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; plainOctet(c) {
+			dst = append(dst, c)
+		} else {
+			dst = append(dst, '%', hexDigits[c>>4], hexDigits[c&15])
+		}
+	}
+	return dst
+}
+
+// appendRepaired encodes what is neither plain nor encoded already.
+func appendRepaired(dst []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		if _, ok := encodedOctet(s[i:]); ok {
+			dst = append(dst, s[i:i+3]...)
+			i += 2
+			continue
+		}
+		dst = appendPercentEncoded(dst, s[i:i+1])
+	}
+	return dst
+}
+
+func wellFormed(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if plainOctet(s[i]) {
+			continue
+		}
+		if _, ok := encodedOctet(s[i:]); !ok {
+			return false
+		}
+		i += 2
+	}
+	return true
+}
+
+// percentDecode decodes what is encoded and keeps a "%" that encodes nothing.
+func percentDecode(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	decoded := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if c, ok := encodedOctet(s[i:]); ok {
+			decoded = append(decoded, c)
+			i += 2
+			continue
+		}
+		decoded = append(decoded, s[i])
+	}
+	return string(decoded)
+}
+
+// encodedOctet reads the %XX that s begins with.
+func encodedOctet(s string) (byte, bool) {
+	if len(s) < 3 || s[0] != '%' {
+		return 0, false
+	}
+	octet, err := strconv.ParseUint(s[1:3], 16, 8)
+	return byte(octet), err == nil
+}

@@ -1,0 +1,183 @@
+package backup
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Cron is a schedule of five fields, as CronJob takes it, in which the minute
+// and the hour may be H: a value that differs from one workload to the next and
+// stays the same for each, so that they do not all start at once. H(0-29) keeps
+// it within a range. The notation is Jenkins'.
+type Cron struct {
+	fields [5]string
+	// perDay is how often a day that it runs on has a start, at most.
+	perDay int
+}
+
+type cronField struct {
+	name        string
+	least, most int
+	names       []string // of values from least on, in lower case
+	spread      bool     // takes H
+}
+
+var cronFields = [5]cronField{
+	{name: "minute", most: 59, spread: true},
+	{name: "hour", most: 23, spread: true},
+	{name: "day of month", least: 1, most: 31},
+	{name: "month", least: 1, most: 12, names: []string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}},
+	{name: "day of week", most: 6, names: []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}},
+}
+
+// ParseCron reads a schedule by the rules of CronJob, which are those of
+// github.com/robfig/cron/v3: lists, ranges, steps, names, * and ?.
+func ParseCron(expression string) (Cron, error) {
+	var c Cron
+	fields := strings.Fields(expression)
+	if len(fields) != len(cronFields) {
+		return Cron{}, fmt.Errorf("%d fields instead of 5", len(fields))
+	}
+	var values [5]map[int]bool
+	for i, rule := range cronFields {
+		var err error
+		if values[i], err = rule.values(fields[i]); err != nil {
+			return Cron{}, fmt.Errorf("%s %q: %w", rule.name, fields[i], err)
+		}
+		c.fields[i] = fields[i]
+	}
+	if c.perDay = len(values[0]) * len(values[1]); !hasADay(values[2], values[3], fields[4]) {
+		return Cron{}, fmt.Errorf("no month of %q has a day of %q", fields[3], fields[2])
+	}
+	return c, nil
+}
+
+// hasADay refuses the thirtieth of February: a schedule that never comes. With
+// a day of the week, cron takes days that fit either.
+func hasADay(days, months map[int]bool, weekday string) bool {
+	if weekday != "*" && weekday != "?" {
+		return true
+	}
+	for month := range months {
+		for day := range days {
+			if day <= time.Date(2024, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day() { // a leap year
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// PerDay is how many starts a day has on which the schedule runs.
+func (c Cron) PerDay() int { return c.perDay }
+
+// Schedule is the expression with a value for each H, chosen by the seed.
+func (c Cron) Schedule(seed uint64) string {
+	resolved := c.fields
+	for i, rule := range cronFields {
+		if low, high, ok := rule.spreadOver(resolved[i]); ok {
+			span := uint64(high - low + 1)
+			resolved[i] = strconv.Itoa(low + int(seed%span)) //nolint:gosec // below 60
+			seed /= span
+		}
+	}
+	return strings.Join(resolved[:], " ")
+}
+
+// spreadOver is the range of an H.
+func (f cronField) spreadOver(field string) (low, high int, ok bool) {
+	if !f.spread {
+		return 0, 0, false
+	}
+	if field == "H" {
+		return f.least, f.most, true
+	}
+	inner, begins := strings.CutPrefix(field, "H(")
+	inner, ends := strings.CutSuffix(inner, ")")
+	from, to, two := strings.Cut(inner, "-")
+	if !begins || !ends || !two {
+		return 0, 0, false
+	}
+	low, errLow := f.value(from)
+	high, errHigh := f.value(to)
+	return low, high, errLow == nil && errHigh == nil && low <= high
+}
+
+// values are those that a field stands for; an H stands for one.
+func (f cronField) values(field string) (map[int]bool, error) {
+	seen := map[int]bool{}
+	if low, _, ok := f.spreadOver(field); ok {
+		seen[low] = true
+		return seen, nil
+	}
+	for _, part := range strings.Split(field, ",") {
+		if err := f.add(part, seen); err != nil {
+			return nil, err
+		}
+	}
+	return seen, nil
+}
+
+// add adds the values of one part: *, a value, a range, each with or without a step.
+func (f cronField) add(part string, seen map[int]bool) error {
+	span, every, stepped := strings.Cut(part, "/")
+	low, high, err := f.span(span, stepped)
+	if err != nil {
+		return err
+	}
+	step := 1
+	if stepped {
+		if step, err = digits(every); err != nil || step == 0 {
+			return fmt.Errorf("%q is not a step", every)
+		}
+	}
+	for v := low; v <= high; v += step {
+		seen[v] = true
+	}
+	return nil
+}
+
+func (f cronField) span(span string, stepped bool) (low, high int, err error) {
+	if span == "*" || span == "?" {
+		return f.least, f.most, nil
+	}
+	from, to, two := strings.Cut(span, "-")
+	if low, err = f.value(from); err != nil {
+		return 0, 0, err
+	}
+	switch {
+	case two:
+		high, err = f.value(to)
+	case stepped: // 5/15 begins at 5 and has no end
+		high = f.most
+	default:
+		high = low
+	}
+	if err == nil && low > high {
+		err = fmt.Errorf("%s is after %s", from, to)
+	}
+	return low, high, err
+}
+
+func (f cronField) value(s string) (int, error) {
+	for i, name := range f.names {
+		if strings.EqualFold(s, name) {
+			return f.least + i, nil
+		}
+	}
+	v, err := digits(s)
+	if err != nil || v < f.least || v > f.most {
+		return 0, fmt.Errorf("%q is not within %d to %d", s, f.least, f.most)
+	}
+	return v, nil
+}
+
+// digits reads a number that has no sign: strconv.Atoi takes one.
+func digits(s string) (int, error) {
+	if s == "" || strings.Trim(s, "0123456789") != "" {
+		return 0, fmt.Errorf("%q is not a number", s)
+	}
+	return strconv.Atoi(s)
+}

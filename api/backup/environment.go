@@ -1,0 +1,172 @@
+package backup
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The environment of pg-backup that other programs set or read.
+const (
+	EnvDatabaseURL         = "DATABASE_URL"
+	EnvDatabases           = "DATABASES"
+	EnvS3Bucket            = "S3_BUCKET"
+	EnvS3Endpoint          = "S3_ENDPOINT"
+	EnvRetentionDays       = "RETENTION_DAYS"
+	EnvKeepMinimum         = "KEEP_MINIMUM"
+	EnvParallelism         = "PARALLELISM"
+	EnvDeadline            = "DEADLINE"
+	EnvEncryptionFile      = "ENCRYPTION_RECIPIENTS_FILE"
+	EnvIdentityFile        = "ENCRYPTION_IDENTITY_FILE"
+	EnvLockWait            = "LOCK_WAIT_TIMEOUT"
+	EnvClientDirectory     = "PG_BIN_DIR"
+	EnvScratchDirectory    = "SCRATCH_DIR"
+	EnvCloudWatchNamespace = "CLOUDWATCH_NAMESPACE"
+	EnvServerEncryption    = "S3_SERVER_SIDE_ENCRYPTION"
+	EnvKMSKey              = "S3_KMS_KEY_ID"
+	EnvS3Checksum          = "S3_CHECKSUM"
+	EnvLogFormat           = "LOG_FORMAT"
+	EnvLogLevel            = "LOG_LEVEL"
+	EnvTerminationPath     = "TERMINATION_MESSAGE_PATH"
+	EnvAWSRegion           = "AWS_REGION"
+)
+
+// Variable describes one variable of pg-backup's environment.
+// docs/backup.md is held equal to [Environment] by a test.
+type Variable struct {
+	Name     string
+	Default  string // "" for none
+	Allowed  string // the values that are accepted, in a few words
+	Meaning  string
+	Required bool // by every verb that reaches a store or a server
+	Secret   bool // never logged, never accepted in full on the command line
+
+	check func(string) error
+}
+
+// Flag is the variable's name on the command line, without the dashes.
+func (v Variable) Flag() string {
+	return strings.ReplaceAll(strings.ToLower(v.Name), "_", "-")
+}
+
+// Check says what is wrong with a value. The message holds the value only where
+// the variable is no secret.
+func (v Variable) Check(value string) error {
+	if v.check == nil || v.check(value) == nil {
+		return nil
+	}
+	if v.Secret {
+		return fmt.Errorf("%s: want %s", v.Name, v.Allowed)
+	}
+	return fmt.Errorf("%s: %q is not %s", v.Name, value, v.Allowed)
+}
+
+// Environment lists the variables in the order of the documentation.
+func Environment() []Variable {
+	return append([]Variable(nil), environment...)
+}
+
+// errNotAllowed is replaced by a message that names the setting and what it allows.
+var errNotAllowed = errors.New("the value is not allowed")
+
+var environment = []Variable{
+	{Name: EnvDatabaseURL, Allowed: "`postgres://user:password@host:port/database?sslmode=…`", Meaning: "the server; without a database in it, the whole server. Special characters of the password may be percent-encoded or plain", Required: true, Secret: true, check: checkDatabaseURL},
+	{Name: EnvDatabases, Allowed: "`*`, or a comma list of database names", Meaning: "the databases that are backed up; `*` is every one that is not a template. Default: the one in `DATABASE_URL`, else `*`", check: checkDatabases},
+	{Name: EnvS3Bucket, Allowed: "`s3://bucket/prefix`", Meaning: "where backups are kept; one server, one prefix", Required: true, check: checkBucket},
+	{Name: EnvS3Endpoint, Allowed: "an `http` or `https` URL", Meaning: "S3-compatible store; path-style addressing", check: checkEndpoint},
+	{Name: EnvAWSRegion, Default: "us-east-1", Allowed: "an AWS region", Meaning: "region of the bucket and of CloudWatch"},
+	{Name: EnvRetentionDays, Default: "7", Allowed: "a whole number of days, 1 or more", Meaning: "a backup younger than this is never deleted", check: atLeastOne},
+	{Name: EnvKeepMinimum, Default: "3", Allowed: "a whole number, 1 or more", Meaning: "the newest backups of each database that are never deleted, however old", check: atLeastOne},
+	{Name: EnvParallelism, Default: "2", Allowed: "1 to 16", Meaning: "dump or restore streams that move at a time", check: checkParallelism},
+	{Name: EnvDeadline, Default: "4h", Allowed: "a duration from `1m` to `24h`", Meaning: "a verb that takes longer is stopped and counted as failed", check: durationBetween(time.Minute, 24*time.Hour)},
+	{Name: EnvLockWait, Default: "5m", Allowed: "a duration from `1s` to `24h`", Meaning: "how long a dump waits for a table that is locked", check: durationBetween(time.Second, 24*time.Hour)},
+	{Name: EnvEncryptionFile, Allowed: "a file's path", Meaning: "age recipients, one a line; backups are encrypted to all of them"},
+	{Name: EnvIdentityFile, Allowed: "a file's path", Meaning: "age identities, to restore, drill or verify what was encrypted"},
+	{Name: EnvServerEncryption, Allowed: "`AES256`, `aws:kms`, `aws:kms:dsse`", Meaning: "server-side encryption asked of S3", check: anyOf("AES256", "aws:kms", "aws:kms:dsse")},
+	{Name: EnvKMSKey, Allowed: "a KMS key's id or ARN", Meaning: "key for `aws:kms`"},
+	{Name: EnvS3Checksum, Default: "crc32c", Allowed: "`crc32c`, `none`", Meaning: "checksum sent with each part; `none` for stores that refuse it", check: anyOf("crc32c", "none")},
+	{Name: EnvClientDirectory, Allowed: "a folder's path", Meaning: "where `pg_dump` and the rest are; default: `PATH` and the places that Debian, Bitnami, Alpine and the official images use"},
+	{Name: EnvScratchDirectory, Allowed: "a folder's path", Meaning: "where a drill keeps its throw-away server; default: the system's temporary folder"},
+	{Name: EnvCloudWatchNamespace, Default: "Nova/Backup", Allowed: "a CloudWatch namespace, or `none`", Meaning: "where metrics go; `none` sends none"},
+	{Name: EnvLogFormat, Default: "json", Allowed: "`json`, `text`", Meaning: "form of the log on stderr", check: anyOf("json", "text")},
+	{Name: EnvLogLevel, Default: "info", Allowed: "`debug`, `info`, `warn`, `error`", Meaning: "the least that is logged", check: anyOf("debug", "info", "warn", "error")},
+	{Name: EnvTerminationPath, Default: "/dev/termination-log", Allowed: "a file's path", Meaning: "where the result is written as JSON, if that file exists"},
+}
+
+func checkDatabaseURL(value string) error {
+	for _, scheme := range []string{"postgres://", "postgresql://"} {
+		if rest, ok := strings.CutPrefix(value, scheme); ok && rest != "" {
+			return nil
+		}
+	}
+	return errNotAllowed
+}
+
+func checkDatabases(value string) error {
+	for _, name := range strings.Split(value, ",") {
+		if strings.TrimSpace(name) == "" {
+			return errNotAllowed
+		}
+	}
+	return nil
+}
+
+func checkBucket(value string) error {
+	_, _, err := SplitBucket(value)
+	return err
+}
+
+// SplitBucket takes s3://bucket/prefix apart; the prefix has no slash at its ends.
+func SplitBucket(value string) (bucket, prefix string, err error) {
+	rest, ok := strings.CutPrefix(value, "s3://")
+	bucket, prefix, _ = strings.Cut(rest, "/")
+	if !ok || len(bucket) < 3 || len(bucket) > 63 || strings.ContainsAny(value, " \t\r\n?#") {
+		return "", "", errNotAllowed
+	}
+	return bucket, strings.Trim(prefix, "/"), nil
+}
+
+func checkEndpoint(value string) error {
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return errNotAllowed
+	}
+	return nil
+}
+
+func atLeastOne(value string) error {
+	if n, err := strconv.Atoi(value); err != nil || n < 1 {
+		return errNotAllowed
+	}
+	return nil
+}
+
+func checkParallelism(value string) error {
+	if n, err := strconv.Atoi(value); err != nil || n < 1 || n > 16 {
+		return errNotAllowed
+	}
+	return nil
+}
+
+func durationBetween(least, most time.Duration) func(string) error {
+	return func(value string) error {
+		if d, err := time.ParseDuration(value); err != nil || d < least || d > most {
+			return errNotAllowed
+		}
+		return nil
+	}
+}
+
+func anyOf(values ...string) func(string) error {
+	return func(value string) error {
+		for _, v := range values {
+			if v == value {
+				return nil
+			}
+		}
+		return errNotAllowed
+	}
+}

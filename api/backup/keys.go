@@ -1,0 +1,70 @@
+// Package backup is the contract of backups: the annotations that ask for them and
+// their validation ([Request]), the environment and the exit codes of pg-backup, its
+// termination message ([Result]), and the status that the controller writes ([Status]).
+package backup
+
+import (
+	"slices"
+
+	"github.com/nova/novawire/api"
+)
+
+// AnnotationPrefix is the prefix of the annotations that ask for backups.
+const AnnotationPrefix = "backup.nova.dev/"
+
+// Annotations of a PostgreSQL StatefulSet.
+const (
+	AnnotationEnabled              = AnnotationPrefix + "enabled"
+	AnnotationSchedule             = AnnotationPrefix + "schedule"
+	AnnotationTimeZone             = AnnotationPrefix + "time-zone"
+	AnnotationBucket               = AnnotationPrefix + "bucket"
+	AnnotationRetentionDays        = AnnotationPrefix + "retention-days"
+	AnnotationKeepMinimum          = AnnotationPrefix + "keep-minimum"
+	AnnotationDatabases            = AnnotationPrefix + "databases"
+	AnnotationURLSecret            = AnnotationPrefix + "url-secret"
+	AnnotationAWSSecret            = AnnotationPrefix + "aws-secret"
+	AnnotationServiceAccount       = AnnotationPrefix + "service-account"
+	AnnotationAWSRegion            = AnnotationPrefix + "aws-region"
+	AnnotationS3Endpoint           = AnnotationPrefix + "s3-endpoint"
+	AnnotationParallelism          = AnnotationPrefix + "parallelism"
+	AnnotationDeadline             = AnnotationPrefix + "deadline"
+	AnnotationEncryptionRecipients = AnnotationPrefix + "encryption-recipients"
+	AnnotationDrillSchedule        = AnnotationPrefix + "drill-schedule"
+	AnnotationSuspend              = AnnotationPrefix + "suspend"
+	AnnotationOnDelete             = AnnotationPrefix + "on-delete"
+	AnnotationClientImage          = AnnotationPrefix + "client-image"
+	AnnotationEncryptionIdentity   = AnnotationPrefix + "encryption-identity"
+	AnnotationRun                  = AnnotationPrefix + "run"
+	// AnnotationStatus is written by the controller, never read as a request.
+	AnnotationStatus = AnnotationPrefix + "status"
+)
+
+const cronRule = "a cron expression of five fields; minute and hour may be `H` or `H(0-29)`"
+
+// Keys lists the annotations in the order of the documentation.
+func Keys() []api.Key { return slices.Clone(keys) }
+
+var keys = []api.Key{
+	{Name: AnnotationEnabled, On: api.OnStatefulSet, Default: "`false`", Allowed: "`true`, `false`", Meaning: "this StatefulSet is PostgreSQL: back it up"},
+	{Name: AnnotationSchedule, On: api.OnStatefulSet, Default: "`0 1 * * *`", Allowed: cronRule, Meaning: "when the backup runs; `H` is a value of the StatefulSet's own, so that not all start at once"},
+	{Name: AnnotationTimeZone, On: api.OnStatefulSet, Default: "`Etc/UTC`", Allowed: "an IANA time zone name", Meaning: "time zone of both schedules"},
+	{Name: AnnotationBucket, On: api.OnStatefulSet, Default: "`NAMESPACE/NAME` below the one from config", Allowed: "`s3://bucket/prefix`", Meaning: "where backups are kept; one prefix for one server"},
+	{Name: AnnotationRetentionDays, On: api.OnStatefulSet, Default: "`7` (staging `3`)", Allowed: "a whole number of days, 1 or more", Meaning: "a backup younger than this is never deleted"},
+	{Name: AnnotationKeepMinimum, On: api.OnStatefulSet, Default: "`3`", Allowed: "a whole number, 1 or more", Meaning: "the newest backups that are never deleted, however old"},
+	{Name: AnnotationDatabases, On: api.OnStatefulSet, Default: "`*`", Allowed: "`*`, or a comma list of database names", Meaning: "the databases that are backed up; `*` is every one that is not a template"},
+	{Name: AnnotationURLSecret, On: api.OnStatefulSet, Default: "`postgres-credentials/url`", Allowed: "Secret `name/key`", Meaning: "holds `DATABASE_URL`"},
+	{Name: AnnotationAWSSecret, On: api.OnStatefulSet, Default: "–", Allowed: "a Secret's name", Meaning: "mounted at `/var/aws` as the credentials file"},
+	{Name: AnnotationServiceAccount, On: api.OnStatefulSet, Default: "–", Allowed: "a ServiceAccount's name", Meaning: "runs the Job, for credentials by IRSA"},
+	{Name: AnnotationAWSRegion, On: api.OnStatefulSet, Default: "from config", Allowed: "an AWS region", Meaning: "region of the bucket and of CloudWatch"},
+	{Name: AnnotationS3Endpoint, On: api.OnStatefulSet, Default: "from config", Allowed: "an `http` or `https` URL", Meaning: "S3-compatible store"},
+	{Name: AnnotationParallelism, On: api.OnStatefulSet, Default: "`2`", Allowed: "1 to 16", Meaning: "dump processes at a time"},
+	{Name: AnnotationDeadline, On: api.OnStatefulSet, Default: "`4h`", Allowed: "a duration from `1m` to `24h`", Meaning: "a run that takes longer is stopped and counted as failed"},
+	{Name: AnnotationEncryptionRecipients, On: api.OnStatefulSet, Default: "–", Allowed: "Secret `name/key`", Meaning: "age recipients that backups are encrypted to"},
+	{Name: AnnotationEncryptionIdentity, On: api.OnStatefulSet, Default: "–", Allowed: "Secret `name/key`", Meaning: "age identity that drills and restores read encrypted backups with; backups never see it"},
+	{Name: AnnotationDrillSchedule, On: api.OnStatefulSet, Default: "`0 3 1 */3 *`", Allowed: cronRule + ", or `never`", Meaning: "when a restore drill runs"},
+	{Name: AnnotationSuspend, On: api.OnStatefulSet, Default: "`false`", Allowed: "`true`, `false`", Meaning: "keeps the CronJob and starts nothing"},
+	{Name: AnnotationOnDelete, On: api.OnStatefulSet, Default: "`keep`", Allowed: "`keep`, `delete`", Meaning: "StatefulSet deleted: keep the CronJob suspended, or delete it; data in S3 is never touched"},
+	{Name: AnnotationClientImage, On: api.OnStatefulSet, Default: "the StatefulSet's own image", Allowed: "an image reference", Meaning: "image whose PostgreSQL programs run the backup and the drill"},
+	{Name: AnnotationRun, On: api.OnStatefulSet, Default: "–", Allowed: "1 to 63 letters, digits and `-_.:+`, after `drill:` for a drill", Meaning: "starts a run now, once for each new value"},
+	{Name: AnnotationStatus, On: api.OnStatefulSet, Default: "–", Allowed: "JSON", Meaning: "last success, last verified, bytes, duration, last failure of each database", Written: true},
+}

@@ -1,0 +1,357 @@
+package backup
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nova/novawire/api"
+	"github.com/nova/novawire/internal/validate"
+)
+
+// DrillNever is the value of [AnnotationDrillSchedule] that asks for no drills.
+const DrillNever = "never"
+
+// OnDelete says what becomes of a CronJob whose StatefulSet is deleted.
+type OnDelete string
+
+// The values of [AnnotationOnDelete].
+const (
+	OnDeleteKeep   OnDelete = "keep"
+	OnDeleteDelete OnDelete = "delete"
+)
+
+// SecretKey refers to one entry of a Secret, in the namespace of whoever refers.
+type SecretKey struct{ Name, Key string }
+
+func (s SecretKey) String() string {
+	if s == (SecretKey{}) {
+		return ""
+	}
+	return s.Name + "/" + s.Key
+}
+
+// Request is what a PostgreSQL StatefulSet asks of backup.
+type Request struct {
+	Enabled  bool
+	Schedule Cron
+	TimeZone string // IANA name
+	// Bucket is the annotation's, as written; "" for a place of its own below
+	// BucketRoot, the configuration's.
+	Bucket, BucketRoot   string
+	RetentionDays        int
+	KeepMinimum          int
+	Databases            string
+	URLSecret            SecretKey
+	AWSSecret            string
+	ServiceAccount       string
+	AWSRegion            string
+	S3Endpoint           string
+	Parallelism          int
+	Deadline             time.Duration
+	EncryptionRecipients SecretKey
+	EncryptionIdentity   SecretKey
+	Drill                bool
+	DrillSchedule        Cron
+	Suspend              bool
+	OnDelete             OnDelete
+	ClientImage          string // "" for the StatefulSet's own
+	Run                  string // asks for a run now, once for each value
+}
+
+// Place is where the backups of a StatefulSet are kept: what it asks for, or a
+// folder of its own below the configuration's bucket, for one prefix is one server.
+func (r Request) Place(namespace, statefulSet string) string {
+	if r.Bucket != "" || r.BucketRoot == "" {
+		return r.Bucket
+	}
+	return strings.TrimRight(r.BucketRoot, "/") + "/" + namespace + "/" + statefulSet
+}
+
+// Refusal is a value of a backup.nova.dev key, or the key itself, that is not accepted.
+type Refusal struct {
+	Key     string
+	Value   string // without what could be a password
+	Allowed string
+}
+
+func (r Refusal) Error() string {
+	return fmt.Sprintf("%s: %q is refused: use %s", r.Key, r.Value, r.Allowed)
+}
+
+// DefaultRequest is what a StatefulSet asks for that only says enabled.
+func DefaultRequest() Request {
+	r := Request{
+		TimeZone: "Etc/UTC", RetentionDays: 7, KeepMinimum: 3, Databases: "*",
+		URLSecret: SecretKey{"postgres-credentials", "url"}, Parallelism: 2, Deadline: 4 * time.Hour,
+		Drill: true, OnDelete: OnDeleteKeep,
+	}
+	r.Schedule, _ = ParseCron("0 1 * * *")
+	r.DrillSchedule, _ = ParseCron("0 3 1 */3 *")
+	return r
+}
+
+// ParseDefaults lays the configuration's backup.nova.dev annotations under
+// every request. Keys that only a StatefulSet can have are refused.
+func ParseDefaults(defaults map[string]string) (Request, []Refusal) {
+	r, refusals := ParseRequest(DefaultRequest(), defaults)
+	for _, key := range []string{AnnotationEnabled, AnnotationRun} {
+		if value, ok := defaults[key]; ok {
+			refusals = append(refusals, Refusal{key, withoutPassword(value), "it on a StatefulSet: it is no default"})
+		}
+	}
+	r.BucketRoot, r.Bucket = r.Bucket, ""
+	return r, refusals
+}
+
+// ParseRequest reads the backup.nova.dev annotations of a StatefulSet on top of
+// defaults. Every bad value and every unknown key is a refusal, in the order of
+// [Keys], then unknown keys by name; the field of a bad value keeps its default.
+func ParseRequest(defaults Request, annotations map[string]string) (Request, []Refusal) {
+	r := defaults
+	var refusals []Refusal
+	for _, rule := range requestRules {
+		value, ok := annotations[rule.key]
+		if !ok {
+			continue
+		}
+		before := r
+		if err := rule.set(&r, value); err != nil {
+			r = before
+			allowed := plain(keyOf(rule.key).Allowed)
+			if !errors.Is(err, errNotAllowed) {
+				allowed += " (" + err.Error() + ")"
+			}
+			refusals = append(refusals, Refusal{rule.key, withoutPassword(value), allowed})
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		if strings.HasPrefix(key, AnnotationPrefix) && keyOf(key).Name == "" {
+			allowed := "one of the keys of docs/annotations.md"
+			if nearest := api.Nearest(keys, key); nearest != "" {
+				allowed = nearest
+			}
+			refusals = append(refusals, Refusal{key, withoutPassword(annotations[key]), allowed})
+		}
+	}
+	return r, refusals
+}
+
+// ParseStatefulSet is [ParseRequest] for one StatefulSet: to be backed up without a
+// place to keep backups is refused as well.
+func ParseStatefulSet(defaults Request, namespace, statefulSet string, annotations map[string]string) (Request, []Refusal) {
+	r, refusals := ParseRequest(defaults, annotations)
+	for _, refusal := range refusals {
+		if refusal.Key == AnnotationBucket {
+			return r, refusals
+		}
+	}
+	if r.Enabled && r.Place(namespace, statefulSet) == "" {
+		refusals = append(refusals, Refusal{Key: AnnotationBucket, Allowed: "s3://bucket/prefix, since the configuration names no bucket for all"})
+	}
+	return r, refusals
+}
+
+// HasKeys tells whether there is anything for [ParseRequest] to read.
+func HasKeys(annotations map[string]string) bool {
+	for key := range annotations {
+		if strings.HasPrefix(key, AnnotationPrefix) && key != AnnotationStatus {
+			return true
+		}
+	}
+	return false
+}
+
+func keyOf(name string) api.Key {
+	k, _ := api.Find(keys, name, api.OnStatefulSet)
+	return k
+}
+
+// plain is a rule of [Keys] without the documentation's quotes.
+func plain(s string) string { return strings.ReplaceAll(s, "`", "") }
+
+// withoutPassword hides a value that looks like a URL with a password: someone
+// who takes a reference for the thing itself shall not find it in a log.
+func withoutPassword(value string) string {
+	if _, rest, ok := strings.Cut(value, "://"); ok && strings.Contains(rest, "@") {
+		return "(a URL with a password, hidden)"
+	}
+	return validate.Truncate(value, 60)
+}
+
+type requestRule struct {
+	key string
+	set func(r *Request, value string) error
+}
+
+// requestRules is in the order of [Keys], which is the order of refusals.
+var requestRules = []requestRule{
+	{AnnotationEnabled, func(r *Request, v string) error { return setBool(&r.Enabled, v) }},
+	{AnnotationSchedule, func(r *Request, v string) (err error) { r.Schedule, err = ParseCron(v); return err }},
+	{AnnotationTimeZone, setTimeZone},
+	{AnnotationBucket, func(r *Request, v string) error { return setVariable(&r.Bucket, EnvS3Bucket, v) }},
+	{AnnotationRetentionDays, func(r *Request, v string) error { return setNumber(&r.RetentionDays, EnvRetentionDays, v) }},
+	{AnnotationKeepMinimum, func(r *Request, v string) error { return setNumber(&r.KeepMinimum, EnvKeepMinimum, v) }},
+	{AnnotationDatabases, func(r *Request, v string) error { return setVariable(&r.Databases, EnvDatabases, v) }},
+	{AnnotationURLSecret, func(r *Request, v string) error { return setSecretKey(&r.URLSecret, v) }},
+	{AnnotationAWSSecret, func(r *Request, v string) error { return setObjectName(&r.AWSSecret, v) }},
+	{AnnotationServiceAccount, func(r *Request, v string) error { return setObjectName(&r.ServiceAccount, v) }},
+	{AnnotationAWSRegion, setRegion},
+	{AnnotationS3Endpoint, func(r *Request, v string) error { return setVariable(&r.S3Endpoint, EnvS3Endpoint, v) }},
+	{AnnotationParallelism, func(r *Request, v string) error { return setNumber(&r.Parallelism, EnvParallelism, v) }},
+	{AnnotationDeadline, setDeadline},
+	{AnnotationEncryptionRecipients, func(r *Request, v string) error { return setSecretKey(&r.EncryptionRecipients, v) }},
+	{AnnotationEncryptionIdentity, func(r *Request, v string) error { return setSecretKey(&r.EncryptionIdentity, v) }},
+	{AnnotationDrillSchedule, setDrillSchedule},
+	{AnnotationSuspend, func(r *Request, v string) error { return setBool(&r.Suspend, v) }},
+	{AnnotationOnDelete, setOnDelete},
+	{AnnotationClientImage, setImage},
+	{AnnotationRun, setRun},
+}
+
+func setBool(field *bool, value string) error {
+	if value != "true" && value != "false" { // strconv takes T and 1: not the language
+		return errNotAllowed
+	}
+	*field = value == "true"
+	return nil
+}
+
+// setTimeZone takes what CronJob takes: a name of the IANA database, which the
+// program carries along.
+func setTimeZone(r *Request, value string) error {
+	if value == "" || strings.EqualFold(value, "local") {
+		return errNotAllowed
+	}
+	if _, err := time.LoadLocation(value); err != nil {
+		return errNotAllowed
+	}
+	r.TimeZone = value
+	return nil
+}
+
+// setVariable holds a value to the rule of the variable that it becomes.
+func setVariable(field *string, variable, value string) error {
+	for _, v := range environment {
+		if v.Name == variable && v.Check(value) != nil {
+			return errNotAllowed
+		}
+	}
+	*field = value
+	return nil
+}
+
+func setNumber(field *int, variable, value string) error {
+	var text string
+	if err := setVariable(&text, variable, value); err != nil {
+		return err
+	}
+	n, err := digits(value)
+	if err != nil {
+		return errNotAllowed
+	}
+	*field = n
+	return nil
+}
+
+func setDeadline(r *Request, value string) error {
+	var text string
+	if err := setVariable(&text, EnvDeadline, value); err != nil {
+		return err
+	}
+	r.Deadline, _ = time.ParseDuration(value)
+	return nil
+}
+
+// setSecretKey takes name/key; a key is what a Secret's data may be called.
+func setSecretKey(field *SecretKey, value string) error {
+	name, key, ok := strings.Cut(value, "/")
+	if !ok || !isObjectName(name) || key == "" || len(key) > 253 || strings.Trim(strings.ToLower(key), lowerAndDigits+"-._") != "" {
+		return errNotAllowed
+	}
+	*field = SecretKey{name, key}
+	return nil
+}
+
+func setObjectName(field *string, value string) error {
+	if !isObjectName(value) {
+		return errNotAllowed
+	}
+	*field = value
+	return nil
+}
+
+const lowerAndDigits = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+// isObjectName is Kubernetes' rule for most names, an RFC 1123 subdomain.
+func isObjectName(name string) bool {
+	if name == "" || len(name) > 253 {
+		return false
+	}
+	for _, label := range strings.Split(name, ".") {
+		if label == "" || strings.Trim(label, lowerAndDigits+"-") != "" || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+	}
+	return true
+}
+
+func setRegion(r *Request, value string) error {
+	if value == "" || len(value) > 40 || strings.Trim(value, lowerAndDigits+"-") != "" {
+		return errNotAllowed
+	}
+	r.AWSRegion = value
+	return nil
+}
+
+func setDrillSchedule(r *Request, value string) (err error) {
+	if r.Drill = value != DrillNever; r.Drill {
+		r.DrillSchedule, err = ParseCron(value)
+	}
+	return err
+}
+
+func setOnDelete(r *Request, value string) error {
+	switch policy := OnDelete(value); policy {
+	case OnDeleteKeep, OnDeleteDelete:
+		r.OnDelete = policy
+		return nil
+	}
+	return errNotAllowed
+}
+
+func setImage(r *Request, value string) error {
+	if value == "" || len(value) > 512 || strings.ContainsAny(value, " \t\r\n") {
+		return errNotAllowed
+	}
+	r.ClientImage = value
+	return nil
+}
+
+// runDrill begins a value of [AnnotationRun] that asks for a drill.
+const runDrill = "drill:"
+
+// Drills tells whether the run that is asked for is a drill.
+func (r Request) Drills() bool { return strings.HasPrefix(r.Run, runDrill) }
+
+// RunValue is a value of [AnnotationRun] for a run that is asked for at a time.
+func RunValue(drill bool, at time.Time) string {
+	value := strconv.FormatInt(at.UnixMilli(), 10)
+	if drill {
+		return runDrill + value
+	}
+	return value
+}
+
+func setRun(r *Request, value string) error {
+	token := strings.TrimPrefix(value, runDrill)
+	if token == "" || len(token) > 63 || strings.Trim(strings.ToLower(token), lowerAndDigits+"-_.:+") != "" {
+		return errNotAllowed
+	}
+	r.Run = value
+	return nil
+}

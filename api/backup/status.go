@@ -1,0 +1,86 @@
+package backup
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Status is the value of [AnnotationStatus]: what is known about the
+// backups of one StatefulSet. It is on the CronJob, which outlives Jobs, the
+// manager and the StatefulSet, and again on the StatefulSet, for its users.
+type Status struct {
+	// Schedule and DrillSchedule are in force, in TimeZone, H resolved. An
+	// empty DrillSchedule is no drills.
+	Schedule      string `json:"schedule,omitempty"`
+	DrillSchedule string `json:"drillSchedule,omitempty"`
+	TimeZone      string `json:"timeZone,omitempty"`
+	Place         string `json:"place,omitempty"` // s3://bucket/prefix
+	// Suspended says why no run starts by itself; empty where it does.
+	Suspended string `json:"suspended,omitempty"`
+	// Refused are bad annotations that came past admission: the CronJob stays as it was.
+	Refused   []string         `json:"refused,omitempty"`
+	Databases []DatabaseStatus `json:"databases,omitempty"`
+	LastRun   *Attempt         `json:"lastRun,omitempty"`
+	LastDrill *Attempt         `json:"lastDrill,omitempty"`
+	// LastFailure is the newest attempt of any verb that failed.
+	LastFailure *Attempt `json:"lastFailure,omitempty"`
+	// Failures counts attempts that failed, by category.
+	Failures map[Category]int `json:"failures,omitempty"`
+	// Handled is the value of [AnnotationRun] that was acted on.
+	Handled string `json:"handled,omitempty"`
+	// Counted are the newest pods that are in this status: none is counted twice.
+	Counted []string `json:"counted,omitempty"`
+}
+
+// Attempt is one pod that ran pg-backup.
+type Attempt struct {
+	Verb     string    `json:"verb"`
+	Job      string    `json:"job"`
+	Finished time.Time `json:"finished"`
+	Seconds  float64   `json:"seconds,omitempty"`
+	Category Category  `json:"category,omitempty"` // empty: succeeded
+	Message  string    `json:"message,omitempty"`
+}
+
+// DatabaseStatus is what is known about the backups of one database. Sizes
+// and duration are those of the newest backup.
+type DatabaseStatus struct {
+	Name         string     `json:"name"`
+	LastSuccess  *time.Time `json:"lastSuccess,omitempty"`
+	LastVerified *time.Time `json:"lastVerified,omitempty"`
+	Backup       string     `json:"backup,omitempty"`
+	Bytes        int64      `json:"bytes,omitempty"`
+	Stored       int64      `json:"stored,omitempty"`
+	Rows         int64      `json:"rows,omitempty"`
+	Seconds      float64    `json:"seconds,omitempty"`
+	DrillSeconds float64    `json:"drillSeconds,omitempty"`
+	Anomalies    int        `json:"anomalies,omitempty"`
+	Failure      Category   `json:"failure,omitempty"` // of the newest attempt
+	FailedAt     *time.Time `json:"failedAt,omitempty"`
+	Message      string     `json:"message,omitempty"`
+}
+
+// ParseStatus reads the annotation; an empty one is an empty status.
+func ParseStatus(value string) (Status, error) {
+	var s Status
+	if value == "" {
+		return s, nil
+	}
+	if err := json.Unmarshal([]byte(value), &s); err != nil {
+		return Status{}, fmt.Errorf("read %s: %w", AnnotationStatus, err)
+	}
+	return s, nil
+}
+
+// Empty tells whether nothing is known.
+func (s Status) Empty() bool { return s.Encode() == "{}" }
+
+// Encode is the annotation's value.
+func (s Status) Encode() string {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return "{}" // times beyond the year 9999: not ours
+	}
+	return string(text)
+}

@@ -1,0 +1,34 @@
+package injection
+
+import (
+	"slices"
+
+	"github.com/nova/novawire/api"
+)
+
+const quantities = "a Kubernetes quantity"
+
+// Keys lists the labels and annotations in the order of the documentation.
+func Keys() []api.Key { return slices.Clone(keys) }
+
+var keys = []api.Key{
+	{Name: LabelWiring, On: api.OnNamespace, Label: true, Default: "–", Allowed: "`enabled`", Meaning: "opts the namespace in"},
+
+	{Name: LabelWiring, On: api.OnPod, Label: true, Default: "–", Allowed: "`disabled`", Meaning: "this pod is left alone"},
+	{Name: AnnotationCollector, On: api.OnPod, Default: "`sidecar`", Allowed: "`sidecar`, `gateway`, `none`", Meaning: "where telemetry goes: a collector in the pod, a shared one, or nowhere"},
+	{Name: AnnotationProtocol, On: api.OnPod, Default: "`grpc`", Allowed: "`grpc`, `http/protobuf`", Meaning: "OTLP transport; endpoint and protocol are always set together"},
+	{Name: AnnotationServiceName, On: api.OnPod, Default: "workload name", Allowed: "1 to 255 printable characters", Meaning: "`OTEL_SERVICE_NAME`"},
+	{Name: AnnotationResourceAttributes, On: api.OnPod, Default: "–", Allowed: "`key=value,key=value`, percent-encoded", Meaning: "merged into `OTEL_RESOURCE_ATTRIBUTES`"},
+	{Name: AnnotationTraceSampling, On: api.OnPod, Default: "`1`", Allowed: "a ratio from `0` to `1`", Meaning: "share of new traces that is kept: `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`"},
+	{Name: AnnotationContainers, On: api.OnPod, Default: "all app containers", Allowed: "a comma list of container names", Meaning: "the containers that get environment, even where `envFrom` hides what they set"},
+	{Name: AnnotationLogs, On: api.OnPod, Default: "`structured`", Allowed: "`structured`, `none`", Meaning: "whether the pod is labelled `logging=structured`"},
+	{Name: AnnotationMetrics, On: api.OnPod, Default: "`true`", Allowed: "`true`, `false`", Meaning: "whether the pod gets scrape annotations and the `nova.dev/metrics` label"},
+	{Name: AnnotationMetricsPort, On: api.OnPod, Default: "found by port name", Allowed: "a declared port's name, or 1 to 65535", Meaning: "`prometheus.io/port`"},
+	{Name: AnnotationMetricsPath, On: api.OnPod, Default: "`/metrics`", Allowed: "an absolute path", Meaning: "`prometheus.io/path`"},
+	{Name: AnnotationMetricsScheme, On: api.OnPod, Default: "`http`", Allowed: "`http`, `https`", Meaning: "`prometheus.io/scheme`"},
+	{Name: AnnotationSidecarCPURequest, On: api.OnPod, Default: "from config", Allowed: quantities, Meaning: "CPU request of the sidecar"},
+	{Name: AnnotationSidecarCPULimit, On: api.OnPod, Default: "from config", Allowed: quantities + ", at least `10m`", Meaning: "CPU limit of the sidecar"},
+	{Name: AnnotationSidecarMemoryRequest, On: api.OnPod, Default: "from config", Allowed: quantities, Meaning: "memory request of the sidecar"},
+	{Name: AnnotationSidecarMemoryLimit, On: api.OnPod, Default: "from config", Allowed: quantities + ", at least `32Mi`", Meaning: "memory limit of the sidecar"},
+	{Name: AnnotationStatus, On: api.OnPod, Default: "–", Allowed: "JSON", Meaning: "version, configuration hash, what was done, what was skipped and why", Written: true},
+}

@@ -1,0 +1,56 @@
+// Package injection is the contract of pod injection: the labels and annotations of
+// Namespaces and pods, their defaults and their validation. It reads annotations
+// and returns a [Request]; it knows no pod.
+package injection
+
+// Labels.
+const (
+	// LabelWiring opts a namespace in ([WiringEnabled]) and a pod out
+	// ([WiringDisabled]). The API server evaluates both, as the webhook's
+	// namespaceSelector and objectSelector.
+	LabelWiring = "nova.dev/wiring"
+	// LabelLogging marks the pods whose logs Fluent Bit tails.
+	LabelLogging = "logging"
+	// LabelMetrics marks the pods that the PodMonitor selects.
+	LabelMetrics = "nova.dev/metrics"
+)
+
+// Values of the labels.
+const (
+	WiringEnabled     = "enabled"
+	WiringDisabled    = "disabled"
+	LoggingStructured = "structured"
+	MetricsScraped    = "true"
+)
+
+// AnnotationPrefix is the prefix of the annotations that pods and Namespaces carry.
+const AnnotationPrefix = "inject.nova.dev/"
+
+// Annotations of a pod; on a Namespace they are the default of its pods.
+const (
+	AnnotationCollector            = AnnotationPrefix + "collector"
+	AnnotationProtocol             = AnnotationPrefix + "protocol"
+	AnnotationServiceName          = AnnotationPrefix + "service-name"
+	AnnotationResourceAttributes   = AnnotationPrefix + "resource-attributes"
+	AnnotationTraceSampling        = AnnotationPrefix + "trace-sampling"
+	AnnotationContainers           = AnnotationPrefix + "containers"
+	AnnotationLogs                 = AnnotationPrefix + "logs"
+	AnnotationMetrics              = AnnotationPrefix + "metrics"
+	AnnotationMetricsPort          = AnnotationPrefix + "metrics-port"
+	AnnotationMetricsPath          = AnnotationPrefix + "metrics-path"
+	AnnotationMetricsScheme        = AnnotationPrefix + "metrics-scheme"
+	AnnotationSidecarCPURequest    = AnnotationPrefix + "sidecar-cpu-request"
+	AnnotationSidecarCPULimit      = AnnotationPrefix + "sidecar-cpu-limit"
+	AnnotationSidecarMemoryRequest = AnnotationPrefix + "sidecar-memory-request"
+	AnnotationSidecarMemoryLimit   = AnnotationPrefix + "sidecar-memory-limit"
+	// AnnotationStatus is written by the webhook, never read as a request.
+	AnnotationStatus = AnnotationPrefix + "status"
+)
+
+// Annotations that Prometheus reads by convention.
+const (
+	AnnotationPrometheusScrape = "prometheus.io/scrape"
+	AnnotationPrometheusPort   = "prometheus.io/port"
+	AnnotationPrometheusPath   = "prometheus.io/path"
+	AnnotationPrometheusScheme = "prometheus.io/scheme"
+)

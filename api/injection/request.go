@@ -1,0 +1,251 @@
+package injection
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nova/novawire/api"
+	"github.com/nova/novawire/api/attribute"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
+)
+
+// Collector says where the telemetry of a pod goes.
+type Collector string
+
+// The values of [AnnotationCollector].
+const (
+	CollectorSidecar Collector = "sidecar"
+	CollectorGateway Collector = "gateway"
+	CollectorNone    Collector = "none"
+)
+
+// Request is what a pod asks of injection, each field with its default or with
+// the value of the strongest layer that has a good one.
+type Request struct {
+	Collector          Collector
+	Protocol           sidecarapi.Protocol
+	ServiceName        string // "" to find one
+	ServiceNameFrom    string // the layer that set ServiceName
+	ResourceAttributes []attribute.KeyValue
+	TraceSampling      string   // a ratio, as written
+	Containers         []string // nil for all
+	Logs               bool
+	Metrics            bool
+	MetricsPort        string // a port's name or number; "" to find one
+	MetricsPath        string
+	MetricsScheme      string
+	Sidecar            Resources
+}
+
+// Layer is one place that annotations come from.
+type Layer struct {
+	Source      string // as mistakes name it: "namespace", "pod"
+	Annotations map[string]string
+}
+
+// Mistake is a value that was ignored, so that the next weaker one is used.
+type Mistake struct {
+	Source string // the layer
+	Key    string
+	Value  string
+	Reason string // what is allowed
+}
+
+func (m Mistake) Error() string {
+	return fmt.Sprintf("%s annotation %s: %q is ignored: %s", m.Source, m.Key, m.Value, m.Reason)
+}
+
+// ParseRequest reads the inject.nova.dev keys of the layers, weakest first, on
+// top of defaults. A bad value is a mistake and leaves what a weaker layer said.
+// An unknown key is a mistake as well. Mistakes come in the order of [Keys].
+func ParseRequest(defaults Request, layers ...Layer) (Request, []Mistake) {
+	r := defaults
+	var mistakes []Mistake
+	for _, layer := range layers {
+		known := 0
+		for _, rule := range requestRules {
+			value, ok := layer.Annotations[rule.key]
+			if !ok {
+				continue
+			}
+			known++
+			before := r
+			if err := rule.set(&r, layer.Source, value); err != nil {
+				r = before
+				mistakes = append(mistakes, Mistake{layer.Source, rule.key, value, err.Error()})
+			}
+		}
+		mistakes = fitResources(&r.Sidecar, mistakes, layer)
+		mistakes = appendUnknown(mistakes, layer, known)
+	}
+	return r, mistakes
+}
+
+// appendUnknown tells the keys of a layer that mean nothing, sorted, each with
+// the key that was probably meant.
+func appendUnknown(mistakes []Mistake, layer Layer, known int) []Mistake {
+	ours := 0
+	for key := range layer.Annotations {
+		if strings.HasPrefix(key, AnnotationPrefix) && key != AnnotationStatus {
+			ours++
+		}
+	}
+	if ours == known {
+		return mistakes
+	}
+	for _, key := range slices.Sorted(maps.Keys(layer.Annotations)) {
+		if !strings.HasPrefix(key, AnnotationPrefix) || key == AnnotationStatus || isRequestKey(key) {
+			continue
+		}
+		reason := "no such annotation"
+		if nearest := api.Nearest(keys, key); nearest != "" {
+			reason += ": " + nearest + " is meant?"
+		}
+		mistakes = append(mistakes, Mistake{layer.Source, key, layer.Annotations[key], reason})
+	}
+	return mistakes
+}
+
+type requestRule struct {
+	key string
+	set func(r *Request, source, value string) error
+}
+
+func isRequestKey(key string) bool {
+	for _, rule := range requestRules {
+		if rule.key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// requestRules is in the order of [Keys], which is the order of mistakes.
+var requestRules = []requestRule{
+	{AnnotationCollector, func(r *Request, _, v string) error {
+		return oneOf(&r.Collector, v, CollectorSidecar, CollectorGateway, CollectorNone)
+	}},
+	{AnnotationProtocol, func(r *Request, _, v string) error {
+		return oneOf(&r.Protocol, v, sidecarapi.ProtocolGRPC, sidecarapi.ProtocolHTTP)
+	}},
+	{AnnotationServiceName, setServiceName},
+	{AnnotationResourceAttributes, setResourceAttributes},
+	{AnnotationTraceSampling, setTraceSampling},
+	{AnnotationContainers, setContainers},
+	{AnnotationLogs, func(r *Request, _, v string) error {
+		var logs string
+		err := oneOf(&logs, v, LoggingStructured, "none")
+		r.Logs = logs == LoggingStructured
+		return err
+	}},
+	{AnnotationMetrics, func(r *Request, _, v string) error {
+		var metrics string
+		err := oneOf(&metrics, v, "true", "false")
+		r.Metrics = metrics == "true"
+		return err
+	}},
+	{AnnotationMetricsPort, setMetricsPort},
+	{AnnotationMetricsPath, func(r *Request, _, v string) error {
+		if !strings.HasPrefix(v, "/") || strings.ContainsAny(v, " \t\r\n") {
+			return errors.New("use an absolute path such as /metrics")
+		}
+		r.MetricsPath = v
+		return nil
+	}},
+	{AnnotationMetricsScheme, func(r *Request, _, v string) error {
+		return oneOf(&r.MetricsScheme, v, "http", "https")
+	}},
+	{AnnotationSidecarCPURequest, func(r *Request, _, v string) error { return setQuantity(&r.Sidecar.CPURequest, v, "") }},
+	{AnnotationSidecarCPULimit, func(r *Request, _, v string) error {
+		return setQuantity(&r.Sidecar.CPULimit, v, MinimumSidecarCPU)
+	}},
+	{AnnotationSidecarMemoryRequest, func(r *Request, _, v string) error { return setQuantity(&r.Sidecar.MemoryRequest, v, "") }},
+	{AnnotationSidecarMemoryLimit, func(r *Request, _, v string) error {
+		return setQuantity(&r.Sidecar.MemoryLimit, v, MinimumSidecarMemory)
+	}},
+}
+
+func oneOf[T ~string](field *T, value string, allowed ...T) error {
+	for _, a := range allowed {
+		if value == string(a) {
+			*field = a
+			return nil
+		}
+	}
+	names := make([]string, len(allowed))
+	for i, a := range allowed {
+		names[i] = string(a)
+	}
+	last := len(names) - 1
+	return fmt.Errorf("use %s or %s", strings.Join(names[:last], ", "), names[last])
+}
+
+func setServiceName(r *Request, source, v string) error {
+	if v == "" || len(v) > 255 || strings.TrimSpace(v) != v || strings.ContainsFunc(v, isControl) {
+		return errors.New("use 1 to 255 printable characters")
+	}
+	r.ServiceName, r.ServiceNameFrom = v, source
+	return nil
+}
+
+func isControl(c rune) bool { return c < ' ' || c == 0x7f || c == '\uFFFD' }
+
+func setResourceAttributes(r *Request, source, v string) error {
+	attributes, mistakes := attribute.Parse(v)
+	merged := append([]attribute.KeyValue(nil), r.ResourceAttributes...)
+	for _, a := range attributes {
+		switch a.Key {
+		case "": // a reference means nothing in an annotation
+			return fmt.Errorf("attribute %q has no value: use key=value", a.Value)
+		case "service.name":
+			if r.ServiceNameFrom == source {
+				continue // its own annotation says it more plainly
+			}
+			if err := setServiceName(r, source, a.Value); err != nil {
+				return err
+			}
+		default:
+			merged = attribute.Set(merged, a)
+		}
+	}
+	if len(mistakes) > 0 {
+		return mistakes[0]
+	}
+	r.ResourceAttributes = merged
+	return nil
+}
+
+func setTraceSampling(r *Request, _, v string) error {
+	ratio, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(ratio >= 0 && ratio <= 1) || strings.ContainsAny(v, "xXpP_+-") {
+		return errors.New("use a ratio from 0 to 1, such as 0.25")
+	}
+	r.TraceSampling = v
+	return nil
+}
+
+func setContainers(r *Request, _, v string) error {
+	var names []string
+	for name := range strings.SplitSeq(v, ",") {
+		if name = strings.TrimSpace(name); name == "" {
+			return errors.New("use container names joined by commas")
+		}
+		names = append(names, name)
+	}
+	r.Containers = names
+	return nil
+}
+
+func setMetricsPort(r *Request, _, v string) error {
+	number, err := strconv.Atoi(v)
+	isName := err != nil && v != "" && len(v) <= 15 && strings.Trim(v, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+	if !isName && (err != nil || number < 1 || number > 65535) {
+		return errors.New("use the name of a declared port, or a number from 1 to 65535")
+	}
+	r.MetricsPort = v
+	return nil
+}

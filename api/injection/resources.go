@@ -1,0 +1,103 @@
+package injection
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/nova/novawire/internal/validate"
+)
+
+// Resources are the sidecar's requests and limits, each a quantity or "".
+type Resources struct {
+	CPURequest    string `json:"cpuRequest,omitempty"`
+	CPULimit      string `json:"cpuLimit,omitempty"`
+	MemoryRequest string `json:"memoryRequest,omitempty"`
+	MemoryLimit   string `json:"memoryLimit,omitempty"`
+}
+
+// The least limits under which the sidecar runs. Below the memory limit the
+// container runtime may not even start its process, and a native sidecar that
+// does not start keeps the app from starting.
+const (
+	MinimumSidecarMemory = "32Mi"
+	MinimumSidecarCPU    = "10m"
+)
+
+// Validate tells the first amount that is no quantity or too little to start
+// with, and a request above its limit: the API server would refuse the pod.
+func (r Resources) Validate() error {
+	for _, check := range []struct{ value, least string }{
+		{r.CPURequest, ""},
+		{r.CPULimit, MinimumSidecarCPU},
+		{r.MemoryRequest, ""},
+		{r.MemoryLimit, MinimumSidecarMemory},
+	} {
+		if check.value == "" {
+			continue
+		}
+		var ignored string
+		if err := setQuantity(&ignored, check.value, check.least); err != nil {
+			return err
+		}
+	}
+	if exceeds(r.CPURequest, r.CPULimit) {
+		return fmt.Errorf("CPU request %s is above its limit %s", r.CPURequest, r.CPULimit)
+	}
+	if exceeds(r.MemoryRequest, r.MemoryLimit) {
+		return fmt.Errorf("memory request %s is above its limit %s", r.MemoryRequest, r.MemoryLimit)
+	}
+	return nil
+}
+
+func setQuantity(field *string, value, least string) error {
+	amount, err := validate.ParseQuantity(value)
+	if err != nil {
+		return errors.New("use a quantity such as 100m or 64Mi")
+	}
+	if least != "" {
+		if minimum, _ := validate.ParseQuantity(least); amount.Cmp(minimum) < 0 {
+			return fmt.Errorf("use %s or more: the sidecar does not start with less", least)
+		}
+	}
+	*field = value
+	return nil
+}
+
+// exceeds tells whether a request is above its limit.
+func exceeds(request, limit string) bool {
+	if request == "" || limit == "" {
+		return false
+	}
+	r, errRequest := validate.ParseQuantity(request)
+	l, errLimit := validate.ParseQuantity(limit)
+	return errRequest == nil && errLimit == nil && r.Cmp(l) > 0
+}
+
+// fitResources makes a layer's requests and limits agree with those of weaker
+// layers: of the two, the one that the layer gives moves the other. A layer that
+// gives both and contradicts itself keeps its limit.
+func fitResources(r *Resources, mistakes []Mistake, layer Layer) []Mistake {
+	for _, pair := range []struct {
+		request, limit       *string
+		requestKey, limitKey string
+	}{
+		{&r.CPURequest, &r.CPULimit, AnnotationSidecarCPURequest, AnnotationSidecarCPULimit},
+		{&r.MemoryRequest, &r.MemoryLimit, AnnotationSidecarMemoryRequest, AnnotationSidecarMemoryLimit},
+	} {
+		value, givesRequest := layer.Annotations[pair.requestKey]
+		_, givesLimit := layer.Annotations[pair.limitKey]
+		if !givesRequest && !givesLimit || !exceeds(*pair.request, *pair.limit) {
+			continue
+		}
+		if givesRequest && !givesLimit {
+			*pair.limit = *pair.request
+			continue
+		}
+		if givesRequest {
+			reason := fmt.Sprintf("use at most the limit, %s", *pair.limit)
+			mistakes = append(mistakes, Mistake{layer.Source, pair.requestKey, value, reason})
+		}
+		*pair.request = *pair.limit
+	}
+	return mistakes
+}

@@ -1,0 +1,173 @@
+package sidecar
+
+import (
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nova/novawire/api/attribute"
+)
+
+// Variables that shape the sidecar; [Variables] says what each accepts.
+const (
+	EnvBackend         = "NOVAWIRE_BACKEND"
+	EnvEndpoint        = "NOVAWIRE_ENDPOINT"
+	EnvProtocol        = "NOVAWIRE_PROTOCOL"
+	EnvHeaders         = "NOVAWIRE_HEADERS"
+	EnvCompression     = "NOVAWIRE_COMPRESSION"
+	EnvCAFile          = "NOVAWIRE_CA_FILE"
+	EnvCertFile        = "NOVAWIRE_CERT_FILE"
+	EnvKeyFile         = "NOVAWIRE_KEY_FILE"
+	EnvAWSRegion       = "NOVAWIRE_AWS_REGION"
+	EnvLogGroup        = "NOVAWIRE_LOG_GROUP"
+	EnvLogStream       = "NOVAWIRE_LOG_STREAM"
+	EnvTimeout         = "NOVAWIRE_TIMEOUT"
+	EnvRetryLimit      = "NOVAWIRE_RETRY_LIMIT"
+	EnvFlushInterval   = "NOVAWIRE_FLUSH_INTERVAL"
+	EnvDrainTimeout    = "NOVAWIRE_DRAIN_TIMEOUT"
+	EnvQueueSize       = "NOVAWIRE_QUEUE_SIZE"
+	EnvStorageDir      = "NOVAWIRE_STORAGE_DIR"
+	EnvListen          = "NOVAWIRE_LISTEN"
+	EnvMetricsListen   = "NOVAWIRE_METRICS_LISTEN"
+	EnvTerminationFile = "NOVAWIRE_TERMINATION_FILE"
+)
+
+// Values of [EnvBackend]: who receives what the sidecar exports.
+const (
+	BackendGateway = "gateway" // a shared collector: traces, metrics and logs
+	BackendJaeger  = "jaeger"  // Jaeger's OTLP port: traces alone
+	BackendXRay    = "xray"    // AWS: X-Ray, CloudWatch metrics and CloudWatch Logs, by OTLP and SigV4
+)
+
+// Values of [EnvCompression].
+const (
+	CompressionGzip = "gzip"
+	CompressionNone = "none"
+)
+
+// Settings is what the variables of the sidecar say, defaults filled in.
+type Settings struct {
+	Backend     string
+	Endpoint    *url.URL // nil: nowhere to send, unless Backend is xray
+	Protocol    Protocol
+	Headers     []attribute.KeyValue // secret: never printed
+	Compression string
+
+	CAFile, CertFile, KeyFile string // TLS to an https endpoint
+
+	Region              string // of AWS
+	LogGroup, LogStream string // of CloudWatch Logs; empty: logs have no backend
+
+	Timeout       time.Duration // of one export request
+	RetryLimit    time.Duration // how long a batch is tried
+	FlushInterval time.Duration // how long a batch is gathered
+	DrainTimeout  time.Duration // from SIGTERM to the ledger
+
+	QueueSize  int64  // bytes that wait for the backend, per signal
+	StorageDir string // empty: the queue is in memory alone
+
+	Resource []attribute.KeyValue // to insert where absent
+
+	Listen          []string // addresses that take OTLP, each by gRPC and HTTP
+	MetricsListen   string
+	TerminationFile string
+}
+
+// Usable tells whether the settings name a backend. Where they do not, the
+// sidecar accepts telemetry and counts it as dropped, and the pod runs on.
+func (s Settings) Usable() bool {
+	return s.Endpoint != nil || s.Backend == BackendXRay && s.Region != ""
+}
+
+// ParseSettings reads the variables through lookup, which answers as
+// os.LookupEnv does. The settings it returns are always fit to run with: where
+// a value is wrong, its default holds and a mistake says so.
+func ParseSettings(lookup func(name string) (string, bool)) (Settings, []Mistake) {
+	var (
+		s        Settings
+		mistakes []Mistake
+	)
+	for _, v := range variables {
+		if v.value != "" {
+			v.set(&s, v.value) // a default is right: a test parses them all
+		}
+		value, ok := lookup(v.Name)
+		if !ok || value == "" {
+			continue // the OpenTelemetry specification: empty is unset
+		}
+		if !v.set(&s, value) {
+			mistakes = append(mistakes, v.mistake(value))
+		}
+	}
+	if s.Region == "" {
+		s.Region = firstRegion(lookup)
+	}
+	return s, append(mistakes, s.agree(lookup)...)
+}
+
+// firstRegion is where AWS's own variables say the pod runs; the webhooks of
+// EKS set them.
+func firstRegion(lookup func(string) (string, bool)) string {
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
+		if value, _ := lookup(name); isRegion(value) {
+			return value
+		}
+	}
+	return ""
+}
+
+// agree settles what one variable says about another, and what is missing.
+func (s *Settings) agree(lookup func(string) (string, bool)) (mistakes []Mistake) {
+	wrong := func(name, problem string) {
+		mistakes = append(mistakes, Mistake{Name: name, Problem: problem})
+	}
+	if s.Backend == BackendXRay {
+		if asked, _ := lookup(EnvProtocol); asked == string(ProtocolGRPC) {
+			wrong(EnvProtocol, "is `grpc`, which AWS does not take: `http/protobuf` is used")
+		}
+		s.Protocol = ProtocolHTTP
+	}
+	if s.Endpoint != nil {
+		if s.Protocol == ProtocolGRPC && strings.Trim(s.Endpoint.Path, "/") != "" {
+			wrong(EnvEndpoint, "has a path, which `grpc` does not use: it is ignored")
+			s.Endpoint.Path = ""
+		}
+		s.Endpoint.Host = withPort(s.Endpoint, s.Protocol)
+	}
+	if (s.CertFile == "") != (s.KeyFile == "") {
+		wrong(EnvCertFile, "and "+EnvKeyFile+" need each other: neither is used")
+		s.CertFile, s.KeyFile = "", ""
+	}
+	if s.Endpoint != nil && s.Endpoint.Scheme == "http" && s.CAFile+s.CertFile != "" {
+		wrong(EnvEndpoint, "is `http`, so the TLS files have no effect")
+	}
+	if (s.LogGroup == "") != (s.LogStream == "") {
+		wrong(EnvLogGroup, "and "+EnvLogStream+" need each other: logs are counted as dropped")
+		s.LogGroup, s.LogStream = "", ""
+	}
+	if s.Backend == BackendXRay && s.Region == "" {
+		wrong(EnvAWSRegion, "is missing: the backend `xray` needs a region, until then telemetry is accepted and counted as dropped")
+		s.Endpoint = nil
+		mistakes[len(mistakes)-1].Unusable = true
+	} else if !s.Usable() {
+		wrong(EnvEndpoint, "is missing or wrong: telemetry is accepted and counted as dropped")
+		mistakes[len(mistakes)-1].Unusable = true
+	}
+	return mistakes
+}
+
+// withPort gives the endpoint the port that its scheme and protocol imply.
+func withPort(u *url.URL, protocol Protocol) string {
+	port := PortOTLPGRPC
+	switch {
+	case u.Port() != "":
+		return u.Host
+	case u.Scheme == "https":
+		port = 443
+	case protocol == ProtocolHTTP:
+		port = PortOTLPHTTP
+	}
+	return net.JoinHostPort(u.Hostname(), strconv.Itoa(port))
+}

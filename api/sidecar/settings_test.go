@@ -1,0 +1,144 @@
+package sidecar
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func environment(pairs map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		value, ok := pairs[name]
+		return value, ok
+	}
+}
+
+func TestSidecarRunsOnDefaults(t *testing.T) {
+	s, mistakes := ParseSettings(environment(map[string]string{EnvEndpoint: "https://otel.observability.svc"}))
+	if len(mistakes) > 0 {
+		t.Fatalf("defaults are mistaken: %v", mistakes)
+	}
+	got := []any{
+		s.Backend, s.Endpoint.String(), s.Protocol, s.Compression, s.Timeout, s.RetryLimit, s.FlushInterval, s.DrainTimeout,
+		s.QueueSize, s.Listen, s.MetricsListen, s.TerminationFile, s.Usable(),
+	}
+	want := []any{
+		"gateway", "https://otel.observability.svc:443", ProtocolGRPC, "gzip", 10 * time.Second, 5 * time.Minute, time.Second, 5 * time.Second,
+		int64(4 << 20),
+		[]string{"127.0.0.1:4317", "127.0.0.1:4318"},
+		":18888", "/dev/termination-log", true,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+}
+
+func TestSidecarVariablesAcceptTheirDefault(t *testing.T) {
+	for _, v := range Variables() {
+		if v.value != "" && !v.set(new(Settings), v.value) {
+			t.Errorf("%s refuses its default %q", v.Name, v.value)
+		}
+	}
+}
+
+func TestSidecarTellsMistakesAndRunsOn(t *testing.T) {
+	const endpoint = "http://gateway:4317"
+	cases := map[string]struct {
+		environment map[string]string
+		mistake     string // "": none
+		usable      bool
+	}{
+		"a bad backend": {
+			map[string]string{EnvBackend: "xrai", EnvEndpoint: endpoint},
+			"NOVAWIRE_BACKEND is \"xrai\"; allowed: `gateway`, `jaeger`, `xray`; `gateway` is used", true,
+		},
+		"no endpoint":              {nil, "NOVAWIRE_ENDPOINT is missing or wrong", false},
+		"an endpoint of no scheme": {map[string]string{EnvEndpoint: "gateway:4317"}, `NOVAWIRE_ENDPOINT is "gateway:4317"`, false},
+		"a port beyond the last":   {map[string]string{EnvEndpoint: "http://gateway:70000"}, `NOVAWIRE_ENDPOINT is`, false},
+		"a path with grpc":         {map[string]string{EnvEndpoint: endpoint + "/otlp"}, "NOVAWIRE_ENDPOINT has a path", true},
+		"a path with http":         {map[string]string{EnvEndpoint: endpoint + "/otlp", EnvProtocol: string(ProtocolHTTP)}, "", true},
+		"xray without a region":    {map[string]string{EnvBackend: BackendXRay}, "NOVAWIRE_AWS_REGION is missing", false},
+		"xray with AWS's region":   {map[string]string{EnvBackend: BackendXRay, "AWS_REGION": "eu-west-1"}, "", true},
+		"xray by grpc": {
+			map[string]string{EnvBackend: BackendXRay, EnvProtocol: string(ProtocolGRPC), EnvAWSRegion: "eu-west-1"},
+			"NOVAWIRE_PROTOCOL is `grpc`, which AWS does not take", true,
+		},
+		"a certificate without a key": {map[string]string{EnvEndpoint: "https://g", EnvCertFile: "/tls/tls.crt"}, "NOVAWIRE_CERT_FILE and NOVAWIRE_KEY_FILE need each other", true},
+		"TLS files for http":          {map[string]string{EnvEndpoint: endpoint, EnvCAFile: "/ca.pem"}, "NOVAWIRE_ENDPOINT is `http`", true},
+		"a group without a stream":    {map[string]string{EnvEndpoint: endpoint, EnvLogGroup: "nova"}, "NOVAWIRE_LOG_GROUP and NOVAWIRE_LOG_STREAM need each other", true},
+		"a timeout without a unit":    {map[string]string{EnvEndpoint: endpoint, EnvTimeout: "10"}, "NOVAWIRE_TIMEOUT is \"10\"; allowed: a duration from `100ms` to `1m`; `10s` is used", true},
+		"a queue too small":           {map[string]string{EnvEndpoint: endpoint, EnvQueueSize: "1Ki"}, "NOVAWIRE_QUEUE_SIZE is", true},
+		"a relative storage folder":   {map[string]string{EnvEndpoint: endpoint, EnvStorageDir: "data"}, "NOVAWIRE_STORAGE_DIR is", true},
+		"an attribute without value":  {map[string]string{EnvEndpoint: endpoint, EnvResourceAttributes: "a=b,c"}, "NOVAWIRE_RESOURCE_ATTRIBUTES is", true},
+		"a listener without a port":   {map[string]string{EnvEndpoint: endpoint, EnvListen: "127.0.0.1"}, "NOVAWIRE_LISTEN is", true},
+		"an empty value is unset":     {map[string]string{EnvEndpoint: endpoint, EnvBackend: ""}, "", true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s, mistakes := ParseSettings(environment(c.environment))
+			if s.Usable() != c.usable {
+				t.Errorf("usable: got %v, want %v", s.Usable(), c.usable)
+			}
+			told := ""
+			for _, m := range mistakes {
+				told += m.Error() + "\n"
+			}
+			if c.mistake == "" && told != "" || !strings.Contains(told, c.mistake) {
+				t.Errorf("mistakes:\n%swant one with:\n%s", told, c.mistake)
+			}
+		})
+	}
+}
+
+func TestSidecarNeverRepeatsASecret(t *testing.T) {
+	_, mistakes := ParseSettings(environment(map[string]string{
+		EnvHeaders:  "authorization=Bearer s3cret,s3cret",
+		EnvEndpoint: "https://user:s3cret@gateway",
+	}))
+	if len(mistakes) < 2 {
+		t.Fatalf("mistakes are not told: %v", mistakes)
+	}
+	for _, m := range mistakes {
+		if strings.Contains(m.Error(), "s3cret") {
+			t.Errorf("a secret is repeated: %v", m)
+		}
+	}
+}
+
+func TestSidecarSuggestsTheVariableThatIsMeant(t *testing.T) {
+	got := UnknownVariables([]string{"NOVAWIRE_ENDPIONT", "NOVAWIRE_POD_UID", EnvBackend, "RUST_LOG", "NOVAWIRE_SOMETHING_ELSE"})
+	want := []Mistake{
+		{Name: "NOVAWIRE_ENDPIONT", Problem: "means nothing to the sidecar; is NOVAWIRE_ENDPOINT meant?"},
+		{Name: "NOVAWIRE_SOMETHING_ELSE", Problem: "means nothing to the sidecar"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("mistakes (-want +got):\n%s", diff)
+	}
+}
+
+func TestSidecarVariablesAreCheckedAsFarAsTheyAreSeen(t *testing.T) {
+	cases := map[string]struct {
+		env    map[string]string
+		hidden []string
+		want   []string // names
+	}{
+		"all is right":               {map[string]string{EnvEndpoint: "http://g"}, nil, nil},
+		"no backend at all":          {nil, nil, []string{EnvEndpoint}},
+		"a Secret names the backend": {nil, []string{EnvEndpoint}, nil},
+		"a Secret says which":        {map[string]string{EnvTimeout: "x"}, []string{EnvBackend}, []string{EnvTimeout}},
+		"a Secret for a typo":        {map[string]string{EnvEndpoint: "http://g", "GOMEMLIMIT": "1"}, []string{"NOVAWIRE_HEADER", "AWS_SECRET_ACCESS_KEY"}, []string{"NOVAWIRE_HEADER"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, m := range CheckVariables(c.env, c.hidden) {
+				got = append(got, m.Name)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("mistakes of (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,298 @@
+package sidecar
+
+import (
+	"fmt"
+	"maps"
+	"math/big"
+	"net"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nova/novawire/api/attribute"
+	"github.com/nova/novawire/internal/validate"
+)
+
+// Variable describes one variable of the sidecar. docs/sidecar.md is held
+// equal to [Variables] by a test.
+type Variable struct {
+	Name    string
+	Default string // as users read it; "–" for none
+	Allowed string // the values that are accepted, in a few words
+	Meaning string
+	Secret  bool // the value is never repeated
+
+	value string                               // of the default
+	set   func(s *Settings, value string) bool // false: the value is refused
+}
+
+// Variables lists the variables in the order of the documentation.
+func Variables() []Variable { return slices.Clone(variables) }
+
+// Mistake says what is wrong with one variable of the sidecar.
+type Mistake struct {
+	Name     string
+	Problem  string // a sentence without its subject, which is the name
+	Unusable bool   // it leaves the sidecar without a backend
+}
+
+func (m Mistake) Error() string { return m.Name + " " + m.Problem }
+
+func (v Variable) mistake(value string) Mistake {
+	told := fmt.Sprintf("is %q", value)
+	if v.Secret || strings.Contains(value, "@") { // a URL's user is a secret too
+		told = "has a value that cannot be read"
+	}
+	problem := fmt.Sprintf("%s; allowed: %s", told, v.Allowed)
+	if v.value != "" {
+		problem += "; " + v.Default + " is used"
+	}
+	return Mistake{Name: v.Name, Problem: problem}
+}
+
+// UnknownVariables finds among names those with the product's prefix
+// that mean nothing to the sidecar: most often another one, mistyped.
+func UnknownVariables(names []string) (mistakes []Mistake) {
+	for _, name := range names {
+		if !strings.HasPrefix(name, "NOVAWIRE_") || isVariable(name) {
+			continue
+		}
+		problem := "means nothing to the sidecar"
+		if meant := nearestVariable(name); meant != "" {
+			problem += "; is " + meant + " meant?"
+		}
+		mistakes = append(mistakes, Mistake{Name: name, Problem: problem})
+	}
+	return mistakes
+}
+
+// CheckVariables says what is wrong with variables that a sidecar is to be
+// given: env with their values, hidden those whose values are not to be seen
+// here, as a Secret's are not. What only a hidden one can settle is no mistake.
+func CheckVariables(env map[string]string, hidden []string) []Mistake {
+	_, mistakes := ParseSettings(func(name string) (string, bool) {
+		value, ok := env[name]
+		return value, ok
+	})
+	decides := slices.ContainsFunc(hidden, func(name string) bool {
+		return name == EnvBackend || name == EnvEndpoint || name == EnvAWSRegion
+	})
+	mistakes = slices.DeleteFunc(mistakes, func(m Mistake) bool {
+		return slices.Contains(hidden, m.Name) || decides && m.Unusable
+	})
+	names := append(slices.Sorted(maps.Keys(env)), hidden...)
+	return append(mistakes, UnknownVariables(names)...)
+}
+
+func isVariable(name string) bool {
+	return name == EnvPodName || name == EnvPodUID || name == EnvNodeName ||
+		slices.ContainsFunc(variables, func(v Variable) bool { return v.Name == name })
+}
+
+func nearestVariable(name string) string {
+	names := make([]string, len(variables))
+	for i, v := range variables {
+		names[i] = v.Name
+	}
+	return validate.Nearest(name, names)
+}
+
+const tlsFile = "an absolute path"
+
+var variables = []Variable{
+	{
+		Name: EnvBackend, Default: "`gateway`", value: BackendGateway, Allowed: "`gateway`, `jaeger`, `xray`",
+		Meaning: "who receives: a shared collector; Jaeger (traces alone); or AWS X-Ray, CloudWatch metrics and CloudWatch Logs, by OTLP",
+		set:     choice(func(s *Settings) *string { return &s.Backend }, BackendGateway, BackendJaeger, BackendXRay),
+	},
+	{
+		Name: EnvEndpoint, Default: "–; `xray`: the service endpoints of the region", Allowed: "an `http` or `https` URL without user, query or fragment",
+		Meaning: "the backend; without a port, 443 for `https`, else OTLP's. `http/protobuf` appends `/v1/traces`, `/v1/metrics`, `/v1/logs`",
+		set:     setEndpoint,
+	},
+	{
+		Name: EnvProtocol, Default: "`grpc`; `xray`: `http/protobuf`", value: string(ProtocolGRPC), Allowed: "`grpc`, `http/protobuf`",
+		Meaning: "OTLP transport to the backend",
+		set:     choice(func(s *Settings) *Protocol { return &s.Protocol }, ProtocolGRPC, ProtocolHTTP),
+	},
+	{
+		Name: EnvHeaders, Default: "–", Secret: true, Allowed: "`name=value,name=value`, percent-encoded",
+		Meaning: "request headers to the backend, as from a Secret by `valueFrom`",
+		set:     setHeaders,
+	},
+	{
+		Name: EnvCompression, Default: "`gzip`", value: CompressionGzip, Allowed: "`gzip`, `none`",
+		Meaning: "of requests to the backend",
+		set:     choice(func(s *Settings) *string { return &s.Compression }, CompressionGzip, CompressionNone),
+	},
+	{
+		Name: EnvCAFile, Default: "the system's authorities", Allowed: tlsFile, Meaning: "PEM bundle that the backend's certificate is checked against; read at each connection",
+		set: absolutePath(func(s *Settings) *string { return &s.CAFile }),
+	},
+	{
+		Name: EnvCertFile, Default: "–", Allowed: tlsFile, Meaning: "PEM client certificate for mutual TLS; read at each connection",
+		set: absolutePath(func(s *Settings) *string { return &s.CertFile }),
+	},
+	{
+		Name: EnvKeyFile, Default: "–", Allowed: tlsFile, Meaning: "its private key",
+		set: absolutePath(func(s *Settings) *string { return &s.KeyFile }),
+	},
+	{
+		Name: EnvAWSRegion, Default: "`AWS_REGION`, `AWS_DEFAULT_REGION`", Allowed: "an AWS region", Meaning: "`xray`: whose endpoints, and what requests are signed for",
+		set: func(s *Settings, value string) bool {
+			return assign(&s.Region, value, isRegion(value))
+		},
+	},
+	{
+		Name: EnvLogGroup, Default: "–", Allowed: "1 to 512 of `A-Z a-z 0-9 . - _ / #`", Meaning: "`xray`: the log group that logs go to; it must exist",
+		set: func(s *Settings, value string) bool {
+			return assign(&s.LogGroup, value, len(value) <= 512 && onlyPlain(value, ".-_/#"))
+		},
+	},
+	{
+		Name: EnvLogStream, Default: "–", Allowed: "1 to 512 characters without `:` and `*`", Meaning: "`xray`: the log stream; it must exist",
+		set: func(s *Settings, value string) bool {
+			return assign(&s.LogStream, value, len(value) <= 512 && !strings.ContainsAny(value, ":*\r\n"))
+		},
+	},
+	{
+		Name: EnvTimeout, Default: "`10s`", value: "10s", Allowed: "a duration from `100ms` to `1m`", Meaning: "of one request to the backend",
+		set: duration(func(s *Settings) *time.Duration { return &s.Timeout }, 100*time.Millisecond, time.Minute),
+	},
+	{
+		Name: EnvRetryLimit, Default: "`5m`", value: "5m", Allowed: "a duration from `0s` to `24h`", Meaning: "how long a batch is tried before it is counted as dropped",
+		set: duration(func(s *Settings) *time.Duration { return &s.RetryLimit }, 0, 24*time.Hour),
+	},
+	{
+		Name: EnvFlushInterval, Default: "`1s`", value: "1s", Allowed: "a duration from `10ms` to `1m`", Meaning: "how long a batch is gathered",
+		set: duration(func(s *Settings) *time.Duration { return &s.FlushInterval }, 10*time.Millisecond, time.Minute),
+	},
+	{
+		Name: EnvDrainTimeout, Default: "`5s`", value: "5s", Allowed: "a duration from `0s` to `10m`", Meaning: "how long the queue may take to empty after SIGTERM; keep it inside the pod's grace period",
+		set: duration(func(s *Settings) *time.Duration { return &s.DrainTimeout }, 0, 10*time.Minute),
+	},
+	{
+		Name: EnvQueueSize, Default: "`4Mi`", value: "4Mi", Allowed: "a quantity of bytes from `256Ki` to `1Gi`", Meaning: "what may wait for the backend, per signal; the oldest is dropped for the newest. At most a sixteenth of the memory limit is used",
+		set: setQueueSize,
+	},
+	{
+		Name: EnvStorageDir, Default: "–", Allowed: "an absolute path", Meaning: "folder that keeps the queue over a restart of the container, as in an `emptyDir`",
+		set: absolutePath(func(s *Settings) *string { return &s.StorageDir }),
+	},
+	{
+		Name: EnvResourceAttributes, Default: "–; set by injection", Allowed: "`key=value,key=value`, percent-encoded", Meaning: "added to each resource that lacks them; a `service.name` of `unknown_service…` counts as lacking",
+		set: func(s *Settings, value string) bool {
+			attributes, mistakes := attribute.Parse(value)
+			s.Resource = attributes
+			return len(mistakes) == 0
+		},
+	},
+	{
+		Name: EnvListen, Default: "`127.0.0.1:4317,127.0.0.1:4318`", value: fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", PortOTLPGRPC, PortOTLPHTTP), Allowed: "a comma list of `host:port`", Meaning: "addresses that take OTLP, each of them by gRPC and by HTTP",
+		set: func(s *Settings, value string) bool {
+			addresses := strings.Split(value, ",")
+			ok := !slices.ContainsFunc(addresses, func(a string) bool { return !isAddress(a) })
+			if ok {
+				s.Listen = addresses
+			}
+			return ok
+		},
+	},
+	{
+		Name: EnvMetricsListen, Default: "`:18888`", value: fmt.Sprintf(":%d", MetricsPort), Allowed: "`host:port`", Meaning: "address of `/metrics`, `/health` and `/ready`",
+		set: func(s *Settings, value string) bool {
+			return assign(&s.MetricsListen, value, isAddress(value))
+		},
+	},
+	{
+		Name: EnvTerminationFile, Default: "`/dev/termination-log`", value: "/dev/termination-log", Allowed: "an absolute path", Meaning: "where the ledger is written at the end, if the file exists",
+		set: absolutePath(func(s *Settings) *string { return &s.TerminationFile }),
+	},
+}
+
+// assign sets the field to a value that is right, and tells whether it was.
+func assign[T any](field *T, value T, right bool) bool {
+	if right {
+		*field = value
+	}
+	return right
+}
+
+func choice[T ~string](field func(*Settings) *T, allowed ...T) func(*Settings, string) bool {
+	return func(s *Settings, value string) bool {
+		return assign(field(s), T(value), slices.Contains(allowed, T(value)))
+	}
+}
+
+func absolutePath(field func(*Settings) *string) func(*Settings, string) bool {
+	return func(s *Settings, value string) bool {
+		return assign(field(s), value, path.IsAbs(value))
+	}
+}
+
+func duration(field func(*Settings) *time.Duration, least, most time.Duration) func(*Settings, string) bool {
+	return func(s *Settings, value string) bool {
+		d, err := time.ParseDuration(value)
+		return assign(field(s), d, err == nil && d >= least && d <= most)
+	}
+}
+
+// setEndpoint refuses a user in the URL: it would be a secret in a pod's spec.
+func setEndpoint(s *Settings, value string) bool {
+	u, err := url.Parse(value)
+	right := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
+		u.User == nil && u.RawQuery == "" && u.Fragment == "" && (u.Port() == "" || isAddress(u.Host))
+	return assign(&s.Endpoint, u, right)
+}
+
+func setHeaders(s *Settings, value string) bool {
+	headers, mistakes := attribute.Parse(value)
+	right := len(mistakes) == 0 && !slices.ContainsFunc(headers, func(h attribute.KeyValue) bool {
+		return !isHeaderName(h.Key) || strings.ContainsAny(h.Value, "\r\n\x00")
+	})
+	return assign(&s.Headers, headers, right)
+}
+
+func setQueueSize(s *Settings, value string) bool {
+	amount, err := validate.ParseQuantity(value)
+	right := err == nil && amount.IsInt() && amount.Cmp(big.NewRat(256<<10, 1)) >= 0 && amount.Cmp(big.NewRat(1<<30, 1)) <= 0
+	if right {
+		s.QueueSize = amount.Num().Int64()
+	}
+	return right
+}
+
+// isHeaderName accepts what both HTTP and gRPC carry, without the names that
+// gRPC keeps for itself.
+func isHeaderName(name string) bool {
+	return onlyPlain(name, "-_.") && !strings.HasPrefix(strings.ToLower(name), "grpc-")
+}
+
+func isRegion(name string) bool {
+	return len(name) <= 32 && strings.Count(name, "-") >= 2 && name == strings.ToLower(name) && onlyPlain(name, "-")
+}
+
+func isAddress(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// onlyPlain tells a text of ASCII letters, digits and the extra bytes, which is
+// not empty.
+func onlyPlain(s, extra string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !letter && (c < '0' || c > '9') && strings.IndexByte(extra, c) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}

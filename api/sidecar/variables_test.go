@@ -1,0 +1,25 @@
+package sidecar
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// docs/sidecar.md says what the sidecar does with its variables, no more and no
+// less.
+func TestSidecarIsDocumentedAsItIs(t *testing.T) {
+	text, err := os.ReadFile("../../docs/sidecar.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table strings.Builder
+	table.WriteString("| variable | default | allowed | meaning |\n|---|---|---|---|\n")
+	for _, v := range Variables() {
+		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", v.Name, v.Default, v.Allowed, v.Meaning)
+	}
+	if !strings.Contains(string(text), table.String()) {
+		t.Errorf("docs/sidecar.md does not hold this table:\n%s", table.String())
+	}
+}

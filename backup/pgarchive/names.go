@@ -1,0 +1,64 @@
+package pgarchive
+
+import "strings"
+
+// SQLName joins a schema and a name as SQL writes them, quoted where needed.
+func SQLName(schema, name string) string {
+	if schema == "" {
+		return Quote(name)
+	}
+	return Quote(schema) + "." + Quote(name)
+}
+
+// Quote quotes an identifier that is more than lower-case letters, digits and _.
+func Quote(name string) string {
+	for i, r := range name {
+		plain := r == '_' || r >= 'a' && r <= 'z' || i > 0 && r >= '0' && r <= '9'
+		if !plain {
+			return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+		}
+	}
+	return name
+}
+
+// columns returns the names in the list of a COPY statement, unquoted.
+func columns(statement string) (names []string) {
+	start := outsideQuotes(statement, '(')
+	if start < 0 {
+		return nil
+	}
+	rest := statement[start+1:]
+	for {
+		end := outsideQuotes(rest, ',')
+		last := outsideQuotes(rest, ')')
+		if end < 0 || last >= 0 && last < end {
+			if last < 0 {
+				return names
+			}
+			return append(names, unquote(rest[:last]))
+		}
+		names = append(names, unquote(rest[:end]))
+		rest = rest[end+1:]
+	}
+}
+
+func outsideQuotes(text string, want byte) int {
+	quoted := false
+	for i := range len(text) {
+		switch {
+		case text[i] == '"':
+			quoted = !quoted
+		case text[i] == want && !quoted:
+			return i
+		}
+	}
+	return -1
+}
+
+func unquote(name string) string {
+	name = strings.TrimSpace(name)
+	if inner, ok := strings.CutPrefix(name, `"`); ok {
+		return strings.ReplaceAll(strings.TrimSuffix(inner, `"`), `""`, `"`)
+	}
+	return name
+}

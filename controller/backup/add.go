@@ -1,0 +1,113 @@
+// Package schedule turns annotated PostgreSQL StatefulSets into backup and drill
+// CronJobs, and what those report into Events, an annotation and metrics. It
+// never touches a backup: nothing here can delete one.
+package backup
+
+import (
+	"context"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	backupapi "github.com/nova/novawire/api/backup"
+)
+
+// Options are what the controller needs beside the manager.
+type Options struct {
+	Config  func() Config // in force now
+	Metrics *Metrics
+	// Changed is told when another configuration is in force.
+	Changed <-chan event.GenericEvent
+}
+
+// CacheOptions keeps only what the controller looks at: of most kinds, its own.
+func CacheOptions() cache.Options {
+	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{LabelManagedBy: ManagedBy})}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&batchv1.CronJob{}: own, &batchv1.Job{}: own, &corev1.Pod{}: own, &corev1.ServiceAccount{}: own, &networkingv1.NetworkPolicy{}: own,
+		},
+	}
+}
+
+// Add registers the controller. It is to run on one replica at a time.
+func Add(mgr manager.Manager, o Options) error {
+	o.Metrics.Reset()
+	r := &reconciler{
+		client: mgr.GetClient(), live: mgr.GetAPIReader(), events: mgr.GetEventRecorder("novawire-backup"),
+		config: o.Config, metrics: o.Metrics, gone: newGone(),
+		apply: applier{client: mgr.GetClient(), live: mgr.GetAPIReader()},
+	}
+	again := true // a manager that lost the lead registers anew
+	return builder.ControllerManagedBy(mgr).
+		Named("schedule").
+		WithOptions(controller.Options{SkipNameValidation: &again, MaxConcurrentReconciles: 4}).
+		For(&appsv1.StatefulSet{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: concerns})).
+		Watches(&batchv1.CronJob{}, handler.EnqueueRequestsFromMapFunc(byLabel)).
+		Watches(&batchv1.Job{}, handler.EnqueueRequestsFromMapFunc(byLabel), builder.WithPredicates(predicate.Funcs{DeleteFunc: func(event.DeleteEvent) bool { return false }})).
+		Watches(&corev1.ServiceAccount{}, handler.EnqueueRequestsFromMapFunc(byLabel)).
+		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(byLabel)).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(byLabel), builder.WithPredicates(predicate.Funcs{DeleteFunc: r.gone.keep})).
+		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.ofNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		WatchesRawSource(source.Channel(o.Changed, handler.EnqueueRequestsFromMapFunc(r.all))).
+		Complete(r)
+}
+
+// concerns tells whether a change of a StatefulSet could matter here: it has, or
+// had, something to say about backup.
+func concerns(e event.UpdateEvent) bool {
+	return backupapi.HasKeys(e.ObjectNew.GetAnnotations()) || backupapi.HasKeys(e.ObjectOld.GetAnnotations())
+}
+
+// byLabel finds the StatefulSet that something was made for.
+func byLabel(_ context.Context, o client.Object) []reconcile.Request {
+	name := o.GetLabels()[LabelStatefulSet]
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}}
+}
+
+// ofNamespace finds the annotated StatefulSets of a namespace.
+func (r *reconciler) ofNamespace(ctx context.Context, ns client.Object) []reconcile.Request {
+	return r.annotated(ctx, client.InNamespace(ns.GetName()))
+}
+
+// all finds every annotated StatefulSet.
+func (r *reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {
+	return r.annotated(ctx)
+}
+
+func (r *reconciler) annotated(ctx context.Context, in ...client.ListOption) (requests []reconcile.Request) {
+	var list appsv1.StatefulSetList
+	if err := r.client.List(ctx, &list, in...); err != nil {
+		return nil // the cache has gone: the manager is ending
+	}
+	for _, s := range list.Items {
+		if backupapi.HasKeys(s.Annotations) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&s)})
+		}
+	}
+	return requests
+}
+
+// namespaceMetadata is what is cached of a namespace.
+func namespaceMetadata() *metav1.PartialObjectMetadata {
+	return &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}}
+}

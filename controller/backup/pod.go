@@ -1,0 +1,111 @@
+package backup
+
+import (
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// timeToEnd is what pg-backup has after SIGTERM, in seconds: half a minute to
+// leave nothing open in S3, and twenty seconds to report.
+const timeToEnd = 60
+
+func (c Config) podSpec(t Target, verb string) corev1.PodSpec {
+	no, yes, id, grace := false, true, user, int64(timeToEnd)
+	onlyChanged := corev1.FSGroupChangeOnRootMismatch
+	return corev1.PodSpec{
+		RestartPolicy:                 corev1.RestartPolicyNever,
+		TerminationGracePeriodSeconds: &grace,
+		ServiceAccountName:            serviceAccount(t),
+		AutomountServiceAccountToken:  &no, // IRSA projects a token of its own
+		EnableServiceLinks:            &no,
+		ImagePullSecrets:              t.StatefulSet.Spec.Template.Spec.ImagePullSecrets,
+		SecurityContext: &corev1.PodSecurityContext{
+			RunAsNonRoot: &yes, RunAsUser: &id, RunAsGroup: &id, FSGroup: &id, FSGroupChangePolicy: &onlyChanged,
+			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+		},
+		InitContainers: []corev1.Container{{
+			Name: "install", Image: c.Image, ImagePullPolicy: c.ImagePullPolicy,
+			Args:            []string{"install", toolsFolder},
+			Resources:       resources("10m", "32Mi", "64Mi"),
+			SecurityContext: restricted(),
+			VolumeMounts:    []corev1.VolumeMount{{Name: "tools", MountPath: toolsFolder}},
+		}},
+		Containers: []corev1.Container{c.container(t, verb)},
+		Volumes:    c.volumes(t, verb),
+	}
+}
+
+func serviceAccount(t Target) string {
+	if t.Request.ServiceAccount != "" {
+		return t.Request.ServiceAccount
+	}
+	return BackupName(t.StatefulSet.Name)
+}
+
+// restricted is what Pod Security's profile of that name asks of a container.
+func restricted() *corev1.SecurityContext {
+	no, yes := false, true
+	return &corev1.SecurityContext{
+		AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes,
+		Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}
+}
+
+func (c Config) container(t Target, verb string) corev1.Container {
+	image := postgresContainer(t.StatefulSet)
+	container := corev1.Container{
+		Name: Container, Image: image.Image, ImagePullPolicy: image.ImagePullPolicy,
+		Command: []string{toolsFolder + "/pg-backup", verb},
+		Env:     c.environment(t, verb), Resources: c.needs(t, verb), SecurityContext: restricted(),
+		TerminationMessagePath:   corev1.TerminationMessagePathDefault,
+		TerminationMessagePolicy: corev1.TerminationMessageReadFile,
+		VolumeMounts:             mounts(t, verb),
+	}
+	if t.Request.ClientImage != "" {
+		container.Image, container.ImagePullPolicy = t.Request.ClientImage, ""
+	}
+	return container
+}
+
+// needs are the container's resources. A drill on the node's own disk asks for
+// the room that it takes, so that it lands on a node that has it and never
+// drives the node to evict others.
+func (c Config) needs(t Target, verb string) corev1.ResourceRequirements {
+	if verb != VerbDrill {
+		return *c.Resources.DeepCopy()
+	}
+	needs := *c.DrillResources.DeepCopy()
+	if c.Scratch.StorageClass == "" && c.Scratch.Medium == corev1.StorageMediumDefault {
+		if needs.Requests == nil {
+			needs.Requests = corev1.ResourceList{}
+		}
+		needs.Requests[corev1.ResourceEphemeralStorage] = c.Scratch.size(t.Status)
+	}
+	return needs
+}
+
+// postgresContainer is the one that serves PostgreSQL: by its port, by its name,
+// else the first.
+func postgresContainer(s *appsv1.StatefulSet) corev1.Container {
+	containers := s.Spec.Template.Spec.Containers
+	for _, c := range containers {
+		for _, port := range c.Ports {
+			if port.ContainerPort == defaultPort {
+				return c
+			}
+		}
+	}
+	for _, c := range containers {
+		if strings.Contains(c.Name, "postgres") {
+			return c
+		}
+	}
+	if len(containers) == 0 {
+		return corev1.Container{}
+	}
+	return containers[0]
+}
+
+const defaultPort = 5432

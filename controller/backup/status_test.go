@@ -1,0 +1,94 @@
+package backup
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	backupapi "github.com/nova/novawire/api/backup"
+)
+
+func runOf(minute int, category backupapi.Category, names ...string) attempt {
+	at := snapshot.Add(time.Duration(minute) * time.Minute)
+	r := backupapi.Result{Verb: VerbRun, Started: at, Category: category}
+	for _, name := range names {
+		d := backupapi.DatabaseResult{Name: name, Category: category, Rows: int64(minute)}
+		if category == backupapi.CategorySucceeded {
+			d.Backup, d.LastSuccess = fmt.Sprint("at-", minute), &at
+		}
+		r.Databases = append(r.Databases, d)
+	}
+	return attempt{id: fmt.Sprint(minute), job: fmt.Sprint("night-", minute), verb: VerbRun, finished: at, result: r}
+}
+
+// Pods are not always seen in the order in which they ended: the newest decides
+// how things stand, and none is lost.
+func TestTheOrderOfAttemptsDoesNotMatter(t *testing.T) {
+	attempts := []attempt{
+		runOf(1, backupapi.CategorySucceeded, "nova_auth"),
+		runOf(2, backupapi.CategorySource, "nova_auth"),
+		runOf(3, backupapi.CategorySucceeded, "nova_auth"),
+		runOf(4, backupapi.CategoryStore, "nova_auth"),
+	}
+	fields := func(order []attempt) backupapi.Status {
+		var s backupapi.Status
+		for _, a := range order {
+			s = fold(s, a)
+		}
+		s.Counted = nil
+		return s
+	}
+	want := fields(attempts)
+	if d := want.Databases[0]; d.Backup != "at-3" || d.Failure != backupapi.CategoryStore || want.Failures[backupapi.CategorySource] != 1 {
+		t.Fatalf("in order: %s", want.Encode())
+	}
+	backwards := slices.Clone(attempts)
+	slices.Reverse(backwards)
+	got := fields(backwards)
+	if !got.Databases[0].LastSuccess.Equal(*want.Databases[0].LastSuccess) || got.Databases[0].Failure != want.Databases[0].Failure {
+		t.Errorf("backwards: %s", got.Encode())
+	}
+	if diff := cmp.Diff(want.LastFailure, got.LastFailure); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(want.Failures, got.Failures); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAReportThatWasCutKeepsTheDatabasesItLeftOut(t *testing.T) {
+	s := fold(backupapi.Status{}, runOf(1, backupapi.CategorySucceeded, "a", "b"))
+	cut := runOf(2, backupapi.CategorySucceeded)
+	cut.result.Truncated = true
+	s = fold(s, cut)
+	if len(s.Databases) != 2 || !s.Databases[1].LastSuccess.Equal(cut.result.Started) {
+		t.Errorf("%s", s.Encode())
+	}
+}
+
+func TestFoldingSharesNothing(t *testing.T) {
+	before := fold(backupapi.Status{}, runOf(1, backupapi.CategorySource, "a"))
+	text := before.Encode()
+	fold(before, runOf(2, backupapi.CategorySource, "a", "b"))
+	if diff := cmp.Diff(text, before.Encode()); diff != "" {
+		t.Errorf("the status before changed:\n%s", diff)
+	}
+}
+
+func TestNamesFit(t *testing.T) {
+	long := "a-very-long-name-of-a-statefulset-that-holds-a-database"
+	for _, name := range []string{BackupName(long), DrillName(long), BackupName(long + "2")} {
+		if len(name) > longestCronJob {
+			t.Errorf("%s has %d characters", name, len(name))
+		}
+	}
+	if BackupName(long) == BackupName(long+"2") {
+		t.Error("two StatefulSets share a name")
+	}
+	if job := JobName(BackupName(long), VerbRestore, "x"); len(job) > longestLabel {
+		t.Errorf("%s has %d characters", job, len(job))
+	}
+}
