@@ -25,6 +25,7 @@ import (
 
 	"github.com/nova/novawire/certs/expiry"
 	"github.com/nova/novawire/webhook"
+	"github.com/nova/novawire/webhook/lint"
 )
 
 type webhookFlags struct {
@@ -36,6 +37,7 @@ type webhookFlags struct {
 	healthAddress  string
 	reloadEvery    time.Duration
 	controllers    bool
+	logLevel       string
 }
 
 func webhookCommand() *cobra.Command {
@@ -70,12 +72,17 @@ Exit codes: 0 ended by a signal, 1 it could not start or run, 2 a wrong command 
 	f.IntVar(&flags.port, "port", 10250, "port of the webhook")
 	f.StringVar(&flags.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 for none")
 	f.StringVar(&flags.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 for none")
+	f.StringVar(&flags.logLevel, "log-level", "info", "lowest level that is logged: debug, info, warn or error; debug includes skipped pods")
 	f.BoolVar(&flags.controllers, "controllers", true, "keep the backup CronJobs of annotated StatefulSets too, on the replica that leads")
 	return cmd
 }
 
 func runWebhook(ctx context.Context, flags webhookFlags, stderr io.Writer) error {
-	slog.SetDefault(slog.New(slog.NewJSONHandler(stderr, nil)))
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(flags.logLevel)); err != nil {
+		return usageError{fmt.Errorf("webhook: --log-level %q: use debug, info, warn or error", flags.logLevel)}
+	}
+	slog.SetDefault(slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})))
 	log.SetLogger(logr.FromSlogHandler(slog.Default().Handler()))
 	current, err := newReloader(flags.config, metrics.Registry)
 	if err != nil {
@@ -138,7 +145,7 @@ func addAdmission(mgr manager.Manager, current *reloader, leaving *leave) error 
 	counts := webhook.NewMetrics(metrics.Registry)
 	namespaces := &webhook.CachedNamespaces{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Metrics: counts}
 	events := webhook.EventRecorder{Recorder: mgr.GetEventRecorder("novawire")}
-	services := webhook.LiveServices{Live: mgr.GetAPIReader()}
+	services := lint.LiveServices{Live: mgr.GetAPIReader()}
 	// Asking for the informer now has the cache filled before the first review.
 	if _, err := mgr.GetCache().GetInformer(context.Background(), webhook.NamespaceMetadata()); err != nil {
 		return fmt.Errorf("watch namespaces: %w", err)
@@ -146,7 +153,7 @@ func addAdmission(mgr manager.Manager, current *reloader, leaving *leave) error 
 	server := mgr.GetWebhookServer()
 	server.Register("/mutate-pod", leaving.handler(webhook.Pods(current, namespaces, events, counts)))
 	server.Register("/warn-workload", leaving.handler(webhook.Workloads(current, namespaces, services, counts)))
-	server.Register("/validate-backup", leaving.handler(webhook.Backups(current.BackupDefaults, webhook.LiveReferents{Live: mgr.GetAPIReader()}, counts)))
+	server.Register("/validate-backup", leaving.handler(webhook.Backups(current.BackupDefaults, lint.LiveReferences{Live: mgr.GetAPIReader()}, counts)))
 	return nil
 }
 
