@@ -16,8 +16,8 @@ type Template struct {
 	allowed func(rune) bool
 }
 
-// mostName is how long the names of groups and streams may be, in characters.
-const mostName = 512
+// maxNameLength is how long the names of groups and streams may be, in characters.
+const maxNameLength = 512
 
 func groupCharacters(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(".-_/#", r)
@@ -43,7 +43,7 @@ func ParseTemplate(text string, allowed func(rune) bool) (Template, error) {
 			break
 		}
 		name, after, closed := strings.Cut(after, "}")
-		if _, known := fill(name, &record.Pod{}); !closed || !known {
+		if _, known := placeholder(name, &record.Pod{}); !closed || !known {
 			return t, fmt.Errorf("{%s} is none of {namespace}, {service}, {pod}, {container}, {node}", name)
 		}
 		t.parts, rest = append(t.parts, name), after
@@ -53,13 +53,13 @@ func ParseTemplate(text string, allowed func(rune) bool) (Template, error) {
 		return t, errors.New("it is empty")
 	case strings.HasPrefix(text, "aws/"):
 		return t, errors.New("names that begin with aws/ are the service's own")
-	case utf8.RuneCountInString(text) > mostName:
-		return t, fmt.Errorf("it is longer than %d characters", mostName)
+	case utf8.RuneCountInString(text) > maxNameLength:
+		return t, fmt.Errorf("it is longer than %d characters", maxNameLength)
 	}
 	return t, nil
 }
 
-func fill(name string, p *record.Pod) (value string, known bool) {
+func placeholder(name string, p *record.Pod) (value string, known bool) {
 	switch name {
 	case "namespace":
 		return p.Namespace, true
@@ -84,7 +84,7 @@ func (t Template) Fill(p *record.Pod) string {
 			b.WriteString(part)
 			continue
 		}
-		value, _ := fill(part, p)
+		value, _ := placeholder(part, p)
 		if value == "" {
 			value = "none"
 		}
@@ -96,8 +96,8 @@ func (t Template) Fill(p *record.Pod) string {
 		}
 	}
 	name := b.String()
-	if utf8.RuneCountInString(name) > mostName {
-		name = string([]rune(name)[:mostName])
+	if utf8.RuneCountInString(name) > maxNameLength {
+		name = string([]rune(name)[:maxNameLength])
 	}
 	return name
 }

@@ -89,7 +89,7 @@ func TestRequestsAreThoseOfAWSsClient(t *testing.T) {
 				_, err := theirs.PutRetentionPolicy(ctx, &sdk.PutRetentionPolicyInput{LogGroupName: aws.String("/g"), RetentionInDays: aws.Int32(7)})
 				return err
 			},
-			func(ctx context.Context) error { return ours.Retain(ctx, "/g", 7) },
+			func(ctx context.Context) error { return ours.SetRetention(ctx, "/g", 7) },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -134,18 +134,18 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"throttled, with a namespace": {answer{400, "", `{"__type":"com.amazonaws.logs#ThrottlingException"}`}, delivery.ErrThrottled},
 		"throttled, in a header":      {answer{400, "ThrottlingException:http://x/", ``}, delivery.ErrThrottled},
 		"throttled by a proxy":        {answer{429, "", `slow down`}, delivery.ErrThrottled},
-		"no such group":               {answer{400, "", `{"__type":"ResourceNotFoundException"}`}, delivery.ErrMissing},
-		"there already":               {answer{400, "", `{"__type":"ResourceAlreadyExistsException"}`}, delivery.ErrExists},
+		"no such group":               {answer{400, "", `{"__type":"ResourceNotFoundException"}`}, delivery.ErrNotFound},
+		"there already":               {answer{400, "", `{"__type":"ResourceAlreadyExistsException"}`}, delivery.ErrAlreadyExists},
 		"a limit":                     {answer{400, "", `{"__type":"InvalidParameterException"}`}, delivery.ErrInvalid},
 		"too large for a proxy":       {answer{413, "", ``}, delivery.ErrInvalid},
-		"broken inside":               {answer{500, "", `{"__type":"InternalFailure"}`}, delivery.ErrAnswerLost},
-		"a proxy that gave up":        {answer{504, "", `<html>`}, delivery.ErrAnswerLost},
-		"an answer that is none":      {answer{200, "", `<html>`}, delivery.ErrAnswerLost},
+		"broken inside":               {answer{500, "", `{"__type":"InternalFailure"}`}, delivery.ErrResponseLost},
+		"a proxy that gave up":        {answer{504, "", `<html>`}, delivery.ErrResponseLost},
+		"an answer that is none":      {answer{200, "", `<html>`}, delivery.ErrResponseLost},
 		"unavailable":                 {answer{503, "", `{"__type":"ServiceUnavailableException"}`}, nil},
 		"denied":                      {answer{400, "", `{"__type":"AccessDeniedException","Message":"not authorized"}`}, nil},
 		"of a name that nobody knows": {answer{400, "", `{"__type":"SomethingNew"}`}, nil},
 	}
-	all := []error{delivery.ErrThrottled, delivery.ErrMissing, delivery.ErrExists, delivery.ErrInvalid, delivery.ErrAnswerLost}
+	all := []error{delivery.ErrThrottled, delivery.ErrNotFound, delivery.ErrAlreadyExists, delivery.ErrInvalid, delivery.ErrResponseLost}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -169,7 +169,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 
 func TestAServiceThatWasNotReachedStoredNothing(t *testing.T) {
 	_, err := client("http://127.0.0.1:1").Put(t.Context(), "g", "s", nil)
-	if err == nil || errors.Is(err, delivery.ErrAnswerLost) {
+	if err == nil || errors.Is(err, delivery.ErrResponseLost) {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -180,13 +180,13 @@ func TestAServiceThatIsSilentMayHaveStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	s.Make("g", "s")
-	s.Misbehave(func(int) fakelogs.Fault { return fakelogs.Fault{Hang: true} })
+	s.CreateStream("g", "s")
+	s.InjectFaults(func(int) fakelogs.Fault { return fakelogs.Fault{Hang: true} })
 	c := client(s.URL())
 	c.Timeout = 200 * time.Millisecond
 	_, err = c.Put(t.Context(), "g", "s", [][]byte{[]byte(`{"timestamp":` + now() + `,"message":"x"}`)})
-	if !errors.Is(err, delivery.ErrAnswerLost) || s.Lost() != 1 {
-		t.Errorf("error is %v, lost %d", err, s.Lost())
+	if !errors.Is(err, delivery.ErrResponseLost) || s.LostResponses() != 1 {
+		t.Errorf("error is %v, lost %d", err, s.LostResponses())
 	}
 }
 

@@ -31,17 +31,17 @@ type Service interface {
 	Put(ctx context.Context, group, stream string, entries [][]byte) (Rejected, error)
 	CreateGroup(ctx context.Context, group string) error
 	CreateStream(ctx context.Context, group, stream string) error
-	Retain(ctx context.Context, group string, days int) error
+	SetRetention(ctx context.Context, group string, days int) error
 }
 
 // Errors of a Service.
 var (
-	ErrThrottled = errors.New("throttled")
-	ErrMissing   = errors.New("no such group or stream")
-	ErrExists    = errors.New("exists already")
-	ErrInvalid   = errors.New("not acceptable")
-	// ErrAnswerLost leaves open whether the events were stored.
-	ErrAnswerLost = errors.New("answer lost")
+	ErrThrottled     = errors.New("throttled")
+	ErrNotFound      = errors.New("no such group or stream")
+	ErrAlreadyExists = errors.New("exists already")
+	ErrInvalid       = errors.New("not acceptable")
+	// ErrResponseLost leaves open whether the events were stored.
+	ErrResponseLost = errors.New("answer lost")
 )
 
 // Rejected says which events of a request were not stored, by their index. The
@@ -75,32 +75,32 @@ type Clock struct {
 // Settings are what a sender is made of.
 type Settings struct {
 	Clock Clock
-	// Pace is the account's; senders of one account share it.
-	Pace *Pace
+	// Limiter is the account's; senders of one account share it.
+	Limiter *RateLimiter
 	// Retention of groups that are created, in days; 0 keeps events for ever.
 	Retention int
 	// Backoff is the first pause after a failure; it doubles up to MaxBackoff.
 	Backoff, MaxBackoff time.Duration
 	// Jitter scales a pause at random, so that nodes do not come back together.
 	Jitter func(time.Duration) time.Duration
-	// Delivered is told of each event that is stored, with the mark it came with.
-	Delivered func(mark any)
-	// Trouble is told of errors, for a log.
-	Trouble func(error)
+	// OnDelivered is told of each event that is stored, with the mark it came with.
+	OnDelivered func(mark any)
+	// OnError is told of errors, for a log.
+	OnError func(error)
 }
 
 // Sender delivers.
 type Sender struct {
-	service Service
-	set     Settings
-	Ledger  Ledger
+	service  Service
+	settings Settings
+	Ledger   Ledger
 
-	life context.Context //nolint:containedctx // of the lanes, which outlive calls
-	end  context.CancelFunc
+	ctx    context.Context //nolint:containedctx // of the lanes, which outlive calls
+	cancel context.CancelFunc
 
-	running sync.WaitGroup
-	mu      sync.Mutex
-	lanes   map[Stream]*lane
+	queueRuns sync.WaitGroup
+	mu        sync.Mutex
+	queues    map[Stream]*streamQueue
 }
 
 // Stream is where events go.
@@ -112,47 +112,47 @@ type Stream struct {
 // New returns a sender; Close ends it.
 func New(service Service, set Settings) *Sender {
 	life, end := context.WithCancel(context.Background())
-	return &Sender{service: service, set: set, life: life, end: end, lanes: map[Stream]*lane{}}
+	return &Sender{service: service, settings: set, ctx: life, cancel: end, queues: map[Stream]*streamQueue{}}
 }
 
 // Stop ends requests under way and all that waits: it is not delivered.
-func (s *Sender) Stop() { s.end() }
+func (s *Sender) Stop() { s.cancel() }
 
 // Close stops and waits until all has ended. Nobody may deliver any more.
 func (s *Sender) Close() {
-	s.end()
-	s.running.Wait()
+	s.cancel()
+	s.queueRuns.Wait()
 }
 
-// mostLanes is how many streams are remembered while nothing waits for them.
-const mostLanes = 4096
+// maxQueues is how many streams are remembered while nothing waits for them.
+const maxQueues = 4096
 
-func (s *Sender) lane(to Stream) *lane {
+func (s *Sender) acquire(to Stream) *streamQueue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.lanes[to]
+	l := s.queues[to]
 	if l == nil {
-		if len(s.lanes) >= mostLanes {
-			s.forget()
+		if len(s.queues) >= maxQueues {
+			s.removeUnused()
 		}
-		l = &lane{sender: s, stream: to, most: maxBatchEvents}
-		s.lanes[to] = l
+		l = &streamQueue{sender: s, stream: to, maxEvents: maxBatchEvents}
+		s.queues[to] = l
 	}
 	l.users++
 	return l
 }
 
-func (s *Sender) leave(l *lane) {
+func (s *Sender) release(l *streamQueue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.users--
 }
 
-// forget drops the lanes that nobody uses.
-func (s *Sender) forget() {
-	for to, l := range s.lanes {
+// removeUnused drops the lanes that nobody uses.
+func (s *Sender) removeUnused() {
+	for to, l := range s.queues {
 		if l.users == 0 {
-			delete(s.lanes, to)
+			delete(s.queues, to)
 		}
 	}
 }
@@ -162,7 +162,7 @@ type Item struct {
 	Time  int64  // milliseconds since 1970
 	Size  int    // bytes of the message
 	Entry []byte // an element of logEvents
-	Mark  any    // handed to Settings.Delivered
+	Data  any    // handed to Settings.Delivered
 
 	// Settled tells that the event needs no more: it was stored, or rejected.
 	Settled bool
@@ -177,14 +177,14 @@ func (s *Sender) Deliver(ctx context.Context, to Stream, items []*Item) bool {
 	if len(items) == 0 {
 		return true
 	}
-	l := s.lane(to)
-	defer s.leave(l)
-	p := &parcel{items: items, done: make(chan struct{})}
-	l.submit(p)
+	l := s.acquire(to)
+	defer s.release(l)
+	p := &pendingBatch{items: items, done: make(chan struct{})}
+	l.add(p)
 	select {
 	case <-p.done:
 	case <-ctx.Done():
-		l.abandon(p)
+		l.cancel(p)
 		<-p.done
 	}
 	return p.next == len(p.items)

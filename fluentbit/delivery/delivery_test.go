@@ -64,12 +64,12 @@ func (f *fake) CreateStream(_ context.Context, _, stream string) error {
 	f.mu.Unlock()
 	f.call("create stream %s", stream)
 	if !grouped {
-		return delivery.ErrMissing
+		return delivery.ErrNotFound
 	}
 	return nil
 }
 
-func (f *fake) Retain(_ context.Context, group string, days int) error {
+func (f *fake) SetRetention(_ context.Context, group string, days int) error {
 	f.call("retain %s for %d days", group, days)
 	return nil
 }
@@ -85,7 +85,7 @@ var bubble = delivery.Clock{Now: time.Now, Wait: func(ctx context.Context, d tim
 }}
 
 func sender(f *fake, set delivery.Settings) *delivery.Sender {
-	set.Clock, set.Pace, set.Backoff, set.MaxBackoff = bubble, delivery.NewPace(), 100*time.Millisecond, 5*time.Second
+	set.Clock, set.Limiter, set.Backoff, set.MaxBackoff = bubble, delivery.NewRateLimiter(), 100*time.Millisecond, 5*time.Second
 	return delivery.New(f, set)
 }
 
@@ -191,7 +191,7 @@ func TestRejectedEventsAreCountedByReason(t *testing.T) {
 		if !s.Deliver(t.Context(), stream, items(repeat(10, 1)...)) {
 			t.Error("rejected events are settled too")
 		}
-		a := s.Ledger.Of(delivery.Pods)
+		a := s.Ledger.Class(delivery.Pods)
 		got := []int64{a.Delivered.Load(), a.Rejected(delivery.TooOld), a.Rejected(delivery.Expired), a.Rejected(delivery.TooNew)}
 		if diff := cmp.Diff([]int64{3, 2, 1, 4}, got); diff != "" {
 			t.Errorf("delivered, too old, expired, too new (-want +got):\n%s", diff)
@@ -217,7 +217,7 @@ func TestAnEventThatIsNotAcceptableIsFound(t *testing.T) {
 		if !s.Deliver(t.Context(), stream, items(repeat(1000, 1)...)) {
 			t.Error("not settled")
 		}
-		if n := s.Ledger.Of(delivery.Pods).Rejected(delivery.Invalid); n != 1 || taken != 999 {
+		if n := s.Ledger.Class(delivery.Pods).Rejected(delivery.Invalid); n != 1 || taken != 999 {
 			t.Errorf("%d rejected, %d taken", n, taken)
 		}
 		if len(f.batches) > 40 {
@@ -230,7 +230,7 @@ func TestWhatIsMissingIsMadeAndKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{t: t, put: func(n int, _ [][]byte) (delivery.Rejected, error) {
 			if n == 0 {
-				return delivery.Rejected{}, fmt.Errorf("put: %w", delivery.ErrMissing)
+				return delivery.Rejected{}, fmt.Errorf("put: %w", delivery.ErrNotFound)
 			}
 			return delivery.Rejected{}, nil
 		}}
@@ -248,15 +248,15 @@ func TestWhatIsMissingIsMadeAndKept(t *testing.T) {
 func TestTheRetentionIsSetAfterAnAnswerWasLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{t: t, put: func(n int, _ [][]byte) (delivery.Rejected, error) {
-			return delivery.Rejected{}, []error{delivery.ErrMissing, delivery.ErrMissing, nil}[n]
+			return delivery.Rejected{}, []error{delivery.ErrNotFound, delivery.ErrNotFound, nil}[n]
 		}}
 		first := true
 		f.createGroup = func() error {
 			if first {
 				first = false
-				return fmt.Errorf("create: %w", delivery.ErrAnswerLost)
+				return fmt.Errorf("create: %w", delivery.ErrResponseLost)
 			}
-			return delivery.ErrExists
+			return delivery.ErrAlreadyExists
 		}
 		s := sender(f, delivery.Settings{Retention: 30})
 		defer s.Close()
@@ -273,7 +273,7 @@ func TestTheRetentionIsSetAfterAnAnswerWasLost(t *testing.T) {
 func TestOnlyLostAnswersMakeEventsUnsure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{t: t, put: func(n int, _ [][]byte) (delivery.Rejected, error) {
-			return delivery.Rejected{}, []error{errors.New("denied"), delivery.ErrThrottled, delivery.ErrAnswerLost, delivery.ErrThrottled, nil}[n]
+			return delivery.Rejected{}, []error{errors.New("denied"), delivery.ErrThrottled, delivery.ErrResponseLost, delivery.ErrThrottled, nil}[n]
 		}}
 		s := sender(f, delivery.Settings{})
 		defer s.Close()
@@ -281,7 +281,7 @@ func TestOnlyLostAnswersMakeEventsUnsure(t *testing.T) {
 		if !s.Deliver(t.Context(), stream, mine) || !mine[0].Unsure {
 			t.Errorf("items are %+v", *mine[0])
 		}
-		a := s.Ledger.Of(delivery.Pods)
+		a := s.Ledger.Class(delivery.Pods)
 		if diff := cmp.Diff([]int64{2, 8, 4}, []int64{a.Delivered.Load(), a.Retried.Load(), a.Resent.Load()}); diff != "" {
 			t.Errorf("delivered, retried, resent (-want +got):\n%s", diff)
 		}
@@ -325,7 +325,7 @@ func TestAPanicIsAFailureLikeOthers(t *testing.T) {
 			}
 			return delivery.Rejected{}, nil
 		}}
-		s := sender(f, delivery.Settings{Trouble: func(err error) { troubles = append(troubles, err) }})
+		s := sender(f, delivery.Settings{OnError: func(err error) { troubles = append(troubles, err) }})
 		defer s.Close()
 		mine := items(1)
 		if s.Deliver(t.Context(), stream, mine) || !mine[0].Unsure || len(troubles) != 1 {
@@ -354,7 +354,7 @@ func TestCloseEndsWhatWaits(t *testing.T) {
 // The pace finds what the account has, and comes back when there is more.
 func TestPaceSettlesBelowTheQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, now := delivery.NewPace(), time.Now()
+		p, now := delivery.NewRateLimiter(), time.Now()
 		quota, tokens, filled := 10.0, 10.0, now
 		run := func(d time.Duration) (refused, taken int) {
 			for end := now.Add(d); now.Before(end); {
@@ -366,7 +366,7 @@ func TestPaceSettlesBelowTheQuota(t *testing.T) {
 				} else {
 					tokens--
 					taken++
-					p.Delivered(now)
+					p.Succeeded(now)
 				}
 				now = now.Add(time.Millisecond)
 			}
@@ -386,7 +386,7 @@ func TestPaceSettlesBelowTheQuota(t *testing.T) {
 }
 
 func TestPaceCountsRequestsThatWereUnderWayTogetherOnce(t *testing.T) {
-	p, now := delivery.NewPace(), time.Unix(1, 0)
+	p, now := delivery.NewRateLimiter(), time.Unix(1, 0)
 	for range 20 {
 		p.Throttled(now)
 	}
@@ -402,7 +402,7 @@ func TestPaceCountsRequestsThatWereUnderWayTogetherOnce(t *testing.T) {
 }
 
 func TestProgressIsOfTheChunkThatLeftIt(t *testing.T) {
-	p := delivery.NewProgress(1 << 20)
+	p := delivery.NewCheckpoints(1 << 20)
 	left := func(settled ...bool) []delivery.Item {
 		all := make([]delivery.Item, len(settled))
 		for i := range all {
@@ -413,8 +413,8 @@ func TestProgressIsOfTheChunkThatLeftIt(t *testing.T) {
 	if p.Take([]byte("a"), "t") != nil {
 		t.Error("something was left of nothing")
 	}
-	p.Leave([]byte("a"), "t", left(true, false, true))
-	p.Leave([]byte("a"), "t", left(false, false, true)) // an equal chunk
+	p.Save([]byte("a"), "t", left(true, false, true))
+	p.Save([]byte("a"), "t", left(false, false, true)) // an equal chunk
 	if p.Take([]byte("a"), "u") != nil || p.Take([]byte("b"), "t") != nil {
 		t.Error("another tag, or other bytes, took it")
 	}
@@ -429,8 +429,8 @@ func TestProgressIsOfTheChunkThatLeftIt(t *testing.T) {
 }
 
 func TestProgressRemembersWhatIsUnsure(t *testing.T) {
-	p := delivery.NewProgress(1 << 20)
-	p.Leave(nil, "", []delivery.Item{{Unsure: true}, {}})
+	p := delivery.NewCheckpoints(1 << 20)
+	p.Save(nil, "", []delivery.Item{{Unsure: true}, {}})
 	back := make([]delivery.Item, 2)
 	p.Take(nil, "").Restore(back)
 	if !back[0].Unsure || back[1].Unsure {
@@ -439,10 +439,10 @@ func TestProgressRemembersWhatIsUnsure(t *testing.T) {
 }
 
 func TestProgressIsBounded(t *testing.T) {
-	p := delivery.NewProgress(10_000)
+	p := delivery.NewCheckpoints(10_000)
 	chunk := func(i int) []byte { return []byte(fmt.Sprint(i)) }
 	for i := range 1000 {
-		p.Leave(chunk(i), "", make([]delivery.Item, 64))
+		p.Save(chunk(i), "", make([]delivery.Item, 64))
 	}
 	known := 0
 	for _, i := range rand.Perm(1000) {

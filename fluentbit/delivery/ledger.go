@@ -14,7 +14,7 @@ const (
 	Pods    Class = iota // lines of pods
 	Node                 // lines that no pod is known of
 	Metrics              // documents of the embedded metric format
-	classes
+	classCount
 )
 
 func (c Class) String() string { return [...]string{"pods", "node", "metrics"}[c] }
@@ -34,10 +34,10 @@ const (
 // Reasons lists them.
 func Reasons() []Reason { return []Reason{TooOld, Expired, TooNew, Invalid, Dropped} }
 
-// Account is what became of the events of a class. Accepted is what was seen
+// Counters is what became of the events of a class. Accepted is what was seen
 // for the first time; it is the sum of Delivered, Rejected and what is still in
 // chunks that will come again.
-type Account struct {
+type Counters struct {
 	Accepted, Delivered atomic.Int64
 	// Retried counts events in requests that did not come about, each time.
 	Retried atomic.Int64
@@ -51,14 +51,14 @@ type Account struct {
 }
 
 // Rejected is how many were for a reason.
-func (a *Account) Rejected(why Reason) int64 { return a.rejected[place(why)].Load() }
+func (a *Counters) Rejected(why Reason) int64 { return a.rejected[reasonIndex(why)].Load() }
 
-func (a *Account) reject(why Reason) { a.rejected[place(why)].Add(1) }
+func (a *Counters) addRejected(why Reason) { a.rejected[reasonIndex(why)].Add(1) }
 
-// Drop books events that are given up.
-func (a *Account) Drop(n int) { a.rejected[place(Dropped)].Add(int64(n)) }
+// AddDropped books events that are given up.
+func (a *Counters) AddDropped(n int) { a.rejected[reasonIndex(Dropped)].Add(int64(n)) }
 
-func place(why Reason) int {
+func reasonIndex(why Reason) int {
 	for i, r := range Reasons() {
 		if r == why {
 			return i
@@ -71,19 +71,21 @@ func place(why Reason) int {
 type Ledger struct {
 	Requests, Throttled, Created atomic.Int64
 
-	accounts [classes]Account
-	oldest   atomic.Int64 // milliseconds
+	counters        [classCount]Counters
+	lagMilliseconds atomic.Int64 // milliseconds
 }
 
-// Of is the account of a class.
-func (l *Ledger) Of(c Class) *Account { return &l.accounts[c] }
+// Class is the account of a class.
+func (l *Ledger) Class(c Class) *Counters { return &l.counters[c] }
 
 // Classes lists them.
 func Classes() []Class { return []Class{Pods, Node, Metrics} }
 
 // Lag is how old the oldest event of the last request was when it was stored.
-func (l *Ledger) Lag() time.Duration { return time.Duration(l.oldest.Load()) * time.Millisecond }
+func (l *Ledger) Lag() time.Duration {
+	return time.Duration(l.lagMilliseconds.Load()) * time.Millisecond
+}
 
-func (l *Ledger) lag(now time.Time, event int64) {
-	l.oldest.Store(max(0, now.UnixMilli()-event))
+func (l *Ledger) recordLag(now time.Time, event int64) {
+	l.lagMilliseconds.Store(max(0, now.UnixMilli()-event))
 }

@@ -13,17 +13,17 @@ import (
 // Service is whose lines are counted, and the place where its documents go.
 type Service struct {
 	Namespace, Name string
-	Place           any
+	Destination     any
 }
 
-// Window adds up the tallies of a minute.
-type Window struct {
+// Accumulator adds up the tallies of a minute.
+type Accumulator struct {
 	mu     sync.Mutex
 	counts map[Service]*record.Tally
 }
 
 // Add counts a tally for a service.
-func (w *Window) Add(s Service, t record.Tally) {
+func (w *Accumulator) Add(s Service, t record.Tally) {
 	if t == (record.Tally{}) {
 		return
 	}
@@ -41,7 +41,7 @@ func (w *Window) Add(s Service, t record.Tally) {
 }
 
 // Take ends the window and begins the next.
-func (w *Window) Take() map[Service]*record.Tally {
+func (w *Accumulator) Take() map[Service]*record.Tally {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	counts := w.counts

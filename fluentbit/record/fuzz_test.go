@@ -39,7 +39,7 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("the message is no JSON: %q", e.Message)
 			}
 		}
-		if len(got) == 0 || got[0].Message != `{"message":"before",`+shown+"}" {
+		if len(got) == 0 || got[0].Message != `{"message":"before",`+shownMember+"}" {
 			t.Error("the record before is not what it was")
 		}
 		again := events(t, second.Decode(chunk, tag, 77))
@@ -72,7 +72,7 @@ func FuzzLine(f *testing.F) {
 			t.Fatalf("%d events, %d panics", len(got), c.Panics)
 		}
 		if line == "" || line[len(line)-1] != '\n' && line[len(line)-1] != '\r' {
-			holds(t, line, got[0].Message)
+			checkHolds(t, line, got[0].Message)
 		}
 	})
 }

@@ -21,7 +21,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 func decoder() *record.Decoder {
-	return &record.Decoder{Pods: &record.Pods{Node: "node-a", Locate: func(*record.Pod) any { return nil }}}
+	return &record.Decoder{Pods: &record.Pods{Node: "node-a", Destination: func(*record.Pod) any { return nil }}}
 }
 
 // event is one of a chunk, as the service will have it.
@@ -75,7 +75,7 @@ func TestGolden(t *testing.T) {
 			decoded := events(t, decoder().Decode(chunk, "kube.x", 0))
 			var got strings.Builder
 			for i, e := range decoded {
-				holds(t, lines[i], e.Message)
+				checkHolds(t, lines[i], e.Message)
 				fmt.Fprintln(&got, e.Message)
 				if e.tally != (record.Tally{}) {
 					fmt.Fprintf(&got, "  counts %+v\n", e.tally)
@@ -102,8 +102,8 @@ func golden(t *testing.T, path, got string) {
 	}
 }
 
-// holds tells of values of the line that the message has not.
-func holds(t testing.TB, line, message string) {
+// checkHolds tells of values of the line that the message has not.
+func checkHolds(t testing.TB, line, message string) {
 	t.Helper()
 	want, ok := leaves(strings.ToValidUTF8(line, "\ufffd"))
 	if !ok {

@@ -14,25 +14,25 @@ type Pod struct {
 	Namespace, Name, Container, Node string
 	// Service is what injection calls the pod's service.
 	Service string
-	// Place is what the settings' Locate made of the pod.
-	Place any
+	// Destination is what the settings' Locate made of the pod.
+	Destination any
 
-	shown  fragment // the member "kubernetes" of messages, with a comma before it
-	isNone bool     // nothing is known of a pod
+	member    fragment // the member "kubernetes" of messages, with a comma before it
+	isUnknown bool     // nothing is known of a pod
 }
 
 // Known tells whether anything says which pod this is.
-func (p *Pod) Known() bool { return !p.isNone }
+func (p *Pod) Known() bool { return !p.isUnknown }
 
 // Pods knows the pods that lines came from. It is for any number of decoders.
 type Pods struct {
-	// Locate says where a pod's lines go; its result becomes the pod's Place.
-	Locate func(*Pod) any
+	// Destination says where a pod's lines go; its result becomes the pod's Place.
+	Destination func(*Pod) any
 	// Node names the node for lines that do not tell.
 	Node string
-	// Whole shows all that the filter knows of a pod in each message, and not
+	// AllMetadata shows all that the filter knows of a pod in each message, and not
 	// just its names.
-	Whole bool
+	AllMetadata bool
 
 	mu    sync.Mutex
 	known map[string]*Pod // by the filter's map as it came, or by tag
@@ -41,13 +41,13 @@ type Pods struct {
 // mostShown and mostName bound what messages repeat of a pod: Kubernetes' own
 // bounds are 256 KiB of annotations, and 253 characters of a name.
 const (
-	mostShown = 300_000
-	mostName  = 300
+	maxShownMetadata = 300_000
+	maxShownName     = 300
 )
 
-// mostPods is how many pods are remembered: a node has a few hundred, and a
+// maxPods is how many pods are remembered: a node has a few hundred, and a
 // pod that is forgotten is read again.
-const mostPods = 4096
+const maxPods = 4096
 
 // of returns the pod of the filter's map or, without one, of the tag.
 func (p *Pods) of(kubernetes []byte, tag string) *Pod {
@@ -66,7 +66,7 @@ func (p *Pods) of(kubernetes []byte, tag string) *Pod {
 	if kubernetes != nil {
 		key = string(kubernetes)
 	}
-	if p.known == nil || len(p.known) >= mostPods {
+	if p.known == nil || len(p.known) >= maxPods {
 		p.known = map[string]*Pod{}
 	}
 	p.known[key] = pod
@@ -81,18 +81,18 @@ func (p *Pods) read(kubernetes []byte, tag string) *Pod {
 	if pod.Name == "" {
 		pod.fromTag(tag)
 	}
-	if pod.isNone = pod.Name == "" && pod.Namespace == ""; pod.Service == "" {
+	if pod.isUnknown = pod.Name == "" && pod.Namespace == ""; pod.Service == "" {
 		pod.Service = pod.Name
 	}
 	var w writer
-	if text, _ := appendValue(nil, kubernetes, nested); p.Whole && kubernetes != nil && len(text) < mostShown {
+	if text, _ := appendValue(nil, kubernetes, maxValueDepth); p.AllMetadata && kubernetes != nil && len(text) < maxShownMetadata {
 		w.json([]byte(`,"kubernetes":`))
 		w.json(text)
 	} else {
 		pod.show(&w)
 	}
-	pod.shown = fragment{w.buf, w.size}
-	pod.Place = p.Locate(pod)
+	pod.member = fragment{w.buf, w.size}
+	pod.Destination = p.Destination(pod)
 	return pod
 }
 
@@ -106,7 +106,7 @@ func (p *Pod) show(w *writer) {
 			continue
 		}
 		w.json([]byte(separator + `"` + m.key + `":`))
-		text, _ := validUTF8([]byte(m.value[:min(len(m.value), mostName)]), nil)
+		text, _ := validUTF8([]byte(m.value[:min(len(m.value), maxShownName)]), nil)
 		w.str(text)
 		separator = ","
 	}
@@ -119,7 +119,7 @@ func (p *Pod) show(w *writer) {
 func (p *Pod) fromFilter(kubernetes []byte) {
 	var o owner
 	var labels, annotations map[string]string
-	pairs(kubernetes, func(key string, value []byte) {
+	forEachMember(kubernetes, func(key string, value []byte) {
 		text, _, _ := msgpack.Text(value)
 		switch key {
 		case "namespace_name":
@@ -133,9 +133,9 @@ func (p *Pod) fromFilter(kubernetes []byte) {
 				p.Node = string(text)
 			}
 		case "labels":
-			labels = texts(value)
+			labels = textMembers(value)
 		case "annotations":
-			annotations = texts(value)
+			annotations = textMembers(value)
 		case "ownerReferences", "owner_references":
 			o = readOwner(value)
 		}
@@ -160,8 +160,8 @@ func (p *Pod) fromTag(tag string) {
 	p.Service = workload(p.Name, owner{}, nil)
 }
 
-// pairs calls visit with each pair of a map whose key is text, and its value.
-func pairs(b []byte, visit func(key string, value []byte)) {
+// forEachMember calls visit with each pair of a map whose key is text, and its value.
+func forEachMember(b []byte, visit func(key string, value []byte)) {
 	h, rest := msgpack.Next(b)
 	if h.Kind != msgpack.Map {
 		return
@@ -182,9 +182,9 @@ func pairs(b []byte, visit func(key string, value []byte)) {
 	}
 }
 
-func texts(b []byte) map[string]string {
+func textMembers(b []byte) map[string]string {
 	all := map[string]string{}
-	pairs(b, func(key string, value []byte) {
+	forEachMember(b, func(key string, value []byte) {
 		if text, _, ok := msgpack.Text(value); ok {
 			all[key] = string(text)
 		}

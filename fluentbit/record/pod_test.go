@@ -58,7 +58,7 @@ func TestTheTagTellsWhatTheFilterDoesNot(t *testing.T) {
 
 func TestAllThatTheFilterKnowsIsShownOnDemand(t *testing.T) {
 	d := decoder()
-	d.Pods.Whole = true
+	d.Pods.AllMetadata = true
 	chunk := chunks.V1(1, m{{"log", "x"}, {"kubernetes", m{{"pod_name", "p"}, {"labels", m{{"a", "\"b"}}}}}})
 	got := messages(events(t, d.Decode(chunk, "t", 0)))
 	if diff := cmp.Diff([]string{`{"message":"x","kubernetes":{"pod_name":"p","labels":{"a":"\"b"}}}`}, got); diff != "" {

@@ -58,42 +58,42 @@ func (c *Chunk) Tally(e *Event) Tally {
 type Decoder struct {
 	Pods *Pods
 
-	chunk    Chunk
-	w        writer
-	scan     scanner
-	found    findings
-	scratch  []byte
-	now      int64
-	tag      string
-	before   []byte // the kubernetes map of the record before, as it came
-	pod      *Pod   // and what it stands for
-	ofTag    *Pod   // what the tag stands for
-	group    []byte // members that records of the group get, as JSON text with a comma before
-	held     []held
-	r        fieldsOfRecord
-	isText   bool // the line is no object
-	restored []byte
+	chunk              Chunk
+	w                  writer
+	scan               scanner
+	fields             lineFields
+	scratch            []byte
+	now                int64
+	tag                string
+	previousKubernetes []byte // the kubernetes map of the record before, as it came
+	pod                *Pod   // and what it stands for
+	podOfTag           *Pod   // what the tag stands for
+	group              []byte // members that records of the group get, as JSON text with a comma before
+	partialLines       []partialLine
+	r                  recordFields
+	isText             bool // the line is no object
+	restored           []byte
 }
 
 // Decode decodes a chunk. now, in milliseconds since 1970, is the time of what
 // has none. The result is valid until the next call; data may go after this one.
 func (d *Decoder) Decode(data []byte, tag string, now int64) *Chunk {
 	d.chunk = Chunk{Events: d.chunk.Events[:0], body: d.chunk.body, tallies: d.chunk.tallies[:0]}
-	d.w.buf, d.now, d.tag, d.group, d.held = d.chunk.body[:0], now, tag, nil, d.held[:0]
-	d.ofTag = d.Pods.of(nil, tag)
-	d.before, d.pod = nil, d.ofTag
+	d.w.buf, d.now, d.tag, d.group, d.partialLines = d.chunk.body[:0], now, tag, nil, d.partialLines[:0]
+	d.podOfTag = d.Pods.of(nil, tag)
+	d.previousKubernetes, d.pod = nil, d.podOfTag
 	for len(data) > 0 {
 		rest, ok := msgpack.Skip(data)
 		if !ok {
 			d.chunk.Undecodable += len(data)
-			d.bytes("undecodable", data)
+			d.writeUndecodable("undecodable", data)
 			break
 		}
-		d.guarded(data[:len(data)-len(rest)])
+		d.decodeRecord(data[:len(data)-len(rest)])
 		data = rest
 	}
-	d.release()
-	d.before = nil // it is memory of the caller
+	d.flushPartials()
+	d.previousKubernetes = nil // it is memory of the caller
 	d.chunk.body = d.w.buf
 	return &d.chunk
 }
@@ -101,8 +101,8 @@ func (d *Decoder) Decode(data []byte, tag string, now int64) *Chunk {
 // Memory is what the decoder holds for the next chunk, in bytes, roughly.
 func (d *Decoder) Memory() int { return cap(d.chunk.body) + cap(d.scratch) + cap(d.restored) }
 
-// guarded keeps a mistake of ours from costing more than the shape of one record.
-func (d *Decoder) guarded(record []byte) {
+// decodeRecord keeps a mistake of ours from costing more than the shape of one record.
+func (d *Decoder) decodeRecord(record []byte) {
 	events, end := len(d.chunk.Events), len(d.w.buf)
 	defer func() {
 		if recover() == nil {
@@ -110,7 +110,7 @@ func (d *Decoder) guarded(record []byte) {
 		}
 		d.chunk.Events, d.w.buf = d.chunk.Events[:events], d.w.buf[:end]
 		d.chunk.Panics++
-		d.bytes("undecodable", record)
+		d.writeUndecodable("undecodable", record)
 	}()
 	d.record(record)
 }
@@ -120,12 +120,12 @@ func (d *Decoder) record(b []byte) {
 	h, rest := msgpack.Next(b)
 	if h.Kind != msgpack.Array || h.N != 2 {
 		d.r.reset(d.now)
-		d.odd(b)
+		d.writeUnexpected(b)
 		return
 	}
 	at, metadata, body := header(rest)
 	if at.sec == groupStart || at.sec == groupEnd {
-		d.mark(at.sec == groupStart, metadata, body)
+		d.groupMarker(at.sec == groupStart, metadata, body)
 		return
 	}
 	ms, ok := at.milliseconds()
@@ -134,24 +134,24 @@ func (d *Decoder) record(b []byte) {
 	}
 	d.r.reset(ms)
 	if h, _ := msgpack.Next(body); h.Kind != msgpack.Map {
-		d.odd(b)
+		d.writeUnexpected(b)
 		return
 	}
 	if h, _ := msgpack.Next(metadata); h.Kind != msgpack.Map || h.N > 0 {
 		d.r.metadata = metadata
 	}
 	d.r.read(body)
-	d.event()
+	d.writeRecord()
 }
 
 // header splits what a record's array holds: the time, metadata, and the body.
-func header(b []byte) (at instant, metadata, body []byte) {
+func header(b []byte) (at timestamp, metadata, body []byte) {
 	body, _ = msgpack.Skip(b)
 	metadata = emptyMap
 	h, inner := msgpack.Next(b)
 	if h.Kind == msgpack.Array {
 		if h.N == 0 {
-			return instant{sec: lastSecond + 1}, metadata, body
+			return timestamp{sec: lastSecond + 1}, metadata, body
 		}
 		b = inner
 		if second, _ := msgpack.Skip(b); h.N > 1 {
@@ -168,9 +168,9 @@ func header(b []byte) (at instant, metadata, body []byte) {
 
 var emptyMap = []byte{0x80}
 
-// mark opens or closes a group. What an opening record holds is part of each
+// groupMarker opens or closes a group. What an opening record holds is part of each
 // record of the group: an OTLP resource and scope, for one.
-func (d *Decoder) mark(opens bool, metadata, body []byte) {
+func (d *Decoder) groupMarker(opens bool, metadata, body []byte) {
 	d.group = nil
 	if !opens {
 		return
@@ -183,31 +183,31 @@ func (d *Decoder) mark(opens bool, metadata, body []byte) {
 			continue
 		}
 		d.group = append(d.group, `,"`+m.name+`":`...)
-		d.group, _ = appendValue(d.group, m.value, nested)
+		d.group, _ = appendValue(d.group, m.value, maxValueDepth)
 	}
 }
 
-// odd stores a value that has not the shape of a record.
-func (d *Decoder) odd(b []byte) {
-	d.scratch, _ = appendValue(append(d.scratch[:0], `{"record":`...), b, nested)
+// writeUnexpected stores a value that has not the shape of a record.
+func (d *Decoder) writeUnexpected(b []byte) {
+	d.scratch, _ = appendValue(append(d.scratch[:0], `{"record":`...), b, maxValueDepth)
 	d.scratch = append(d.scratch, '}')
-	d.message(d.scratch)
+	d.writeMessage(d.scratch)
 }
 
-// bytes stores what cannot be read.
-func (d *Decoder) bytes(name string, b []byte) {
+// writeUndecodable stores what cannot be read.
+func (d *Decoder) writeUndecodable(name string, b []byte) {
 	const most = 600_000 // in base64 it is a third longer, and still one message
 	for len(b) > 0 {
 		n := min(len(b), most)
 		text := appendBase64(append([]byte(nil), `{"`+name+`":`...), b[:n])
 		d.r.reset(d.now)
-		d.message(append(text, '}'))
+		d.writeMessage(append(text, '}'))
 		b = b[n:]
 	}
 }
 
-// begin opens the entry of an event.
-func (d *Decoder) begin(at int64) (from int) {
+// beginEntry opens the entry of an event.
+func (d *Decoder) beginEntry(at int64) (from int) {
 	from = len(d.w.buf)
 	d.w.buf = append(d.w.buf, `{"timestamp":`...)
 	d.w.buf = strconv.AppendInt(d.w.buf, at, 10)
@@ -216,8 +216,8 @@ func (d *Decoder) begin(at int64) (from int) {
 	return from
 }
 
-// end closes it, and cuts it into parts where it is too long.
-func (d *Decoder) end(from int, at int64, pod *Pod, t Tally) {
+// endEntry closes it, and cuts it into parts where it is too long.
+func (d *Decoder) endEntry(from int, at int64, pod *Pod, t Tally) {
 	if d.w.size > MaxMessage {
 		d.split(from, at, pod, t)
 		return

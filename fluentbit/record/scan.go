@@ -20,8 +20,8 @@ type scanner struct {
 }
 
 const (
-	shownDepth = 3   // members of deeper objects are checked and not shown
-	mostDepth  = 128 // what is deeper is not taken for JSON
+	memberDepth = 3   // members of deeper objects are checked and not shown
+	maxDepth    = 128 // what is deeper is not taken for JSON
 )
 
 // object scans a text that is one object and nothing else.
@@ -72,7 +72,7 @@ func (s *scanner) value(parent int32, depth uint8) bool {
 
 // list scans what is between brackets.
 func (s *scanner) list(parent int32, depth uint8, end byte) bool {
-	if depth >= mostDepth {
+	if depth >= maxDepth {
 		return false
 	}
 	s.at++
@@ -121,14 +121,14 @@ func (s *scanner) member(parent int32, depth uint8, keyed bool) bool {
 		return false
 	}
 	index := int32(len(s.members))
-	if depth < shownDepth {
+	if depth < memberDepth {
 		m.value.from, m.kind = int32(s.at), s.text[s.at]
 		s.members = append(s.members, m)
 	}
 	if !s.value(index, depth+1) {
 		return false
 	}
-	if depth < shownDepth {
+	if depth < memberDepth {
 		s.members[index].value.to = int32(s.at)
 	}
 	return true

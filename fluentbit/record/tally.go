@@ -26,23 +26,23 @@ func (t *Tally) Add(o Tally) {
 	t.ErrorLines += o.ErrorLines
 }
 
-// count looks at a field of the event. A number in a field that is called like a
+// countField looks at a field of the event. A number in a field that is called like a
 // counter, or as tracing-opentelemetry's metrics layer wants it, is taken as it
 // is; a status says that the event is an error.
-func (f *findings) count(key, value []byte) {
+func (f *lineFields) countField(key, value []byte) {
 	switch name := counter(key); string(name) {
 	case HTTPServerErrors:
-		f.tally.HTTPServerErrors = whole(value)
+		f.tally.HTTPServerErrors = parseCount(value)
 	case GRPCClientErrors:
-		f.tally.GRPCClientErrors = whole(value)
+		f.tally.GRPCClientErrors = parseCount(value)
 	case RedisTimeouts:
-		f.tally.RedisTimeouts = whole(value)
+		f.tally.RedisTimeouts = parseCount(value)
 	case "http.response.status_code", "http.status_code", "status_code", "status":
-		if status := whole(inside(value)); status >= 500 && status <= 599 && f.tally.HTTPServerErrors == 0 {
+		if status := parseCount(unquoted(value)); status >= 500 && status <= 599 && f.tally.HTTPServerErrors == 0 {
 			f.tally.HTTPServerErrors = 1
 		}
 	case "rpc.grpc.status_code", "grpc.status_code", "grpc.code", "grpc_code", "grpc_status":
-		v := inside(value)
+		v := unquoted(value)
 		f.grpc = len(v) > 0 && string(v) != "0" && !bytes.EqualFold(v, []byte("ok"))
 	}
 }
@@ -56,7 +56,7 @@ func counter(key []byte) []byte {
 	return name
 }
 
-func whole(value []byte) uint32 {
+func parseCount(value []byte) uint32 {
 	if len(value) > 10 {
 		return 0
 	}
@@ -67,8 +67,8 @@ func whole(value []byte) uint32 {
 	return uint32(n)
 }
 
-// settle counts what the line as a whole says.
-func (f *findings) settle(line []byte) Tally {
+// tallyOf counts what the line as a whole says.
+func (f *lineFields) tallyOf(line []byte) Tally {
 	t := f.tally
 	isError := string(f.level) == "ERROR"
 	if isError {

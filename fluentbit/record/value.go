@@ -9,9 +9,9 @@ import (
 	"github.com/nova/novawire/fluentbit/msgpack"
 )
 
-// nested is how deep values are written as JSON. What is deeper than that is
+// maxValueDepth is how deep values are written as JSON. What is deeper than that is
 // written as the base64 of its MessagePack: no reader follows, and nothing is lost.
-const nested = 64
+const maxValueDepth = 64
 
 // appendValue appends the first value of b as JSON text and returns what
 // follows it. The value is whole: msgpack.Skip has passed it.
@@ -78,7 +78,7 @@ func appendKey(to, b []byte) (text, rest []byte) {
 		rest, _ = msgpack.Skip(b)
 		return appendBase64(to, b[:len(b)-len(rest)]), rest
 	}
-	key, rest := appendValue(nil, b, nested)
+	key, rest := appendValue(nil, b, maxValueDepth)
 	return appendString(to, key), rest
 }
 

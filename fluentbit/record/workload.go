@@ -18,7 +18,7 @@ func readOwner(b []byte) (o owner) {
 	for range h.N {
 		var reference owner
 		isController := true // the filter of older Fluent Bits does not say
-		pairs(rest, func(key string, value []byte) {
+		forEachMember(rest, func(key string, value []byte) {
 			text, _, _ := msgpack.Text(value)
 			switch head, _ := msgpack.Next(value); key {
 			case "kind":

@@ -30,7 +30,7 @@ func (w *writer) json(text []byte) {
 		e := escapes[c]
 		if e == 2 { // white space between tokens, and nothing else
 			w.buf = to[:n]
-			w.spaced(text[i:])
+			w.jsonWithControls(text[i:])
 			return
 		}
 		to[n] = '\\'
@@ -41,8 +41,8 @@ func (w *writer) json(text []byte) {
 	w.buf = to[:n]
 }
 
-// spaced is json without haste.
-func (w *writer) spaced(text []byte) {
+// jsonWithControls is json without haste.
+func (w *writer) jsonWithControls(text []byte) {
 	for _, c := range text {
 		w.buf = appendEscaped(w.buf, c)
 	}
@@ -51,36 +51,36 @@ func (w *writer) spaced(text []byte) {
 // str appends a JSON string of text, which is UTF-8.
 func (w *writer) str(text []byte) {
 	w.json(quote)
-	w.inner(text)
+	w.stringContent(text)
 	w.json(quote)
 }
 
 var quote = []byte{'"'}
 
-// inner appends the inside of a JSON string: it is escaped for that string, and
+// stringContent appends the inside of a JSON string: it is escaped for that string, and
 // what results for the one around it.
-func (w *writer) inner(text []byte) {
+func (w *writer) stringContent(text []byte) {
 	from := 0
 	for i, c := range text {
 		if escapes[c] == 0 {
 			continue
 		}
-		w.plain(text[from:i])
+		w.raw(text[from:i])
 		from = i + 1
 		var short [6]byte
 		w.json(appendEscaped(short[:0], c))
 	}
-	w.plain(text[from:])
+	w.raw(text[from:])
 }
 
-// plain appends what needs no escape on any level.
-func (w *writer) plain(text []byte) {
+// raw appends what needs no escape on any level.
+func (w *writer) raw(text []byte) {
 	w.size += len(text)
 	w.buf = append(w.buf, text...)
 }
 
-// ready appends what was escaped before, together with its size.
-func (w *writer) ready(f fragment) {
+// fragment appends what was escaped before, together with its size.
+func (w *writer) fragment(f fragment) {
 	w.size += f.size
 	w.buf = append(w.buf, f.escaped...)
 }
@@ -190,7 +190,7 @@ func validUTF8(text, scratch []byte) (valid, used []byte) {
 // logEvents, and returns how many bytes the message has.
 func AppendEntry(b []byte, at int64, message []byte) (entry []byte, size int) {
 	d := Decoder{w: writer{buf: b}}
-	d.begin(at)
+	d.beginEntry(at)
 	d.w.json(message)
 	return append(d.w.buf, `"}`...), d.w.size
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/nova/novawire/api/injection"
 	sidecarapi "github.com/nova/novawire/api/sidecar"
 	"github.com/nova/novawire/internal/validate"
+	"github.com/nova/novawire/internal/workload"
 )
 
 // wiring is the work on one pod.
@@ -17,7 +18,7 @@ type wiring struct {
 	namespace string
 	layers    [2]injection.Layer // of the request, for explanations
 	mistakes  []validate.Refusal
-	owner     Owner
+	owner     workload.Owner
 	request   injection.Request
 
 	old    Status // of an earlier wiring
@@ -25,11 +26,9 @@ type wiring struct {
 	stale  bool   // old is of another configuration
 	status Status
 
-	collector   injection.Collector // what the request came to
-	endpoints   bool                // containers are told where telemetry goes
-	serviceName string
-	serviceRule string
-	serviceFrom string
+	collector injection.Collector // what the request came to
+	endpoints bool                // containers are told where telemetry goes
+	service   workload.Service
 
 	patch           patch
 	madeAnnotations bool // the pod had none, and the patch makes the map
@@ -39,7 +38,7 @@ type wiring struct {
 	explanation     []Line
 }
 
-func newWiring(e *Engine, p *pod, ns Namespace, owner Owner) *wiring {
+func newWiring(e *Engine, p *pod, ns Namespace, owner workload.Owner) *wiring {
 	w := &wiring{Engine: e, pod: p, namespace: ns.Name, owner: owner}
 	if w.owner.Kind == "" {
 		w.owner = ownerOf(p.Metadata)
@@ -168,24 +167,13 @@ func (w *wiring) endpoint(p sidecarapi.Protocol) string {
 // container's own variable comes between the annotation and the rest; that is
 // settled for each container.
 func (w *wiring) nameService() {
-	if w.request.ServiceName != "" {
-		w.serviceName, w.serviceRule, w.serviceFrom = w.request.ServiceName, annotationRule, w.request.ServiceNameFrom
-		return
-	}
-	for _, label := range w.config.ServiceNameLabels {
-		if name := w.pod.Metadata.Labels[label]; name != "" {
-			w.serviceName, w.serviceRule, w.serviceFrom = name, "label", label
-			return
-		}
-	}
-	w.serviceName, w.serviceRule, w.serviceFrom = w.owner.Name, "workload name", w.owner.Kind
+	annotation := workload.Annotation{Value: w.request.ServiceName, From: w.request.ServiceNameFrom}
+	w.service = workload.ServiceOf(annotation, w.config.ServiceNameLabels, w.pod.Metadata.Labels, w.owner)
 }
 
-const annotationRule = "annotation"
-
-// annotated tells that the pod itself, not its namespace, names its service.
+// annotated reports whether the pod itself, not its namespace, names its service.
 func (w *wiring) annotated() bool {
-	return w.serviceRule == annotationRule && w.serviceFrom == "pod"
+	return w.service.Rule == workload.ByAnnotation && w.service.From == "pod"
 }
 
 func (w *wiring) result() Result {

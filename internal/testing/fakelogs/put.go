@@ -36,7 +36,7 @@ func (s *Server) putLogEvents(w http.ResponseWriter, r *http.Request, body []byt
 	}
 	switch {
 	case fault.Reset:
-		tear(w)
+		resetConnection(w)
 		return
 	case fault.Refuse != "":
 		answer(w, nil, refuse(fault.Refuse, "as the test wants it"))
@@ -50,17 +50,17 @@ func (s *Server) putLogEvents(w http.ResponseWriter, r *http.Request, body []byt
 	if f == nil {
 		f = limits(in, s.options.Now())
 	}
-	if s.known("PutLogEvents", f) != nil {
+	if s.checkViolation("PutLogEvents", f) != nil {
 		answer(w, nil, f)
 		return
 	}
 	result, f := s.store(in, fault)
 	switch {
-	case f == nil && fault.LoseAnswer:
-		tear(w)
+	case f == nil && fault.LoseResponse:
+		resetConnection(w)
 	case f == nil && fault.Hang:
 		s.pause(r, time.Hour)
-		tear(w)
+		resetConnection(w)
 	default:
 		answer(w, result, f)
 	}
@@ -152,10 +152,10 @@ func (s *Server) store(in putRequest, fault Fault) (putResult, *failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.groups[in.Group]
-	if fault.Vanish {
+	if fault.DeleteGroup {
 		delete(s.groups, in.Group)
 		g = nil
-	} else if fault.VanishStream && g != nil {
+	} else if fault.DeleteStream && g != nil {
 		delete(g.streams, in.Stream)
 	}
 	if g == nil {
@@ -164,13 +164,13 @@ func (s *Server) store(in putRequest, fault Fault) (putResult, *failure) {
 	if !g.streams[in.Stream] {
 		return putResult{}, refuse("ResourceNotFoundException", "The specified log stream does not exist.")
 	}
-	result, now, lost := putResult{NextSequenceToken: "ignored"}, s.options.Now(), fault.LoseAnswer || fault.Hang
+	result, now, lost := putResult{NextSequenceToken: "ignored"}, s.options.Now(), fault.LoseResponse || fault.Hang
 	for i, e := range in.Events {
 		if reason := result.reject(i, e.Timestamp, now, g.retention); reason != "" {
 			s.rejected[reason]++
 			continue
 		}
-		if s.number++; !s.forgets {
+		if s.number++; !s.discards {
 			s.stored = append(s.stored, Event{in.Group, in.Stream, e.Timestamp, e.Message})
 		}
 		if lost {

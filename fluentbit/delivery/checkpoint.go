@@ -6,16 +6,16 @@ import (
 	"sync"
 )
 
-// Progress remembers how far chunks came that were not delivered whole, so that
+// Checkpoints remembers how far chunks came that were not delivered whole, so that
 // they go on from there when they come again. Fluent Bit gives chunks no
 // identity; their bytes and their tag are one. Of two chunks that are equal,
 // each takes back what one of them left, which is as good.
-type Progress struct {
-	seed maphash.Seed
-	most int // bytes of bitmaps
+type Checkpoints struct {
+	seed     maphash.Seed
+	maxBytes int // bytes of bitmaps
 
 	mu    sync.Mutex
-	left  map[fingerprint][]*Remains
+	saved map[fingerprint][]*Checkpoint
 	order []fingerprint // oldest first
 	bytes int
 }
@@ -25,17 +25,17 @@ type fingerprint struct {
 	length int
 }
 
-// Remains is what is known of a chunk's events, by their index.
-type Remains struct {
+// Checkpoint is what is known of a chunk's events, by their index.
+type Checkpoint struct {
 	settled, unsure bitmap
 }
 
-// NewProgress remembers up to so many bytes, at least the latest chunk.
-func NewProgress(most int) *Progress {
-	return &Progress{seed: maphash.MakeSeed(), most: most, left: map[fingerprint][]*Remains{}}
+// NewCheckpoints remembers up to so many bytes, at least the latest chunk.
+func NewCheckpoints(maxBytes int) *Checkpoints {
+	return &Checkpoints{seed: maphash.MakeSeed(), maxBytes: maxBytes, saved: map[fingerprint][]*Checkpoint{}}
 }
 
-func (p *Progress) of(data []byte, tag string) fingerprint {
+func (p *Checkpoints) fingerprint(data []byte, tag string) fingerprint {
 	var h maphash.Hash
 	h.SetSeed(p.seed)
 	_, _ = h.WriteString(tag)
@@ -45,27 +45,27 @@ func (p *Progress) of(data []byte, tag string) fingerprint {
 }
 
 // Take returns what was left of the chunk, and forgets it; nil where nothing was.
-func (p *Progress) Take(data []byte, tag string) *Remains {
+func (p *Checkpoints) Take(data []byte, tag string) *Checkpoint {
 	p.mu.Lock()
-	empty := len(p.left) == 0
+	empty := len(p.saved) == 0
 	p.mu.Unlock()
 	if empty {
 		return nil // no chunk waits: none need be recognised
 	}
-	f := p.of(data, tag)
+	f := p.fingerprint(data, tag)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.take(f)
 }
 
-func (p *Progress) take(f fingerprint) *Remains {
-	all := p.left[f]
+func (p *Checkpoints) take(f fingerprint) *Checkpoint {
+	all := p.saved[f]
 	if len(all) == 0 {
 		return nil
 	}
 	r := all[len(all)-1]
-	if p.left[f] = all[:len(all)-1]; len(all) == 1 {
-		delete(p.left, f)
+	if p.saved[f] = all[:len(all)-1]; len(all) == 1 {
+		delete(p.saved, f)
 	}
 	p.bytes -= r.bytes()
 	i := slices.Index(p.order, f)
@@ -73,25 +73,25 @@ func (p *Progress) take(f fingerprint) *Remains {
 	return r
 }
 
-// Leave remembers a chunk that will come again.
-func (p *Progress) Leave(data []byte, tag string, items []Item) {
-	r := &Remains{settled: newBitmap(len(items)), unsure: newBitmap(len(items))}
+// Save remembers a chunk that will come again.
+func (p *Checkpoints) Save(data []byte, tag string, items []Item) {
+	r := &Checkpoint{settled: newBitmap(len(items)), unsure: newBitmap(len(items))}
 	for i := range items {
 		r.settled.set(i, items[i].Settled)
 		r.unsure.set(i, items[i].Unsure)
 	}
-	f := p.of(data, tag)
+	f := p.fingerprint(data, tag)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.left[f] = append(p.left[f], r)
+	p.saved[f] = append(p.saved[f], r)
 	p.order = append(p.order, f)
-	for p.bytes += r.bytes(); p.bytes > p.most && len(p.order) > 1; {
+	for p.bytes += r.bytes(); p.bytes > p.maxBytes && len(p.order) > 1; {
 		p.take(p.order[0])
 	}
 }
 
 // Restore marks the items of a chunk that came again, and returns how many are settled.
-func (r *Remains) Restore(items []Item) (settled int) {
+func (r *Checkpoint) Restore(items []Item) (settled int) {
 	for i := range items {
 		items[i].Settled, items[i].Unsure = r.settled.at(i), r.unsure.at(i)
 		if items[i].Settled {
@@ -102,7 +102,7 @@ func (r *Remains) Restore(items []Item) (settled int) {
 }
 
 // bytes is about what a chunk's remains cost.
-func (r *Remains) bytes() int { return 128 + 8*(len(r.settled)+len(r.unsure)) }
+func (r *Checkpoint) bytes() int { return 128 + 8*(len(r.settled)+len(r.unsure)) }
 
 type bitmap []uint64
 

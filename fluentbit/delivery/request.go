@@ -7,17 +7,17 @@ import (
 
 // A batch is what one request carries: a number of each parcel's next items,
 // together in order of time.
-type batch struct {
+type request struct {
 	items []*Item
-	parts []part
+	parts []requestPart
 }
 
-type part struct {
-	parcel *parcel
-	n      int
+type requestPart struct {
+	batch *pendingBatch
+	n     int
 }
 
-func (b batch) entries() [][]byte {
+func (b request) entries() [][]byte {
 	all := make([][]byte, len(b.items))
 	for i, item := range b.items {
 		all[i] = item.Entry
@@ -25,25 +25,25 @@ func (b batch) entries() [][]byte {
 	return all
 }
 
-// gather takes what a request may hold from the parcels, the oldest parcel
+// nextRequest takes what a request may hold from the parcels, the oldest parcel
 // first. The items of a parcel are in order, so what is taken is a beginning of
 // each, and what is within a day of the earliest of all is so too.
-func (l *lane) gather() (b batch) {
+func (l *streamQueue) nextRequest() (b request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	latest, size := l.earliest()+maxSpan.Milliseconds(), 0
-	for _, p := range l.waiting {
+	for _, p := range l.pending {
 		n := 0
 		for _, item := range p.items[p.next:] {
 			grown := size + item.Size + eventOverhead
-			if item.Time > latest || grown > maxBatchBytes || len(b.items) == l.most {
+			if item.Time > latest || grown > maxBatchBytes || len(b.items) == l.maxEvents {
 				break
 			}
 			b.items, size = append(b.items, item), grown
 			n++
 		}
 		if n > 0 {
-			b.parts, p.flying = append(b.parts, part{p, n}), true
+			b.parts, p.inFlight = append(b.parts, requestPart{p, n}), true
 		}
 	}
 	if len(b.parts) > 1 {
@@ -53,9 +53,9 @@ func (l *lane) gather() (b batch) {
 }
 
 // earliest is the time of the first item of all that wait.
-func (l *lane) earliest() int64 {
+func (l *streamQueue) earliest() int64 {
 	var first int64
-	for i, p := range l.waiting {
+	for i, p := range l.pending {
 		if at := p.items[p.next].Time; i == 0 || at < first {
 			first = at
 		}

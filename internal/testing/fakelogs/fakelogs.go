@@ -34,12 +34,12 @@ type Fault struct {
 	Refuse string
 	// Reset tears the connection before anything is stored.
 	Reset bool
-	// LoseAnswer stores the events and tears the connection.
-	LoseAnswer bool
+	// LoseResponse stores the events and tears the connection.
+	LoseResponse bool
 	// Hang stores the events and answers when the client has gone.
 	Hang bool
 	// Vanish deletes the log group first; VanishStream the stream alone.
-	Vanish, VanishStream bool
+	DeleteGroup, DeleteStream bool
 }
 
 // Options are what a server demands.
@@ -66,19 +66,19 @@ type Server struct {
 	serving  sync.WaitGroup
 	closing  chan struct{}
 
-	mu       sync.Mutex
-	groups   map[string]*group
-	fault    func(put int) Fault
-	puts     int // since Misbehave
-	calls    map[string]int
-	stored   []Event
-	forgets  bool
-	number   int // of stored events
-	lost     int
-	rejected map[string]int
-	refused  []string
-	tokens   float64
-	filled   time.Time
+	mu         sync.Mutex
+	groups     map[string]*group
+	fault      func(put int) Fault
+	puts       int // since Misbehave
+	calls      map[string]int
+	stored     []Event
+	discards   bool
+	number     int // of stored events
+	lost       int
+	rejected   map[string]int
+	violations []string
+	tokens     float64
+	filled     time.Time
 }
 
 type group struct {
@@ -115,8 +115,8 @@ func (s *Server) Close() {
 // URL is the endpoint.
 func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
 
-// Misbehave decides about PutLogEvents from now on, which are numbered from 0.
-func (s *Server) Misbehave(fault func(put int) Fault) {
+// InjectFaults decides about PutLogEvents from now on, which are numbered from 0.
+func (s *Server) InjectFaults(fault func(put int) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.puts, s.fault = 0, fault
@@ -129,12 +129,12 @@ func (s *Server) Stored() []Event {
 	return append([]Event(nil), s.stored...)
 }
 
-// Forget makes the server count events and keep none of them, for a load that
+// DiscardEvents makes the server count events and keep none of them, for a load that
 // would not fit into memory.
-func (s *Server) Forget() {
+func (s *Server) DiscardEvents() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.forgets = true
+	s.discards = true
 }
 
 // Count is how many events were stored.
@@ -144,8 +144,8 @@ func (s *Server) Count() int {
 	return s.number
 }
 
-// Lost is how many of the stored events have an answer that nobody got.
-func (s *Server) Lost() int {
+// LostResponses is how many of the stored events have an answer that nobody got.
+func (s *Server) LostResponses() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lost
@@ -163,13 +163,13 @@ func (s *Server) Rejected() map[string]int {
 	return all
 }
 
-// Refused lists the requests that the service would not have, as sentences:
+// Violations lists the requests that the service would not have, as sentences:
 // a limit that was not kept, a wrong signature. Faults are not among them, nor
 // is what is part of the protocol: something missing, or there already.
-func (s *Server) Refused() []string {
+func (s *Server) Violations() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]string(nil), s.refused...)
+	return append([]string(nil), s.violations...)
 }
 
 // Calls is how often an operation was asked for.
@@ -189,8 +189,8 @@ func (s *Server) Retention(name string) int {
 	return -1
 }
 
-// Make creates a group and a stream beforehand.
-func (s *Server) Make(name, stream string) {
+// CreateStream creates a group and a stream beforehand.
+func (s *Server) CreateStream(name, stream string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.groups[name] == nil {
@@ -199,8 +199,8 @@ func (s *Server) Make(name, stream string) {
 	s.groups[name].streams[stream] = true
 }
 
-// Retain sets a group's retention beforehand.
-func (s *Server) Retain(name string, days int) {
+// SetRetention sets a group's retention beforehand.
+func (s *Server) SetRetention(name string, days int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.groups[name].retention = days

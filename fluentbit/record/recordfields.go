@@ -6,8 +6,8 @@ import (
 	"github.com/nova/novawire/fluentbit/msgpack"
 )
 
-// fieldsOfRecord is what a record's map holds, as far as it is known.
-type fieldsOfRecord struct {
+// recordFields is what a record's map holds, as far as it is known.
+type recordFields struct {
 	at         int64
 	line       []byte // text of the key log
 	hasLine    bool
@@ -18,33 +18,33 @@ type fieldsOfRecord struct {
 	hasTag     bool   // the runtime's mark was there
 	body       []byte // the whole map
 	metadata   []byte // of the record, nil where it is empty
-	others     []pair
+	others     []keyValue
 }
 
-type pair struct{ key, value []byte } // MessagePack
+type keyValue struct{ key, value []byte } // MessagePack
 
-func (r *fieldsOfRecord) reset(at int64) {
-	*r = fieldsOfRecord{at: at, others: r.others[:0]}
+func (r *recordFields) reset(at int64) {
+	*r = recordFields{at: at, others: r.others[:0]}
 }
 
 // read takes the map apart. The keys are those of Fluent Bit's tail input, its
 // cri parsers and its kubernetes filter; what has none of their shapes, or comes
 // again, is kept with the others.
-func (r *fieldsOfRecord) read(body []byte) {
+func (r *recordFields) read(body []byte) {
 	r.body = body
 	h, rest := msgpack.Next(body)
 	for range h.N {
 		key := rest
 		value, _ := msgpack.Skip(key)
 		rest, _ = msgpack.Skip(value)
-		if name, _, ok := msgpack.Text(key); !ok || !r.take(name, value[:len(value)-len(rest)]) {
-			r.others = append(r.others, pair{key[:len(key)-len(value)], value[:len(value)-len(rest)]})
+		if name, _, ok := msgpack.Text(key); !ok || !r.takeMember(name, value[:len(value)-len(rest)]) {
+			r.others = append(r.others, keyValue{key[:len(key)-len(value)], value[:len(value)-len(rest)]})
 		}
 	}
 }
 
-func (r *fieldsOfRecord) take(name, value []byte) bool {
-	if isFilters(name, value) {
+func (r *recordFields) takeMember(name, value []byte) bool {
+	if isFilterMember(name, value) {
 		if len(name) == len("kubernetes") { // the other is for grep: of the namespace, not of the line
 			r.kubernetes = value
 		}
@@ -79,37 +79,37 @@ func (r *fieldsOfRecord) take(name, value []byte) bool {
 	return true
 }
 
-// event writes what was read.
-func (d *Decoder) event() {
+// writeRecord writes what was read.
+func (d *Decoder) writeRecord() {
 	r := &d.r
-	if r.kubernetes != nil && !bytes.Equal(r.kubernetes, d.before) {
-		d.before, d.pod = r.kubernetes, d.Pods.of(r.kubernetes, d.tag)
+	if r.kubernetes != nil && !bytes.Equal(r.kubernetes, d.previousKubernetes) {
+		d.previousKubernetes, d.pod = r.kubernetes, d.Pods.of(r.kubernetes, d.tag)
 	} else if r.kubernetes == nil {
-		d.before, d.pod = nil, d.ofTag
+		d.previousKubernetes, d.pod = nil, d.podOfTag
 	}
 	if !r.hasLine {
-		d.whole()
+		d.writeWithoutLine()
 		return
 	}
-	r.line = trimEnd(r.line)
+	r.line = trimLineEnd(r.line)
 	if r.stream == nil && r.time == nil {
-		r.raw()
+		r.parseRuntimeFormat()
 	}
-	if d.join() {
+	if d.joinPartial() {
 		return
 	}
-	d.lineEvent(r.line)
+	d.writeLine(r.line)
 }
 
-func trimEnd(line []byte) []byte {
+func trimLineEnd(line []byte) []byte {
 	line, _ = bytes.CutSuffix(line, []byte("\n"))
 	line, _ = bytes.CutSuffix(line, []byte("\r"))
 	return line
 }
 
-// raw takes the runtime's own format apart, where no parser did (Kubernetes
+// parseRuntimeFormat takes the runtime's own format apart, where no parser did (Kubernetes
 // CRI logging: TIME STREAM TAG LINE).
-func (r *fieldsOfRecord) raw() {
+func (r *recordFields) parseRuntimeFormat() {
 	at, rest, _ := bytes.Cut(r.line, []byte(" "))
 	stream, rest, _ := bytes.Cut(rest, []byte(" "))
 	tags, line, ok := bytes.Cut(rest, []byte(" "))
@@ -123,31 +123,31 @@ func (r *fieldsOfRecord) raw() {
 	r.time, r.stream, r.line, r.isPartial, r.hasTag = at, stream, line, string(tag) == "P", true
 }
 
-// whole writes a record without a line: its members are the event, all but those
+// writeWithoutLine writes a record without a line: its members are the event, all but those
 // of the kubernetes filter.
-func (d *Decoder) whole() {
+func (d *Decoder) writeWithoutLine() {
 	d.scratch = append(d.scratch[:0], '{')
 	h, rest := msgpack.Next(d.r.body)
 	for range h.N {
 		key := rest
 		value, _ := msgpack.Skip(key)
 		rest, _ = msgpack.Skip(value)
-		if name, _, ok := msgpack.Text(key); ok && isFilters(name, value) {
+		if name, _, ok := msgpack.Text(key); ok && isFilterMember(name, value) {
 			continue
 		}
 		if len(d.scratch) > 1 {
 			d.scratch = append(d.scratch, ',')
 		}
 		d.scratch, _ = appendKey(d.scratch, key)
-		d.scratch, _ = appendValue(append(d.scratch, ':'), value, nested)
+		d.scratch, _ = appendValue(append(d.scratch, ':'), value, maxValueDepth)
 	}
 	d.scratch = append(d.scratch, '}')
-	d.r = fieldsOfRecord{at: d.r.at, metadata: d.r.metadata, others: d.r.others[:0]}
-	d.message(d.scratch)
+	d.r = recordFields{at: d.r.at, metadata: d.r.metadata, others: d.r.others[:0]}
+	d.writeMessage(d.scratch)
 }
 
-// isFilters tells what the kubernetes filter adds.
-func isFilters(name, value []byte) bool {
+// isFilterMember tells what the kubernetes filter adds.
+func isFilterMember(name, value []byte) bool {
 	h, _ := msgpack.Next(value)
 	return h.Kind == msgpack.Map && (string(name) == "kubernetes" || string(name) == "kubernetes_namespace")
 }

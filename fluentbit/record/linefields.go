@@ -8,20 +8,20 @@ type role uint8
 const (
 	other role = iota
 	top
-	fields        // of the event, in tracing-subscriber's nested form
-	current       // "span": the innermost span
+	eventFields   // of the event, in tracing-subscriber's nested form
+	currentSpan   // "span": the innermost span
 	spans         // "spans": root to leaf
 	openTelemetry // ids as the json-subscriber crate writes them
 )
 
-// findings is what one pass over the members of a line brings to light.
-type findings struct {
+// lineFields is what one pass over the members of a line brings to light.
+type lineFields struct {
 	roots    []int32 // the members of the top, in order
 	renamed  []uint8 // by position in roots: not 0 for a field that has the name of something else
 	fields   int32   // the member "fields", -1 without one
 	message  int32   // the member of fields that is lifted, -1 without one
-	trace    id
-	span     id
+	trace    identifier
+	span     identifier
 	xray     []byte // what the top level calls xray_trace_id
 	level    []byte
 	roles    []role
@@ -30,8 +30,8 @@ type findings struct {
 	grpc     bool
 }
 
-// id is an identifier where it was found, the most telling place first.
-type id struct {
+// identifier is an identifier where it was found, the most telling place first.
+type identifier struct {
 	rank  uint8 // 0: not found
 	value []byte
 	root  int32 // the member of the top that has it under the name that we give it, else -1
@@ -40,10 +40,10 @@ type id struct {
 // The places that ids are looked for in, in this order: the top level, the
 // object of json-subscriber, the event's fields, the current span, the spans
 // from leaf to root.
-var ranks = [...]uint8{top: 1, openTelemetry: 2, fields: 3, current: 4, spans: 5}
+var ranks = [...]uint8{top: 1, openTelemetry: 2, eventFields: 3, currentSpan: 4, spans: 5}
 
-// find looks at each member once.
-func (f *findings) find(s *scanner) {
+// scan looks at each member once.
+func (f *lineFields) scan(s *scanner) {
 	f.reset(len(s.members))
 	for i, m := range s.members {
 		in := top
@@ -57,23 +57,23 @@ func (f *findings) find(s *scanner) {
 		switch in {
 		case top:
 			f.roots = append(f.roots, int32(i))
-			f.top(s, int32(i), key)
+			f.readTopMember(s, int32(i), key)
 		case spans:
 			if m.depth == 1 { // an element: the object of a span
 				f.roles[i] = spans
 				continue
 			}
-		case fields:
+		case eventFields:
 			if m.depth == 1 && string(key) == "message" {
 				f.message = int32(i)
 			}
 		}
-		f.look(s, in, int32(i), key)
+		f.readMember(s, in, int32(i), key)
 	}
 }
 
-func (f *findings) reset(members int) {
-	*f = findings{roots: f.roots[:0], renamed: f.renamed[:0], fields: -1, message: -1, roles: f.roles}
+func (f *lineFields) reset(members int) {
+	*f = lineFields{roots: f.roots[:0], renamed: f.renamed[:0], fields: -1, message: -1, roles: f.roles}
 	if cap(f.roles) < members {
 		f.roles = make([]role, members, 2*members)
 	}
@@ -81,20 +81,20 @@ func (f *findings) reset(members int) {
 	clear(f.roles)
 }
 
-// top gives the members of the top their roles.
-func (f *findings) top(s *scanner, i int32, key []byte) {
+// readTopMember gives the members of the top their roles.
+func (f *lineFields) readTopMember(s *scanner, i int32, key []byte) {
 	switch m := &s.members[i]; string(key) {
 	case "level":
 		if f.level == nil && m.kind == '"' {
-			f.level = inside(s.bytes(m.value))
+			f.level = unquoted(s.bytes(m.value))
 		}
 	case "fields":
 		if m.kind == '{' {
-			f.roles[i], f.fields = fields, i
+			f.roles[i], f.fields = eventFields, i
 		}
 	case "span":
 		if m.kind == '{' {
-			f.roles[i] = current
+			f.roles[i] = currentSpan
 		}
 	case "spans":
 		if m.kind == '[' {
@@ -107,40 +107,40 @@ func (f *findings) top(s *scanner, i int32, key []byte) {
 	}
 }
 
-// look takes a member for what its key says.
-func (f *findings) look(s *scanner, in role, i int32, key []byte) {
+// readMember takes a member for what its key says.
+func (f *lineFields) readMember(s *scanner, in role, i int32, key []byte) {
 	m := &s.members[i]
 	switch string(key) {
 	case "trace_id", "traceId", "otel.trace_id", "xray_trace_id":
 		if f.trace.offer(s, in, i, traceID(s.bytes(m.value)), "trace_id"); in == top && len(key) == len("xray_trace_id") {
-			f.xray = inside(s.bytes(m.value))
+			f.xray = unquoted(s.bytes(m.value))
 		}
 	case "span_id", "spanId", "otel.span_id":
 		f.span.offer(s, in, i, spanID(s.bytes(m.value)), "span_id")
 	case "otel.kind":
-		f.isServer = f.isServer || bytes.EqualFold(inside(s.bytes(m.value)), []byte("server"))
+		f.isServer = f.isServer || bytes.EqualFold(unquoted(s.bytes(m.value)), []byte("server"))
 	default:
-		if in == top || in == fields {
-			f.count(key, s.bytes(m.value))
+		if in == top || in == eventFields {
+			f.countField(key, s.bytes(m.value))
 		}
 	}
 }
 
 // offer keeps the id if its place is better than that of the one before. Of the
 // spans, which run from root to leaf, the last is.
-func (d *id) offer(s *scanner, in role, i int32, value []byte, name string) {
+func (d *identifier) offer(s *scanner, in role, i int32, value []byte, name string) {
 	rank := ranks[in]
 	if value == nil || d.rank != 0 && (rank > d.rank || rank == d.rank && in != spans) {
 		return
 	}
-	*d = id{rank: rank, value: value, root: -1}
+	*d = identifier{rank: rank, value: value, root: -1}
 	if in == top && string(s.bytes(s.members[i].key)) == name && len(s.bytes(s.members[i].value)) == len(value)+2 {
 		d.root = i
 	}
 }
 
-// inside is a JSON string without its quotes; other values are themselves.
-func inside(value []byte) []byte {
+// unquoted is a JSON string without its quotes; other values are themselves.
+func unquoted(value []byte) []byte {
 	if len(value) >= 2 && value[0] == '"' {
 		return value[1 : len(value)-1]
 	}
@@ -150,22 +150,22 @@ func inside(value []byte) []byte {
 // traceID returns the 32 lower-case digits of a W3C trace id (Trace Context,
 // section 3.2.2.3), also of one in X-Ray's form, or nil.
 func traceID(value []byte) []byte {
-	v := inside(value)
+	v := unquoted(value)
 	if len(v) == 35 && v[0] == '1' && v[1] == '-' && v[10] == '-' {
 		v = append(append(make([]byte, 0, 32), v[2:10]...), v[11:]...)
 	}
-	return identifier(v, 32)
+	return parseHexID(v, 32)
 }
 
 // hasXRay tells whether the line has the trace's id in X-Ray's form already.
-func (f *findings) hasXRay() bool {
+func (f *lineFields) hasXRay() bool {
 	t := f.trace.value
 	return t != nil && len(f.xray) == 35 && string(f.xray[:2]) == "1-" && string(f.xray[2:10]) == string(t[:8]) && string(f.xray[11:]) == string(t[8:])
 }
 
-func spanID(value []byte) []byte { return identifier(inside(value), 16) }
+func spanID(value []byte) []byte { return parseHexID(unquoted(value), 16) }
 
-func identifier(v []byte, digits int) []byte {
+func parseHexID(v []byte, digits int) []byte {
 	if len(v) != digits {
 		return nil
 	}
@@ -182,14 +182,14 @@ func identifier(v []byte, digits int) []byte {
 	return v
 }
 
-// mostCompared is how many members of the top are compared with each other.
-const mostCompared = 64
+// maxComparedMembers is how many members of the top are compared with each other.
+const maxComparedMembers = 64
 
-// resolve finds members of the same name: with flatten_event, a field of the
+// renameDuplicates finds members of the same name: with flatten_event, a field of the
 // event that is called like something of the subscriber's is written beside it,
 // and readers would take the wrong one. tracing-subscriber writes timestamp and
 // level before the fields, and the rest after them.
-func (f *findings) resolve(s *scanner, added func(key []byte) bool) {
+func (f *lineFields) renameDuplicates(s *scanner, added func(key []byte) bool) {
 	f.renamed = f.renamed[:0]
 	for range f.roots {
 		f.renamed = append(f.renamed, 0)
@@ -202,7 +202,7 @@ func (f *findings) resolve(s *scanner, added func(key []byte) bool) {
 		if added(key) {
 			f.renamed[j] = 1
 		}
-		if len(f.roots) > mostCompared {
+		if len(f.roots) > maxComparedMembers {
 			continue
 		}
 		for i, before := range f.roots[:j] {
@@ -210,7 +210,7 @@ func (f *findings) resolve(s *scanner, added func(key []byte) bool) {
 			if m.key.to-m.key.from != int32(len(key)) || string(s.bytes(m.key)) != string(key) {
 				continue
 			}
-			if lastIsTheSubscribers(key) {
+			if writtenAfterFields(key) {
 				f.renamed[i]++
 			} else {
 				f.renamed[j]++
@@ -219,7 +219,7 @@ func (f *findings) resolve(s *scanner, added func(key []byte) bool) {
 	}
 }
 
-func lastIsTheSubscribers(key []byte) bool {
+func writtenAfterFields(key []byte) bool {
 	switch string(key) {
 	case "target", "filename", "line_number", "span", "spans", "threadName", "threadId":
 		return true

@@ -89,7 +89,7 @@ func TestAWSsOwnClientUnderstandsTheServer(t *testing.T) {
 	if diff := cmp.Diff(want, s.Stored()); diff != "" {
 		t.Errorf("stored (-want +got):\n%s", diff)
 	}
-	if r := s.Refused(); len(r) > 0 {
+	if r := s.Violations(); len(r) > 0 {
 		t.Errorf("refused %q", r)
 	}
 	if s.Retention("/nova/a") != 7 {
@@ -126,14 +126,14 @@ func TestEveryDocumentedLimitIsKept(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			s, client := start(t)
-			s.Make("/nova/a", "s")
+			s.CreateStream("/nova/a", "s")
 			_, err := put(t, client, c.events...)
 			if taken := err == nil; taken != c.taken {
 				t.Errorf("taken %v, error %.200v", taken, err)
 			}
 			// The client itself refuses what has no required member.
-			if len(s.Refused()) != 1 && !c.taken && c.events != nil {
-				t.Errorf("refused %q", s.Refused())
+			if len(s.Violations()) != 1 && !c.taken && c.events != nil {
+				t.Errorf("refused %q", s.Violations())
 			}
 		})
 	}
@@ -141,7 +141,7 @@ func TestEveryDocumentedLimitIsKept(t *testing.T) {
 
 func TestRequestsAreSignedWithTheRightKey(t *testing.T) {
 	s, _ := start(t)
-	s.Make("/nova/a", "s")
+	s.CreateStream("/nova/a", "s")
 	if _, err := put(t, sdk(s, "another"), at(time.Now(), "a")); code(err) != "InvalidSignatureException" {
 		t.Errorf("error is %v", err)
 	}
@@ -163,7 +163,7 @@ func TestTheAccountIsThrottled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	s.Make("/nova/a", "s")
+	s.CreateStream("/nova/a", "s")
 	var codes []string
 	for range 3 {
 		_, err := put(t, sdk(s, "secret"), at(now, "a"))
@@ -181,19 +181,19 @@ func TestFaultsStoreOrDoNot(t *testing.T) {
 	}{
 		"reset":           {fakelogs.Fault{Reset: true}, 0, 0},
 		"refused":         {fakelogs.Fault{Refuse: "ThrottlingException"}, 0, 0},
-		"answer lost":     {fakelogs.Fault{LoseAnswer: true}, 1, 1},
-		"group vanished":  {fakelogs.Fault{Vanish: true}, 0, 0},
-		"stream vanished": {fakelogs.Fault{VanishStream: true}, 0, 0},
+		"answer lost":     {fakelogs.Fault{LoseResponse: true}, 1, 1},
+		"group vanished":  {fakelogs.Fault{DeleteGroup: true}, 0, 0},
+		"stream vanished": {fakelogs.Fault{DeleteStream: true}, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, client := start(t)
-			s.Make("/nova/a", "s")
-			s.Misbehave(func(int) fakelogs.Fault { return c.fault })
+			s.CreateStream("/nova/a", "s")
+			s.InjectFaults(func(int) fakelogs.Fault { return c.fault })
 			if _, err := put(t, client, at(time.Now(), "a")); err == nil {
 				t.Error("the client noticed nothing")
 			}
-			if len(s.Stored()) != c.stored || s.Lost() != c.lost {
-				t.Errorf("stored %d, lost %d; want %d, %d", len(s.Stored()), s.Lost(), c.stored, c.lost)
+			if len(s.Stored()) != c.stored || s.LostResponses() != c.lost {
+				t.Errorf("stored %d, lost %d; want %d, %d", len(s.Stored()), s.LostResponses(), c.stored, c.lost)
 			}
 		})
 	}

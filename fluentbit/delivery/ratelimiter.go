@@ -6,37 +6,37 @@ import (
 	"time"
 )
 
-// Pace is how fast an account's requests may follow each other. The service
+// RateLimiter is how fast an account's requests may follow each other. The service
 // throttles an account and Region as a whole and does not say at what rate, so
 // the rate is found: it grows steadily and is halved when a request is
 // throttled, which lets the nodes of a cluster come to equal shares.
-type Pace struct {
+type RateLimiter struct {
 	mu        sync.Mutex
 	rate      float64 // requests a second
 	next      time.Time
-	grown     time.Time
+	increased time.Time
 	throttled time.Time
 }
 
 // The bounds of a pace, in requests a second.
 const (
-	fastest = 200
-	slowest = 0.2
-	growth  = 2 // a second
+	maxRate      = 200
+	minRate      = 0.2
+	rateIncrease = 2 // a second
 )
 
-// NewPace begins at full speed: most accounts never throttle a node.
-func NewPace() *Pace { return &Pace{rate: fastest} }
+// NewRateLimiter begins at full speed: most accounts never throttle a node.
+func NewRateLimiter() *RateLimiter { return &RateLimiter{rate: maxRate} }
 
 // Rate is the current one, in requests a second.
-func (p *Pace) Rate() float64 {
+func (p *RateLimiter) Rate() float64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.rate
 }
 
 // Reserve takes the next place in time and returns how long to wait for it.
-func (p *Pace) Reserve(now time.Time) time.Duration {
+func (p *RateLimiter) Reserve(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.next.Before(now) {
@@ -47,36 +47,36 @@ func (p *Pace) Reserve(now time.Time) time.Duration {
 	return wait
 }
 
-// Delivered lets the rate grow.
-func (p *Pace) Delivered(now time.Time) {
+// Succeeded lets the rate grow.
+func (p *RateLimiter) Succeeded(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.grown.IsZero() {
-		since := min(now.Sub(p.grown), time.Second)
-		p.rate = min(fastest, p.rate+growth*since.Seconds())
+	if !p.increased.IsZero() {
+		since := min(now.Sub(p.increased), time.Second)
+		p.rate = min(maxRate, p.rate+rateIncrease*since.Seconds())
 	}
-	p.grown = now
+	p.increased = now
 }
 
-// once is how long requests that were throttled count as one event: they were
+// throttleWindow is how long requests that were throttled count as one event: they were
 // under way together.
-const once = time.Second
+const throttleWindow = time.Second
 
 // Throttled halves the rate, and keeps the next request for that long.
-func (p *Pace) Throttled(now time.Time) {
+func (p *RateLimiter) Throttled(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.throttled.IsZero() && now.Sub(p.throttled) < once {
+	if !p.throttled.IsZero() && now.Sub(p.throttled) < throttleWindow {
 		return
 	}
-	p.throttled, p.grown = now, now
-	p.rate = max(slowest, p.rate/2)
+	p.throttled, p.increased = now, now
+	p.rate = max(minRate, p.rate/2)
 	if next := now.Add(time.Duration(float64(time.Second) / p.rate)); next.After(p.next) {
 		p.next = next
 	}
 }
 
-func (p *Pace) wait(ctx context.Context, clock Clock) error {
+func (p *RateLimiter) wait(ctx context.Context, clock Clock) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

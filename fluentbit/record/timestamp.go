@@ -7,8 +7,8 @@ import (
 	"github.com/nova/novawire/fluentbit/msgpack"
 )
 
-// instant is a record's time.
-type instant struct {
+// timestamp is a record's time.
+type timestamp struct {
 	sec  int64
 	nsec uint32
 }
@@ -22,10 +22,10 @@ const (
 // lastSecond is the end of the year 9999: what is beyond is no time.
 const lastSecond = 253_402_300_799
 
-func (t instant) seconds() float64 { return float64(t.sec) + float64(t.nsec)/1e9 }
+func (t timestamp) seconds() float64 { return float64(t.sec) + float64(t.nsec)/1e9 }
 
 // milliseconds since 1970; false for what the service would not take as a time.
-func (t instant) milliseconds() (int64, bool) {
+func (t timestamp) milliseconds() (int64, bool) {
 	if t.sec < 0 || t.sec > lastSecond {
 		return 0, false
 	}
@@ -34,12 +34,12 @@ func (t instant) milliseconds() (int64, bool) {
 
 // eventTime reads Fluent Bit's extension type 0: seconds and nanoseconds, the
 // seconds signed for the sake of group markers, which are all that is negative.
-func eventTime(h msgpack.Head, payload []byte) (instant, bool) {
+func eventTime(h msgpack.Head, payload []byte) (timestamp, bool) {
 	if h.Kind != msgpack.Extension || h.Bits != 0 || h.N != 8 {
-		return instant{}, false
+		return timestamp{}, false
 	}
 	sec := binary.BigEndian.Uint32(payload)
-	t := instant{sec: int64(sec), nsec: binary.BigEndian.Uint32(payload[4:])}
+	t := timestamp{sec: int64(sec), nsec: binary.BigEndian.Uint32(payload[4:])}
 	if marker := int64(int32(sec)); marker == groupStart || marker == groupEnd {
 		t.sec = marker
 	}
@@ -47,20 +47,20 @@ func eventTime(h msgpack.Head, payload []byte) (instant, bool) {
 }
 
 // readTime reads the first value as a time, as any Fluent Bit wrote it.
-func readTime(b []byte) (instant, bool) {
+func readTime(b []byte) (timestamp, bool) {
 	h, rest := msgpack.Next(b)
 	switch h.Kind {
 	case msgpack.Extension:
 		return eventTime(h, rest[:h.N])
 	case msgpack.Int, msgpack.Uint:
-		return instant{sec: h.Int64()}, true
+		return timestamp{sec: h.Int64()}, true
 	case msgpack.Float:
 		f := h.Float64()
 		if math.IsNaN(f) || f < groupEnd || f > lastSecond {
-			return instant{}, false
+			return timestamp{}, false
 		}
 		sec := math.Floor(f)
-		return instant{sec: int64(sec), nsec: uint32((f - sec) * 1e9)}, true
+		return timestamp{sec: int64(sec), nsec: uint32((f - sec) * 1e9)}, true
 	}
-	return instant{}, false
+	return timestamp{}, false
 }
