@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/internal/validate"
 	"github.com/nova/novawire/webhook/inject"
 	"github.com/nova/novawire/webhook/lint"
 )
@@ -108,9 +109,9 @@ func (b backups) answer(ctx context.Context, req *request) (answer, error) {
 // separateNewRefusals separates the mistakes that a change introduces, which are
 // refused, from those that the old object had with the same value, which become
 // warnings.
-func separateNewRefusals(refusals, oldRefusals []backupapi.Refusal, annotations, oldAnnotations map[string]string) (refused, warnings []string) {
+func separateNewRefusals(refusals, oldRefusals []validate.Refusal, annotations, oldAnnotations map[string]string) (refused, warnings []string) {
 	for _, r := range refusals {
-		if slices.Contains(oldRefusals, r) && annotations[r.Key] == oldAnnotations[r.Key] {
+		if slices.Contains(oldRefusals, r) && annotations[r.Setting] == oldAnnotations[r.Setting] {
 			warnings = append(warnings, r.Error())
 		} else {
 			refused = append(refused, r.Error())

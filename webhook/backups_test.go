@@ -89,7 +89,7 @@ func TestBackups_Refuses(t *testing.T) {
 	for name, c := range map[string]struct{ object, oldObject, want string }{
 		"a bad value":              {enabled("schedule", "0 25 * * *"), "", schedule},
 		"an unknown key":           {enabled("retention-day", "3"), "", `backup.nova.dev/retention-day: "3" is refused: use backup.nova.dev/retention-days`},
-		"two mistakes in one line": {enabled("schedule", "0 25 * * *", "keep-minimum", "0"), "", schedule + `; backup.nova.dev/keep-minimum: "0" is refused: use a whole number, 1 or more`},
+		"two mistakes in one line": {enabled("schedule", "0 25 * * *", "keep-minimum", "0"), "", schedule + `; backup.nova.dev/keep-minimum: "0" is refused: use a whole number from 1 to 36500`},
 		"no bucket and no default bucket": {
 			postgres("enabled", "true"), "",
 			`backup.nova.dev/bucket: "" is refused: use s3://bucket/prefix, since the configuration names no bucket for all`,
@@ -97,13 +97,13 @@ func TestBackups_Refuses(t *testing.T) {
 		"a bad value while backup is off": {postgres("enabled", "no"), "", `backup.nova.dev/enabled: "no" is refused: use true, false`},
 		"a URL instead of a Secret name, without showing it": {
 			enabled("url-secret", "postgres://nova:hunter2@db/nova"), "",
-			`backup.nova.dev/url-secret: "(a URL with a password, hidden)" is refused: use Secret name/key`,
+			`backup.nova.dev/url-secret: the value (hidden) is refused: use Secret name/key`,
 		},
 		"a mistake that the change introduces":   {enabled("schedule", "0 25 * * *"), enabled(), schedule},
 		"a new bad value in place of an old one": {enabled("schedule", "0 25 * * *"), enabled("schedule", "0 26 * * *"), schedule},
 		"a new hidden value in place of an old one": {
 			enabled("url-secret", "postgres://nova:two@db/nova"), enabled("url-secret", "postgres://nova:one@db/nova"),
-			`backup.nova.dev/url-secret: "(a URL with a password, hidden)" is refused: use Secret name/key`,
+			`backup.nova.dev/url-secret: the value (hidden) is refused: use Secret name/key`,
 		},
 		"backup switched on without a bucket": {
 			postgres("enabled", "true"), postgres("enabled", "false"),
@@ -133,7 +133,7 @@ func TestBackups_AdmitsOldMistakes(t *testing.T) {
 	for name, c := range map[string]struct{ object, oldObject, want string }{
 		"an old bad value": {
 			enabled("keep-minimum", "0", "retention-days", "9"), enabled("keep-minimum", "0"),
-			`novawire: backup.nova.dev/keep-minimum: "0" is refused: use a whole number, 1 or more`,
+			`novawire: backup.nova.dev/keep-minimum: "0" is refused: use a whole number from 1 to 36500`,
 		},
 		"an old unknown key":               {enabled("shedule", "x"), enabled("shedule", "x"), `novawire: backup.nova.dev/shedule: "x" is refused: use backup.nova.dev/schedule`},
 		"a bucket that was always missing": {postgres("enabled", "true"), postgres("enabled", "true"), `novawire: backup.nova.dev/bucket: "" is refused: use s3://bucket/prefix, since the configuration names no bucket for all`},

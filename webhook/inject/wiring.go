@@ -7,6 +7,7 @@ import (
 
 	"github.com/nova/novawire/api/injection"
 	sidecarapi "github.com/nova/novawire/api/sidecar"
+	"github.com/nova/novawire/internal/validate"
 	"github.com/nova/novawire/internal/workload"
 )
 
@@ -16,7 +17,7 @@ type wiring struct {
 	pod       *pod
 	namespace string
 	layers    [2]injection.Layer // the layers of the request, for explanations
-	mistakes  []injection.Mistake
+	refusals  []validate.Refusal
 	owner     workload.Owner
 	request   injection.Request
 
@@ -46,9 +47,9 @@ func newWiring(e *Engine, p *pod, ns Namespace, owner workload.Owner) *wiring {
 		{Source: "namespace", Annotations: ns.Annotations},
 		{Source: "pod", Annotations: p.Metadata.Annotations},
 	}
-	w.request, w.mistakes = injection.ParseRequest(e.defaults, w.layers[:]...)
-	for _, m := range w.mistakes {
-		w.note(Note{Reason: BadAnnotation, Subject: m.Key, Detail: strconv.Quote(m.Value) + " of the " + m.Source + ": " + m.Reason})
+	w.request, w.refusals = injection.ParseRequest(e.defaults, w.layers[:]...)
+	for _, refusal := range w.refusals {
+		w.note(Note{Reason: BadAnnotation, Subject: refusal.Setting, Detail: noteDetail(refusal)})
 	}
 	w.previous, w.hasPrevious = ReadStatus(p.Metadata.Annotations)
 	w.stale = w.hasPrevious && w.previous.Config != e.hash
@@ -74,6 +75,15 @@ func (w *wiring) explain(container, subject, value, rule, source string) {
 	}
 }
 
+// noteDetail returns the detail of a note with reason BadAnnotation: the value, its
+// source and the allowed values.
+func noteDetail(r validate.Refusal) string {
+	if r.Allowed == "" {
+		return strconv.Quote(r.Value) + " of the " + r.Source + ": " + r.Problem
+	}
+	return strconv.Quote(r.Value) + " of the " + r.Source + ": use " + r.Allowed
+}
+
 // source returns the layer that set the value of a key, for an explanation.
 func (w *wiring) source(key string) string {
 	if !w.withExplanation {
@@ -81,8 +91,8 @@ func (w *wiring) source(key string) string {
 	}
 	for i := len(w.layers) - 1; i >= 0; i-- {
 		from := w.layers[i]
-		bad := func(m injection.Mistake) bool { return m.Key == key && m.Source == from.Source }
-		if _, ok := from.Annotations[key]; ok && !slices.ContainsFunc(w.mistakes, bad) {
+		bad := func(r validate.Refusal) bool { return r.Setting == key && r.Source == from.Source }
+		if _, ok := from.Annotations[key]; ok && !slices.ContainsFunc(w.refusals, bad) {
 			return from.Source + " annotation " + key
 		}
 	}
