@@ -16,6 +16,7 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/internal/validate"
 )
 
 type reconciler struct {
@@ -36,7 +37,7 @@ type round struct {
 	drill    *batchv1.CronJob
 	optedIn  bool
 	request  backupapi.Request
-	refusals []backupapi.Refusal
+	refusals []validate.Refusal
 	status   backupapi.Status // as annotated, then as it is now
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nova/novawire/api/injection"
 	sidecarapi "github.com/nova/novawire/api/sidecar"
+	"github.com/nova/novawire/internal/validate"
 	"github.com/nova/novawire/internal/workload"
 )
 
@@ -16,7 +17,7 @@ type wiring struct {
 	pod       *pod
 	namespace string
 	layers    [2]injection.Layer // of the request, for explanations
-	mistakes  []injection.Mistake
+	mistakes  []validate.Refusal
 	owner     workload.Owner
 	request   injection.Request
 
@@ -47,8 +48,8 @@ func newWiring(e *Engine, p *pod, ns Namespace, owner workload.Owner) *wiring {
 		{Source: "pod", Annotations: p.Metadata.Annotations},
 	}
 	w.request, w.mistakes = injection.ParseRequest(e.defaults, w.layers[:]...)
-	for _, m := range w.mistakes {
-		w.note(Note{Reason: BadAnnotation, Subject: m.Key, Detail: strconv.Quote(m.Value) + " of the " + m.Source + ": " + m.Reason})
+	for _, refusal := range w.mistakes {
+		w.note(Note{Reason: BadAnnotation, Subject: refusal.Setting, Detail: noteDetail(refusal)})
 	}
 	w.old, w.wired = ReadStatus(p.Metadata.Annotations)
 	w.stale = w.wired && w.old.Config != e.hash
@@ -74,6 +75,15 @@ func (w *wiring) explain(container, subject, value, rule, source string) {
 	}
 }
 
+// noteDetail says in a note, which begins with "ignored", what was written where
+// and what to use.
+func noteDetail(r validate.Refusal) string {
+	if r.Allowed == "" {
+		return strconv.Quote(r.Value) + " of the " + r.Source + ": " + r.Problem
+	}
+	return strconv.Quote(r.Value) + " of the " + r.Source + ": use " + r.Allowed
+}
+
 // source tells, for an explanation, which layer gave a key its value.
 func (w *wiring) source(key string) string {
 	if !w.explaining {
@@ -81,7 +91,7 @@ func (w *wiring) source(key string) string {
 	}
 	for i := len(w.layers) - 1; i >= 0; i-- {
 		from := w.layers[i]
-		bad := func(m injection.Mistake) bool { return m.Key == key && m.Source == from.Source }
+		bad := func(r validate.Refusal) bool { return r.Setting == key && r.Source == from.Source }
 		if _, ok := from.Annotations[key]; ok && !slices.ContainsFunc(w.mistakes, bad) {
 			return from.Source + " annotation " + key
 		}
