@@ -10,15 +10,15 @@ import (
 	"github.com/nova/novawire/fluentbit/record"
 )
 
-// serviceCounts are the tallies of what was delivered: a line that comes again is
-// counted once.
+// serviceCounts adds up what delivered lines count for and keeps the documents
+// that wait for delivery. A line that is sent twice is counted once.
 type serviceCounts struct {
 	accumulator emf.Accumulator
 	mu          sync.Mutex
-	queued      []queuedDocument // documents that were not delivered yet, oldest first
+	queued      []queuedDocument // oldest first
 }
 
-// countedEvent is the mark of an item that counts for something.
+// countedEvent is the Data of an item with a tally.
 type countedEvent struct {
 	service emf.Service
 	tally   record.Tally
@@ -29,18 +29,18 @@ type queuedDocument struct {
 	item delivery.Item
 }
 
-func (c *serviceCounts) delivered(mark any) {
-	if t, ok := mark.(countedEvent); ok {
-		c.accumulator.Add(t.service, t.tally)
+func (c *serviceCounts) delivered(data any) {
+	if e, ok := data.(countedEvent); ok {
+		c.accumulator.Add(e.service, e.tally)
 	}
 }
 
-// maxQueuedDocuments is how many documents wait for a service that is away: a day's of
-// a service, or an hour's of two dozen.
+// maxQueuedDocuments is the number of documents that wait during an outage: one
+// service makes as many in a day, 24 services in an hour.
 const maxQueuedDocuments = 1440
 
-// reportCounts delivers the documents of each minute when it is over, and those of the
-// last when the output ends.
+// reportCounts delivers the documents of each minute after its end, and those of
+// the last minute when the output stops.
 func (o *Output) reportCounts() {
 	for o.settings.Clock.Wait(o.ctx, untilMinute(o.settings.Clock.Now())) == nil {
 		o.deliverCounts(o.ctx, o.settings.Clock.Now().Truncate(time.Minute).Add(-time.Minute), o.config.FlushTimeout)
@@ -53,44 +53,45 @@ func untilMinute(now time.Time) time.Duration {
 	return now.Truncate(time.Minute).Add(time.Minute).Sub(now)
 }
 
-// deliverCounts queues the documents of a minute and delivers what is queued.
-func (o *Output) deliverCounts(ctx context.Context, minute time.Time, within time.Duration) {
+// deliverCounts queues the documents of a minute and delivers all that are queued.
+func (o *Output) deliverCounts(ctx context.Context, minute time.Time, timeout time.Duration) {
 	defer o.recoverPanic("deliver counts", func() {})
 	o.queueDocuments(minute)
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
-		_ = o.settings.Clock.Wait(ctx, within)
+		_ = o.settings.Clock.Wait(ctx, timeout)
 		cancel()
 	}()
 	defer cancel()
 	o.counts.mu.Lock()
 	defer o.counts.mu.Unlock()
-	var delivering sync.WaitGroup
+	var sending sync.WaitGroup
 	for to, items := range o.counts.byStream() {
-		delivering.Go(func() {
+		sending.Go(func() {
 			defer o.recoverPanic("deliver counts", func() {})
 			o.sender.Deliver(ctx, to, items)
 		})
 	}
-	delivering.Wait()
+	sending.Wait()
 	o.counts.removeDelivered()
 }
 
-// queueDocuments makes documents of the counts, and gives the oldest up where too many wait.
+// queueDocuments queues the documents of a minute. If too many wait, it drops and
+// counts the oldest.
 func (o *Output) queueDocuments(minute time.Time) {
 	c := &o.counts
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	account := o.sender.Ledger.Class(delivery.Metrics)
+	counters := o.sender.Ledger.Class(delivery.Metrics)
 	for service, tally := range c.accumulator.Take() {
 		text := emf.Document(o.config.MetricsNamespace, service, *tally, minute.UnixMilli(), o.config.Node)
 		entry, size := record.AppendEntry(nil, minute.UnixMilli(), text)
 		c.queued = append(c.queued, queuedDocument{service.Destination.(delivery.Stream), delivery.Item{Time: minute.UnixMilli(), Size: size, Entry: entry}})
-		account.Accepted.Add(1)
+		counters.Accepted.Add(1)
 	}
-	if over := len(c.queued) - maxQueuedDocuments; over > 0 {
-		account.AddDropped(over)
-		c.queued = c.queued[over:]
+	if excess := len(c.queued) - maxQueuedDocuments; excess > 0 {
+		counters.AddDropped(excess)
+		c.queued = c.queued[excess:]
 	}
 }
 

@@ -43,8 +43,8 @@ func startService(t testing.TB, o fakelogs.Options) *fakelogs.Server {
 	return s
 }
 
-// newOutput is one that speaks to the service. Its pauses are short: what is
-// tested is what happens, not how long it takes.
+// newOutput returns an output that is connected to the service. Its pauses are
+// short: the tests check what happens, not how long it takes.
 func newOutput(t testing.TB, s *fakelogs.Server, keys map[string]string) *fluentbit.Output {
 	t.Helper()
 	all := map[string]string{"region": "eu-west-1", "endpoint": s.URL(), "node": "node-a", "flush_timeout": "20s", "request_timeout": "500ms"}
@@ -76,8 +76,8 @@ func newOutput(t testing.TB, s *fakelogs.Server, keys map[string]string) *fluent
 	return o
 }
 
-// chunkSource brings chunks as Fluent Bit does: several at once, and again those that
-// it is asked to.
+// chunkSource flushes chunks as Fluent Bit does: several at once, and again until
+// the result is OK.
 type chunkSource struct {
 	output *fluentbit.Output
 	sent   map[string]int // messages by their identity
@@ -89,7 +89,7 @@ const (
 	linesPerChunk   = 120
 )
 
-// newChunkSource makes chunks of three services with lines that have an identity each.
+// newChunkSource makes chunks of three services. Each line has an id.
 func newChunkSource(o *fluentbit.Output) *chunkSource {
 	h, now := &chunkSource{output: o, sent: map[string]int{}}, time.Now()
 	for c := range chunksPerSource {
@@ -108,7 +108,7 @@ func newChunkSource(o *fluentbit.Output) *chunkSource {
 	return h
 }
 
-// deliverAll ends when every chunk was answered Done.
+// deliverAll returns when the result of every chunk was OK.
 func (h *chunkSource) deliverAll(t testing.TB, workers int) {
 	t.Helper()
 	var bringing sync.WaitGroup
@@ -132,7 +132,7 @@ func (h *chunkSource) deliverAll(t testing.TB, workers int) {
 	bringing.Wait()
 }
 
-// metricSum reads one of an output's metrics, summed over its labels.
+// metricSum returns the sum of an output's series with the labels.
 func metricSum(o *fluentbit.Output, name string, labels ...string) (sum int) {
 	var text strings.Builder
 	fluentbit.WriteMetrics(&text, []*fluentbit.Output{o})
@@ -153,7 +153,7 @@ lines:
 	return sum
 }
 
-// storedByID counts what the service has, by identity.
+// storedByID counts the stored events by id.
 func storedByID(t testing.TB, s *fakelogs.Server) map[string]int {
 	t.Helper()
 	all := map[string]int{}
@@ -171,9 +171,9 @@ func storedByID(t testing.TB, s *fakelogs.Server) map[string]int {
 	return all
 }
 
-// Every fault of the service: what was sent is stored or counted, to the event,
-// and stored twice only where an answer was lost, which is counted too.
-func TestFaultsOfTheService(t *testing.T) {
+// For every fault of the service, each event that was sent is stored or counted,
+// and stored twice only if a response was lost, which is counted too.
+func TestOutput_Faults(t *testing.T) {
 	every := func(n int, f fakelogs.Fault) func(int) fakelogs.Fault {
 		return func(put int) fakelogs.Fault {
 			if put%n == n-1 {
@@ -210,7 +210,7 @@ func TestFaultsOfTheService(t *testing.T) {
 		"denies access for a while":       {fault: first(5, fakelogs.Fault{Refuse: "AccessDeniedException"}), shows: "novawire_logs_retried_total"},
 		"does not know the key":           {fault: first(5, fakelogs.Fault{Refuse: "ExpiredTokenException"}), shows: "novawire_logs_retried_total"},
 		"is slow":                         {fault: every(1, fakelogs.Fault{Delay: 50 * time.Millisecond})},
-		"is away for longer than a chunk": {fault: first(400, fakelogs.Fault{Refuse: "ServiceUnavailableException"}), keys: map[string]string{"flush_timeout": "1s"}, shows: "novawire_logs_chunks_again_total"},
+		"is away for longer than a chunk": {fault: first(400, fakelogs.Fault{Refuse: "ServiceUnavailableException"}), keys: map[string]string{"flush_timeout": "1s"}, shows: "novawire_logs_chunks_retried_total"},
 		"fails in all ways": {fault: func(put int) fakelogs.Fault {
 			return []fakelogs.Fault{{}, {Refuse: "ThrottlingException"}, {LoseResponse: true}, {}, {DeleteGroup: true}, {Reset: true}, {}, {DeleteStream: true}}[put%8]
 		}, shows: "novawire_logs_resent_total", unsure: true},
@@ -233,8 +233,8 @@ func TestFaultsOfTheService(t *testing.T) {
 	}
 }
 
-// checkStored holds what was sent, what the service has and what the output says
-// against each other.
+// checkStored compares what was sent with what the service stored and what the
+// output counted.
 func (h *chunkSource) checkStored(t *testing.T, s *fakelogs.Server) {
 	t.Helper()
 	stored, twice := storedByID(t, s), 0

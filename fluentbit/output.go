@@ -1,17 +1,15 @@
-// Package fluentbit is the Fluent Bit output plugin without C: it takes chunks
-// and brings their events to CloudWatch Logs. The shim of C in
-// cmd/novawire-fluentbit hands it what Fluent Bit hands over.
+// Package fluentbit is the Fluent Bit output plugin in plain Go: it delivers the
+// events of chunks to CloudWatch Logs. The cgo half in cmd/novawire-fluentbit
+// calls it from Fluent Bit's callbacks.
 //
-// A chunk is answered OK when each of its events is stored, or counted with the
-// reason why it never will be; else Fluent Bit is asked to bring it again, and
-// what was stored by then is not stored twice.
+// A chunk returns OK when each of its events is stored, or counted with the
+// reason why it cannot be stored. Otherwise it returns Retry; when Fluent Bit
+// flushes the chunk again, events that are stored are not sent again.
 package fluentbit
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,29 +19,28 @@ import (
 	"github.com/nova/novawire/fluentbit/record"
 )
 
-// Result is what Fluent Bit is told of a chunk, with the numbers of its API.
+// Result is the return code of a flush, with the numbers of Fluent Bit's API.
 type Result int
 
-// The verdicts. Failed drops a chunk; nothing here ever says so.
+// The results. Error makes Fluent Bit drop the chunk; this package never returns it.
 const (
 	Error Result = iota
 	OK
 	Retry
 )
 
-// Settings are what an output is made of beside its configuration.
+// Settings are the dependencies of an output.
 type Settings struct {
 	Service delivery.Service
 	Clock   delivery.Clock
-	// Limiter is the account's: outputs of one account and Region share it.
+	// Limiter limits the requests to one account and region. Outputs share it.
 	Limiter *delivery.RateLimiter
 	Jitter  func(time.Duration) time.Duration
-	// OnError is told of errors, for a log.
+	// OnError receives errors of delivery, which are retried.
 	OnError func(error)
 }
 
-// Output is one instance of the plugin. Its methods are for any number of
-// goroutines, but for Close.
+// Output is one instance of the plugin. All methods are safe for concurrent use.
 type Output struct {
 	config      Config
 	settings    Settings
@@ -52,10 +49,10 @@ type Output struct {
 	checkpoints *delivery.Checkpoints
 	counts      serviceCounts
 
-	ctx           context.Context //nolint:containedctx // of the callbacks, which have none
+	ctx           context.Context //nolint:containedctx // Fluent Bit's callbacks have none
 	cancel        context.CancelFunc
-	workers       sync.WaitGroup // hands
-	countingEnded chan struct{}  // closed: no more is counted
+	workers       sync.WaitGroup
+	countingEnded chan struct{} // closed when no more events can be delivered
 	reporter      sync.WaitGroup
 	closing       sync.Once
 	buffers       bufferPool
@@ -65,7 +62,7 @@ type Output struct {
 	chunks, retriedChunks, panics, undecodable atomic.Int64
 }
 
-// destination of a pod: what record.Pods remembers of where its lines go.
+// destination is where the lines and the counts of a pod go. record.Pods keeps it.
 type destination struct {
 	lines  delivery.Stream
 	counts emf.Service
@@ -74,16 +71,17 @@ type destination struct {
 const (
 	backoff    = 200 * time.Millisecond
 	maxBackoff = 5 * time.Second
-	// maxCheckpointBytes bounds what is remembered of chunks that come again: at a few
-	// hundred bytes a chunk, more than Fluent Bit has in memory.
+	// maxCheckpointBytes bounds the memory for checkpoints of chunks that will be
+	// retried. A checkpoint takes a few hundred bytes, so this covers more chunks
+	// than Fluent Bit holds in memory.
 	maxCheckpointBytes = 8 << 20
 )
 
 // New starts an output.
 func New(c Config, set Settings) *Output {
-	life, end := context.WithCancel(context.Background())
-	o := &Output{config: c, settings: set, checkpoints: delivery.NewCheckpoints(maxCheckpointBytes), ctx: life, cancel: end, countingEnded: make(chan struct{})}
-	o.pods = &record.Pods{Destination: o.destinationOf, Node: c.Node, AllMetadata: c.WholeKubernetes}
+	ctx, cancel := context.WithCancel(context.Background())
+	o := &Output{config: c, settings: set, checkpoints: delivery.NewCheckpoints(maxCheckpointBytes), ctx: ctx, cancel: cancel, countingEnded: make(chan struct{})}
+	o.pods = &record.Pods{Destination: o.destinationOf, Node: c.Node, ServiceNameLabels: c.ServiceNameLabels, AllMetadata: c.AllMetadata}
 	o.sender = delivery.New(set.Service, delivery.Settings{
 		Clock: set.Clock, Limiter: set.Limiter, Retention: c.Retention, Backoff: backoff, MaxBackoff: maxBackoff,
 		Jitter: set.Jitter, OnError: set.OnError, OnDelivered: o.counts.delivered,
@@ -95,27 +93,27 @@ func New(c Config, set Settings) *Output {
 	return o
 }
 
-// closeTimeout is how long each half of an ending may take: what is under way, and
-// the counts of the last minute. Fluent Bit gives its plugins five seconds (Grace).
+// closeTimeout bounds each of the two steps of Close: requests that are under
+// way, then the counts of the last minute.
 const closeTimeout = 2 * time.Second
 
-// Close ends what is under way, lets the counts out and waits for all of it.
-// Chunks that are not delivered by then are answered Again. Only the first call
-// does something.
+// Close stops delivery, delivers the counts of the last minute and waits for
+// both. Chunks that are not delivered by then return Retry. Further calls do
+// nothing.
 func (o *Output) Close() { o.closing.Do(o.close) }
 
 func (o *Output) close() {
 	o.cancel()
-	ctx, enough := context.WithCancel(context.Background())
-	var hurrying sync.WaitGroup
-	hurrying.Go(func() {
+	ctx, workersEnded := context.WithCancel(context.Background())
+	var timeout sync.WaitGroup
+	timeout.Go(func() {
 		if o.settings.Clock.Wait(ctx, closeTimeout) == nil {
 			o.sender.Stop()
 		}
 	})
 	o.workers.Wait()
-	enough()
-	hurrying.Wait()
+	workersEnded()
+	timeout.Wait()
 	close(o.countingEnded)
 	o.reporter.Wait()
 	o.sender.Close()
@@ -135,25 +133,26 @@ func (o *Output) destinationOf(p *record.Pod) any {
 	}
 }
 
-// Flush delivers a chunk. data is not used after it returns.
-func (o *Output) Flush(data []byte, tag string) (v Result) {
+// Flush delivers a chunk. It does not keep data.
+func (o *Output) Flush(data []byte, tag string) (result Result) {
 	o.chunks.Add(1)
-	bench := o.buffers.take(o.pods)
-	defer o.recoverPanic("deliver chunk", func() { v = Retry }) // and the bench is lost: nobody knows who still uses it
-	chunk := bench.decoder.Decode(data, tag, o.settings.Clock.Now().UnixMilli())
-	items := bench.itemsOf(chunk)
+	buffer := o.buffers.take(o.pods)
+	// After a panic the buffer is not reused: a goroutine may still refer to it.
+	defer o.recoverPanic("deliver chunk", func() { result = Retry })
+	chunk := buffer.decoder.Decode(data, tag, o.settings.Clock.Now().UnixMilli())
+	items := buffer.itemsOf(chunk)
 	o.accept(data, tag, chunk, items)
-	v = OK
-	if !o.deliver(bench, chunk, items) {
+	result = OK
+	if !o.deliver(buffer, chunk, items) {
 		o.retriedChunks.Add(1)
 		o.checkpoints.Save(data, tag, items)
-		v = Retry
+		result = Retry
 	}
-	o.buffers.put(bench)
-	return v
+	o.buffers.put(buffer)
+	return result
 }
 
-// recoverPanic keeps a mistake of ours from ending Fluent Bit, which it is deferred for.
+// recoverPanic is deferred around our code so that a panic does not end Fluent Bit.
 func (o *Output) recoverPanic(step string, then func()) {
 	if r := recover(); r != nil {
 		o.panics.Add(1)
@@ -162,10 +161,11 @@ func (o *Output) recoverPanic(step string, then func()) {
 	}
 }
 
-// accept accepts the events of a new chunk, and takes up one that came before.
+// accept counts the events of a new chunk, or restores the checkpoint of one that
+// is retried.
 func (o *Output) accept(data []byte, tag string, chunk *record.Chunk, items []delivery.Item) {
-	if remains := o.checkpoints.Take(data, tag); remains != nil {
-		remains.Restore(items)
+	if checkpoint := o.checkpoints.Take(data, tag); checkpoint != nil {
+		checkpoint.Restore(items)
 		for i := range items {
 			if items[i].Settled {
 				o.countersOf(&chunk.Events[i]).Resumed.Add(1)
@@ -184,92 +184,37 @@ func (o *Output) countersOf(e *record.Event) *delivery.Counters {
 	return o.sender.Ledger.Class(e.Pod.Destination.(*destination).lines.Class)
 }
 
-// deliver brings each stream its events, all streams at once.
-func (o *Output) deliver(bench *buffer, chunk *record.Chunk, items []delivery.Item) bool {
+// deliver sends the items to their streams concurrently and reports whether all
+// are settled.
+func (o *Output) deliver(b *buffer, chunk *record.Chunk, items []delivery.Item) bool {
 	ctx, cancel := context.WithCancel(o.ctx)
 	defer cancel()
-	streams := bench.byStream(chunk, items)
-	var missing atomic.Bool
-	bring := func(s *streamItems) {
-		defer o.recoverPanic("deliver to "+s.to.Name, func() { missing.Store(true) })
+	var incomplete atomic.Bool
+	send := func(s *streamItems) {
+		defer o.recoverPanic("deliver to "+s.to.Name, func() { incomplete.Store(true) })
 		if !o.sender.Deliver(ctx, s.to, s.items) {
-			missing.Store(true)
+			incomplete.Store(true)
 		}
 	}
-	var delivering sync.WaitGroup
+	var sending sync.WaitGroup
 	timer := o.cancelAfterTimeout(ctx, cancel)
-	for _, s := range streams {
-		delivering.Go(func() { bring(s) })
+	for _, s := range b.byStream(chunk, items) {
+		sending.Go(func() { send(s) })
 	}
-	delivering.Wait()
+	sending.Wait()
 	cancel()
 	<-timer
-	return !missing.Load()
+	return !incomplete.Load()
 }
 
-// cancelAfterTimeout ends a delivery that takes too long; it is over when the channel is closed.
+// cancelAfterTimeout cancels ctx after FlushTimeout. The channel it returns is
+// closed when its goroutine has ended.
 func (o *Output) cancelAfterTimeout(ctx context.Context, cancel context.CancelFunc) <-chan struct{} {
-	over := make(chan struct{})
+	ended := make(chan struct{})
 	go func() {
-		defer close(over)
+		defer close(ended)
 		_ = o.settings.Clock.Wait(ctx, o.config.FlushTimeout)
 		cancel()
 	}()
-	return over
+	return ended
 }
-
-// streamItems is what one stream gets of a chunk.
-type streamItems struct {
-	to    delivery.Stream
-	items []*delivery.Item
-}
-
-// buffer is the memory that a chunk is worked on with, and the next.
-type buffer struct {
-	decoder record.Decoder
-	items   []delivery.Item
-	streams map[delivery.Stream]*streamItems
-}
-
-// itemsOf makes an item of each event.
-func (b *buffer) itemsOf(chunk *record.Chunk) []delivery.Item {
-	b.items = b.items[:0]
-	for i := range chunk.Events {
-		e := &chunk.Events[i]
-		item := delivery.Item{Time: e.Time, Size: e.Size, Entry: chunk.Entry(e)}
-		if t := chunk.Tally(e); t != (record.Tally{}) {
-			item.Data = countedEvent{e.Pod.Destination.(*destination).counts, t}
-		}
-		b.items = append(b.items, item)
-	}
-	return b.items
-}
-
-// byStream puts the items that are not settled where they go, in order of time;
-// those of one time stay in the order that they came in.
-func (b *buffer) byStream(chunk *record.Chunk, items []delivery.Item) []*streamItems {
-	b.streams = map[delivery.Stream]*streamItems{}
-	var all []*streamItems
-	var last *streamItems
-	for i := range items {
-		if items[i].Settled {
-			continue
-		}
-		if to := chunk.Events[i].Pod.Destination.(*destination).lines; last == nil || last.to != to {
-			if last = b.streams[to]; last == nil {
-				last = &streamItems{to: to}
-				b.streams[to] = last
-				all = append(all, last)
-			}
-		}
-		last.items = append(last.items, &items[i])
-	}
-	for _, s := range all {
-		if !slices.IsSortedFunc(s.items, byTime) {
-			slices.SortStableFunc(s.items, byTime)
-		}
-	}
-	return all
-}
-
-func byTime(a, b *delivery.Item) int { return cmp.Compare(a.Time, b.Time) }

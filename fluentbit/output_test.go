@@ -21,7 +21,7 @@ import (
 	"github.com/nova/novawire/internal/testing/fakelogs"
 )
 
-// lines is a chunk of lines of a service.
+// lines returns a chunk of lines of a service.
 func lines(service string, at time.Time, all ...string) (chunk []byte) {
 	for i, line := range all {
 		chunk = append(chunk, chunks.Line(at.Add(time.Duration(i)*time.Millisecond), line, chunks.Kubernetes("nova", service, "app", "node-a"))...)
@@ -29,7 +29,7 @@ func lines(service string, at time.Time, all ...string) (chunk []byte) {
 	return chunk
 }
 
-func TestGroupsAndStreamsAreMadeAndKept(t *testing.T) {
+func TestOutput_Flush_CreatesGroupsAndStreams(t *testing.T) {
 	s := startService(t, fakelogs.Options{})
 	o := newOutput(t, s, map[string]string{"retention_days": "7"})
 	chunk := append(lines("feed", time.Now(), "a"), chunks.V1(int(time.Now().Unix()), chunks.Map{{"log", "of no pod"}})...)
@@ -49,8 +49,8 @@ func TestGroupsAndStreamsAreMadeAndKept(t *testing.T) {
 	}
 }
 
-// A group that somebody else made is theirs: its retention stays.
-func TestTheRetentionOfOthersStays(t *testing.T) {
+// The plugin sets no retention on a group that it did not create.
+func TestOutput_Flush_KeepsRetentionOfExistingGroup(t *testing.T) {
 	s := startService(t, fakelogs.Options{})
 	s.CreateStream("/nova/nova/feed", "node-b")
 	o := newOutput(t, s, nil)
@@ -60,9 +60,9 @@ func TestTheRetentionOfOthersStays(t *testing.T) {
 	}
 }
 
-// A chunk of two services, one of which cannot be delivered: when it comes
-// again, only that one is.
-func TestAChunkThatComesAgainGoesOnWhereItStopped(t *testing.T) {
+// One of the two services of a chunk cannot be delivered: only that one is sent
+// again.
+func TestOutput_Flush_ResumesRetriedChunk(t *testing.T) {
 	s := startService(t, fakelogs.Options{})
 	s.CreateStream("/nova/nova/feed", "node-a")
 	s.CreateStream("/nova/nova/user", "node-a")
@@ -85,7 +85,7 @@ func TestAChunkThatComesAgainGoesOnWhereItStopped(t *testing.T) {
 	if n := len(s.Stored()); n != 4 {
 		t.Errorf("%d events are stored of 4", n)
 	}
-	for metric, want := range map[string]int{"accepted": 4, "delivered": 4, "resumed": 2, "resent": 0, "chunks": 2, "chunks_again": 1} {
+	for metric, want := range map[string]int{"accepted": 4, "delivered": 4, "resumed": 2, "resent": 0, "chunks": 2, "chunks_retried": 1} {
 		if got := metricSum(o, "novawire_logs_"+metric+"_total"); got != want {
 			t.Errorf("%s is %d, want %d", metric, got, want)
 		}
@@ -95,7 +95,7 @@ func TestAChunkThatComesAgainGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
-func TestEventsOutOfTheWindowAreRejectedAndCounted(t *testing.T) {
+func TestOutput_Flush_CountsRejectedEvents(t *testing.T) {
 	s := startService(t, fakelogs.Options{})
 	s.CreateStream("/nova/nova/feed", "node-a")
 	s.SetRetention("/nova/nova/feed", 3)
@@ -123,9 +123,9 @@ func TestEventsOutOfTheWindowAreRejectedAndCounted(t *testing.T) {
 	}
 }
 
-// What no request may hold as it came is cut, and what is larger than one
-// request is several, within every limit of the service.
-func TestLargeChunksAreWithinTheLimits(t *testing.T) {
+// A message that is too long is divided, and a chunk that is too large takes
+// several requests, all within the service's limits.
+func TestOutput_Flush_LargeChunks(t *testing.T) {
 	s := startService(t, fakelogs.Options{})
 	o := newOutput(t, s, nil)
 	now := time.Now()
@@ -156,9 +156,9 @@ func TestLargeChunksAreWithinTheLimits(t *testing.T) {
 	}
 }
 
-// The counts of a minute are a document for each service when the output ends,
-// however often the lines were sent.
-func TestCountsAreOneDocumentForAService(t *testing.T) {
+// The counts of a minute are one document for each service, however often the
+// lines were sent.
+func TestOutput_Counts_OneDocumentPerService(t *testing.T) {
 	s := startService(t, fakelogs.Options{})
 	s.InjectFaults(func(put int) fakelogs.Fault {
 		return map[int]fakelogs.Fault{1: {LoseResponse: true}, 2: {Refuse: "ThrottlingException"}}[put]
@@ -193,9 +193,9 @@ func TestCountsAreOneDocumentForAService(t *testing.T) {
 	}
 }
 
-// An output that ends leaves no goroutine, answers what is under way, and does
-// not wait for a service that is silent.
-func TestCloseIsBounded(t *testing.T) {
+// Close leaves no goroutine, returns a result for chunks under way and does not
+// wait for a service that does not respond.
+func TestOutput_Close(t *testing.T) {
 	s := startService(t, fakelogs.Options{})
 	s.CreateStream("/nova/nova/feed", "node-a")
 	s.InjectFaults(func(int) fakelogs.Fault { return fakelogs.Fault{Delay: time.Hour} })
@@ -226,16 +226,16 @@ func TestCloseIsBounded(t *testing.T) {
 	}
 }
 
-func TestAnEmptyChunkIsDone(t *testing.T) {
+func TestOutput_Flush_EmptyChunk(t *testing.T) {
 	if v := newOutput(t, startService(t, fakelogs.Options{}), nil).Flush(nil, "t"); v != fluentbit.OK {
 		t.Errorf("verdict is %v", v)
 	}
 }
 
-// panickingService is a service of ours that panics.
+// panickingService panics in every call.
 type panickingService struct{ delivery.Service }
 
-func TestAMistakeOfOursDoesNotEndFluentBit(t *testing.T) {
+func TestOutput_Submit_Panic(t *testing.T) {
 	c, err := parse(map[string]string{"region": "x", "metric_namespace": "none"})
 	if err != nil {
 		t.Fatal(err)
@@ -255,7 +255,7 @@ func TestAMistakeOfOursDoesNotEndFluentBit(t *testing.T) {
 	}
 }
 
-// recordingService is a service of a bubble: it keeps entries, and is away on demand.
+// recordingService keeps entries and fails on demand.
 type recordingService struct {
 	away atomic.Bool
 
@@ -279,9 +279,9 @@ func (*recordingService) CreateGroup(context.Context, string) error          { r
 func (*recordingService) CreateStream(context.Context, string, string) error { return nil }
 func (*recordingService) SetRetention(context.Context, string, int) error    { return nil }
 
-// A minute's counts are one document, which waits for a service that is away and
-// keeps its minute; a minute without counts has none.
-func TestAMinuteIsOneDocumentWheneverItIsDelivered(t *testing.T) {
+// The document of a minute waits until the service responds and keeps its time. A
+// minute without counts has no document.
+func TestOutput_Counts_OneDocumentPerMinute(t *testing.T) {
 	c, err := parse(map[string]string{"region": "x"})
 	if err != nil {
 		t.Fatal(err)

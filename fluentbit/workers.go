@@ -1,25 +1,18 @@
 package fluentbit
 
-import (
-	"sync"
+// Fluent Bit calls back on the stack of a coroutine, which had 24 KiB before 5.1;
+// the Go runtime assumes 32 KiB below a foreign caller. The callback therefore
+// must not allocate: it queues the chunk and waits for the result. Workers with
+// stacks of their own do the rest.
 
-	"github.com/nova/novawire/fluentbit/record"
-)
-
-// Fluent Bit calls back on the stack of a coroutine, of 24 KiB before 5.1, where
-// Go counts on 32 below a foreign caller. So the callback itself does next to
-// nothing: it allocates not and calls nothing but hands over and waits. The work
-// is done by goroutines that have stacks of their own.
-
-// job is a chunk on its way from a callback to a goroutine, and the verdict
-// on its way back.
+// job carries a chunk from a callback to a worker and the result back.
 type job struct {
-	data, tag []byte // memory of the caller
+	data, tag []byte // the caller's memory
 	result    chan Result
 }
 
-// workers is how many chunks are worked on at once: more than Fluent Bit has
-// workers. A further one waits for its turn.
+// workers is the number of chunks that are delivered at once. It is larger than
+// the number of workers that a Fluent Bit output has; further chunks wait.
 const workers = 16
 
 func (o *Output) startWorkers() {
@@ -33,82 +26,44 @@ func (o *Output) startWorkers() {
 func (o *Output) runWorker() {
 	for {
 		select {
-		case h := <-o.jobs:
-			h.result <- o.Flush(h.data, string(h.tag))
+		case j := <-o.jobs:
+			j.result <- o.Flush(j.data, string(j.tag))
 		case <-o.ctx.Done():
 			return
 		}
 	}
 }
 
-// Submit gives a chunk to a goroutine and waits for the verdict. It is for foreign
-// stacks; data and tag are not used after it returns.
+// Submit passes a chunk to a worker and waits for the result. It may be called on
+// a foreign stack. It does not keep data and tag.
 func (o *Output) Submit(data, tag []byte) Result {
 	select {
 	case <-o.ctx.Done():
 		return Retry
-	case h := <-o.idleJobs:
-		h.data, h.tag = data, tag
-		o.jobs <- h
-		v := o.await(h)
-		h.data, h.tag = nil, nil
-		o.idleJobs <- h
-		return v
+	case j := <-o.idleJobs:
+		j.data, j.tag = data, tag
+		o.jobs <- j
+		result := o.await(j)
+		j.data, j.tag = nil, nil
+		o.idleJobs <- j
+		return result
 	}
 }
 
-// await waits for the verdict. At the end of an output no goroutine may be left
-// to take the chunk: then it is taken back.
-func (o *Output) await(h *job) Result {
+// await waits for the result of a job. When the output stops, no worker may be
+// left to take it: await then answers the jobs that are still queued itself.
+func (o *Output) await(j *job) Result {
 	select {
-	case v := <-h.result:
-		return v
+	case result := <-j.result:
+		return result
 	case <-o.ctx.Done():
 	}
 	for {
 		select {
-		case v := <-h.result:
-			return v
-		case other := <-o.jobs:
-			other.result <- Retry
+		case result := <-j.result:
+			return result
+		case queued := <-o.jobs:
+			queued.result <- Retry
 		}
-	}
-}
-
-// bufferPool keeps the memory that was used last, since it is warm, and no more of
-// it than is worth it.
-type bufferPool struct {
-	mu   sync.Mutex
-	idle []*buffer
-}
-
-// mostIdle is how many are kept, and mostKept what one of them may have: a chunk
-// of Fluent Bit's is about 2 MiB.
-const (
-	maxIdleBuffers = 4
-	maxBufferBytes = 8 << 20
-)
-
-func (b *bufferPool) take(pods *record.Pods) *buffer {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if n := len(b.idle); n > 0 {
-		last := b.idle[n-1]
-		b.idle = b.idle[:n-1]
-		return last
-	}
-	return &buffer{decoder: record.Decoder{Pods: pods}}
-}
-
-func (b *bufferPool) put(one *buffer) {
-	clear(one.items)
-	one.streams = nil
-	if one.decoder.Memory() > maxBufferBytes {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.idle) < maxIdleBuffers {
-		b.idle = append(b.idle, one)
 	}
 }

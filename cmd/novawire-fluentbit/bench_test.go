@@ -24,8 +24,8 @@ import (
 	"github.com/nova/novawire/internal/testing/logsbaseline"
 )
 
-// benchmarkChunk is a chunk of lines as a service of Nova writes them, with what Fluent
-// Bit's kubernetes filter adds.
+// benchmarkChunk returns a chunk of lines of a service of Nova, with the metadata
+// of Fluent Bit's kubernetes filter.
 func benchmarkChunk(lines int) (chunk []byte) {
 	kubernetes := chunks.Raw(chunks.Append(nil, chunks.Kubernetes("nova", "user-service", "app", "node-a")))
 	for l := range lines {
@@ -41,7 +41,7 @@ func benchmarkChunk(lines int) (chunk []byte) {
 	return chunk
 }
 
-// discardService joins what a request would hold, and sends it nowhere.
+// discardService joins the entries of a request and discards them.
 type discardService struct{ bytes int }
 
 func (b *discardService) Put(_ context.Context, _, _ string, entries [][]byte) (delivery.Rejected, error) {
@@ -53,11 +53,13 @@ func (*discardService) CreateGroup(context.Context, string) error          { ret
 func (*discardService) CreateStream(context.Context, string, string) error { return nil }
 func (*discardService) SetRetention(context.Context, string, int) error    { return nil }
 
-// benchmarkLines fill a request of a megabyte more than once.
+// benchmarkLines is the number of lines of a chunk. They need more than one
+// request.
 const benchmarkLines = 4000
 
-// BenchmarkLines counts the lines that a second of one core takes from a chunk
-// to the requests' bodies, garbage collection included. The sides take turns.
+// BenchmarkLines measures how many lines one second of processor time turns from
+// a chunk into request bodies, garbage collection included. The plugin and the
+// baseline take turns.
 func BenchmarkLines(b *testing.B) {
 	bench.Skip(b, "logs/lines")
 	chunk := benchmarkChunk(benchmarkLines)
@@ -94,7 +96,8 @@ func BenchmarkLines(b *testing.B) {
 	bench.Line("logs/lines", fmt.Sprintf("%.0flines/s", o), fmt.Sprintf("%.0flines/s", p), o/p)
 }
 
-// linesPerCPUSecond is how many lines a second of processor time takes.
+// linesPerCPUSecond returns how many lines work handles in a second of processor
+// time.
 func linesPerCPUSecond(work func()) float64 {
 	work() // warm
 	start, began, times := cpuTime(), time.Now(), 0
@@ -117,8 +120,8 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-// BenchmarkMemory measures the host in C with the plugin in it, while it brings
-// 10,000 lines a second, and with the usual way in it.
+// BenchmarkMemory measures the resident memory of the C host at 10,000 lines a
+// second, with the plugin and with the baseline.
 func BenchmarkMemory(b *testing.B) {
 	bench.Skip(b, "logs/memory")
 	if _, err := build(); err != nil {
@@ -132,7 +135,8 @@ func BenchmarkMemory(b *testing.B) {
 	bench.Line("logs/memory", fmt.Sprintf("%.1fMB", ours/1e6), fmt.Sprintf("%.1fMB", peer/1e6), peer/ours)
 }
 
-// maxResidentSet is the host's largest resident set in half a minute, in bytes.
+// maxResidentSet returns the largest resident set of the host during 30 seconds,
+// in bytes.
 func maxResidentSet(b *testing.B, name, plugin string) (most float64) {
 	b.Helper()
 	s := startService(b)
@@ -165,7 +169,8 @@ func maxResidentSet(b *testing.B, name, plugin string) (most float64) {
 	return most
 }
 
-// withCurrentTimes brings the times of a load to this day; its lines keep theirs.
+// withCurrentTimes replaces the times of the records of a chunk by the current
+// time.
 func withCurrentTimes(chunk []byte) []byte {
 	from := chunks.Append(nil, chunks.EventTime(chunks.Noon))[2:6]
 	to := chunks.Append(nil, chunks.EventTime(time.Now()))[2:6]

@@ -26,10 +26,10 @@ import (
 	"github.com/nova/novawire/internal/testing/fakelogs"
 )
 
-// buildDir has what built made, "" before that.
+// buildDir is the folder of what build makes; "" before it ran.
 var buildDir string
 
-// build is the plugin, and the host in C that loads it.
+// build compiles the plugin and the C host that loads it.
 var build = sync.OnceValues(func() (b struct{ plugin, host string }, err error) {
 	if buildDir, err = os.MkdirTemp("", "novawire-fluentbit"); err != nil {
 		return b, err
@@ -64,7 +64,8 @@ func startService(t testing.TB) *fakelogs.Server {
 	return s
 }
 
-// hostCommand is a command that runs the plugin on chunks, with its settings.
+// hostCommand returns a command that flushes chunks through the plugin with the
+// given settings.
 func hostCommand(t testing.TB, s *fakelogs.Server, chunks []string, settings ...string) *exec.Cmd {
 	t.Helper()
 	b, err := build()
@@ -77,7 +78,7 @@ func hostCommand(t testing.TB, s *fakelogs.Server, chunks []string, settings ...
 	return cmd
 }
 
-// writeChunks keeps chunks as files, whose names are their tags.
+// writeChunks writes chunks to files. The names of the files are the tags.
 func writeChunks(t testing.TB, chunks map[string][]byte) (paths []string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -93,8 +94,8 @@ func writeChunks(t testing.TB, chunks map[string][]byte) (paths []string) {
 
 const linesPerChunk = 200
 
-// mixedChunks makes chunks of lines with an identity each, one that ends in garbage, and
-// one that is nothing else.
+// mixedChunks returns chunks of lines with ids, one that ends in invalid bytes
+// and one that consists of them, and how often each id is sent.
 func mixedChunks(count int) (map[string][]byte, map[string]int) {
 	all, sent := map[string][]byte{}, map[string]int{}
 	for c := range count {
@@ -125,10 +126,10 @@ var (
 	reportPattern = regexp.MustCompile(`done=(\d+) again=(\d+) error=(\d+) depth=(\d+)`)
 )
 
-// The plugin does what Fluent Bit expects of it, on the structures of both ages,
-// on stacks of both sizes, from several threads, in two instances at once, while
-// the service has faults and Go's collector runs all the time.
-func TestFluentBitsWay(t *testing.T) {
+// The plugin delivers with both layouts of Fluent Bit's structures, on stacks of
+// both sizes, from several threads and in two instances, while the service has
+// faults and the garbage collector runs all the time.
+func TestPlugin_Delivers(t *testing.T) {
 	for name, c := range map[string]struct{ abi, stack string }{
 		"before 4.2.8, stacks of 24 KiB": {"old", "24576"},
 		"before 4.2.8, stacks of 64 KiB": {"old", "65536"},
@@ -186,7 +187,7 @@ func compareStored(t *testing.T, s *fakelogs.Server, sent map[string]int) {
 	}
 }
 
-func TestAWrongConfigurationDoesNotStart(t *testing.T) {
+func TestPlugin_RefusesConfiguration(t *testing.T) {
 	s := startService(t)
 	cmd := hostCommand(t, s, nil, "retention_days=6", "log_group=/nova/{pood}", "flush_timeout=1h")
 	out, err := cmd.CombinedOutput()
@@ -200,7 +201,7 @@ func TestAWrongConfigurationDoesNotStart(t *testing.T) {
 	}
 }
 
-func TestMetricsAreServedWhileItRuns(t *testing.T) {
+func TestPlugin_ServesMetrics(t *testing.T) {
 	s := startService(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -37,7 +37,7 @@ func shippedConfiguration(t *testing.T) (c configuration) {
 	return c
 }
 
-func TestTheDaemonSetsOutputIsOneThatStarts(t *testing.T) {
+func TestConfiguration_Output(t *testing.T) {
 	c := shippedConfiguration(t)
 	o := c.Pipeline.Outputs[0]
 	environment := map[string]string{"${AWS_REGION}": "eu-west-1", "${NODE_NAME}": "node-a"}
@@ -65,8 +65,8 @@ func TestTheDaemonSetsOutputIsOneThatStarts(t *testing.T) {
 	}
 }
 
-// What is tailed is said in the words of the contract.
-func TestOnlyOptedInPodsAreTailed(t *testing.T) {
+// The filters use the keys of the contract.
+func TestConfiguration_TailsWiredPods(t *testing.T) {
 	var rules []string
 	for _, f := range shippedConfiguration(t).Pipeline.Filters {
 		if f["name"] == "grep" {
@@ -82,7 +82,7 @@ func TestOnlyOptedInPodsAreTailed(t *testing.T) {
 	}
 }
 
-func TestParsersReadWhatTheyAreFor(t *testing.T) {
+func TestConfiguration_Parsers(t *testing.T) {
 	lines := map[string]string{
 		"postgresql": `2026-11-23 12:00:00.123 UTC [42] nova@nova_auth ERROR:  relation "x" does not exist`,
 		"redis":      `1:M 23 Nov 2026 12:00:00.123 * Ready to accept connections`,

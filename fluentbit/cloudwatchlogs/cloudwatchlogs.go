@@ -1,7 +1,7 @@
 // Package cloudwatchlogs is a client of Amazon CloudWatch Logs for the four
-// operations that delivery needs. It speaks the AWS JSON 1.1 protocol of the API
-// version 2014-03-28 and takes log events as they stand in a request, which
-// AWS's own client would decode and encode again: see docs/adr/0801.
+// operations that delivery needs. It speaks the AWS JSON 1.1 protocol of API
+// version 2014-03-28. It takes log events in the form of a request; AWS's own
+// client would decode and encode them again (docs/adr/0801).
 package cloudwatchlogs
 
 import (
@@ -25,21 +25,21 @@ import (
 	"github.com/nova/novawire/fluentbit/delivery"
 )
 
-// Client calls the service of one Region.
+// Client calls the service in one region.
 type Client struct {
-	// Endpoint is where it is, as from [Endpoint].
+	// Endpoint is the URL of the service, as from [Endpoint].
 	Endpoint    string
 	Region      string
 	Credentials aws.CredentialsProvider
 	HTTP        *http.Client
-	// Timeout is of one call.
+	// Timeout bounds one call.
 	Timeout time.Duration
 	Now     func() time.Time
 }
 
 var _ delivery.Service = (*Client)(nil)
 
-// Endpoint is the service's own in a Region.
+// Endpoint returns the URL of the service in a region.
 func Endpoint(region string) string {
 	domain := "amazonaws.com"
 	if len(region) > 3 && region[:3] == "cn-" {
@@ -48,7 +48,7 @@ func Endpoint(region string) string {
 	return "https://logs." + region + "." + domain
 }
 
-// CheckEndpoint refuses what is no URL of a service.
+// CheckEndpoint returns an error if endpoint cannot be the URL of a service.
 func CheckEndpoint(endpoint string) error {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" {
@@ -131,14 +131,15 @@ func (c *Client) do(ctx context.Context, operation string, in map[string]any) er
 	return err
 }
 
-// maxResponseBytes is how much of an answer is read; the service's are short.
+// maxResponseBytes is how much of a response is read. The service's responses are
+// short.
 const maxResponseBytes = 64 << 10
 
-// call does one request and returns the body of a good answer.
+// call sends one request and returns the body of a successful response.
 func (c *Client) call(ctx context.Context, operation string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	var connected atomic.Bool // from here on nobody knows what the service has seen
+	var connected atomic.Bool // from here on the service may have seen the request
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
 	request, err := c.request(ctx, operation, body)
 	if err != nil {
@@ -178,8 +179,8 @@ func (c *Client) request(ctx context.Context, operation string, body []byte) (*h
 }
 
 func transportError(operation string, err error, connected bool) error {
-	if u := (*url.Error)(nil); errors.As(err, &u) {
-		err = u.Err // without the address, which every line would repeat
+	if urlError := (*url.Error)(nil); errors.As(err, &urlError) {
+		err = urlError.Err // without the URL, which is the same in every line
 	}
 	if connected {
 		return fmt.Errorf("%s: %w: %w", operation, delivery.ErrResponseLost, err)

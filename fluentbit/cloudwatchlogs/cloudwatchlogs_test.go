@@ -32,14 +32,14 @@ func client(endpoint string) *cloudwatchlogs.Client {
 	}
 }
 
-// recorded is what a server saw of a request, as far as it means something.
+// recorded is the meaning of a request.
 type recorded struct {
 	header map[string]string
 	body   any
 }
 
-// AWS's own client and ours say the same.
-func TestRequestsAreThoseOfAWSsClient(t *testing.T) {
+// AWS's client and ours send equal requests.
+func TestClient_SendsRequestsOfSDK(t *testing.T) {
 	var seen []recorded
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got := recorded{header: map[string]string{"method": r.Method, "path": r.URL.String(), "token": r.Header.Get("X-Amz-Security-Token")}}
@@ -104,7 +104,7 @@ func TestRequestsAreThoseOfAWSsClient(t *testing.T) {
 	}
 }
 
-func TestRejectedEventsAreReadFromTheAnswer(t *testing.T) {
+func TestClient_Put_Rejected(t *testing.T) {
 	for answer, want := range map[string]delivery.Rejected{
 		`{}`:                             {},
 		`{"nextSequenceToken":"49"}`:     {},
@@ -121,7 +121,7 @@ func TestRejectedEventsAreReadFromTheAnswer(t *testing.T) {
 	}
 }
 
-func TestErrorsSayWhatToDo(t *testing.T) {
+func TestClient_Put_Errors(t *testing.T) {
 	type answer struct {
 		status       int
 		header, body string
@@ -167,14 +167,14 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	}
 }
 
-func TestAServiceThatWasNotReachedStoredNothing(t *testing.T) {
+func TestClient_Put_Unreachable(t *testing.T) {
 	_, err := client("http://127.0.0.1:1").Put(t.Context(), "g", "s", nil)
 	if err == nil || errors.Is(err, delivery.ErrResponseLost) {
 		t.Errorf("error is %v", err)
 	}
 }
 
-func TestAServiceThatIsSilentMayHaveStored(t *testing.T) {
+func TestClient_Put_Timeout(t *testing.T) {
 	s, err := fakelogs.Start(t.Context(), fakelogs.Options{Region: "eu-west-1", AccessKey: "id", SecretKey: "s3cret"})
 	if err != nil {
 		t.Fatal(err)
@@ -195,7 +195,7 @@ func now() string {
 	return string(text)
 }
 
-// expiring credentials are asked for anew when the service does not know them.
+// expiring counts how often credentials are asked for and invalidated.
 type expiring struct{ asked, invalidated int }
 
 func (e *expiring) Retrieve(ctx context.Context) (aws.Credentials, error) {
@@ -205,7 +205,7 @@ func (e *expiring) Retrieve(ctx context.Context) (aws.Credentials, error) {
 
 func (e *expiring) Invalidate() { e.invalidated++ }
 
-func TestKeysThatExpiredAreAskedForAnew(t *testing.T) {
+func TestClient_InvalidatesExpiredCredentials(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write([]byte(`{"__type":"ExpiredTokenException"}`))
@@ -219,7 +219,7 @@ func TestKeysThatExpiredAreAskedForAnew(t *testing.T) {
 	}
 }
 
-func TestEndpoints(t *testing.T) {
+func TestCheckEndpoint(t *testing.T) {
 	got := map[string]bool{}
 	for _, endpoint := range []string{cloudwatchlogs.Endpoint("eu-west-1"), cloudwatchlogs.Endpoint("cn-north-1"), "http://127.0.0.1:80/x", "logs.eu-west-1", "ftp://x", "http://user@x", "http://x?y"} {
 		got[endpoint] = cloudwatchlogs.CheckEndpoint(endpoint) == nil

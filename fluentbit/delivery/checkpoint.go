@@ -6,13 +6,13 @@ import (
 	"sync"
 )
 
-// Checkpoints remembers how far chunks came that were not delivered whole, so that
-// they go on from there when they come again. Fluent Bit gives chunks no
-// identity; their bytes and their tag are one. Of two chunks that are equal,
-// each takes back what one of them left, which is as good.
+// Checkpoints remembers which events of a chunk are settled when the chunk has to
+// be retried, so that the retry continues from there. Fluent Bit gives chunks no
+// identity; their bytes and tag serve as one. Of two equal chunks each takes the
+// checkpoint of either, which is as good.
 type Checkpoints struct {
 	seed     maphash.Seed
-	maxBytes int // bytes of bitmaps
+	maxBytes int
 
 	mu    sync.Mutex
 	saved map[fingerprint][]*Checkpoint
@@ -25,75 +25,77 @@ type fingerprint struct {
 	length int
 }
 
-// Checkpoint is what is known of a chunk's events, by their index.
+// Checkpoint says which events of a chunk are settled or unsure, by their index.
 type Checkpoint struct {
 	settled, unsure bitmap
 }
 
-// NewCheckpoints remembers up to so many bytes, at least the latest chunk.
+// NewCheckpoints returns an empty memory of at most maxBytes bytes. It always keeps
+// the latest checkpoint.
 func NewCheckpoints(maxBytes int) *Checkpoints {
 	return &Checkpoints{seed: maphash.MakeSeed(), maxBytes: maxBytes, saved: map[fingerprint][]*Checkpoint{}}
 }
 
-func (p *Checkpoints) fingerprint(data []byte, tag string) fingerprint {
+func (c *Checkpoints) fingerprint(data []byte, tag string) fingerprint {
 	var h maphash.Hash
-	h.SetSeed(p.seed)
+	h.SetSeed(c.seed)
 	_, _ = h.WriteString(tag)
 	_ = h.WriteByte(0)
 	_, _ = h.Write(data)
 	return fingerprint{h.Sum64(), len(data)}
 }
 
-// Take returns what was left of the chunk, and forgets it; nil where nothing was.
-func (p *Checkpoints) Take(data []byte, tag string) *Checkpoint {
-	p.mu.Lock()
-	empty := len(p.saved) == 0
-	p.mu.Unlock()
+// Take removes and returns the checkpoint of a chunk, or nil if there is none.
+func (c *Checkpoints) Take(data []byte, tag string) *Checkpoint {
+	c.mu.Lock()
+	empty := len(c.saved) == 0
+	c.mu.Unlock()
 	if empty {
-		return nil // no chunk waits: none need be recognised
+		return nil // hashing the chunk is not needed
 	}
-	f := p.fingerprint(data, tag)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.take(f)
+	f := c.fingerprint(data, tag)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.take(f)
 }
 
-func (p *Checkpoints) take(f fingerprint) *Checkpoint {
-	all := p.saved[f]
+func (c *Checkpoints) take(f fingerprint) *Checkpoint {
+	all := c.saved[f]
 	if len(all) == 0 {
 		return nil
 	}
 	r := all[len(all)-1]
-	if p.saved[f] = all[:len(all)-1]; len(all) == 1 {
-		delete(p.saved, f)
+	if c.saved[f] = all[:len(all)-1]; len(all) == 1 {
+		delete(c.saved, f)
 	}
-	p.bytes -= r.bytes()
-	i := slices.Index(p.order, f)
-	p.order = slices.Delete(p.order, i, i+1)
+	c.bytes -= r.bytes()
+	i := slices.Index(c.order, f)
+	c.order = slices.Delete(c.order, i, i+1)
 	return r
 }
 
-// Save remembers a chunk that will come again.
-func (p *Checkpoints) Save(data []byte, tag string, items []Item) {
+// Save stores the checkpoint of a chunk that will be retried. Beyond the limit it
+// removes the oldest.
+func (c *Checkpoints) Save(data []byte, tag string, items []Item) {
 	r := &Checkpoint{settled: newBitmap(len(items)), unsure: newBitmap(len(items))}
 	for i := range items {
 		r.settled.set(i, items[i].Settled)
 		r.unsure.set(i, items[i].Unsure)
 	}
-	f := p.fingerprint(data, tag)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.saved[f] = append(p.saved[f], r)
-	p.order = append(p.order, f)
-	for p.bytes += r.bytes(); p.bytes > p.maxBytes && len(p.order) > 1; {
-		p.take(p.order[0])
+	f := c.fingerprint(data, tag)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.saved[f] = append(c.saved[f], r)
+	c.order = append(c.order, f)
+	for c.bytes += r.bytes(); c.bytes > c.maxBytes && len(c.order) > 1; {
+		c.take(c.order[0])
 	}
 }
 
-// Restore marks the items of a chunk that came again, and returns how many are settled.
-func (r *Checkpoint) Restore(items []Item) (settled int) {
+// Restore marks the items of a retried chunk and returns how many are settled.
+func (k *Checkpoint) Restore(items []Item) (settled int) {
 	for i := range items {
-		items[i].Settled, items[i].Unsure = r.settled.at(i), r.unsure.at(i)
+		items[i].Settled, items[i].Unsure = k.settled.at(i), k.unsure.at(i)
 		if items[i].Settled {
 			settled++
 		}
@@ -101,8 +103,8 @@ func (r *Checkpoint) Restore(items []Item) (settled int) {
 	return settled
 }
 
-// bytes is about what a chunk's remains cost.
-func (r *Checkpoint) bytes() int { return 128 + 8*(len(r.settled)+len(r.unsure)) }
+// bytes returns roughly the memory of a checkpoint.
+func (k *Checkpoint) bytes() int { return 128 + 8*(len(k.settled)+len(k.unsure)) }
 
 type bitmap []uint64
 

@@ -8,269 +8,287 @@ import (
 	"time"
 )
 
-// A lane is the way to one stream: one request at a time, which takes what waits.
+// streamQueue sends the events of one stream, one request at a time. Each request
+// takes what is pending when it starts.
 type streamQueue struct {
 	sender *Sender
 	stream Stream
-	users  int // guarded by the sender's lock
+	users  int // guarded by the sender's mutex
 
 	mu      sync.Mutex
 	pending []*pendingBatch
 	running bool
 
-	// The rest belongs to the goroutine that runs the lane.
-	maxEvents        int // events in a request: fewer while one is not acceptable
-	failures         int // in a row
-	retentionPending bool
+	// The remaining fields belong to the goroutine of run.
+	maxEvents      int // of a request; smaller while the service refuses a larger one
+	failures       int // in a row
+	groupRetention retention
 }
 
-// A parcel is what one caller wants delivered. Its items before next are
-// settled; those of a request under way begin there.
+// pendingBatch holds the items that one caller wants delivered. Items before next
+// are settled; a request under way carries items from next on.
 type pendingBatch struct {
 	items    []*Item
 	next     int
-	inFlight bool // some are in a request
+	inFlight bool // a request carries some of the items
 	canceled bool // the caller gave up
 	done     chan struct{}
 }
 
-func (l *streamQueue) add(p *pendingBatch) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pending = append(l.pending, p)
-	if !l.running {
-		l.running = true
-		l.sender.queueRuns.Go(l.run)
+func (q *streamQueue) add(p *pendingBatch) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pending = append(q.pending, p)
+	if !q.running {
+		q.running = true
+		q.sender.queueRuns.Go(q.run)
 	}
 }
 
-// cancel takes the parcel out. A request that has some of it goes on, and the
-// parcel is done when it ends.
-func (l *streamQueue) cancel(p *pendingBatch) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// cancel removes a batch. If a request carries some of its items, the batch is
+// done when the request ends.
+func (q *streamQueue) cancel(p *pendingBatch) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	p.canceled = true
 	if !p.inFlight {
-		l.removeFinished()
+		q.removeFinished()
 	}
 }
 
-// removeFinished lets go of the parcels that need no more. The lock is held.
-func (l *streamQueue) removeFinished() {
-	kept := l.pending[:0]
-	for _, p := range l.pending {
+// removeFinished removes the batches that are complete or canceled. The caller
+// holds the mutex.
+func (q *streamQueue) removeFinished() {
+	kept := q.pending[:0]
+	for _, p := range q.pending {
 		if p.inFlight || !p.canceled && p.next < len(p.items) {
 			kept = append(kept, p)
 			continue
 		}
 		close(p.done)
 	}
-	clear(l.pending[len(kept):])
-	l.pending = kept
+	clear(q.pending[len(kept):])
+	q.pending = kept
 }
 
-// run ends when nothing waits, and begins again with the next parcel. A mistake
-// of ours ends it early, and never the process, which is somebody else's.
-func (l *streamQueue) run() {
+// run sends until nothing is pending; add starts it again. A panic of ours ends
+// this run and not the process, which is Fluent Bit's.
+func (q *streamQueue) run() {
 	defer func() {
-		if r := recover(); r != nil {
-			l.sender.reportError(fmt.Errorf("deliver to %s: panic: %v", l.stream.Name, r))
-			l.giveUp()
+		if reason := recover(); reason != nil {
+			q.sender.reportError(fmt.Errorf("deliver to %s: panic: %v", q.stream.Name, reason))
+			q.giveUp()
 		}
 	}()
-	for l.hasPending() {
-		if err := l.sender.settings.Limiter.wait(l.sender.ctx, l.sender.settings.Clock); err != nil {
-			l.giveUp()
+	for q.hasPending() {
+		if err := q.sender.settings.Limiter.Wait(q.sender.ctx, q.sender.settings.Clock); err != nil {
+			q.giveUp()
 			return
 		}
-		if b := l.nextRequest(); len(b.items) > 0 {
-			err := l.send(b)
-			l.endRequest()
-			l.afterRequest(err, b)
+		if r := q.nextRequest(); len(r.items) > 0 {
+			err := q.send(r)
+			q.endRequest()
+			q.afterRequest(err, r)
 		}
 	}
 }
 
-func (l *streamQueue) hasPending() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.running = len(l.pending) > 0
-	return l.running
+func (q *streamQueue) hasPending() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.running = len(q.pending) > 0
+	return q.running
 }
 
-// giveUp gives everything up. What is in a request then may be stored.
-func (l *streamQueue) giveUp() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, p := range l.pending {
+// giveUp cancels all batches. Items of a request under way may be stored.
+func (q *streamQueue) giveUp() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, p := range q.pending {
 		for _, item := range p.items[p.next:] {
 			item.Unsure = item.Unsure || p.inFlight
 		}
 		p.canceled, p.inFlight = true, false
 	}
-	l.removeFinished()
-	l.running = false
+	q.removeFinished()
+	q.running = false
 }
 
-// endRequest ends a request for the parcels that were in it.
-func (l *streamQueue) endRequest() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, p := range l.pending {
+func (q *streamQueue) endRequest() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, p := range q.pending {
 		p.inFlight = false
 	}
-	l.removeFinished()
+	q.removeFinished()
 }
 
-// send sends a batch and settles what the answer tells of.
-func (l *streamQueue) send(b request) error {
-	s := l.sender
-	class := s.Ledger.Class(l.stream.Class)
-	for _, i := range b.items {
-		if i.Unsure {
-			class.Resent.Add(1)
+// send sends a request and settles the items that the response decides.
+func (q *streamQueue) send(r request) error {
+	s := q.sender
+	counters := s.Ledger.Class(q.stream.Class)
+	for _, item := range r.items {
+		if item.Unsure {
+			counters.Resent.Add(1)
 		}
 	}
 	s.Ledger.Requests.Add(1)
-	rejected, err := s.service.Put(s.ctx, l.stream.Group, l.stream.Name, b.entries())
+	rejected, err := s.service.Put(s.ctx, q.stream.Group, q.stream.Name, r.entries())
 	switch {
 	case err == nil:
-		l.countOutcome(b, rejected)
+		q.countOutcome(r, rejected)
 	case errors.Is(err, ErrResponseLost):
-		for _, i := range b.items {
-			i.Unsure = true
+		for _, item := range r.items {
+			item.Unsure = true
 		}
-	case errors.Is(err, ErrInvalid) && len(b.items) == 1:
-		class.addRejected(Invalid)
-		s.reportError(fmt.Errorf("store an event of %s: %w", l.stream.Name, err))
-		l.markSettled(b)
+	case errors.Is(err, ErrInvalid) && len(r.items) == 1:
+		counters.addRejected(Invalid)
+		s.reportError(fmt.Errorf("store an event of %s: %w", q.stream.Name, err))
+		q.markSettled(r)
 		err = nil
 	}
 	if err != nil {
-		class.Retried.Add(int64(len(b.items)))
+		counters.Retried.Add(int64(len(r.items)))
 	}
 	return err
 }
 
-// countOutcome books each event of a request that was answered.
-func (l *streamQueue) countOutcome(b request, rejected Rejected) {
-	s, n := l.sender, len(b.items)
-	class := s.Ledger.Class(l.stream.Class)
-	for i, item := range b.items {
+// countOutcome counts each event of a request that the service answered.
+func (q *streamQueue) countOutcome(r request, rejected Rejected) {
+	s, n := q.sender, len(r.items)
+	counters := s.Ledger.Class(q.stream.Class)
+	for i, item := range r.items {
 		if reason := rejected.reason(i, n); reason != "" {
-			class.addRejected(reason)
+			counters.addRejected(reason)
 			continue
 		}
-		class.Delivered.Add(1)
+		counters.Delivered.Add(1)
 		if s.settings.OnDelivered != nil {
 			s.settings.OnDelivered(item.Data)
 		}
 	}
-	s.Ledger.recordLag(s.settings.Clock.Now(), b.items[0].Time)
-	l.markSettled(b)
+	s.Ledger.recordLag(s.settings.Clock.Now(), r.items[0].Time)
+	q.markSettled(r)
 }
 
-// markSettled marks the batch's items as settled.
-func (l *streamQueue) markSettled(b request) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, item := range b.items {
+func (q *streamQueue) markSettled(r request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, item := range r.items {
 		item.Settled = true
 	}
-	for _, part := range b.parts {
+	for _, part := range r.parts {
 		part.batch.next += part.n
 	}
 }
 
-// afterRequest does what the outcome of a request asks for.
-func (l *streamQueue) afterRequest(err error, b request) {
-	s, now := l.sender, l.sender.settings.Clock.Now()
+// afterRequest prepares the next request according to the outcome of the last.
+func (q *streamQueue) afterRequest(err error, r request) {
+	s, now := q.sender, q.sender.settings.Clock.Now()
 	switch {
 	case err == nil:
 		s.settings.Limiter.Succeeded(now)
-		l.maxEvents, l.failures = min(2*l.maxEvents, maxBatchEvents), 0
-		l.setRetention()
+		q.maxEvents, q.failures = min(2*q.maxEvents, maxBatchEvents), 0
+		q.setRetention(now)
 	case errors.Is(err, ErrThrottled):
 		s.Ledger.Throttled.Add(1)
 		s.settings.Limiter.Throttled(now)
 	case errors.Is(err, ErrInvalid):
-		l.maxEvents = max(1, len(b.items)/2) // one of the halves is acceptable, or a half of it
-		s.reportError(fmt.Errorf("store %d events of %s: %w", len(b.items), l.stream.Name, err))
+		q.maxEvents = max(1, len(r.items)/2) // find the event that the service refuses by halving
+		s.reportError(fmt.Errorf("store %d events of %s: %w", len(r.items), q.stream.Name, err))
 	case errors.Is(err, ErrNotFound):
-		l.ensureStream(now)
+		q.ensureStream(now)
 	default:
-		s.reportError(fmt.Errorf("store %d events of %s: %w", len(b.items), l.stream.Name, err))
-		l.backOff()
+		s.reportError(fmt.Errorf("store %d events of %s: %w", len(r.items), q.stream.Name, err))
+		q.backOff()
 	}
 }
 
-// ensureStream makes what is missing. What was just made may take a moment to be known
-// everywhere, so only the first attempt goes on at once.
-func (l *streamQueue) ensureStream(now time.Time) {
-	err := l.createStream()
+// ensureStream creates the stream and, if needed, its group. A new stream may
+// take a moment to be known everywhere, so only the first attempt is followed by
+// a request at once.
+func (q *streamQueue) ensureStream(now time.Time) {
+	err := q.createStream(now)
 	if err != nil {
-		l.sender.reportError(err)
+		q.sender.reportError(err)
 	}
 	if errors.Is(err, ErrThrottled) {
-		l.sender.settings.Limiter.Throttled(now)
+		q.sender.settings.Limiter.Throttled(now)
 	}
-	if err != nil || l.failures > 0 {
-		l.backOff()
+	if err != nil || q.failures > 0 {
+		q.backOff()
 		return
 	}
-	l.failures++
+	q.failures++
 }
 
-// backOff waits after a failure, longer after each in a row.
-func (l *streamQueue) backOff() {
-	s := l.sender
-	d := min(s.settings.Backoff<<min(l.failures, 16), s.settings.MaxBackoff)
-	l.failures++
+// backOff waits after a failure, twice as long after each further one in a row.
+func (q *streamQueue) backOff() {
+	s := q.sender
+	d := min(s.settings.Backoff<<min(q.failures, 16), s.settings.MaxBackoff)
+	q.failures++
 	if s.settings.Jitter != nil {
 		d = s.settings.Jitter(d)
 	}
-	_ = s.settings.Clock.Wait(s.ctx, d) // the lane sees by itself that life is over
+	_ = s.settings.Clock.Wait(s.ctx, d) // run sees by itself that ctx has ended
 }
 
-// createStream makes the stream, and the group where that is missing too.
-func (l *streamQueue) createStream() error {
-	s := l.sender
-	err := s.service.CreateStream(s.ctx, l.stream.Group, l.stream.Name)
+func (q *streamQueue) createStream(now time.Time) error {
+	s := q.sender
+	err := s.service.CreateStream(s.ctx, q.stream.Group, q.stream.Name)
 	if errors.Is(err, ErrNotFound) {
-		switch err = s.service.CreateGroup(s.ctx, l.stream.Group); {
+		switch err = s.service.CreateGroup(s.ctx, q.stream.Group); {
 		case err == nil:
 			s.Ledger.Created.Add(1)
-			l.retentionPending = s.settings.Retention > 0
-			l.setRetention()
-		case errors.Is(err, ErrResponseLost): // it was missing a moment ago: if it is there next time, it is ours
-			l.retentionPending = s.settings.Retention > 0
-			return fmt.Errorf("create log group %s: %w", l.stream.Group, err)
+			q.groupRetention.pending = s.settings.Retention > 0
+			q.setRetention(now)
+		case errors.Is(err, ErrResponseLost): // the group did not exist before, so it is ours if it exists now
+			q.groupRetention.pending = s.settings.Retention > 0
+			return fmt.Errorf("create log group %s: %w", q.stream.Group, err)
 		case !errors.Is(err, ErrAlreadyExists):
-			return fmt.Errorf("create log group %s: %w", l.stream.Group, err)
+			return fmt.Errorf("create log group %s: %w", q.stream.Group, err)
 		}
-		err = s.service.CreateStream(s.ctx, l.stream.Group, l.stream.Name)
+		err = s.service.CreateStream(s.ctx, q.stream.Group, q.stream.Name)
 	}
 	if err != nil && !errors.Is(err, ErrAlreadyExists) {
-		return fmt.Errorf("create log stream %s: %w", l.stream.Name, err)
+		return fmt.Errorf("create log stream %s: %w", q.stream.Name, err)
 	}
 	s.Ledger.Created.Add(1)
 	return nil
 }
 
-// setRetention sets the retention of a group that was created. That it cannot is no
-// reason not to store: it is tried again after the next request.
-func (l *streamQueue) setRetention() {
-	if !l.retentionPending {
+// retention says whether a group that was created still needs its retention, and
+// when to try again after a failure.
+type retention struct {
+	pending bool
+	next    time.Time
+	delay   time.Duration
+}
+
+// The time between two attempts to set a retention. It doubles after each failure:
+// a missing permission does not come back within a second.
+const (
+	minRetentionDelay = time.Minute
+	maxRetentionDelay = time.Hour
+)
+
+// setRetention sets the retention of a group that was created. Events are stored
+// without it, so a failure is retried after a later request.
+func (q *streamQueue) setRetention(now time.Time) {
+	r := &q.groupRetention
+	if !r.pending || now.Before(r.next) {
 		return
 	}
-	s := l.sender
+	s := q.sender
 	ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
 	defer cancel()
-	if err := s.service.SetRetention(ctx, l.stream.Group, s.settings.Retention); err != nil {
-		s.reportError(fmt.Errorf("set retention of %s: %w", l.stream.Group, err))
+	if err := s.service.SetRetention(ctx, q.stream.Group, s.settings.Retention); err != nil {
+		r.delay = min(max(2*r.delay, minRetentionDelay), maxRetentionDelay)
+		r.next = now.Add(r.delay)
+		s.reportError(fmt.Errorf("set retention of %s: %w", q.stream.Group, err))
 		return
 	}
-	l.retentionPending = false
+	*r = retention{}
 }
 
 func (s *Sender) reportError(err error) {

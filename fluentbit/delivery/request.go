@@ -5,57 +5,58 @@ import (
 	"slices"
 )
 
-// A batch is what one request carries: a number of each parcel's next items,
-// together in order of time.
+// request is the content of one PutLogEvents request: the next items of some
+// pending batches, in order of time.
 type request struct {
 	items []*Item
 	parts []requestPart
 }
 
+// requestPart says how many items of a batch a request carries.
 type requestPart struct {
 	batch *pendingBatch
 	n     int
 }
 
-func (b request) entries() [][]byte {
-	all := make([][]byte, len(b.items))
-	for i, item := range b.items {
+func (r request) entries() [][]byte {
+	all := make([][]byte, len(r.items))
+	for i, item := range r.items {
 		all[i] = item.Entry
 	}
 	return all
 }
 
-// nextRequest takes what a request may hold from the parcels, the oldest parcel
-// first. The items of a parcel are in order, so what is taken is a beginning of
-// each, and what is within a day of the earliest of all is so too.
-func (l *streamQueue) nextRequest() (b request) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	latest, size := l.earliest()+maxSpan.Milliseconds(), 0
-	for _, p := range l.pending {
+// nextRequest takes what fits into a request, from the oldest batch first. Items
+// of a batch are in order of time, so a request takes the first n of each, and
+// those within 24 hours of the earliest item come first too.
+func (q *streamQueue) nextRequest() (r request) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	latest, size := q.earliest()+maxSpan.Milliseconds(), 0
+	for _, p := range q.pending {
 		n := 0
 		for _, item := range p.items[p.next:] {
 			grown := size + item.Size + eventOverhead
-			if item.Time > latest || grown > maxBatchBytes || len(b.items) == l.maxEvents {
+			if item.Time > latest || grown > maxBatchBytes || len(r.items) == q.maxEvents {
 				break
 			}
-			b.items, size = append(b.items, item), grown
+			r.items, size = append(r.items, item), grown
 			n++
 		}
 		if n > 0 {
-			b.parts, p.inFlight = append(b.parts, requestPart{p, n}), true
+			r.parts, p.inFlight = append(r.parts, requestPart{p, n}), true
 		}
 	}
-	if len(b.parts) > 1 {
-		slices.SortStableFunc(b.items, func(a, b *Item) int { return cmp.Compare(a.Time, b.Time) })
+	if len(r.parts) > 1 {
+		slices.SortStableFunc(r.items, func(a, b *Item) int { return cmp.Compare(a.Time, b.Time) })
 	}
-	return b
+	return r
 }
 
-// earliest is the time of the first item of all that wait.
-func (l *streamQueue) earliest() int64 {
+// earliest returns the time of the earliest pending item. The caller holds the mutex.
+func (q *streamQueue) earliest() int64 {
 	var first int64
-	for i, p := range l.pending {
+	for i, p := range q.pending {
 		if at := p.items[p.next].Time; i == 0 || at < first {
 			first = at
 		}

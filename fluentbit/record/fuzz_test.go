@@ -12,9 +12,8 @@ import (
 	"github.com/nova/novawire/internal/testing/chunks"
 )
 
-// Whatever Fluent Bit hands over: nothing panics, each event is what the service
-// takes, a second decoding is the same, and nothing refers to the chunk when it
-// is gone.
+// For any chunk, nothing panics, each event is valid for the service, decoding
+// again gives the same events, and nothing refers to the chunk afterwards.
 func FuzzDecode(f *testing.F) {
 	line := chunks.Line(noon, `{"level":"INFO","fields":{"message":"m"}}`, chunks.Kubernetes("nova", "feed", "app", "n"))
 	f.Add([]byte(line))
@@ -49,8 +48,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// Whatever a service writes: its values are all in the message, or it is the
-// message's text.
+// For any line, the message contains all its values or is its text.
 func FuzzLine(f *testing.F) {
 	logs, _ := filepath.Glob("testdata/*.log")
 	for _, path := range logs {

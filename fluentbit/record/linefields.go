@@ -2,7 +2,7 @@ package record
 
 import "bytes"
 
-// role is what a member's value is for the search: which object its members are of.
+// role says which object a member's value is: the search looks into some of them.
 type role uint8
 
 const (
@@ -14,35 +14,34 @@ const (
 	openTelemetry // ids as the json-subscriber crate writes them
 )
 
-// lineFields is what one pass over the members of a line brings to light.
+// lineFields holds what one pass over the members of a line finds.
 type lineFields struct {
-	roots    []int32 // the members of the top, in order
-	renamed  []uint8 // by position in roots: not 0 for a field that has the name of something else
-	fields   int32   // the member "fields", -1 without one
-	message  int32   // the member of fields that is lifted, -1 without one
+	roots    []int32 // indexes of the top-level members, in order
+	renamed  []uint8 // by position in roots: how many times the prefix "fields." is added to the name
+	fields   int32   // index of the member "fields", or -1
+	message  int32   // index of the field "message" that moves to the top level, or -1
 	trace    identifier
 	span     identifier
-	xray     []byte // what the top level calls xray_trace_id
+	xray     []byte // value of the top-level member xray_trace_id
 	level    []byte
 	roles    []role
 	tally    Tally
-	isServer bool // otel.kind says that this is the server's side of a call
+	isServer bool // otel.kind says that the span is the server's side of a call
 	grpc     bool
 }
 
-// identifier is an identifier where it was found, the most telling place first.
+// identifier is a trace or span id and where it was found.
 type identifier struct {
-	rank  uint8 // 0: not found
+	rank  uint8 // 0 if not found
 	value []byte
-	root  int32 // the member of the top that has it under the name that we give it, else -1
+	root  int32 // index of the top-level member with the name and form that we write, or -1
 }
 
-// The places that ids are looked for in, in this order: the top level, the
-// object of json-subscriber, the event's fields, the current span, the spans
-// from leaf to root.
+// ranks orders the places of ids: the top level, the object of json-subscriber,
+// the event's fields, the current span, the spans from leaf to root.
 var ranks = [...]uint8{top: 1, openTelemetry: 2, eventFields: 3, currentSpan: 4, spans: 5}
 
-// scan looks at each member once.
+// scan reads each member once.
 func (f *lineFields) scan(s *scanner) {
 	f.reset(len(s.members))
 	for i, m := range s.members {
@@ -59,7 +58,7 @@ func (f *lineFields) scan(s *scanner) {
 			f.roots = append(f.roots, int32(i))
 			f.readTopMember(s, int32(i), key)
 		case spans:
-			if m.depth == 1 { // an element: the object of a span
+			if m.depth == 1 { // an element of the array: a span
 				f.roles[i] = spans
 				continue
 			}
@@ -81,7 +80,7 @@ func (f *lineFields) reset(members int) {
 	clear(f.roles)
 }
 
-// readTopMember gives the members of the top their roles.
+// readTopMember assigns roles to top-level members.
 func (f *lineFields) readTopMember(s *scanner, i int32, key []byte) {
 	switch m := &s.members[i]; string(key) {
 	case "level":
@@ -107,7 +106,7 @@ func (f *lineFields) readTopMember(s *scanner, i int32, key []byte) {
 	}
 }
 
-// readMember takes a member for what its key says.
+// readMember reads a member that has a known key.
 func (f *lineFields) readMember(s *scanner, in role, i int32, key []byte) {
 	m := &s.members[i]
 	switch string(key) {
@@ -126,8 +125,8 @@ func (f *lineFields) readMember(s *scanner, in role, i int32, key []byte) {
 	}
 }
 
-// offer keeps the id if its place is better than that of the one before. Of the
-// spans, which run from root to leaf, the last is.
+// offer keeps an id if its place ranks above that of the present one. Spans run
+// from root to leaf, so the last of them wins.
 func (d *identifier) offer(s *scanner, in role, i int32, value []byte, name string) {
 	rank := ranks[in]
 	if value == nil || d.rank != 0 && (rank > d.rank || rank == d.rank && in != spans) {
@@ -139,7 +138,8 @@ func (d *identifier) offer(s *scanner, in role, i int32, value []byte, name stri
 	}
 }
 
-// unquoted is a JSON string without its quotes; other values are themselves.
+// unquoted returns a JSON string without its quotes, and any other value
+// unchanged.
 func unquoted(value []byte) []byte {
 	if len(value) >= 2 && value[0] == '"' {
 		return value[1 : len(value)-1]
@@ -148,7 +148,7 @@ func unquoted(value []byte) []byte {
 }
 
 // traceID returns the 32 lower-case digits of a W3C trace id (Trace Context,
-// section 3.2.2.3), also of one in X-Ray's form, or nil.
+// section 3.2.2.3), also of one in X-Ray's format, or nil.
 func traceID(value []byte) []byte {
 	v := unquoted(value)
 	if len(v) == 35 && v[0] == '1' && v[1] == '-' && v[10] == '-' {
@@ -157,7 +157,7 @@ func traceID(value []byte) []byte {
 	return parseHexID(v, 32)
 }
 
-// hasXRay tells whether the line has the trace's id in X-Ray's form already.
+// hasXRay reports whether the line contains its trace id in X-Ray's format.
 func (f *lineFields) hasXRay() bool {
 	t := f.trace.value
 	return t != nil && len(f.xray) == 35 && string(f.xray[:2]) == "1-" && string(f.xray[2:10]) == string(t[:8]) && string(f.xray[11:]) == string(t[8:])
@@ -182,13 +182,14 @@ func parseHexID(v []byte, digits int) []byte {
 	return v
 }
 
-// maxComparedMembers is how many members of the top are compared with each other.
+// maxComparedMembers is the number of top-level members up to which names are
+// compared.
 const maxComparedMembers = 64
 
-// renameDuplicates finds members of the same name: with flatten_event, a field of the
-// event that is called like something of the subscriber's is written beside it,
-// and readers would take the wrong one. tracing-subscriber writes timestamp and
-// level before the fields, and the rest after them.
+// renameDuplicates finds top-level members of equal name. With flatten_event, a
+// field of the event may have the name of a member that tracing-subscriber
+// writes, and readers would take the wrong one. The subscriber writes timestamp
+// and level before the fields, and the rest after them.
 func (f *lineFields) renameDuplicates(s *scanner, added func(key []byte) bool) {
 	f.renamed = f.renamed[:0]
 	for range f.roots {
@@ -197,7 +198,7 @@ func (f *lineFields) renameDuplicates(s *scanner, added func(key []byte) bool) {
 	for j, root := range f.roots {
 		key := s.bytes(s.members[root].key)
 		if f.trace.root == root && f.trace.rank > 0 || f.span.root == root && f.span.rank > 0 {
-			continue // it is what it should be
+			continue // it is the id that we would write
 		}
 		if added(key) {
 			f.renamed[j] = 1

@@ -2,7 +2,7 @@ package record
 
 import "unicode/utf8"
 
-// writeLine writes a line: as an object if it is one, else as text.
+// writeLine writes a line as an object if it is one, else as text.
 func (d *Decoder) writeLine(line []byte) {
 	if !utf8.Valid(line) {
 		line, d.restored = validUTF8(line, d.restored[:0])
@@ -10,7 +10,8 @@ func (d *Decoder) writeLine(line []byte) {
 	d.writeMessage(line)
 }
 
-// writeMessage writes an event from UTF-8 and the rest of the record.
+// writeMessage writes an event from UTF-8 text and the other members of the
+// record.
 func (d *Decoder) writeMessage(text []byte) {
 	if d.isText = !d.scan.object(text); d.isText {
 		d.writeText(text)
@@ -22,8 +23,8 @@ func (d *Decoder) writeMessage(text []byte) {
 	d.endEntry(from, d.r.at, d.pod, d.fields.tallyOf(text))
 }
 
-// writeText writes what is not JSON, with the time that the runtime saw it: it has
-// no other of that precision.
+// writeText writes a line that is not a JSON object, with the runtime's time: it
+// is the only one of that precision.
 func (d *Decoder) writeText(text []byte) {
 	from := d.beginEntry(d.r.at)
 	w := &d.w
@@ -38,14 +39,14 @@ func (d *Decoder) writeText(text []byte) {
 	d.endEntry(from, d.r.at, d.pod, textTally(text))
 }
 
-// writeObject writes the members of a line as they are, in their order, but for three
-// things: the message of a nested event comes out beside its fields, a field that
-// has the name of something else is called fields.NAME, and ids are added.
+// writeObject writes the members of a line unchanged and in order, with three
+// exceptions: the message of a nested event moves beside its fields, a field
+// whose name is taken is called fields.NAME, and ids are added.
 func (d *Decoder) writeObject() {
 	s, f, w := &d.scan, &d.fields, &d.w
 	f.renameDuplicates(s, d.adds)
 	w.raw([]byte{'{'})
-	run := span{-1, -1} // members that are written as they are
+	run := span{-1, -1} // members that are written unchanged
 	wrote := false
 	flush := func() {
 		if run.from >= 0 {
@@ -98,7 +99,7 @@ func (d *Decoder) hasRoot(key string) bool {
 	return false
 }
 
-// writeNested writes message and, if there are any, the other fields.
+// writeNested writes the message and, if there are any, the other fields.
 func (d *Decoder) writeNested() {
 	s, f, w := &d.scan, &d.fields, &d.w
 	w.json([]byte(`"message":`))
@@ -118,7 +119,7 @@ func (d *Decoder) writeNested() {
 	}
 }
 
-// adds tells whether we write a member of that name to the line's own.
+// adds reports whether we add a member of that name to the line.
 func (d *Decoder) adds(key []byte) bool {
 	switch string(key) {
 	case "kubernetes":
@@ -139,8 +140,8 @@ func (d *Decoder) adds(key []byte) bool {
 	return false
 }
 
-// writeIDs writes the trace's and the span's where the top level has them not, and
-// the trace's once more as X-Ray writes it ("Tracing header", AWS X-Ray).
+// writeIDs writes the trace and span ids that the top level lacks, and the trace
+// id in X-Ray's format (AWS X-Ray, "Tracing header").
 func (d *Decoder) writeIDs(wrote bool) {
 	w, f := &d.w, &d.fields
 	if t := f.trace.value; t != nil {
@@ -169,7 +170,8 @@ func (d *Decoder) writeIDs(wrote bool) {
 	}
 }
 
-// writeMetadata writes what is not of the line, and closes the message.
+// writeMetadata writes the members that are not part of the line, and closes the
+// message.
 func (d *Decoder) writeMetadata() {
 	w, first := &d.w, len(d.w.buf)
 	opened := d.w.buf[first-1] == '{'
@@ -186,7 +188,7 @@ func (d *Decoder) writeMetadata() {
 	w.json(d.group)
 	w.fragment(d.pod.member)
 	w.raw([]byte{'}'})
-	if opened && d.w.buf[first] == ',' { // nothing was before it
+	if opened && d.w.buf[first] == ',' { // no member is before it
 		d.w.buf = append(d.w.buf[:first], d.w.buf[first+1:]...)
 		w.size--
 	}
@@ -198,8 +200,8 @@ var stderr = func() fragment {
 	return fragment{w.buf, w.size}
 }()
 
-// writeRecordMember writes a member that the record has beside its line. One that the line
-// has too, as after Merge_Log, is left out; one that differs is called
+// writeRecordMember writes a member that the record has beside its line. It omits
+// one that the line has too, as after Merge_Log, and calls one with another value
 // record.NAME.
 func (d *Decoder) writeRecordMember(p keyValue) {
 	key, _ := appendKey(nil, p.key)

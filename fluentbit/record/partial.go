@@ -5,9 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// partialLine is the beginning of a line that the container's runtime cut (at 16 KiB),
-// until its end comes. Its others have memory of the chunk, which is there until
-// Decode returns.
+// partialLine is the beginning of a line that the container's runtime cut (at 16
+// KiB). Its record refers to the memory of the chunk, which is valid until Decode
+// returns.
 type partialLine struct {
 	pod    *Pod
 	stream string
@@ -15,10 +15,10 @@ type partialLine struct {
 	record recordFields
 }
 
-// joinPartial holds a part of a line back, and completes the line with its last. It
-// tells whether there is no line yet. Lines are joined within a chunk: what its
-// end cuts is an event of its own, and so is the rest. Fluent Bit's own
-// multiline.parser cri, which the DaemonSet sets, joins across chunks.
+// joinPartial keeps a part of a line until the last part arrives. It reports
+// whether the line is still incomplete. Lines are joined within one chunk: at its
+// end, a part becomes an event of its own. Fluent Bit's multiline.parser cri,
+// which the DaemonSet uses, joins across chunks.
 func (d *Decoder) joinPartial() bool {
 	r := &d.r
 	if !r.hasTag {
@@ -55,7 +55,7 @@ func (d *Decoder) findPartial() int {
 	return -1
 }
 
-// flushPartials writes what no end came for.
+// flushPartials writes the lines whose last part is missing.
 func (d *Decoder) flushPartials() {
 	for _, h := range d.partialLines {
 		d.r, d.pod = h.record, h.pod
@@ -64,8 +64,8 @@ func (d *Decoder) flushPartials() {
 	d.partialLines = d.partialLines[:0]
 }
 
-// split cuts a message that is too long into events of one time, each of which
-// has a piece of its text. The pieces put together are the whole message.
+// split divides a message that is too long into events of one time, each with a
+// piece of its text. The pieces put together are the whole message.
 func (d *Decoder) split(from int, at int64, pod *Pod, t Tally) {
 	start := from
 	for d.w.buf[start] != ',' { // {"timestamp":N,"message":"
@@ -82,13 +82,13 @@ func (d *Decoder) split(from int, at int64, pod *Pod, t Tally) {
 		d.w.fragment(pod.member)
 		d.w.raw([]byte{'}'})
 		d.endEntry(entry, at, pod, t)
-		t = Tally{} // it is one line
+		t = Tally{} // the line counts once
 	}
 }
 
-// splitText cuts text into pieces that as JSON strings have at most so many bytes, and
-// never within a character.
-func splitText(text []byte, most int) (pieces [][]byte) {
+// splitText divides text into pieces of at most limit bytes, measured as JSON
+// strings, and never within a character.
+func splitText(text []byte, limit int) (pieces [][]byte) {
 	from, size := 0, 0
 	for i := 0; i < len(text); {
 		_, n := utf8.DecodeRune(text[i:])
@@ -97,7 +97,7 @@ func splitText(text []byte, most int) (pieces [][]byte) {
 			var short [6]byte
 			grown = len(appendEscaped(short[:0], text[i]))
 		}
-		if size+grown > most {
+		if size+grown > limit {
 			pieces = append(pieces, text[from:i])
 			from, size = i, 0
 		}

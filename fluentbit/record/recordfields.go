@@ -6,18 +6,19 @@ import (
 	"github.com/nova/novawire/fluentbit/msgpack"
 )
 
-// recordFields is what a record's map holds, as far as it is known.
+// recordFields are the members of a record's map that have a meaning.
 type recordFields struct {
 	at         int64
-	line       []byte // text of the key log
+	line       []byte // value of the key log
 	hasLine    bool
-	kubernetes []byte
+	kubernetes []byte // of the kubernetes filter
+	namespace  []byte // of the kubernetes filter, about the namespace
 	stream     []byte // stdout or stderr
-	time       []byte // as the container's runtime wrote it
-	isPartial  bool   // the runtime cut the line, and the rest follows
-	hasTag     bool   // the runtime's mark was there
+	time       []byte // written by the container's runtime
+	isPartial  bool   // the runtime cut the line and the next record continues it
+	hasTag     bool   // the runtime's mark is present
 	body       []byte // the whole map
-	metadata   []byte // of the record, nil where it is empty
+	metadata   []byte // of the record; nil if empty
 	others     []keyValue
 }
 
@@ -27,9 +28,9 @@ func (r *recordFields) reset(at int64) {
 	*r = recordFields{at: at, others: r.others[:0]}
 }
 
-// read takes the map apart. The keys are those of Fluent Bit's tail input, its
-// cri parsers and its kubernetes filter; what has none of their shapes, or comes
-// again, is kept with the others.
+// read takes the members of a record's map. The known keys are those of Fluent
+// Bit's tail input, its cri parsers and its kubernetes filter. A member of
+// another shape, or with a key that was there before, goes to others.
 func (r *recordFields) read(body []byte) {
 	r.body = body
 	h, rest := msgpack.Next(body)
@@ -45,8 +46,10 @@ func (r *recordFields) read(body []byte) {
 
 func (r *recordFields) takeMember(name, value []byte) bool {
 	if isFilterMember(name, value) {
-		if len(name) == len("kubernetes") { // the other is for grep: of the namespace, not of the line
+		if string(name) == "kubernetes" {
 			r.kubernetes = value
+		} else {
+			r.namespace = value
 		}
 		return true
 	}
@@ -72,20 +75,21 @@ func (r *recordFields) takeMember(name, value []byte) bool {
 		r.time = text
 	case "logtag":
 		r.isPartial, r.hasTag = string(text) == "P", true
-	case "_p": // of the multiline parser, which has joined what it marks
+	case "_p": // the multiline parser has joined the lines that it marks
 	default:
 		return false
 	}
 	return true
 }
 
-// writeRecord writes what was read.
+// writeRecord writes the event of the record that was read.
 func (d *Decoder) writeRecord() {
 	r := &d.r
-	if r.kubernetes != nil && !bytes.Equal(r.kubernetes, d.previousKubernetes) {
-		d.previousKubernetes, d.pod = r.kubernetes, d.Pods.of(r.kubernetes, d.tag)
-	} else if r.kubernetes == nil {
-		d.previousKubernetes, d.pod = nil, d.podOfTag
+	if r.kubernetes == nil {
+		d.previous, d.pod = source{}, d.podOfTag
+	} else if !bytes.Equal(r.kubernetes, d.previous.kubernetes) || !bytes.Equal(r.namespace, d.previous.namespace) {
+		d.previous = source{r.kubernetes, r.namespace, d.tag}
+		d.pod = d.Pods.of(d.previous, d.now)
 	}
 	if !r.hasLine {
 		d.writeWithoutLine()
@@ -107,8 +111,8 @@ func trimLineEnd(line []byte) []byte {
 	return line
 }
 
-// parseRuntimeFormat takes the runtime's own format apart, where no parser did (Kubernetes
-// CRI logging: TIME STREAM TAG LINE).
+// parseRuntimeFormat reads the runtime's own format if no parser has done so
+// (Kubernetes CRI logging: TIME STREAM TAG LINE).
 func (r *recordFields) parseRuntimeFormat() {
 	at, rest, _ := bytes.Cut(r.line, []byte(" "))
 	stream, rest, _ := bytes.Cut(rest, []byte(" "))
@@ -123,8 +127,8 @@ func (r *recordFields) parseRuntimeFormat() {
 	r.time, r.stream, r.line, r.isPartial, r.hasTag = at, stream, line, string(tag) == "P", true
 }
 
-// writeWithoutLine writes a record without a line: its members are the event, all but those
-// of the kubernetes filter.
+// writeWithoutLine writes a record without a line. Its members become the event,
+// except those of the kubernetes filter.
 func (d *Decoder) writeWithoutLine() {
 	d.scratch = append(d.scratch[:0], '{')
 	h, rest := msgpack.Next(d.r.body)
@@ -146,7 +150,7 @@ func (d *Decoder) writeWithoutLine() {
 	d.writeMessage(d.scratch)
 }
 
-// isFilterMember tells what the kubernetes filter adds.
+// isFilterMember reports whether the kubernetes filter added the member.
 func isFilterMember(name, value []byte) bool {
 	h, _ := msgpack.Next(value)
 	return h.Kind == msgpack.Map && (string(name) == "kubernetes" || string(name) == "kubernetes_namespace")

@@ -13,18 +13,19 @@ type timestamp struct {
 	nsec uint32
 }
 
-// The seconds that mark groups (flb_log_event.h, since Fluent Bit 3.2).
+// The values of seconds that mark groups (flb_log_event.h, since Fluent Bit 3.2).
 const (
 	groupStart = -1
 	groupEnd   = -2
 )
 
-// lastSecond is the end of the year 9999: what is beyond is no time.
+// lastSecond is the end of the year 9999. Later times are invalid.
 const lastSecond = 253_402_300_799
 
 func (t timestamp) seconds() float64 { return float64(t.sec) + float64(t.nsec)/1e9 }
 
-// milliseconds since 1970; false for what the service would not take as a time.
+// milliseconds returns the milliseconds since 1970. It reports false for a time
+// that the service would refuse.
 func (t timestamp) milliseconds() (int64, bool) {
 	if t.sec < 0 || t.sec > lastSecond {
 		return 0, false
@@ -32,8 +33,8 @@ func (t timestamp) milliseconds() (int64, bool) {
 	return t.sec*1000 + min(int64(t.nsec)/1_000_000, 999), true
 }
 
-// eventTime reads Fluent Bit's extension type 0: seconds and nanoseconds, the
-// seconds signed for the sake of group markers, which are all that is negative.
+// eventTime reads Fluent Bit's extension type 0: seconds and nanoseconds. Only
+// group markers have negative seconds.
 func eventTime(h msgpack.Head, payload []byte) (timestamp, bool) {
 	if h.Kind != msgpack.Extension || h.Bits != 0 || h.N != 8 {
 		return timestamp{}, false
@@ -46,7 +47,7 @@ func eventTime(h msgpack.Head, payload []byte) (timestamp, bool) {
 	return t, true
 }
 
-// readTime reads the first value as a time, as any Fluent Bit wrote it.
+// readTime reads the first value as a time in any format that Fluent Bit writes.
 func readTime(b []byte) (timestamp, bool) {
 	h, rest := msgpack.Next(b)
 	switch h.Kind {

@@ -1,9 +1,8 @@
-// Package strictlogs is an Amazon CloudWatch Logs for tests. It speaks the AWS
-// JSON 1.1 protocol of the API version 2014-03-28, checks signatures, and keeps
-// to every limit that the API reference of PutLogEvents documents, in its
-// narrowest reading: what it takes, the service takes. It remembers each event
-// that it stored, so that what was sent and what arrived can be compared
-// exactly, and it misbehaves on demand, before or after it stores.
+// Package fakelogs is a fake of Amazon CloudWatch Logs. It speaks the AWS JSON
+// 1.1 protocol of API version 2014-03-28, checks signatures, and enforces every
+// limit in the API reference of PutLogEvents in its narrowest reading: what it
+// accepts, the service accepts. It keeps the stored events, so that tests can
+// compare them with what was sent, and injects faults before or after it stores.
 package fakelogs
 
 import (
@@ -15,8 +14,8 @@ import (
 	"time"
 )
 
-// Limits of PutLogEvents (API reference, 2014-03-28). A megabyte is taken for
-// a million bytes, the narrower of its readings.
+// The limits of PutLogEvents (API reference, 2014-03-28). "1 MB" is read as a
+// million bytes, the narrower reading.
 const (
 	MaxBatchBytes  = 1_048_576 // messages in UTF-8, and 26 bytes for each event
 	MaxBatchEvents = 10_000
@@ -27,31 +26,33 @@ const (
 	MaxPast        = 14 * 24 * time.Hour
 )
 
-// Fault is what becomes of one PutLogEvents. The zero value stores the events.
+// Fault says how the server handles one PutLogEvents request. The zero value
+// stores the events.
 type Fault struct {
 	Delay time.Duration // before anything else
-	// Refuse answers with an error of the service, by its name.
+	// Refuse responds with the error of this name.
 	Refuse string
-	// Reset tears the connection before anything is stored.
+	// Reset resets the connection before anything is stored.
 	Reset bool
-	// LoseResponse stores the events and tears the connection.
+	// LoseResponse stores the events and resets the connection.
 	LoseResponse bool
-	// Hang stores the events and answers when the client has gone.
+	// Hang stores the events and does not respond until the client has gone.
 	Hang bool
-	// Vanish deletes the log group first; VanishStream the stream alone.
+	// DeleteGroup deletes the log group first; DeleteStream deletes only the
+	// stream.
 	DeleteGroup, DeleteStream bool
 }
 
-// Options are what a server demands.
+// Options configure a server.
 type Options struct {
 	Region, AccessKey, SecretKey string
 	// Now is the service's clock; nil is the machine's.
 	Now func() time.Time
-	// Rate is how many PutLogEvents a second the account has, 0 for any number.
+	// Rate is the account's quota of PutLogEvents a second; 0 is unlimited.
 	Rate float64
 }
 
-// Event is one that was stored.
+// Event is a stored event.
 type Event struct {
 	Group, Stream string
 	Timestamp     int64 // milliseconds since 1970
@@ -86,7 +87,7 @@ type group struct {
 	streams   map[string]bool
 }
 
-// Start serves until Close; ctx is for the start alone.
+// Start starts a server. ctx only bounds the start.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -105,54 +106,56 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-// Close ends all connections.
+// Close stops the server and closes all connections.
 func (s *Server) Close() {
 	close(s.closing)
 	_ = s.web.Close()
 	s.serving.Wait()
 }
 
-// URL is the endpoint.
+// URL returns the endpoint.
 func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
 
-// InjectFaults decides about PutLogEvents from now on, which are numbered from 0.
+// InjectFaults sets the function that chooses the fault of each PutLogEvents
+// request. Requests are numbered from 0.
 func (s *Server) InjectFaults(fault func(put int) Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.puts, s.fault = 0, fault
 }
 
-// Stored lists every event in the order of storing.
+// Stored returns the stored events in the order of storing.
 func (s *Server) Stored() []Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Event(nil), s.stored...)
 }
 
-// DiscardEvents makes the server count events and keep none of them, for a load that
-// would not fit into memory.
+// DiscardEvents makes the server count events without keeping them, for loads
+// that do not fit into memory.
 func (s *Server) DiscardEvents() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.discards = true
 }
 
-// Count is how many events were stored.
+// Count returns the number of stored events.
 func (s *Server) Count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.number
 }
 
-// LostResponses is how many of the stored events have an answer that nobody got.
+// LostResponses returns the number of stored events whose response no client
+// received.
 func (s *Server) LostResponses() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lost
 }
 
-// Rejected is how many events were refused one by one, by reason: too_new,
-// too_old, expired.
+// Rejected returns the number of rejected events by reason: too_new, too_old,
+// expired.
 func (s *Server) Rejected() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,23 +166,23 @@ func (s *Server) Rejected() map[string]int {
 	return all
 }
 
-// Violations lists the requests that the service would not have, as sentences:
-// a limit that was not kept, a wrong signature. Faults are not among them, nor
-// is what is part of the protocol: something missing, or there already.
+// Violations returns the requests that broke a rule of the service, as sentences:
+// a limit, a signature. Injected faults and errors that belong to the protocol,
+// such as a missing stream, are not violations.
 func (s *Server) Violations() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.violations...)
 }
 
-// Calls is how often an operation was asked for.
+// Calls returns how often an operation was called.
 func (s *Server) Calls(operation string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[operation]
 }
 
-// Retention is a group's, in days; -1 where there is no group.
+// Retention returns the retention of a group in days, or -1 if it does not exist.
 func (s *Server) Retention(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,7 +192,7 @@ func (s *Server) Retention(name string) int {
 	return -1
 }
 
-// CreateStream creates a group and a stream beforehand.
+// CreateStream creates a stream and, if needed, its group.
 func (s *Server) CreateStream(name, stream string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -199,7 +202,7 @@ func (s *Server) CreateStream(name, stream string) {
 	s.groups[name].streams[stream] = true
 }
 
-// SetRetention sets a group's retention beforehand.
+// SetRetention sets the retention of a group.
 func (s *Server) SetRetention(name string, days int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -26,7 +26,7 @@ func start(t *testing.T) (*fakelogs.Server, *cloudwatchlogs.Client) {
 	return s, sdk(s, "secret")
 }
 
-// sdk is AWS's own client: what it says and hears is the protocol.
+// sdk returns AWS's own client, which defines the protocol.
 func sdk(s *fakelogs.Server, secret string) *cloudwatchlogs.Client {
 	return cloudwatchlogs.New(cloudwatchlogs.Options{
 		Region: "eu-west-1", BaseEndpoint: aws.String(s.URL()), RetryMaxAttempts: 1,
@@ -50,7 +50,7 @@ func code(err error) string {
 	return ""
 }
 
-func TestAWSsOwnClientUnderstandsTheServer(t *testing.T) {
+func TestServer_ServesSDK(t *testing.T) {
 	s, client := start(t)
 	now := time.Now()
 	if _, err := put(t, client, at(now, "a")); code(err) != "ResourceNotFoundException" {
@@ -97,7 +97,7 @@ func TestAWSsOwnClientUnderstandsTheServer(t *testing.T) {
 	}
 }
 
-func TestEveryDocumentedLimitIsKept(t *testing.T) {
+func TestServer_Limits(t *testing.T) {
 	now := time.Now()
 	many := func(n, size int) (events []types.InputLogEvent) {
 		message := strings.Repeat("x", size)
@@ -139,7 +139,7 @@ func TestEveryDocumentedLimitIsKept(t *testing.T) {
 	}
 }
 
-func TestRequestsAreSignedWithTheRightKey(t *testing.T) {
+func TestServer_Signature(t *testing.T) {
 	s, _ := start(t)
 	s.CreateStream("/nova/a", "s")
 	if _, err := put(t, sdk(s, "another"), at(time.Now(), "a")); code(err) != "InvalidSignatureException" {
@@ -147,7 +147,7 @@ func TestRequestsAreSignedWithTheRightKey(t *testing.T) {
 	}
 }
 
-func TestNamesAreTheServices(t *testing.T) {
+func TestServer_GroupNames(t *testing.T) {
 	_, client := start(t)
 	for _, name := range []string{"", "a b", "aws/mine", "é", strings.Repeat("a", 513)} {
 		if _, err := client.CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &name}); err == nil {
@@ -156,7 +156,7 @@ func TestNamesAreTheServices(t *testing.T) {
 	}
 }
 
-func TestTheAccountIsThrottled(t *testing.T) {
+func TestServer_Throttles(t *testing.T) {
 	now := time.Now()
 	s, err := fakelogs.Start(t.Context(), fakelogs.Options{Region: "eu-west-1", AccessKey: "id", SecretKey: "secret", Rate: 2, Now: func() time.Time { return now }})
 	if err != nil {
@@ -174,7 +174,7 @@ func TestTheAccountIsThrottled(t *testing.T) {
 	}
 }
 
-func TestFaultsStoreOrDoNot(t *testing.T) {
+func TestServer_Faults(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault        fakelogs.Fault
 		stored, lost int

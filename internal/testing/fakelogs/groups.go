@@ -13,7 +13,8 @@ var (
 	retentions = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 )
 
-// checkViolation tells a failure that is part of the protocol from one that a limit met.
+// checkViolation records a failure as a violation unless it belongs to the
+// protocol.
 func (s *Server) checkViolation(operation string, f *failure) *failure {
 	if f != nil && f.name != "ResourceAlreadyExistsException" && f.name != "ResourceNotFoundException" {
 		s.recordViolation(operation, f)

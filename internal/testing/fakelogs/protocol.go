@@ -16,7 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// failure is an error of the service, by name.
+// failure is an error response.
 type failure struct{ name, message string }
 
 func refuse(name, format string, args ...any) *failure {
@@ -55,7 +55,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// checkRequest checks what every request must have.
+// checkRequest checks what all requests have in common.
 func (s *Server) checkRequest(r *http.Request, body []byte) *failure {
 	switch {
 	case r.Method != http.MethodPost || r.URL.Path != "/" || r.URL.RawQuery != "":
@@ -71,8 +71,8 @@ func (s *Server) checkRequest(r *http.Request, body []byte) *failure {
 	return nil
 }
 
-// verify signs what arrived again, with the headers that the sender says it
-// signed, and compares.
+// verify signs the request again with the headers that the client signed, and
+// compares the signatures.
 func (s *Server) verify(r *http.Request, body []byte) error {
 	given := r.Header.Get("Authorization")
 	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
@@ -117,7 +117,8 @@ func (s *Server) recordViolation(operation string, f *failure) {
 	s.violations = append(s.violations, operation+": "+f.name+": "+f.message)
 }
 
-// decode reads a request strictly: valid UTF-8, no member twice, none unknown.
+// decode reads a request strictly: valid UTF-8, no duplicate and no unknown
+// members.
 func decode(body []byte, into any) *failure {
 	if err := json.Unmarshal(body, into, json.RejectUnknownMembers(true)); err != nil {
 		return refuse("SerializationException", "%s", err)
@@ -142,7 +143,7 @@ func answer(w http.ResponseWriter, result any, f *failure) {
 	_ = json.MarshalWrite(w, result)
 }
 
-// resetConnection ends the connection as a network does: with a reset.
+// resetConnection closes the connection with a TCP reset.
 func resetConnection(w http.ResponseWriter) {
 	c, _, err := w.(http.Hijacker).Hijack()
 	if err != nil {
