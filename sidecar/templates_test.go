@@ -28,7 +28,7 @@ func functions(t *testing.T, path string) []byte {
 // it is initialised, see docs/adr/0702.
 var executing = []string{"html/template.(*Template).Execute", "html/template.(*escaper)", "text/template.(*Template).Execute", "text/template.(*state).evalField"}
 
-func TestTemplatesAreUnreachable(t *testing.T) {
+func TestTemplates_Unreachable(t *testing.T) {
 	t.Parallel()
 	path, err := program()
 	if err != nil {
@@ -46,7 +46,7 @@ func TestTemplatesAreUnreachable(t *testing.T) {
 }
 
 // The check sees what it looks for where it is: in the stock collector.
-func TestTemplatesAreReachableInTheStockCollector(t *testing.T) {
+func TestTemplates_ReachableInStock(t *testing.T) {
 	t.Parallel()
 	table := functions(t, provided(t, "NOVAWIRE_STOCK_COLLECTOR", "stock_collector"))
 	for _, name := range executing {

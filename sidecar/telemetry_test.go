@@ -10,7 +10,7 @@ import (
 	"github.com/nova/novawire/internal/testing/fakeotlp"
 )
 
-func TestStatusShowsWhatTheLedgerHolds(t *testing.T) {
+func TestTelemetry_Metrics(t *testing.T) {
 	t.Parallel()
 	backend := receiver(t, fakeotlp.Options{})
 	p := start(t, to(backend, sidecarapi.ProtocolGRPC)...)
@@ -36,7 +36,7 @@ func TestStatusShowsWhatTheLedgerHolds(t *testing.T) {
 }
 
 // The port that monitoring reads may be another's: telemetry goes on.
-func TestATakenStatusPortDoesNotStopTheSidecar(t *testing.T) {
+func TestTelemetry_AddressInUse(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -49,7 +49,7 @@ func TestATakenStatusPortDoesNotStopTheSidecar(t *testing.T) {
 	eventually(t, "spans are taken", func() bool { return app.send(app.spans(1, 0)) == nil })
 	app.refused.Store(0) // before it listened
 	reconcile(t, app, p.stop()["traces"], backend, "traces")
-	if !strings.Contains(p.log(), "status is not served yet") {
+	if !strings.Contains(p.log(), "metrics address is in use; will retry") {
 		t.Errorf("the port is not told:\n%s", p.log())
 	}
 }
