@@ -1,8 +1,8 @@
 //go:build !cgo
 
-// Command novawire-fluentbit carries the Fluent Bit plugin to another image:
-// "novawire-fluentbit install DIR" copies out_novawire.so from its own folder to
-// DIR. This half of the command is built without C.
+// Command novawire-fluentbit is the program of the image: it brings the Fluent Bit
+// plugin to a node, checks configurations and runs the agent that says which log
+// files to tail. This half of the command is built without C.
 package main
 
 import (
@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/nova/novawire/cmd/novawire-fluentbit/agent"
+	"github.com/nova/novawire/fluentbit/configfile"
 	"github.com/nova/novawire/internal/version"
 )
 
@@ -20,6 +22,8 @@ const (
 	usage   = `novawire-fluentbit brings the Fluent Bit plugin ` + library + ` to a node.
 
   novawire-fluentbit install DIR   copy the plugin to DIR
+  novawire-fluentbit check FILE…   check configurations of Fluent Bit (YAML)
+  novawire-fluentbit agent         link the log files of wired pods for Fluent Bit (agent -h lists the flags)
   novawire-fluentbit --version
 
 Exit codes: 0 success; 1 failure, which standard error explains; 2 wrong usage.
@@ -29,19 +33,40 @@ Exit codes: 0 success; 1 failure, which standard error explains; 2 wrong usage.
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(args []string, stdout, stderr io.Writer) int {
+	var err error
 	switch {
 	case len(args) == 2 && args[0] == "install":
-		if err := install(args[1]); err != nil {
-			fmt.Fprintln(stderr, "novawire-fluentbit:", err)
-			return 1
-		}
+		err = install(args[1])
+	case len(args) >= 2 && args[0] == "check":
+		err = check(args[1:])
+	case len(args) >= 1 && args[0] == "agent":
+		err = agent.Run(args[1:], stderr)
 	case len(args) == 1 && args[0] == "--version":
 		fmt.Fprintln(stdout, "novawire-fluentbit", version.String())
 	default:
 		fmt.Fprint(stderr, usage)
 		return 2
 	}
+	if err != nil {
+		fmt.Fprintln(stderr, "novawire-fluentbit:", err)
+		return 1
+	}
 	return 0
+}
+
+// check returns all mistakes of the configurations.
+func check(files []string) error {
+	var mistakes []error
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = configfile.Check(text, os.Getenv)
+		}
+		if err != nil {
+			mistakes = append(mistakes, fmt.Errorf("%s: %w", file, err))
+		}
+	}
+	return errors.Join(mistakes...)
 }
 
 // install copies the library to dir and gives it its name once it is complete.

@@ -1,6 +1,4 @@
-//go:build cgo
-
-package main
+package agent
 
 import (
 	"path/filepath"
@@ -17,13 +15,13 @@ import (
 	"github.com/nova/novawire/internal/workload"
 )
 
-// ownNames are the goldens in which a container names its service itself: Fluent
-// Bit's kubernetes filter does not see variables.
+// ownNames are the goldens in which a container names its service itself. The
+// agent sees variables; Fluent Bit's kubernetes filter does not.
 var ownNames = []string{"service-name-in-attributes/app", "user-variables/app"}
 
 // In every golden of injection, logs carry the service name of the traces.
 func TestParity_ServiceNames(t *testing.T) {
-	files, err := filepath.Glob("../../webhook/inject/testdata/*.txtar")
+	files, err := filepath.Glob("../../../webhook/inject/testdata/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no golden files", err)
 	}
@@ -40,8 +38,11 @@ func TestParity_ServiceNames(t *testing.T) {
 				if traces == "" {
 					continue // injection sets no name, or one that only the kubelet knows
 				}
-				if logs := g.serviceOfLogs(c.Name); logs != traces && !slices.Contains(ownNames, name+"/"+c.Name) {
+				if logs := describe(&g.pod, g.namespaceAnnotations, g.nameLabels).ServiceOf(c.Name); logs != traces {
 					t.Errorf("container %s: traces are of %q, logs of %q", c.Name, traces, logs)
+				}
+				if logs := g.serviceByFilter(c.Name); logs != traces && !slices.Contains(ownNames, name+"/"+c.Name) {
+					t.Errorf("container %s: traces are of %q, logs by the filter of %q", c.Name, traces, logs)
 				}
 			}
 		})
@@ -96,9 +97,9 @@ func serviceOfTraces(c corev1.Container) string {
 	return workload.ServiceOfEnvironment(name, attributes)
 }
 
-// serviceOfLogs returns the service name of a line with the metadata of Fluent
+// serviceByFilter returns the service name of a line with the metadata of Fluent
 // Bit's kubernetes filter.
-func (g golden) serviceOfLogs(container string) string {
+func (g golden) serviceByFilter(container string) string {
 	name := g.pod.Name
 	if name == "" {
 		name = g.pod.GenerateName + "x2v9k" // what the API server appends
