@@ -56,7 +56,7 @@ func (d Driller) Drill(ctx context.Context, m Manifest) (v Verification, err err
 		return v, Fail(backupapi.CategoryStore, err)
 	}
 	if !v.Verified {
-		return v, Fail(backupapi.CategoryVerify, fmt.Errorf("compare with the manifest: %s", summary(v.Differences)))
+		return v, Fail(backupapi.CategoryVerify, fmt.Errorf("compare with the manifest: %s", Summarize(v.Differences)))
 	}
 	return v, nil
 }

@@ -75,6 +75,14 @@ func (m Manifest) Stored() (n int64) {
 	return n
 }
 
+// Title names the stream for people: its kind, and the table of a data stream.
+func (s Stream) Title() string {
+	if s.Kind == StreamData {
+		return s.Kind + " " + pgarchive.SQLName(s.Schema, s.Table)
+	}
+	return s.Kind
+}
+
 func (s Stream) stored() (n int64) {
 	for _, o := range s.Objects {
 		n += o.Size

@@ -93,7 +93,7 @@ func (r *Restorer) head(ctx context.Context, m Manifest) ([]byte, []pgarchive.En
 	if errors.Is(err, pgarchive.ErrVersion) {
 		return nil, nil, nil
 	}
-	return head, entries, asVerify(err)
+	return head, entries, DamagedArchive(err)
 }
 
 func (r *Restorer) globals(ctx context.Context, m Manifest) (warnings []string, err error) {
@@ -128,7 +128,7 @@ func (r *Restorer) feed(ctx context.Context, m Manifest, s Stream, to func(conte
 		return err
 	}
 	defer from.Close()
-	source := &remember{from: &meter{from, &r.Progress.moved}}
+	source := &remember{from: r.Progress.Reader(from)}
 	err = to(ctx, source)
 	if source.err != nil {
 		return source.err

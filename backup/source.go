@@ -13,6 +13,9 @@ var (
 	ErrLocked = errors.New("another backup of this database is running")
 	// ErrNoDatabase says that there is no such database, or no longer.
 	ErrNoDatabase = errors.New("no such database")
+	// ErrConflict says that a dump could not get a lock in time, or that a standby's
+	// recovery cancelled it: a new snapshot may do better.
+	ErrConflict = errors.New("lock or recovery conflict")
 )
 
 // Source is a PostgreSQL server to dump from.

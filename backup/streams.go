@@ -2,17 +2,12 @@ package backup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup/pgarchive"
 )
-
-// ErrConflict says that a dump could not get a lock in time, or that a standby's
-// recovery cancelled it: a new snapshot may do better.
-var ErrConflict = errors.New("lock or recovery conflict")
 
 // task is one stream to be stored.
 type task struct {
@@ -80,7 +75,7 @@ func (r *Runner) start(ctx context.Context, snapshot Snapshot, big []Table) (tas
 func (r *Runner) move(ctx context.Context, tasks []task, folder string) ([]stored, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	writer := &streamWriter{store: r.Store, layout: r.Layout, folder: folder, recipients: r.Recipients, buffers: r.buffers, moved: &r.Progress.moved}
+	writer := &streamWriter{store: r.Store, layout: r.Layout, folder: folder, recipients: r.Recipients, buffers: r.buffers, progress: r.Progress}
 	results := make([]stored, len(tasks))
 	var first error
 	var once sync.Once

@@ -30,7 +30,7 @@ func (v Verifier) Verify(ctx context.Context, m Manifest) (opened bool, err erro
 	for _, s := range m.Streams {
 		tally, err := v.stream(ctx, m, s, opened)
 		if err != nil {
-			return opened, fmt.Errorf("verify %s: %w", streamName(s), err)
+			return opened, fmt.Errorf("verify %s: %w", s.Title(), err)
 		}
 		if s.Kind == StreamData {
 			tally = pgarchive.Tally{Tables: tally.Tables, Unknown: tally.Unknown}
@@ -41,14 +41,14 @@ func (v Verifier) Verify(ctx context.Context, m Manifest) (opened bool, err erro
 		return opened, nil
 	}
 	if found := differences(m.Content, content); len(found) > 0 {
-		return opened, Fail(backupapi.CategoryVerify, fmt.Errorf("verify content: %s", summary(found)))
+		return opened, Fail(backupapi.CategoryVerify, fmt.Errorf("verify content: %s", Summarize(found)))
 	}
 	return opened, nil
 }
 
 func (v Verifier) stream(ctx context.Context, m Manifest, s Stream, opened bool) (pgarchive.Tally, error) {
 	if !opened {
-		objects := &storedReader{ctx: ctx, store: v.Store, folder: m.folder(), left: s.Objects}
+		objects := OpenStored(ctx, v.Store, m, s)
 		defer objects.Close()
 		_, err := io.Copy(io.Discard, objects)
 		return pgarchive.Tally{}, err
@@ -58,7 +58,7 @@ func (v Verifier) stream(ctx context.Context, m Manifest, s Stream, opened bool)
 		return pgarchive.Tally{}, err
 	}
 	defer r.Close()
-	from := &meter{r, &v.Progress.moved}
+	from := v.Progress.Reader(r)
 	if s.Kind == StreamGlobals {
 		_, err := io.Copy(io.Discard, from)
 		return pgarchive.Tally{}, err
@@ -70,7 +70,7 @@ func (v Verifier) stream(ctx context.Context, m Manifest, s Stream, opened bool)
 func (v Verifier) archive(ctx context.Context, from io.Reader) (pgarchive.Tally, error) {
 	if v.Check == nil {
 		_, tally, err := pgarchive.Copy(io.Discard, from)
-		return tally, asVerify(err)
+		return tally, DamagedArchive(err)
 	}
 	out, in := io.Pipe()
 	checked := make(chan error, 1)
@@ -87,22 +87,8 @@ func (v Verifier) archive(ctx context.Context, from io.Reader) (pgarchive.Tally,
 	if errors.Is(err, errCheckEnded) {
 		err = errors.New("pg_restore ended before the archive did")
 	}
-	return tally, asVerify(err)
+	return tally, DamagedArchive(err)
 }
 
 var errCheckEnded = errors.New("the reader ended")
 
-// asVerify: bytes that are not an archive are the backup's fault.
-func asVerify(err error) error {
-	if errors.Is(err, pgarchive.ErrFormat) {
-		return Fail(backupapi.CategoryVerify, err)
-	}
-	return err
-}
-
-func streamName(s Stream) string {
-	if s.Kind == StreamData {
-		return s.Kind + " " + pgarchive.SQLName(s.Schema, s.Table)
-	}
-	return s.Kind
-}

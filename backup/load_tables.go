@@ -57,7 +57,7 @@ func (d *dealer) table(ctx context.Context, e pgarchive.Entry, from io.Reader) (
 	rows := &remember{from: from}
 	defer func() {
 		if rows.err != nil { // the session only knows that it was told of an error
-			err = asVerify(rows.err)
+			err = DamagedArchive(rows.err)
 		}
 	}()
 	begin := make([]byte, small)

@@ -3,7 +3,6 @@ package backup
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/nova/novawire/backup/pgarchive"
 )
@@ -61,13 +60,4 @@ func objectDifferences(want, got map[string]int) (found []string) {
 		}
 	}
 	return found
-}
-
-// summary keeps an error message short.
-func summary(lines []string) string {
-	const shown = 5
-	if len(lines) <= shown {
-		return strings.Join(lines, "; ")
-	}
-	return fmt.Sprintf("%s; and %d more", strings.Join(lines[:shown], "; "), len(lines)-shown)
 }

@@ -47,7 +47,7 @@ func arrange(m Manifest, entries []pgarchive.Entry, chosen []int) order {
 func tablesToStreams(m Manifest, entries []pgarchive.Entry) (streamOf map[int]string, postData map[int]bool) {
 	apart := map[string]string{}
 	for _, s := range m.stream(StreamData) {
-		apart[pgarchive.SQLName(s.Schema, s.Table)] = streamName(s)
+		apart[pgarchive.SQLName(s.Schema, s.Table)] = s.Title()
 	}
 	streamOf, postData = map[int]string{}, map[int]bool{}
 	for _, e := range entries {

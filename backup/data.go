@@ -72,11 +72,11 @@ func (r *Restorer) data(ctx context.Context, l *loading, plan order, head []byte
 			defer l.release(1)
 			err := r.stream(ctx, l, s, head)
 			if err == nil {
-				name := streamName(s)
+				name := s.Title()
 				err = r.indexes(ctx, l, s, plan.after[name], plan.atATime[name], head)
 			}
 			if err != nil {
-				once.Do(func() { first = fmt.Errorf("%s: %w", streamName(s), err) })
+				once.Do(func() { first = fmt.Errorf("%s: %w", s.Title(), err) })
 				stop()
 			}
 		})

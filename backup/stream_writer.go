@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync/atomic"
 
 	"filippo.io/age"
 
@@ -23,7 +22,7 @@ type streamWriter struct {
 	folder     string
 	recipients []age.Recipient
 	buffers    freeList
-	moved      *atomic.Int64 // bytes as the processes wrote them
+	progress   *Progress
 }
 
 // stored is a stream and what it holds.
@@ -61,7 +60,7 @@ func (w *streamWriter) write(ctx context.Context, dump Dump, stream Stream, name
 
 // pump copies a dump and looks into it, if it is an archive.
 func (w *streamWriter) pump(to io.Writer, dump Dump, kind string) (int64, pgarchive.Tally, error) {
-	from := &meter{dump, w.moved}
+	from := w.progress.Reader(dump)
 	if kind == StreamGlobals {
 		n, tail, err := copyTail(to, from)
 		if err == nil && !strings.Contains(tail, "database cluster dump complete") {
@@ -74,18 +73,6 @@ func (w *streamWriter) pump(to io.Writer, dump Dump, kind string) (int64, pgarch
 		err = Fail(backupapi.CategorySource, fmt.Errorf("pg_dump ended well, but wrote %w", err))
 	}
 	return n, content, err
-}
-
-// meter counts what passes.
-type meter struct {
-	from  io.Reader
-	moved *atomic.Int64
-}
-
-func (m *meter) Read(p []byte) (int, error) {
-	n, err := m.from.Read(p)
-	m.moved.Add(int64(n))
-	return n, err
 }
 
 // copyTail copies and keeps the last bytes.

@@ -109,7 +109,7 @@ func (r *Runner) rehearseOne(ctx context.Context, name string) (found []Finding,
 	add("take and export a snapshot", fmt.Sprintf("yes; server %s, client %s", facts.Server.Version, facts.Server.Client), nil)
 	unreadable, err := snapshot.Unreadable(ctx)
 	if err == nil && len(unreadable) > 0 {
-		err = Fail(backupapi.CategoryPermission, errors.New(summary(unreadable)))
+		err = Fail(backupapi.CategoryPermission, errors.New(Summarize(unreadable)))
 	}
 	add("read every table, sequence and large object", "yes", err)
 	add("lock every table and dump the definitions", "yes", rehearseDump(ctx, snapshot))

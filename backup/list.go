@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	backupapi "github.com/nova/novawire/api/backup"
 )
 
 // Listed is a backup as a person wants to see it.
@@ -24,7 +26,7 @@ const manifestsAtATime = 16
 func List(ctx context.Context, store Reader, database string) ([]Listed, error) {
 	catalog, err := ReadCatalog(ctx, store, database)
 	if err != nil {
-		return nil, Fail(storeCategory, err)
+		return nil, Fail(backupapi.CategoryStore, err)
 	}
 	var all []Listed
 	for _, name := range catalog.Databases() {
@@ -54,11 +56,11 @@ func (l *Listed) read(ctx context.Context, store Reader) (err error) {
 	case errors.Is(err, ErrNotFound): // deleted since it was listed
 		l.Problem = "deleted"
 		return nil
-	case Category(ctx, err) == verifyCategory:
+	case Category(ctx, err) == backupapi.CategoryVerify:
 		l.Problem = err.Error()
 		return nil
 	case err != nil:
-		return Fail(storeCategory, err)
+		return Fail(backupapi.CategoryStore, err)
 	}
 	l.Problem = l.missing()
 	if !l.Entry.Tried {
@@ -71,7 +73,7 @@ func (l *Listed) read(ctx context.Context, store Reader) (err error) {
 	}
 	l.Verification = &v
 	if !v.Verified && l.Problem == "" {
-		l.Problem = summary(v.Differences)
+		l.Problem = Summarize(v.Differences)
 	}
 	return nil
 }

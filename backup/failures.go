@@ -3,13 +3,11 @@ package backup
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	backupapi "github.com/nova/novawire/api/backup"
-)
-
-const (
-	storeCategory  = backupapi.CategoryStore
-	verifyCategory = backupapi.CategoryVerify
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // failure is an error with its category.
@@ -56,4 +54,22 @@ func Category(ctx context.Context, err error) backupapi.Category {
 		return backupapi.CategoryStore
 	}
 	return backupapi.CategoryUnexpected
+}
+
+// DamagedArchive gives the category verify to bytes that are not a whole archive:
+// the backup is damaged, not the store or the server.
+func DamagedArchive(err error) error {
+	if errors.Is(err, pgarchive.ErrFormat) {
+		return Fail(backupapi.CategoryVerify, err)
+	}
+	return err
+}
+
+// Summarize joins the first lines to one short message, and counts the rest.
+func Summarize(lines []string) string {
+	const shown = 5
+	if len(lines) <= shown {
+		return strings.Join(lines, "; ")
+	}
+	return fmt.Sprintf("%s; and %d more", strings.Join(lines[:shown], "; "), len(lines)-shown)
 }
