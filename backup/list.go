@@ -17,9 +17,9 @@ type Listed struct {
 	Problem      string        // why it is no way back; empty if nothing is known
 }
 
-// manifestsAtATime is how many are read beside each other: a bucket may hold
+// maxConcurrentReads is how many are read beside each other: a bucket may hold
 // thousands.
-const manifestsAtATime = 16
+const maxConcurrentReads = 16
 
 // List reads every backup of one database, or of all where it is "". A manifest
 // that cannot be read is listed with its problem.
@@ -35,7 +35,7 @@ func List(ctx context.Context, store Reader, database string) ([]Listed, error) 
 		}
 	}
 	var reading sync.WaitGroup
-	slots := make(chan struct{}, manifestsAtATime)
+	slots := make(chan struct{}, maxConcurrentReads)
 	errs := make([]error, len(all))
 	for i := range all {
 		slots <- struct{}{}
@@ -63,7 +63,7 @@ func (l *Listed) read(ctx context.Context, store Reader) (err error) {
 		return Fail(backupapi.CategoryStore, err)
 	}
 	l.Problem = l.missing()
-	if !l.Entry.Tried {
+	if !l.Entry.HasVerification {
 		return nil
 	}
 	v, err := ReadVerification(ctx, store, l.Entry.Database, l.Entry.ID)
@@ -82,7 +82,7 @@ func (l *Listed) read(ctx context.Context, store Reader) (err error) {
 func (l *Listed) missing() string {
 	for _, s := range l.Manifest.Streams {
 		for _, o := range s.Objects {
-			size, there := l.Entry.sizes[l.Entry.folder()+o.Name]
+			size, there := l.Entry.Sizes[l.Entry.Folder()+o.Name]
 			if !there {
 				return o.Name + " is missing"
 			}

@@ -9,9 +9,9 @@ import (
 
 // Names of the objects of one backup.
 const (
-	manifestName = "manifest.json"
-	verifyName   = "verify.json"
-	holdName     = "hold.json"
+	ManifestName     = "manifest.json"
+	VerificationName = "verify.json"
+	HoldName         = "hold.json"
 )
 
 const idTime = "20060102T150405Z"
@@ -23,19 +23,19 @@ func NewID(at time.Time, random uint32) string {
 	return fmt.Sprintf("%s-%03x%03x", at.Format(idTime), at.Nanosecond()/int(time.Millisecond), random&0xfff)
 }
 
-// idAt reads the time in an id; false if it is none.
-func idAt(id string) (time.Time, bool) {
+// timeOfID reads the time in an id; false if it is none.
+func timeOfID(id string) (time.Time, bool) {
 	at, random, found := strings.Cut(id, "-")
 	t, err := time.Parse(idTime, at)
 	return t, err == nil && found && len(random) == 6
 }
 
-// folder is where a backup's objects are.
-func folder(database, id string) string { return escape(database) + "/" + id + "/" }
+// Folder is where a backup's objects are.
+func Folder(database, id string) string { return EscapeDatabase(database) + "/" + id + "/" }
 
-// escape makes a database's name one element of a key. Letters, digits, _ - and
+// EscapeDatabase makes a database's name one element of a key. Letters, digits, _ - and
 // inner dots stay; every other byte is percent-encoded.
-func escape(database string) string {
+func EscapeDatabase(database string) string {
 	var out strings.Builder
 	for i := range len(database) {
 		c := database[i]
@@ -50,13 +50,13 @@ func escape(database string) string {
 	return out.String()
 }
 
-// split takes a key apart; false if it is no object of a backup.
-func split(key string) (database, id, name string, ok bool) {
+// SplitKey takes a key apart; false if it is no object of a backup.
+func SplitKey(key string) (database, id, name string, ok bool) {
 	parts := strings.Split(key, "/")
 	if len(parts) != 3 {
 		return "", "", "", false
 	}
 	database, err := url.PathUnescape(parts[0])
-	_, isID := idAt(parts[1])
-	return database, parts[1], parts[2], err == nil && isID && escape(database) == parts[0]
+	_, isID := timeOfID(parts[1])
+	return database, parts[1], parts[2], err == nil && isID && EscapeDatabase(database) == parts[0]
 }

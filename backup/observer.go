@@ -2,16 +2,16 @@ package backup
 
 import "context"
 
-// Observer is told about the steps of a verb; [Quiet] is none.
+// Observer is told about the steps of a verb; [NoObserver] is none.
 type Observer interface {
 	// Step begins a step and returns the function that ends it.
 	Step(ctx context.Context, name string, attributes ...string) (context.Context, func(error))
 }
 
-// Quiet observes nothing.
-type Quiet struct{}
+// NoObserver observes nothing.
+type NoObserver struct{}
 
 // Step implements [Observer].
-func (Quiet) Step(ctx context.Context, _ string, _ ...string) (context.Context, func(error)) {
+func (NoObserver) Step(ctx context.Context, _ string, _ ...string) (context.Context, func(error)) {
 	return ctx, func(error) {}
 }

@@ -12,8 +12,8 @@ type Progress struct {
 	label    atomic.Value
 }
 
-// begin starts to measure something new.
-func (p *Progress) begin(label string, estimate int64) {
+// Begin starts to measure something new.
+func (p *Progress) Begin(label string, estimate int64) {
 	p.label.Store(label)
 	p.estimate.Store(estimate)
 	p.moved.Store(0)

@@ -86,12 +86,12 @@ func (r *storedReader) Close() error {
 // OpenStored reads the stored objects of a stream and checks each against the
 // manifest. It neither decrypts nor decompresses.
 func OpenStored(ctx context.Context, store Reader, m Manifest, s Stream) io.ReadCloser {
-	return &storedReader{ctx: ctx, store: store, folder: m.folder(), left: s.Objects}
+	return &storedReader{ctx: ctx, store: store, folder: m.Folder(), left: s.Objects}
 }
 
-// openStream reads a stream back as its process wrote it.
-func openStream(ctx context.Context, store Reader, m Manifest, s Stream, identities []age.Identity) (io.ReadCloser, error) {
-	objects := &storedReader{ctx: ctx, store: store, folder: m.folder(), left: s.Objects}
+// OpenStream reads a stream back as its process wrote it.
+func OpenStream(ctx context.Context, store Reader, m Manifest, s Stream, identities []age.Identity) (io.ReadCloser, error) {
+	objects := &storedReader{ctx: ctx, store: store, folder: m.Folder(), left: s.Objects}
 	unpacked, err := codec.NewReader(objects, m.Encrypted, identities...)
 	if err != nil {
 		_ = objects.Close()
