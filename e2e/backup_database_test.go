@@ -30,11 +30,11 @@ const (
 	s3Image       = "ghcr.io/nova/e2e-versitygw:dev"
 	statefulName  = "auth-db"
 	bucket        = "nova-backups"
-	password      = "p@ss:/word" // that a URL has to escape, or not
+	password      = "p@ss:/word" // has characters that a URL escapes
 )
 
-// database is a PostgreSQL StatefulSet "auth-db" with a database nova_auth in it,
-// in a namespace that has an S3 server too.
+// database is a PostgreSQL StatefulSet "auth-db" with a database nova_auth, in a
+// namespace that also has an S3 server.
 type database struct {
 	namespace
 }
@@ -66,7 +66,8 @@ func (d database) url(password string) string {
 	return fmt.Sprintf("postgres://postgres:%s@%s.%s.svc:5432", password, statefulName, d.name)
 }
 
-// postgres is as users have it, but for the data, which may go with the pod.
+// postgres returns a StatefulSet as users have it, except that its data is lost with
+// the pod.
 func postgres(namespace string, major int) *appsv1.StatefulSet {
 	template := service(statefulName)
 	c := &template.Spec.Containers[0]
@@ -85,7 +86,7 @@ func postgres(namespace string, major int) *appsv1.StatefulSet {
 	}}
 }
 
-// serveS3 runs an S3 server "s3" that keeps its objects as files.
+// serveS3 runs an S3 server "s3" that stores its objects as files.
 func (d database) serveS3() {
 	d.t.Helper()
 	s3 := deployment(d.name, "s3")
@@ -104,20 +105,20 @@ func (d database) serveS3() {
 		Selector: map[string]string{"app": "s3"},
 		Ports: []corev1.ServicePort{
 			{Name: "s3", Port: 7070},
-			{Name: "nowhere", Port: nowhere, TargetPort: intstr.FromInt32(1)}, // refuses
+			{Name: "nowhere", Port: closedPort, TargetPort: intstr.FromInt32(1)}, // refuses
 		},
 	}})
 	d.pod("s3", readyOrSucceeded)
 }
 
-// objects are the keys in the bucket.
+// objects returns the keys in the bucket.
 func (d database) objects() []string {
 	d.t.Helper()
 	out, _ := kubectl(d.t, "", "-n", d.name, "exec", "deploy/s3", "--", "find", "/s3/data/"+bucket, "-type", "f", "-printf", `%P\n`)
 	return strings.Fields(out)
 }
 
-// manifests are the committed backups of nova_auth, by their keys.
+// manifests returns the keys of the committed backups of nova_auth.
 func (d database) manifests() (keys []string) {
 	d.t.Helper()
 	for _, key := range d.objects() {
@@ -128,7 +129,7 @@ func (d database) manifests() (keys []string) {
 	return keys
 }
 
-// sql runs statements, each in a transaction of its own, and returns what they print.
+// sql runs statements, each in its own transaction, and returns their output.
 func (d database) sql(database string, statements ...string) string {
 	d.t.Helper()
 	args := []string{"-n", d.name, "exec", statefulName + "-0", "-c", "postgres", "--", "psql", "-h", "/tmp", "-U", "postgres", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database}
@@ -139,7 +140,7 @@ func (d database) sql(database string, statements ...string) string {
 	return strings.TrimSpace(out)
 }
 
-// accounts is a fingerprint of the rows that must come back.
+// accounts returns a fingerprint of the rows that a restore must bring back.
 func (d database) accounts() string {
 	d.t.Helper()
 	return d.sql("nova_auth", "SELECT count(*) || ' ' || md5(string_agg(a::text, ',' ORDER BY id)) FROM accounts a")
@@ -155,7 +156,7 @@ func (d database) annotate(pairs ...string) {
 	kubectl(d.t, "", args...)
 }
 
-// enable asks for backup as a user does.
+// enable sets the annotations that a user sets for backup.
 func (d database) enable() {
 	d.t.Helper()
 	d.annotate(
@@ -170,8 +171,8 @@ func (d database) endpoint() string { return d.s3(7070) }
 
 func (d database) s3(port int) string { return fmt.Sprintf("http://s3.%s.svc:%d", d.name, port) }
 
-// nowhere is a port of the S3 server's Service behind which nothing listens.
-const nowhere = 7071
+// closedPort is a port of the S3 server's Service on which nothing listens.
+const closedPort = 7071
 
 var cli struct {
 	sync.Once
@@ -179,13 +180,14 @@ var cli struct {
 	err error
 }
 
-// novawire runs the program as a user does, and tells how it ended.
+// novawire runs the program as a user does and returns its output.
 func (d database) novawire(args ...string) (string, error) {
 	d.t.Helper()
 	return d.shell(`novawire "$@"`, args...)
 }
 
-// shell runs commands that have novawire and kubectl, and the runbook's variables.
+// shell runs a script with novawire and kubectl in PATH and with the variables of the
+// runbook.
 func (d database) shell(script string, args ...string) (string, error) {
 	d.t.Helper()
 	cli.Do(func() {
@@ -208,7 +210,7 @@ func (d database) shell(script string, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// backup runs `novawire backup VERB` on the StatefulSet, which has to succeed.
+// backup runs `novawire backup VERB` on the StatefulSet and fails the test on an error.
 func (d database) backup(verb string, more ...string) string {
 	d.t.Helper()
 	out, err := d.novawire(append([]string{"backup", verb, "sts/" + statefulName, "-n", d.name}, more...)...)
@@ -218,13 +220,13 @@ func (d database) backup(verb string, more ...string) string {
 	return out
 }
 
-// told waits for an Event on the StatefulSet.
-func (d database) told(reason string, parts ...string) {
+// expectEvent waits for an Event on the StatefulSet whose note contains parts.
+func (d database) expectEvent(reason string, parts ...string) {
 	d.t.Helper()
-	d.toldWithin(2*time.Minute, reason, parts...)
+	d.expectEventWithin(2*time.Minute, reason, parts...)
 }
 
-func (d database) toldWithin(limit time.Duration, reason string, parts ...string) {
+func (d database) expectEventWithin(limit time.Duration, reason string, parts ...string) {
 	d.t.Helper()
 	var seen []string
 	err := poll(d.t, limit, func(ctx context.Context) (bool, error) {
@@ -258,7 +260,7 @@ func containsAll(text string, parts []string) bool {
 	return true
 }
 
-// status is the annotation, and what it says of nova_auth.
+// status returns the status annotation and its entry for nova_auth.
 func (d database) status(ctx context.Context) (backupapi.Status, backupapi.DatabaseStatus, error) {
 	var s appsv1.StatefulSet
 	if err := d.Get(ctx, statefulName, d.name, &s); err != nil {
@@ -273,8 +275,8 @@ func (d database) status(ctx context.Context) (backupapi.Status, backupapi.Datab
 	return status, backupapi.DatabaseStatus{}, err
 }
 
-// metric waits until a series of this StatefulSet is as wanted; only the replica
-// that leads has one.
+// metric waits until a series of this StatefulSet has a wanted value. Only the leader
+// exports the series.
 func (d database) metric(name, labels string, wanted func(float64) bool) {
 	d.t.Helper()
 	series := fmt.Sprintf(`%s{%s}`, name, strings.ReplaceAll(labels, "NS", d.name))
@@ -287,7 +289,7 @@ func (d database) metric(name, labels string, wanted func(float64) bool) {
 		for _, pod := range pods.Items {
 			text, err := d.clientset().CoreV1().Pods(systemNamespace).ProxyGet("http", pod.Name, "8080", "/metrics", nil).DoRaw(ctx)
 			if err != nil {
-				continue // it is ending
+				continue // it is terminating
 			}
 			for line := range strings.Lines(string(text)) {
 				if value, ok := strings.CutPrefix(line, series+" "); ok {
@@ -306,6 +308,6 @@ func (d database) metric(name, labels string, wanted func(float64) bool) {
 
 func exactly(want float64) func(float64) bool { return func(got float64) bool { return got == want } }
 
-func recently(got float64) bool { return time.Since(time.Unix(int64(got), 0)) < 10*time.Minute }
+func recent(got float64) bool { return time.Since(time.Unix(int64(got), 0)) < 10*time.Minute }
 
 func positive(got float64) bool { return got > 0 }

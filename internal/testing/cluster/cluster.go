@@ -1,10 +1,10 @@
-// Package testcluster gives the tests of a package a real kube-apiserver and
-// etcd: one pair for each test process, started by the first test that asks and
-// stopped when the process ends. There is no kubelet, scheduler or controller.
+// Package cluster gives the tests of a package a real kube-apiserver and etcd: one
+// pair for each test process, started by the first test that calls [Config] and
+// stopped by [Run]. There is no kubelet, scheduler or controller.
 //
-//	func TestMain(m *testing.M) { os.Exit(testcluster.Run(m)) }
+//	func TestMain(m *testing.M) { os.Exit(cluster.Run(m)) }
 //
-//	func TestSomething(t *testing.T) { config := testcluster.Config(t) … }
+//	func TestSomething(t *testing.T) { config := cluster.Config(t) … }
 package cluster
 
 import (
@@ -42,8 +42,8 @@ func Run(m *testing.M) int {
 	return code
 }
 
-// Config returns the administrator's way in; the copy is the caller's. Where
-// the servers are missing the test is skipped, and in CI it fails.
+// Config returns the administrator's client configuration, as a copy for the caller.
+// If the servers are missing, the test is skipped; in CI it fails.
 func Config(tb testing.TB) *rest.Config {
 	tb.Helper()
 	if os.Getenv(assets) == "" {

@@ -1,6 +1,6 @@
-// Package usualway is the usual way to write a mutating webhook with
-// controller-runtime: decode the pod, change it, marshal it, and have the two
-// compared. Benchmarks set the engine beside it; nothing else uses it.
+// Package admissionbaseline is a mutating webhook in the style of controller-runtime's
+// examples: it decodes the pod, changes it, marshals it and computes the patch from
+// the difference. Only benchmarks use it.
 package admissionbaseline
 
 import (
@@ -13,8 +13,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
-// Change makes a pod what wired is. It takes the finished values over, which is
-// less work than deciding them: the comparison favours the usual way.
+// Change returns a function that copies the injected fields of wired to a pod. Copying
+// finished values is less work than computing them, so the comparison favours the
+// baseline.
 func Change(wired *corev1.Pod) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) {
 		pod.Labels = merged(pod.Labels, wired.Labels)
@@ -34,7 +35,7 @@ func merged(a, b map[string]string) map[string]string {
 	return a
 }
 
-// Respond answers with the patch that the change comes to.
+// Respond returns the admission response with the patch for the change.
 func Respond(raw []byte, change func(*corev1.Pod)) admission.Response {
 	var pod corev1.Pod
 	if err := json.Unmarshal(raw, &pod); err != nil {

@@ -32,25 +32,25 @@ func TestMain(m *testing.M) {
 	os.Exit(cluster.Run(m))
 }
 
-// Policies for tests that live through whole lives.
+// Policies for tests that cover the whole lifetime of an authority.
 var (
-	short = certs.Policy{Authority: 36 * time.Second, Leaf: 9 * time.Second, Settle: 2 * time.Second, Skew: time.Second}
-	// longer leaves a slow machine more time to replace a lost authority.
-	longer = certs.Policy{Authority: 60 * time.Second, Leaf: 15 * time.Second, Settle: 2 * time.Second, Skew: time.Second}
+	shortPolicy = certs.Policy{Authority: 36 * time.Second, Leaf: 9 * time.Second, Settle: 2 * time.Second, Skew: time.Second}
+	// longerPolicy gives a slow machine more time to replace a lost authority.
+	longerPolicy = certs.Policy{Authority: 60 * time.Second, Leaf: 15 * time.Second, Settle: 2 * time.Second, Skew: time.Second}
 )
 
 const secretName = "webhook-certs"
 
-// bed is a namespace of its own on the test cluster, and the webhook
-// configurations that its rotators keep: those that are labelled with its name.
-type bed struct {
+// environment is a namespace on the test cluster and the webhook configurations that
+// its rotators write: those that are labelled with its name.
+type environment struct {
 	testing.TB
 	config    *rest.Config
 	client    client.Client
 	namespace string
 }
 
-func newBed(t testing.TB) *bed {
+func newEnvironment(t testing.TB) *environment {
 	t.Helper()
 	config := cluster.Config(t)
 	config.QPS = -1
@@ -62,10 +62,10 @@ func newBed(t testing.TB) *bed {
 	if err := c.Create(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
-	return &bed{t, config, c, namespace.Name}
+	return &environment{t, config, c, namespace.Name}
 }
 
-func (b *bed) settings(policy certs.Policy) rotator.Settings {
+func (b *environment) settings(policy certs.Policy) rotator.Settings {
 	return rotator.Settings{
 		Namespace: b.namespace,
 		Secret:    secretName,
@@ -80,11 +80,11 @@ func (b *bed) settings(policy certs.Policy) rotator.Settings {
 	}
 }
 
-func (b *bed) label() map[string]string { return map[string]string{"bed": b.namespace} }
+func (b *environment) label() map[string]string { return map[string]string{"environment": b.namespace} }
 
-func (b *bed) serverName() string { return "webhook." + b.namespace + ".svc" }
+func (b *environment) serverName() string { return "webhook." + b.namespace + ".svc" }
 
-func (b *bed) rotator(settings rotator.Settings) *rotator.Rotator {
+func (b *environment) rotator(settings rotator.Settings) *rotator.Rotator {
 	b.Helper()
 	r, err := rotator.New(b.config, settings)
 	if err != nil {
@@ -93,8 +93,8 @@ func (b *bed) rotator(settings rotator.Settings) *rotator.Rotator {
 	return r
 }
 
-// start runs a rotator until the test ends, or until it is stopped.
-func (b *bed) start(settings rotator.Settings) (r *rotator.Rotator, stop func()) {
+// start runs a rotator until the test ends or stop is called.
+func (b *environment) start(settings rotator.Settings) (r *rotator.Rotator, stop func()) {
 	b.Helper()
 	r = b.rotator(settings)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(b.Context()))
@@ -115,13 +115,13 @@ func (b *bed) start(settings rotator.Settings) (r *rotator.Rotator, stop func())
 	return r, stop
 }
 
-func (b *bed) ready(r *rotator.Rotator) {
+func (b *environment) ready(r *rotator.Rotator) {
 	b.Helper()
 	b.eventually("the replica is ready", func() error { return r.Ready(nil) })
 }
 
 // eventually polls until the condition holds, and fails after 30 seconds.
-func (b *bed) eventually(what string, holds func() error) {
+func (b *environment) eventually(what string, holds func() error) {
 	b.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
@@ -136,42 +136,42 @@ func (b *bed) eventually(what string, holds func() error) {
 	}
 }
 
-// mutating creates a configuration with these webhooks and returns its name.
-func (b *bed) mutating(suffix string, webhooks ...string) *admissionv1.MutatingWebhookConfiguration {
+// mutating creates a configuration with these webhooks and returns it.
+func (b *environment) mutating(suffix string, webhooks ...string) *admissionv1.MutatingWebhookConfiguration {
 	b.Helper()
 	c := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: b.namespace + suffix, Labels: b.label()}}
 	for _, name := range webhooks {
 		c.Webhooks = append(c.Webhooks, admissionv1.MutatingWebhook{
 			Name: name, ClientConfig: b.service(), SideEffects: new(admissionv1.SideEffectClassNone),
-			AdmissionReviewVersions: []string{"v1"}, NamespaceSelector: b.onlyHere(),
+			AdmissionReviewVersions: []string{"v1"}, NamespaceSelector: b.namespaceSelector(),
 		})
 	}
 	b.create(c)
 	return c
 }
 
-func (b *bed) validating(suffix string, webhooks ...string) *admissionv1.ValidatingWebhookConfiguration {
+func (b *environment) validating(suffix string, webhooks ...string) *admissionv1.ValidatingWebhookConfiguration {
 	b.Helper()
 	c := &admissionv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: b.namespace + suffix, Labels: b.label()}}
 	for _, name := range webhooks {
 		c.Webhooks = append(c.Webhooks, admissionv1.ValidatingWebhook{
 			Name: name, ClientConfig: b.service(), SideEffects: new(admissionv1.SideEffectClassNone),
-			AdmissionReviewVersions: []string{"v1"}, NamespaceSelector: b.onlyHere(),
+			AdmissionReviewVersions: []string{"v1"}, NamespaceSelector: b.namespaceSelector(),
 		})
 	}
 	b.create(c)
 	return c
 }
 
-func (b *bed) service() admissionv1.WebhookClientConfig {
+func (b *environment) service() admissionv1.WebhookClientConfig {
 	return admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: b.namespace, Name: "webhook"}}
 }
 
-func (b *bed) onlyHere() *metav1.LabelSelector {
+func (b *environment) namespaceSelector() *metav1.LabelSelector {
 	return &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: b.namespace}}
 }
 
-func (b *bed) create(o client.Object) {
+func (b *environment) create(o client.Object) {
 	b.Helper()
 	if err := b.client.Create(b.Context(), o); err != nil {
 		b.Fatal(err)
@@ -179,8 +179,8 @@ func (b *bed) create(o client.Object) {
 	b.Cleanup(func() { b.client.Delete(context.Background(), o) })
 }
 
-// bundles reads every caBundle that the rotators keep.
-func (b *bed) bundles() ([]certs.Bundle, error) {
+// bundles reads every caBundle that the rotators write.
+func (b *environment) bundles() ([]certs.Bundle, error) {
 	var mutating admissionv1.MutatingWebhookConfigurationList
 	var validating admissionv1.ValidatingWebhookConfigurationList
 	ours := client.MatchingLabels(b.label())
@@ -204,11 +204,11 @@ func (b *bed) bundles() ([]certs.Bundle, error) {
 	return all, nil
 }
 
-// trusted tells whether a handshake with the replica succeeds for a client of
-// each caBundle, as the API server would make it.
-func (b *bed) trusted(r *rotator.Rotator) error { return b.trustedAt(r, time.Now) }
+// trusted returns an error if a client of any caBundle refuses the replica's
+// certificate in a TLS handshake.
+func (b *environment) trusted(r *rotator.Rotator) error { return b.trustedAt(r, time.Now) }
 
-func (b *bed) trustedAt(r *rotator.Rotator, now func() time.Time) error {
+func (b *environment) trustedAt(r *rotator.Rotator, now func() time.Time) error {
 	bundles, err := b.bundles()
 	if err != nil {
 		return err
@@ -224,8 +224,8 @@ func (b *bed) trustedAt(r *rotator.Rotator, now func() time.Time) error {
 	return nil
 }
 
-// handshake is TLS between a client that trusts the bundle and the replica. It
-// returns the certificate that was served.
+// handshake connects a client that trusts the bundle to the replica and returns the
+// served certificate.
 func handshake(r *rotator.Rotator, bundle certs.Bundle, name string, now func() time.Time) (*x509.Certificate, error) {
 	config := &tls.Config{}
 	r.TLS(config)
@@ -249,13 +249,13 @@ func handshake(r *rotator.Rotator, bundle certs.Bundle, name string, now func() 
 	return conn.ConnectionState().PeerCertificates[0], nil
 }
 
-func (b *bed) secret() (*corev1.Secret, error) {
+func (b *environment) secret() (*corev1.Secret, error) {
 	var secret corev1.Secret
 	err := b.client.Get(context.Background(), client.ObjectKey{Namespace: b.namespace, Name: secretName}, &secret)
 	return &secret, err
 }
 
-func (b *bed) authorities() certs.Authorities {
+func (b *environment) authorities() certs.Authorities {
 	b.Helper()
 	secret, err := b.secret()
 	if err != nil {
@@ -268,13 +268,13 @@ func (b *bed) authorities() certs.Authorities {
 	return authorities
 }
 
-// always checks until the test ends that the condition holds at every moment.
-func (b *bed) always(what string, holds func() error) {
+// always checks the condition continuously until the test ends.
+func (b *environment) always(what string, holds func() error) {
 	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		for n := 0; ; n++ {
 			if err := holds(); err != nil {
-				done <- fmt.Errorf("%s: after %d good looks: %w", what, n, err)
+				done <- fmt.Errorf("%s: after %d checks: %w", what, n, err)
 				return
 			}
 			select {

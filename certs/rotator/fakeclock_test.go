@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// wristwatch is a clock that can be set apart from the true time.
-type wristwatch struct{ apart atomic.Int64 }
+// fakeClock is a clock with an adjustable offset to the true time.
+type fakeClock struct{ apart atomic.Int64 }
 
-func (w *wristwatch) set(apart time.Duration) { w.apart.Store(int64(apart)) }
+func (w *fakeClock) set(apart time.Duration) { w.apart.Store(int64(apart)) }
 
-func (w *wristwatch) now() time.Time { return time.Now().Add(time.Duration(w.apart.Load())) }
+func (w *fakeClock) now() time.Time { return time.Now().Add(time.Duration(w.apart.Load())) }
 
-// dates makes the API server's answers bear the watch's time.
-func (w *wristwatch) dates(next http.RoundTripper) http.RoundTripper {
+// dates sets the Date header of the API server's responses to the fake time.
+func (w *fakeClock) dates(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
 		response, err := next.RoundTrip(request)
 		if err == nil {

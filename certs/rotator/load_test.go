@@ -22,21 +22,21 @@ const (
 	chaosRolls = 3
 )
 
-// A minute of pods, each of which must carry the mutation of a webhook that the
-// API server may not do without, while the authority is rolled three times and
-// the replicas take turns to restart.
-func TestNoPodIsLostWhileTheAuthorityIsRolled(t *testing.T) {
+// Pods are created for a minute while the authority is replaced three times and the
+// replicas restart in turn. The webhook has failurePolicy Fail, and every pod must
+// carry its mutation.
+func TestRotator_NoPodIsLostDuringRotation(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
-	b.startsOld(20 * time.Second)
-	service := b.serve()
-	settings := b.settings(short)
+	b := newEnvironment(t)
+	b.createAgedAuthority(20 * time.Second)
+	service := b.startBalancer()
+	settings := b.settings(shortPolicy)
 	replicas := []*replica{b.replica(settings, false), b.replica(settings, false)}
 	for _, r := range replicas {
 		service.add(r)
 	}
-	b.create(b.wiring(service.url()))
-	b.eventually("the webhook works", func() error { return b.wired("first") })
+	b.create(b.podWebhook(service.url()))
+	b.eventually("the webhook works", func() error { return b.createPod("first") })
 	over := make(chan struct{})
 	time.AfterFunc(chaosTime, func() { close(over) })
 	var restarts sync.WaitGroup
@@ -64,10 +64,10 @@ func TestNoPodIsLostWhileTheAuthorityIsRolled(t *testing.T) {
 	}
 }
 
-// startsOld stores an authority that is of that age, so that the first roll is near.
-func (b *bed) startsOld(age time.Duration) {
+// createAgedAuthority stores an authority of the given age, so that its renewal is near.
+func (b *environment) createAgedAuthority(age time.Duration) {
 	b.Helper()
-	a, err := certs.NewAuthority(secretName, time.Now().Add(-age), short, rand.Reader)
+	a, err := certs.NewAuthority(secretName, time.Now().Add(-age), shortPolicy, rand.Reader)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func (b *bed) startsOld(age time.Duration) {
 	b.create(&corev1.Secret{ObjectMeta: b.secretMeta(), Data: map[string][]byte{"authorities.json": text}})
 }
 
-func (b *bed) wiring(url string) *admissionv1.MutatingWebhookConfiguration {
+func (b *environment) podWebhook(url string) *admissionv1.MutatingWebhookConfiguration {
 	return &admissionv1.MutatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: b.namespace, Labels: b.label()},
 		Webhooks: []admissionv1.MutatingWebhook{{
@@ -88,7 +88,7 @@ func (b *bed) wiring(url string) *admissionv1.MutatingWebhookConfiguration {
 			SideEffects:             new(admissionv1.SideEffectClassNone),
 			FailurePolicy:           new(admissionv1.Fail),
 			AdmissionReviewVersions: []string{"v1"},
-			NamespaceSelector:       b.onlyHere(),
+			NamespaceSelector:       b.namespaceSelector(),
 			Rules: []admissionv1.RuleWithOperations{{
 				Operations: []admissionv1.OperationType{admissionv1.Create},
 				Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
@@ -97,14 +97,14 @@ func (b *bed) wiring(url string) *admissionv1.MutatingWebhookConfiguration {
 	}
 }
 
-type tally struct {
+type podCounts struct {
 	created, failed atomic.Int64
 	first           atomic.Value
 }
 
-// createPods makes one after each interval, whether or not the last is answered.
-func (b *bed) createPods(over <-chan struct{}) *tally {
-	var t tally
+// createPods creates one pod per interval without waiting for the previous one.
+func (b *environment) createPods(over <-chan struct{}) *podCounts {
+	var t podCounts
 	var all sync.WaitGroup
 	defer all.Wait()
 	tick := time.NewTicker(chaosEvery)
@@ -117,7 +117,7 @@ func (b *bed) createPods(over <-chan struct{}) *tally {
 		}
 		all.Go(func() {
 			t.created.Add(1)
-			if err := b.wired(fmt.Sprint("pod-", n)); err != nil {
+			if err := b.createPod(fmt.Sprint("pod-", n)); err != nil {
 				t.failed.Add(1)
 				t.first.CompareAndSwap(nil, fmt.Sprintf("pod %d: %v", n, err))
 			}
@@ -125,8 +125,8 @@ func (b *bed) createPods(over <-chan struct{}) *tally {
 	}
 }
 
-// wired creates a pod and tells whether it carries the mutation.
-func (b *bed) wired(name string) error {
+// createPod creates a pod and returns an error if it does not carry the mutation.
+func (b *environment) createPod(name string) error {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: name},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "app"}}},
@@ -140,7 +140,7 @@ func (b *bed) wired(name string) error {
 	return nil
 }
 
-// wait tells whether that time passed before all was over.
+// wait reports whether the duration passed before the test was over.
 func wait(over <-chan struct{}, d time.Duration) bool {
 	select {
 	case <-over:

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestASignalEndsTheContext(t *testing.T) {
+func TestContext(t *testing.T) {
 	ctx, stop := Context()
 	defer stop()
 	if err := syscall.Kill(syscall.Getpid(), syscall.SIGTERM); err != nil {
@@ -15,6 +15,6 @@ func TestASignalEndsTheContext(t *testing.T) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(10 * time.Second):
-		t.Fatal("SIGTERM was not heard")
+		t.Fatal("the context did not end after SIGTERM")
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(cluster.Run(m)) }
 
-func TestTheServerAnswers(t *testing.T) {
+func TestConfig(t *testing.T) {
 	c, err := client.New(cluster.Config(t), client.Options{})
 	if err != nil {
 		t.Fatal(err)
