@@ -120,28 +120,6 @@ func wantedContent(o client.Object) (*unstructured.Unstructured, error) {
 	return u, nil
 }
 
-// contentOf is an object as people write it: without what others fill in.
-func contentOf(o client.Object) (*unstructured.Unstructured, error) {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-	if err != nil {
-		return nil, fmt.Errorf("write %s: %w", o.GetName(), err)
-	}
-	delete(content, "status")
-	return &unstructured.Unstructured{Object: withoutNulls(content)}, nil
-}
-
-func withoutNulls(m map[string]any) map[string]any {
-	for key, value := range m {
-		switch v := value.(type) {
-		case nil:
-			delete(m, key)
-		case map[string]any:
-			withoutNulls(v)
-		}
-	}
-	return m
-}
-
 // contains tells whether an object has all that is wanted. What the API server
 // fills in is no difference; a list has to be the same item by item.
 func contains(have, want any) bool {
