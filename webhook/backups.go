@@ -78,7 +78,7 @@ func (b backups) answer(ctx context.Context, req *request) (answer, error) {
 	askedBefore, known := judge(defaults, &before)
 	refused, lines := ratchet(refusals, known, now.Metadata.Annotations, before.Metadata.Annotations)
 	if askedBefore.Enabled && !asked.Enabled {
-		lines = append(lines, "no backup is made from now on; those that were made stay in "+askedBefore.Place(req.Namespace, now.Metadata.Name))
+		lines = append(lines, "no backup is made from now on; those that were made stay in "+askedBefore.Location(req.Namespace, now.Metadata.Name))
 	}
 	if asked.Enabled {
 		lines = append(lines, doubts(asked, &now)...)
@@ -165,7 +165,7 @@ func (b backups) absent(ctx context.Context, defaults, asked backupapi.Request, 
 // sharedPlace tells of another StatefulSet whose backups are kept in the same
 // place: there, the one prunes and lists what is the other's.
 func (b backups) sharedPlace(ctx context.Context, defaults, asked backupapi.Request, s *statefulSet) []string {
-	place := strings.TrimRight(asked.Place(s.Metadata.Namespace, s.Metadata.Name), "/")
+	place := strings.TrimRight(asked.Location(s.Metadata.Namespace, s.Metadata.Name), "/")
 	others, err := b.referents.StatefulSets(ctx)
 	if err != nil || place == "" {
 		return nil
@@ -175,7 +175,7 @@ func (b backups) sharedPlace(ctx context.Context, defaults, asked backupapi.Requ
 			continue
 		}
 		request, _ := backupapi.ParseRequest(defaults, other.Annotations)
-		if request.Enabled && request.S3Endpoint == asked.S3Endpoint && strings.TrimRight(request.Place(other.Namespace, other.Name), "/") == place {
+		if request.Enabled && request.S3Endpoint == asked.S3Endpoint && strings.TrimRight(request.Location(other.Namespace, other.Name), "/") == place {
 			return []string{fmt.Sprintf("%s: StatefulSet %s in namespace %s keeps its backups in %s too: give each a prefix of its own",
 				backupapi.AnnotationBucket, other.Name, other.Namespace, place)}
 		}

@@ -18,18 +18,18 @@ type Cron struct {
 }
 
 type cronField struct {
-	name        string
-	least, most int
-	names       []string // of values from least on, in lower case
-	spread      bool     // takes H
+	name     string
+	min, max int
+	names    []string // of values from least on, in lower case
+	allowsH  bool     // takes H
 }
 
 var cronFields = [5]cronField{
-	{name: "minute", most: 59, spread: true},
-	{name: "hour", most: 23, spread: true},
-	{name: "day of month", least: 1, most: 31},
-	{name: "month", least: 1, most: 12, names: []string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}},
-	{name: "day of week", most: 6, names: []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}},
+	{name: "minute", max: 59, allowsH: true},
+	{name: "hour", max: 23, allowsH: true},
+	{name: "day of month", min: 1, max: 31},
+	{name: "month", min: 1, max: 12, names: []string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}},
+	{name: "day of week", max: 6, names: []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}},
 }
 
 // ParseCron reads a schedule by the rules of CronJob, which are those of
@@ -48,15 +48,15 @@ func ParseCron(expression string) (Cron, error) {
 		}
 		c.fields[i] = fields[i]
 	}
-	if c.perDay = len(values[0]) * len(values[1]); !hasADay(values[2], values[3], fields[4]) {
+	if c.perDay = len(values[0]) * len(values[1]); !firesInAnyMonth(values[2], values[3], fields[4]) {
 		return Cron{}, fmt.Errorf("no month of %q has a day of %q", fields[3], fields[2])
 	}
 	return c, nil
 }
 
-// hasADay refuses the thirtieth of February: a schedule that never comes. With
+// firesInAnyMonth refuses the thirtieth of February: a schedule that never comes. With
 // a day of the week, cron takes days that fit either.
-func hasADay(days, months map[int]bool, weekday string) bool {
+func firesInAnyMonth(days, months map[int]bool, weekday string) bool {
 	if weekday != "*" && weekday != "?" {
 		return true
 	}
@@ -77,7 +77,7 @@ func (c Cron) PerDay() int { return c.perDay }
 func (c Cron) Schedule(seed uint64) string {
 	resolved := c.fields
 	for i, rule := range cronFields {
-		if low, high, ok := rule.spreadOver(resolved[i]); ok {
+		if low, high, ok := rule.hashRange(resolved[i]); ok {
 			span := uint64(high - low + 1)
 			resolved[i] = strconv.Itoa(low + int(seed%span)) //nolint:gosec // below 60
 			seed /= span
@@ -86,13 +86,13 @@ func (c Cron) Schedule(seed uint64) string {
 	return strings.Join(resolved[:], " ")
 }
 
-// spreadOver is the range of an H.
-func (f cronField) spreadOver(field string) (low, high int, ok bool) {
-	if !f.spread {
+// hashRange is the range of an H.
+func (f cronField) hashRange(field string) (low, high int, ok bool) {
+	if !f.allowsH {
 		return 0, 0, false
 	}
 	if field == "H" {
-		return f.least, f.most, true
+		return f.min, f.max, true
 	}
 	inner, begins := strings.CutPrefix(field, "H(")
 	inner, ends := strings.CutSuffix(inner, ")")
@@ -108,7 +108,7 @@ func (f cronField) spreadOver(field string) (low, high int, ok bool) {
 // values are those that a field stands for; an H stands for one.
 func (f cronField) values(field string) (map[int]bool, error) {
 	seen := map[int]bool{}
-	if low, _, ok := f.spreadOver(field); ok {
+	if low, _, ok := f.hashRange(field); ok {
 		seen[low] = true
 		return seen, nil
 	}
@@ -141,7 +141,7 @@ func (f cronField) add(part string, seen map[int]bool) error {
 
 func (f cronField) span(span string, stepped bool) (low, high int, err error) {
 	if span == "*" || span == "?" {
-		return f.least, f.most, nil
+		return f.min, f.max, nil
 	}
 	from, to, two := strings.Cut(span, "-")
 	if low, err = f.value(from); err != nil {
@@ -151,7 +151,7 @@ func (f cronField) span(span string, stepped bool) (low, high int, err error) {
 	case two:
 		high, err = f.value(to)
 	case stepped: // 5/15 begins at 5 and has no end
-		high = f.most
+		high = f.max
 	default:
 		high = low
 	}
@@ -164,12 +164,12 @@ func (f cronField) span(span string, stepped bool) (low, high int, err error) {
 func (f cronField) value(s string) (int, error) {
 	for i, name := range f.names {
 		if strings.EqualFold(s, name) {
-			return f.least + i, nil
+			return f.min + i, nil
 		}
 	}
 	v, err := digits(s)
-	if err != nil || v < f.least || v > f.most {
-		return 0, fmt.Errorf("%q is not within %d to %d", s, f.least, f.most)
+	if err != nil || v < f.min || v > f.max {
+		return 0, fmt.Errorf("%q is not within %d to %d", s, f.min, f.max)
 	}
 	return v, nil
 }

@@ -63,9 +63,9 @@ type Request struct {
 	Run                  string // asks for a run now, once for each value
 }
 
-// Place is where the backups of a StatefulSet are kept: what it asks for, or a
+// Location is where the backups of a StatefulSet are kept: what it asks for, or a
 // folder of its own below the configuration's bucket, for one prefix is one server.
-func (r Request) Place(namespace, statefulSet string) string {
+func (r Request) Location(namespace, statefulSet string) string {
 	if r.Bucket != "" || r.BucketRoot == "" {
 		return r.Bucket
 	}
@@ -150,7 +150,7 @@ func ParseStatefulSet(defaults Request, namespace, statefulSet string, annotatio
 			return r, refusals
 		}
 	}
-	if r.Enabled && r.Place(namespace, statefulSet) == "" {
+	if r.Enabled && r.Location(namespace, statefulSet) == "" {
 		refusals = append(refusals, Refusal{Key: AnnotationBucket, Allowed: "s3://bucket/prefix, since the configuration names no bucket for all"})
 	}
 	return r, refusals
@@ -335,8 +335,8 @@ func setImage(r *Request, value string) error {
 // runDrill begins a value of [AnnotationRun] that asks for a drill.
 const runDrill = "drill:"
 
-// Drills tells whether the run that is asked for is a drill.
-func (r Request) Drills() bool { return strings.HasPrefix(r.Run, runDrill) }
+// RequestsDrill tells whether the run that is asked for is a drill.
+func (r Request) RequestsDrill() bool { return strings.HasPrefix(r.Run, runDrill) }
 
 // RunValue is a value of [AnnotationRun] for a run that is asked for at a time.
 func RunValue(drill bool, at time.Time) string {

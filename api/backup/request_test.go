@@ -92,11 +92,11 @@ func TestBackupDefaultsOfTheConfiguration(t *testing.T) {
 	if len(refusals) > 0 {
 		t.Fatal(refusals)
 	}
-	if got := defaults.Place("nova", "auth-db"); got != "s3://nova-backups/staging/nova/auth-db" {
+	if got := defaults.Location("nova", "auth-db"); got != "s3://nova-backups/staging/nova/auth-db" {
 		t.Errorf("kept at %s: one prefix is one server", got)
 	}
 	own, _ := ParseRequest(defaults, map[string]string{AnnotationBucket: "s3://elsewhere/x"})
-	if got := own.Place("nova", "auth-db"); got != "s3://elsewhere/x" || own.RetentionDays != 3 {
+	if got := own.Location("nova", "auth-db"); got != "s3://elsewhere/x" || own.RetentionDays != 3 {
 		t.Errorf("kept at %s for %d days", got, own.RetentionDays)
 	}
 	if _, refusals = ParseDefaults(map[string]string{AnnotationEnabled: "true"}); len(refusals) != 1 {
@@ -123,7 +123,7 @@ func TestARunValueIsTaken(t *testing.T) {
 	at := time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
 	for _, drill := range []bool{true, false} {
 		r, refusals := ParseRequest(Request{}, map[string]string{AnnotationRun: RunValue(drill, at)})
-		if len(refusals) > 0 || r.Drills() != drill {
+		if len(refusals) > 0 || r.RequestsDrill() != drill {
 			t.Errorf("drill %t: %v %v", drill, r.Run, refusals)
 		}
 	}

@@ -15,7 +15,7 @@ type Status struct {
 	Schedule      string `json:"schedule,omitempty"`
 	DrillSchedule string `json:"drillSchedule,omitempty"`
 	TimeZone      string `json:"timeZone,omitempty"`
-	Place         string `json:"place,omitempty"` // s3://bucket/prefix
+	Location      string `json:"place,omitempty"` // s3://bucket/prefix
 	// Suspended says why no run starts by itself; empty where it does.
 	Suspended string `json:"suspended,omitempty"`
 	// Refused are bad annotations that came past admission: the CronJob stays as it was.
@@ -27,8 +27,8 @@ type Status struct {
 	LastFailure *Attempt `json:"lastFailure,omitempty"`
 	// Failures counts attempts that failed, by category.
 	Failures map[Category]int `json:"failures,omitempty"`
-	// Handled is the value of [AnnotationRun] that was acted on.
-	Handled string `json:"handled,omitempty"`
+	// HandledRun is the value of [AnnotationRun] that was acted on.
+	HandledRun string `json:"handled,omitempty"`
 	// Counted are the newest pods that are in this status: none is counted twice.
 	Counted []string `json:"counted,omitempty"`
 }

@@ -8,13 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nova/novawire/controller/backup/resources"
 	"github.com/spf13/cobra"
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-
-	backupcontroller "github.com/nova/novawire/controller/backup"
 )
 
 func backupCommand() *cobra.Command {
@@ -50,16 +49,16 @@ func (f *backupFlags) register(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&f.start, "start-timeout", 5*time.Minute, "how long the Job may take to begin")
 }
 
-// backupBed is a StatefulSet's CronJobs and the way to them.
-type backupBed struct {
-	cluster     kubernetes.Interface
-	namespace   string
-	statefulSet string
-	start       time.Duration
-	out, errs   io.Writer
+// backupClient is a StatefulSet's CronJobs and the way to them.
+type backupClient struct {
+	cluster        kubernetes.Interface
+	namespace      string
+	statefulSet    string
+	start          time.Duration
+	stdout, stderr io.Writer
 }
 
-func (f *backupFlags) open(cmd *cobra.Command, args []string) (*backupBed, error) {
+func (f *backupFlags) open(cmd *cobra.Command, args []string) (*backupClient, error) {
 	name, err := statefulSetName(args)
 	if err != nil {
 		return nil, err
@@ -68,9 +67,9 @@ func (f *backupFlags) open(cmd *cobra.Command, args []string) (*backupBed, error
 	if err != nil {
 		return nil, err
 	}
-	return &backupBed{
+	return &backupClient{
 		cluster: cluster, namespace: namespace, statefulSet: name, start: f.start,
-		out: cmd.OutOrStdout(), errs: cmd.ErrOrStderr(),
+		stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(),
 	}, nil
 }
 
@@ -100,16 +99,16 @@ func oneStatefulSet(_ *cobra.Command, args []string) error {
 
 // cronJobs are those of the StatefulSet; it may be gone, and they kept. The
 // drill's may be missing.
-func (b *backupBed) cronJobs(ctx context.Context) (backup, drill *batchv1.CronJob, err error) {
+func (b *backupClient) cronJobs(ctx context.Context) (backup, drill *batchv1.CronJob, err error) {
 	jobs := b.cluster.BatchV1().CronJobs(b.namespace)
-	backup, err = jobs.Get(ctx, backupcontroller.BackupName(b.statefulSet), metav1.GetOptions{})
+	backup, err = jobs.Get(ctx, resources.BackupName(b.statefulSet), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, nil, fmt.Errorf("StatefulSet %s/%s is not backed up: it has no CronJob %s (see novawire backup status)", b.namespace, b.statefulSet, backupcontroller.BackupName(b.statefulSet))
+		return nil, nil, fmt.Errorf("StatefulSet %s/%s is not backed up: it has no CronJob %s (see novawire backup status)", b.namespace, b.statefulSet, resources.BackupName(b.statefulSet))
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the CronJob: %w", err)
 	}
-	drill, err = jobs.Get(ctx, backupcontroller.DrillName(b.statefulSet), metav1.GetOptions{})
+	drill, err = jobs.Get(ctx, resources.DrillName(b.statefulSet), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return backup, nil, nil
 	}
@@ -129,7 +128,7 @@ func backupListCommand() *cobra.Command {
 		Example: "  novawire backup list sts/postgres -n nova",
 		Args:    oneStatefulSet,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return flags.runVerb(cmd, args, backupcontroller.VerbList, with("--database", database, "--output", output))
+			return flags.runVerb(cmd, args, resources.VerbList, flagArgs("--database", database, "--output", output))
 		},
 	}
 	flags.register(cmd)
@@ -148,11 +147,11 @@ func backupVerifyCommand() *cobra.Command {
 		Long:  "Runs pg-backup verify in a Job, and shows what it prints.\n\nExit codes: 0 it is what it says, 1 it is not, or could not be read, 2 a wrong command line.",
 		Args:  oneStatefulSet,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			more := with("--database", database, "--backup", backup)
+			more := flagArgs("--database", database, "--backup", backup)
 			if deep {
 				more = append(more, "--deep")
 			}
-			return flags.runVerb(cmd, args, backupcontroller.VerbVerify, more)
+			return flags.runVerb(cmd, args, resources.VerbVerify, more)
 		},
 	}
 	flags.register(cmd)
@@ -181,11 +180,11 @@ Exit codes: 0 restored, 1 it failed, and the target is not to be used, 2 a wrong
 			if database == "" {
 				return usageError{errors.New("backup restore: name the database: --database")}
 			}
-			more := with("--database", database, "--to", to, "--backup", backup, "--only", only)
+			more := flagArgs("--database", database, "--to", to, "--backup", backup, "--only", only)
 			if globals {
 				more = append(more, "--globals")
 			}
-			return flags.runVerb(cmd, args, backupcontroller.VerbRestore, more)
+			return flags.runVerb(cmd, args, resources.VerbRestore, more)
 		},
 	}
 	flags.register(cmd)
@@ -198,9 +197,9 @@ Exit codes: 0 restored, 1 it failed, and the target is not to be used, 2 a wrong
 	return cmd
 }
 
-// with lists the flags that have a value, as one word each: a value may begin
+// flagArgs lists the flags that have a value, as one word each: a value may begin
 // with a dash.
-func with(pairs ...string) (args []string) {
+func flagArgs(pairs ...string) (args []string) {
 	for i := 0; i < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
 			args = append(args, pairs[i]+"="+pairs[i+1])

@@ -26,7 +26,7 @@ func database(ns, name string, annotations ...string) *appsv1.StatefulSet {
 
 const badSchedule = `backup.nova.dev/schedule: "hourly" is refused: use a cron expression of five fields`
 
-func refusesBackups(m *bed, t *testing.T) {
+func refusesBackups(m *environment, t *testing.T) {
 	ns := m.namespace(nil)
 	bad := func(name string) *appsv1.StatefulSet {
 		return database(ns, name, backupapi.AnnotationSchedule, "hourly")
@@ -49,7 +49,7 @@ func refusesBackups(m *bed, t *testing.T) {
 	change := bad("auth-db")
 	refused("an update", m.client.Update(t.Context(), change))
 
-	var w warned
+	var w warningRecorder
 	if err := m.warned(&w).Create(t.Context(), database(ns, "feed-db", backupapi.AnnotationServiceAccount, "writer")); err != nil {
 		t.Error(err)
 	}
@@ -67,7 +67,7 @@ func refusesBackups(m *bed, t *testing.T) {
 // What is no business of the webhook reaches it not at all: a bad value is
 // admitted where the namespace did not opt in, and what has no annotation of
 // backup is not counted.
-func askedOnlyAboutBackup(m *bed, t *testing.T) {
+func askedOnlyAboutBackup(m *environment, t *testing.T) {
 	plain := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "plain-"}}
 	m.create(plain)
 	m.create(database(plain.Name, "auth-db", backupapi.AnnotationSchedule, "hourly"))
@@ -98,9 +98,9 @@ func askedOnlyAboutBackup(m *bed, t *testing.T) {
 }
 
 // oldMistake is of a time when the webhook was away.
-func oldMistake(m *bed, t *testing.T, was *appsv1.StatefulSet) {
+func oldMistake(m *environment, t *testing.T, was *appsv1.StatefulSet) {
 	t.Helper()
-	var w warned
+	var w warningRecorder
 	replicas := int32(3)
 	was.Spec.Replicas = &replicas
 	if err := m.warned(&w).Update(t.Context(), was); err != nil || !w.has(badSchedule) {

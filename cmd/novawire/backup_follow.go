@@ -19,15 +19,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	backupapi "github.com/nova/novawire/api/backup"
-	backupcontroller "github.com/nova/novawire/controller/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
 func backupNowCommand(use, short string, drill bool) *cobra.Command {
 	var flags backupFlags
 	var detach bool
-	verb := backupcontroller.VerbRun
+	verb := resources.VerbRun
 	if drill {
-		verb = backupcontroller.VerbDrill
+		verb = resources.VerbDrill
 	}
 	cmd := &cobra.Command{
 		Use:   use + " sts/NAME",
@@ -43,7 +43,7 @@ Exit codes: 0 it succeeded (with --detach: was asked for), 1 it failed, 2 a wron
 			if err != nil {
 				return err
 			}
-			job, err := b.ask(cmd.Context(), verb, backupapi.RunValue(drill, time.Now()))
+			job, err := b.requestRun(cmd.Context(), verb, backupapi.RunValue(drill, time.Now()))
 			if err != nil || detach {
 				return err
 			}
@@ -55,8 +55,8 @@ Exit codes: 0 it succeeded (with --detach: was asked for), 1 it failed, 2 a wron
 	return cmd
 }
 
-// ask sets the annotation and waits for the Job that the controller starts.
-func (b *backupBed) ask(ctx context.Context, verb, token string) (string, error) {
+// requestRun sets the annotation and waits for the Job that the controller starts.
+func (b *backupClient) requestRun(ctx context.Context, verb, token string) (string, error) {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{backupapi.AnnotationRun: token}}})
 	if err != nil {
 		return "", err
@@ -69,9 +69,9 @@ func (b *backupBed) ask(ctx context.Context, verb, token string) (string, error)
 		return "", fmt.Errorf("StatefulSet %s/%s is not backed up: annotate it %s: \"true\"", b.namespace, b.statefulSet, backupapi.AnnotationEnabled)
 	}
 	// A drill without a schedule of its own is started from the backup's CronJob.
-	names := []string{backupcontroller.JobName(backupcontroller.BackupName(b.statefulSet), verb, token)}
-	if verb == backupcontroller.VerbDrill {
-		names = append(names, backupcontroller.JobName(backupcontroller.DrillName(b.statefulSet), verb, token))
+	names := []string{resources.JobName(resources.BackupName(b.statefulSet), verb, token)}
+	if verb == resources.VerbDrill {
+		names = append(names, resources.JobName(resources.DrillName(b.statefulSet), verb, token))
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no Job after a minute: is the controller running, and is the namespace opted in? kubectl describe the StatefulSet shows Events"))
 	defer cancel()
@@ -81,7 +81,7 @@ func (b *backupBed) ask(ctx context.Context, verb, token string) (string, error)
 			_, err := b.cluster.BatchV1().Jobs(b.namespace).Get(ctx, name, metav1.GetOptions{})
 			if err == nil {
 				found = name
-				fmt.Fprintf(b.errs, "Job %s/%s\n", b.namespace, name)
+				fmt.Fprintf(b.stderr, "Job %s/%s\n", b.namespace, name)
 				return true, nil
 			}
 			if !apierrors.IsNotFound(err) {
@@ -107,17 +107,17 @@ func (f *backupFlags) runVerb(cmd *cobra.Command, args []string, verb string, mo
 	if err != nil {
 		return err
 	}
-	job := backupcontroller.VerbJob(backup, drill, verb, more, strconv.FormatInt(time.Now().UnixNano(), 36))
+	job := resources.JobForVerb(backup, drill, verb, more, strconv.FormatInt(time.Now().UnixNano(), 36))
 	if _, err := b.cluster.BatchV1().Jobs(b.namespace).Create(ctx, job, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("start a Job: %w", err)
 	}
-	fmt.Fprintf(b.errs, "Job %s/%s\n", b.namespace, job.Name)
+	fmt.Fprintf(b.stderr, "Job %s/%s\n", b.namespace, job.Name)
 	return b.follow(ctx, job.Name)
 }
 
 // follow shows what a Job's pods print, until the Job has ended. A Job that
 // tries again has another pod.
-func (b *backupBed) follow(ctx context.Context, job string) error {
+func (b *backupClient) follow(ctx context.Context, job string) error {
 	seen := map[types.UID]bool{}
 	var last *corev1.ContainerStateTerminated
 	for {
@@ -132,14 +132,14 @@ func (b *backupBed) follow(ctx context.Context, job string) error {
 		if err := b.showLog(ctx, pod.Name); err != nil {
 			return err
 		}
-		if last, err = b.ended(ctx, pod.Name); err != nil {
+		if last, err = b.waitTerminated(ctx, pod.Name); err != nil {
 			return err
 		}
 	}
 }
 
 // nextPod waits for a pod of the Job that has begun, or for the Job's end.
-func (b *backupBed) nextPod(ctx context.Context, job string, seen map[types.UID]bool) (next *corev1.Pod, done bool, err error) {
+func (b *backupClient) nextPod(ctx context.Context, job string, seen map[types.UID]bool) (next *corev1.Pod, done bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, b.start, fmt.Errorf("job %s has not begun after %s (--start-timeout)", job, b.start))
 	defer cancel()
 	told := ""
@@ -153,13 +153,13 @@ func (b *backupBed) nextPod(ctx context.Context, job string, seen map[types.UID]
 			if seen[pod.UID] {
 				continue
 			}
-			if begun(pod) {
+			if started(pod) {
 				next = pod
 				return true, nil
 			}
-			if reason := whyWaiting(pod); reason != "" && reason != told {
+			if reason := waitingReason(pod); reason != "" && reason != told {
 				told = reason
-				fmt.Fprintf(b.errs, "%s waits: %s\n", pod.Name, reason)
+				fmt.Fprintf(b.stderr, "%s waits: %s\n", pod.Name, reason)
 			}
 		}
 		done, err = b.jobEnded(ctx, job)
@@ -174,16 +174,16 @@ func (b *backupBed) nextPod(ctx context.Context, job string, seen map[types.UID]
 	return next, done, nil
 }
 
-func begun(pod *corev1.Pod) bool {
+func started(pod *corev1.Pod) bool {
 	for _, s := range pod.Status.ContainerStatuses {
-		if s.Name == backupcontroller.Container && (s.State.Running != nil || s.State.Terminated != nil) {
+		if s.Name == resources.Container && (s.State.Running != nil || s.State.Terminated != nil) {
 			return true
 		}
 	}
 	return false
 }
 
-func whyWaiting(pod *corev1.Pod) string {
+func waitingReason(pod *corev1.Pod) string {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
 			return c.Message
@@ -197,7 +197,7 @@ func whyWaiting(pod *corev1.Pod) string {
 	return ""
 }
 
-func (b *backupBed) jobEnded(ctx context.Context, name string) (bool, error) {
+func (b *backupClient) jobEnded(ctx context.Context, name string) (bool, error) {
 	job, err := b.cluster.BatchV1().Jobs(b.namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return false, fmt.Errorf("job %s was deleted", name)
@@ -213,8 +213,8 @@ func (b *backupBed) jobEnded(ctx context.Context, name string) (bool, error) {
 	return false, nil
 }
 
-func (b *backupBed) showLog(ctx context.Context, pod string) error {
-	log, err := b.cluster.CoreV1().Pods(b.namespace).GetLogs(pod, &corev1.PodLogOptions{Container: backupcontroller.Container, Follow: true}).Stream(ctx)
+func (b *backupClient) showLog(ctx context.Context, pod string) error {
+	log, err := b.cluster.CoreV1().Pods(b.namespace).GetLogs(pod, &corev1.PodLogOptions{Container: resources.Container, Follow: true}).Stream(ctx)
 	if err != nil {
 		return fmt.Errorf("read the log of %s: %w", pod, err)
 	}
@@ -222,7 +222,7 @@ func (b *backupBed) showLog(ctx context.Context, pod string) error {
 	lines := bufio.NewScanner(log)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		fmt.Fprintln(b.out, readable(lines.Text()))
+		fmt.Fprintln(b.stdout, formatLogLine(lines.Text()))
 	}
 	if err := lines.Err(); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("read the log of %s: %w", pod, err)
@@ -230,8 +230,8 @@ func (b *backupBed) showLog(ctx context.Context, pod string) error {
 	return nil
 }
 
-// readable makes text of a log line in JSON, as pg-backup writes by night.
-func readable(line string) string {
+// formatLogLine makes text of a log line in JSON, as pg-backup writes by night.
+func formatLogLine(line string) string {
 	var record map[string]any
 	if !strings.HasPrefix(line, `{"time":`) || json.Unmarshal([]byte(line), &record) != nil {
 		return line
@@ -258,9 +258,9 @@ func readable(line string) string {
 	return text
 }
 
-// ended waits until the kubelet has said how the container ended: that comes a
+// waitTerminated waits until the kubelet has said how the container ended: that comes a
 // moment after its log.
-func (b *backupBed) ended(ctx context.Context, pod string) (ended *corev1.ContainerStateTerminated, err error) {
+func (b *backupClient) waitTerminated(ctx context.Context, pod string) (ended *corev1.ContainerStateTerminated, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("its end was not told within a minute"))
 	defer cancel()
 	err = poll(ctx, func() (bool, error) {
@@ -272,7 +272,7 @@ func (b *backupBed) ended(ctx context.Context, pod string) (ended *corev1.Contai
 			return false, err
 		}
 		for _, s := range o.Status.ContainerStatuses {
-			if s.Name == backupcontroller.Container && s.State.Terminated != nil {
+			if s.Name == resources.Container && s.State.Terminated != nil {
 				ended = s.State.Terminated
 				return true, nil
 			}

@@ -45,23 +45,23 @@ func (c *certFlags) register(f *pflag.FlagSet) {
 
 // certificate is what the server needs of one of the modes.
 type certificate struct {
-	tls   func(*tls.Config)
-	keep  manager.Runnable
-	ready healthz.Checker
+	tls      func(*tls.Config)
+	runnable manager.Runnable
+	ready    healthz.Checker
 }
 
 // prepare makes the certificate's keeper; nothing runs yet.
 func (c certFlags) prepare(cluster *rest.Config, metrics *expiry.Metrics) (certificate, error) {
 	switch c.mode {
 	case certSelf:
-		return c.own(cluster, metrics)
+		return c.selfSigned(cluster, metrics)
 	case certFiles, certCertManager:
 		return c.files(metrics)
 	}
 	return certificate{}, usageError{fmt.Errorf("webhook: cert-mode %q: use %s, %s or %s", c.mode, certSelf, certFiles, certCertManager)}
 }
 
-func (c certFlags) own(cluster *rest.Config, metrics *expiry.Metrics) (certificate, error) {
+func (c certFlags) selfSigned(cluster *rest.Config, metrics *expiry.Metrics) (certificate, error) {
 	r, err := rotator.New(cluster, rotator.Settings{
 		Namespace: c.namespace,
 		Secret:    c.secret,
@@ -77,7 +77,7 @@ func (c certFlags) own(cluster *rest.Config, metrics *expiry.Metrics) (certifica
 	if err != nil {
 		return certificate{}, fmt.Errorf("prepare certificates: %w", err)
 	}
-	return certificate{tls: r.TLS, keep: r, ready: r.Ready}, nil
+	return certificate{tls: r.TLS, runnable: r, ready: r.Ready}, nil
 }
 
 func (c certFlags) files(metrics *expiry.Metrics) (certificate, error) {
@@ -93,7 +93,7 @@ func (c certFlags) files(metrics *expiry.Metrics) (certificate, error) {
 		config.MinVersion = tls.VersionTLS13
 		config.GetCertificate = watcher.GetCertificate
 	}
-	return certificate{tls: serve, keep: watcher, ready: healthz.Ping}, nil
+	return certificate{tls: serve, runnable: watcher, ready: healthz.Ping}, nil
 }
 
 // serviceNames are the names that a Service answers to; API servers use the second.

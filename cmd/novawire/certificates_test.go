@@ -37,7 +37,7 @@ func TestTheProgramKeepsItsOwnCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{TB: t, config: config, client: c, dir: t.TempDir()}
+	b := &environment{TB: t, config: config, client: c, dir: t.TempDir()}
 	b.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "own-certs"}})
 	b.create(&admissionv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "own-certs"},
@@ -182,14 +182,14 @@ func TestCertificateFilesAreLoadedAgain(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- served.keep.Start(ctx) }()
+		go func() { ended <- served.runnable.Start(ctx) }()
 		config := &tls.Config{}
 		served.tls(config)
 		if config.MinVersion != tls.VersionTLS13 {
 			t.Errorf("%s: TLS from %x", mode, config.MinVersion)
 		}
 		write(mode + "-after")
-		(&bed{TB: t}).eventually("the new certificate is served", func() bool {
+		(&environment{TB: t}).eventually("the new certificate is served", func() bool {
 			certificate, err := config.GetCertificate(nil)
 			return err == nil && certificate.Leaf.VerifyHostname(mode+"-after") == nil
 		})

@@ -60,13 +60,13 @@ func runCheckCerts(ctx context.Context, flags checkCertsFlags, out io.Writer) er
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	clients, err := trustOf(ctx, cluster, flags.namespace, flags.service)
+	clients, err := webhookTrust(ctx, cluster, flags.namespace, flags.service)
 	if err != nil {
 		return err
 	}
 	replicas := []replica{{name: flags.address, dial: dialAddress(flags.address)}}
 	if flags.address == "" {
-		if replicas, err = replicasOf(ctx, config, cluster, flags.namespace, flags.service); err != nil {
+		if replicas, err = readyReplicas(ctx, config, cluster, flags.namespace, flags.service); err != nil {
 			return err
 		}
 	}
@@ -83,7 +83,7 @@ func checkReplicas(ctx context.Context, found *findings, replicas []replica, cli
 		found.problem("%s has no ready replica", name)
 	}
 	for _, r := range replicas {
-		chain, err := r.served(ctx, name)
+		chain, err := r.servedCertificates(ctx, name)
 		if err != nil {
 			found.problem("%s: %v", r.name, err)
 			continue

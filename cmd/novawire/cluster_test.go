@@ -68,9 +68,9 @@ func program(t testing.TB) string {
 	return filepath.Join(built.dir, "novawire")
 }
 
-// bed is a running `novawire webhook`, and the way to the API server that
+// environment is a running `novawire webhook`, and the way to the API server that
 // calls it.
-type bed struct {
+type environment struct {
 	testing.TB
 	config  *rest.Config
 	client  client.Client
@@ -87,7 +87,7 @@ const startConfig = "injection: {clusterName: test, gateway: {grpcEndpoint: 'htt
 
 // startManager starts the program and registers the webhooks of the product's
 // own manifests, but for where they are reached.
-func startManager(t testing.TB) *bed {
+func startManager(t testing.TB) *environment {
 	t.Helper()
 	config := cluster.Config(t)
 	config.QPS = -1 // the test is the load
@@ -95,7 +95,7 @@ func startManager(t testing.TB) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &bed{TB: t, config: config, client: c, dir: t.TempDir(), port: freePort(t)}
+	m := &environment{TB: t, config: config, client: c, dir: t.TempDir(), port: freePort(t)}
 	m.metrics, m.health = address(freePort(t)), address(freePort(t))
 	bundle, key, err := certutil.GenerateSelfSignedCertKey("127.0.0.1", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
 	if err != nil {
@@ -114,7 +114,7 @@ func startManager(t testing.TB) *bed {
 	return m
 }
 
-func (m *bed) start() {
+func (m *environment) start() {
 	m.Helper()
 	m.process = exec.Command(program(m), "webhook",
 		"--config", filepath.Join(m.dir, "config.yaml"), "--config-interval", "20ms",
@@ -140,7 +140,7 @@ func (m *bed) start() {
 }
 
 // stop sends SIGTERM and returns how the program ended.
-func (m *bed) stop() error {
+func (m *environment) stop() error {
 	m.Helper()
 	if err := m.process.Process.Signal(syscall.SIGTERM); err != nil {
 		m.Fatal(err)
@@ -156,7 +156,7 @@ func (m *bed) stop() error {
 
 // register applies manifests/base/webhooks.yaml with a URL for a Service, and
 // waits until the API server calls it.
-func (m *bed) register(bundle []byte) {
+func (m *environment) register(bundle []byte) {
 	m.Helper()
 	text, err := os.ReadFile("../../manifests/base/webhooks.yaml")
 	if err != nil {
@@ -186,12 +186,12 @@ func (m *bed) register(bundle []byte) {
 	})
 }
 
-func (m *bed) reach(c admissionv1.WebhookClientConfig, bundle []byte) admissionv1.WebhookClientConfig {
+func (m *environment) reach(c admissionv1.WebhookClientConfig, bundle []byte) admissionv1.WebhookClientConfig {
 	url := "https://" + address(m.port) + *c.Service.Path
 	return admissionv1.WebhookClientConfig{URL: &url, CABundle: bundle}
 }
 
-func (m *bed) decode(document string, into any) {
+func (m *environment) decode(document string, into any) {
 	m.Helper()
 	if err := yaml.UnmarshalStrict([]byte(document), into); err != nil {
 		m.Fatal(err)
@@ -199,7 +199,7 @@ func (m *bed) decode(document string, into any) {
 }
 
 // create makes an object and removes it when the test is over.
-func (m *bed) create(o client.Object) {
+func (m *environment) create(o client.Object) {
 	m.Helper()
 	if err := m.client.Create(m.Context(), o); err != nil {
 		m.Fatal(err)
@@ -208,7 +208,7 @@ func (m *bed) create(o client.Object) {
 }
 
 // namespace makes an opted-in namespace.
-func (m *bed) namespace(annotations map[string]string) string {
+func (m *environment) namespace(annotations map[string]string) string {
 	m.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		GenerateName: "nova-", Annotations: annotations,
@@ -218,7 +218,7 @@ func (m *bed) namespace(annotations map[string]string) string {
 	return ns.Name
 }
 
-func (m *bed) write(name string, text []byte) {
+func (m *environment) write(name string, text []byte) {
 	m.Helper()
 	if err := os.WriteFile(filepath.Join(m.dir, name), text, 0o600); err != nil {
 		m.Fatal(err)
@@ -226,7 +226,7 @@ func (m *bed) write(name string, text []byte) {
 }
 
 // metric reads a metric's value; a series that is not there is 0.
-func (m *bed) metric(series string) float64 {
+func (m *environment) metric(series string) float64 {
 	response, err := http.Get("http://" + m.metrics + "/metrics")
 	if err != nil {
 		return 0
@@ -241,7 +241,7 @@ func (m *bed) metric(series string) float64 {
 	return 0
 }
 
-func (m *bed) eventually(what string, is func() bool) {
+func (m *environment) eventually(what string, is func() bool) {
 	m.Helper()
 	eventually(m, what, is)
 }

@@ -9,19 +9,19 @@ import (
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
-	backupcontroller "github.com/nova/novawire/controller/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 	"github.com/nova/novawire/webhook/inject"
 )
 
 // config is the manager's configuration file, a section for each part.
 type config struct {
-	Injection inject.Config           `json:"injection"`
-	Backup    backupcontroller.Config `json:"backup"`
+	Injection inject.Config    `json:"injection"`
+	Backup    resources.Config `json:"backup"`
 }
 
 // defaultConfig is what an empty file means.
 func defaultConfig() config {
-	return config{Injection: inject.DefaultConfig(), Backup: backupcontroller.DefaultConfig()}
+	return config{Injection: inject.DefaultConfig(), Backup: resources.DefaultConfig()}
 }
 
 // readConfig reads the file, or gives the defaults where there is no name. Every

@@ -21,10 +21,10 @@ const lease = "novawire-controllers"
 // loses its lease ends, and admission, which every replica does, is not to end
 // with it.
 type controllers struct {
-	cluster   *rest.Config
-	namespace string
-	options   backupcontroller.Options
-	pause     time.Duration // before a manager that ended is started anew
+	cluster      *rest.Config
+	namespace    string
+	options      backupcontroller.Options
+	restartDelay time.Duration // before a manager that ended is started anew
 }
 
 func addControllers(mgr manager.Manager, cluster *rest.Config, flags webhookFlags, current *reloader) error {
@@ -32,7 +32,7 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags webhookFlag
 		return nil
 	}
 	return mgr.Add(&controllers{
-		cluster: cluster, namespace: flags.certs.namespace, pause: 5 * time.Second,
+		cluster: cluster, namespace: flags.certs.namespace, restartDelay: 5 * time.Second,
 		options: backupcontroller.Options{Config: current.Backup, Metrics: backupcontroller.NewMetrics(metrics.Registry), Changed: current.changed},
 	})
 }
@@ -52,7 +52,7 @@ func (c *controllers) Start(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(c.pause):
+		case <-time.After(c.restartDelay):
 		}
 	}
 }

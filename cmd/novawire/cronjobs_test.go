@@ -48,7 +48,7 @@ func plainCronJob(t *testing.T, dir string) *batchv1.CronJob {
 // namespace of Pod Security restricted, and that pg-backup can start with.
 func TestThePlainCronJobs(t *testing.T) {
 	config := cluster.Config(t)
-	var w warned
+	var w warningRecorder
 	config.WarningHandler = &w
 	c, err := client.New(config, client.Options{})
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 // An API server's connection is used for everything until the program is told to
 // end, and for one answer more: then it goes elsewhere.
 func TestAClientLeavesWithTheNextAnswer(t *testing.T) {
-	var leaving leave
+	var leaving drainer
 	server := httptest.NewUnstartedServer(leaving.handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
 	server.EnableHTTP2 = true
 	server.StartTLS()
@@ -38,9 +38,9 @@ func TestAClientLeavesWithTheNextAnswer(t *testing.T) {
 		t.Fatal("a connection is not kept, or not new")
 	}
 	ended, end := context.WithCancel(t.Context())
-	later := leaving.delay(ended)
+	later := leaving.delayedContext(ended)
 	end()
-	eventually(t, "leaving", leaving.begun.Load)
+	eventually(t, "leaving", leaving.started.Load)
 	if later.Err() != nil {
 		t.Error("the server ends at once")
 	}

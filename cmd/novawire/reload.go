@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	backupapi "github.com/nova/novawire/api/backup"
-	backupcontroller "github.com/nova/novawire/controller/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 	"github.com/nova/novawire/webhook/inject"
 )
 
@@ -23,9 +23,9 @@ import (
 type reloader struct {
 	file     string
 	interval time.Duration
-	seen     []byte // the content that was read last, good or not
+	lastRead []byte // the content that was read last, good or not
 	engine   atomic.Pointer[inject.Engine]
-	backup   atomic.Pointer[backupcontroller.Config]
+	backup   atomic.Pointer[resources.Config]
 	// changed holds at most one notice: that the controller is to look at
 	// everything once more is the same, however often it is said.
 	changed chan event.GenericEvent
@@ -51,21 +51,21 @@ func newReloader(file string, registry prometheus.Registerer) (*reloader, error)
 	}
 	registry.MustRegister(r.generation, r.failures)
 	if file != "" {
-		r.seen, _ = os.ReadFile(file) // load tells what is wrong with it
+		r.lastRead, _ = os.ReadFile(file) // load tells what is wrong with it
 	}
-	return r, r.load()
+	return r, r.apply()
 }
 
 // Engine is the engine of the configuration in force.
 func (r *reloader) Engine() *inject.Engine { return r.engine.Load() }
 
 // Backup is what the configuration in force says about backup.
-func (r *reloader) Backup() backupcontroller.Config { return *r.backup.Load() }
+func (r *reloader) Backup() resources.Config { return *r.backup.Load() }
 
 // BackupDefaults are what a StatefulSet asks of backup that only says enabled.
 func (r *reloader) BackupDefaults() backupapi.Request { return r.Backup().DefaultRequest() }
 
-func (r *reloader) load() error {
+func (r *reloader) apply() error {
 	c, err := readConfig(r.file)
 	if err != nil {
 		return err
@@ -100,19 +100,19 @@ func (r *reloader) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			r.look()
+			r.checkFile()
 		}
 	}
 }
 
-// look takes a changed file, or tells once what is wrong with it.
-func (r *reloader) look() {
+// checkFile takes a changed file, or tells once what is wrong with it.
+func (r *reloader) checkFile() {
 	text, err := os.ReadFile(r.file)
-	if err != nil || bytes.Equal(text, r.seen) {
+	if err != nil || bytes.Equal(text, r.lastRead) {
 		return // gone for a moment, while it is swapped; or nothing new
 	}
-	r.seen = text
-	if err := r.load(); err != nil {
+	r.lastRead = text
+	if err := r.apply(); err != nil {
 		r.failures.Inc()
 		slog.Error("configuration kept: the changed file has a mistake", "error", err)
 		return

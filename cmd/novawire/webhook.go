@@ -94,11 +94,11 @@ func runWebhook(ctx context.Context, flags webhookFlags, stderr io.Writer) error
 		return err
 	}
 	current.interval = flags.reloadEvery
-	var leaving leave
+	var leaving drainer
 	for _, step := range []func() error{
 		func() error { return mgr.Add(current) },
 		func() error { return addControllers(mgr, cluster, flags, current) },
-		func() error { return mgr.Add(served.keep) },
+		func() error { return mgr.Add(served.runnable) },
 		func() error { return addAdmission(mgr, current, &leaving) },
 		func() error { return addHealth(mgr, served) },
 	} {
@@ -106,7 +106,7 @@ func runWebhook(ctx context.Context, flags webhookFlags, stderr io.Writer) error
 			return fmt.Errorf("prepare: %w", err)
 		}
 	}
-	return mgr.Start(leaving.delay(ctx))
+	return mgr.Start(leaving.delayedContext(ctx))
 }
 
 func newManager(cluster *rest.Config, flags webhookFlags, served certificate) (manager.Manager, error) {
@@ -134,7 +134,7 @@ func newManager(cluster *rest.Config, flags webhookFlags, served certificate) (m
 }
 
 // addAdmission registers the webhooks.
-func addAdmission(mgr manager.Manager, current *reloader, leaving *leave) error {
+func addAdmission(mgr manager.Manager, current *reloader, leaving *drainer) error {
 	counts := webhook.NewMetrics(metrics.Registry)
 	namespaces := &webhook.CachedNamespaces{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Metrics: counts}
 	events := webhook.EventRecorder{Recorder: mgr.GetEventRecorder("novawire")}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/nova/novawire/controller/backup/resources"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -25,8 +26,8 @@ const (
 	statusOwner = client.FieldOwner("novawire-status")
 )
 
-// errTaken says that an object of the name is there and is somebody else's.
-var errTaken = errors.New("an object of that name is there, and is not ours")
+// errNameTaken says that an object of the name is there and is somebody else's.
+var errNameTaken = errors.New("an object of that name is there, and is not ours")
 
 // applier writes objects that are not as they should be. In a cluster that is as
 // it should be it writes nothing.
@@ -38,14 +39,14 @@ type applier struct {
 // apply makes an object what is wanted, and tells whether it had to be created.
 // What others set beside it stays.
 func (a applier) apply(ctx context.Context, wanted client.Object) (created bool, err error) {
-	content, err := wantedContent(wanted)
+	content, err := applyConfiguration(wanted)
 	if err != nil {
 		return false, err
 	}
 	have := emptyLike(wanted)
 	err = a.client.Get(ctx, client.ObjectKeyFromObject(wanted), have)
 	if apierrors.IsNotFound(err) {
-		created, err = true, a.free(ctx, wanted)
+		created, err = true, a.checkNameFree(ctx, wanted)
 	}
 	if err != nil {
 		return false, err
@@ -65,17 +66,17 @@ func (a applier) apply(ctx context.Context, wanted client.Object) (created bool,
 	return created, nil
 }
 
-// free tells whether a name may be taken.
-func (a applier) free(ctx context.Context, wanted client.Object) error {
-	there := &metav1.PartialObjectMetadata{TypeMeta: typeOf(wanted)}
+// checkNameFree tells whether a name may be taken.
+func (a applier) checkNameFree(ctx context.Context, wanted client.Object) error {
+	there := &metav1.PartialObjectMetadata{TypeMeta: typeMetaOf(wanted)}
 	err := a.live.Get(ctx, client.ObjectKeyFromObject(wanted), there)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil
 	case err != nil:
 		return err
-	case there.Labels[LabelManagedBy] != ManagedBy || there.Labels[LabelStatefulSet] != wanted.GetLabels()[LabelStatefulSet]:
-		return fmt.Errorf("%s %s: %w", there.Kind, there.Name, errTaken)
+	case there.Labels[resources.LabelManagedBy] != resources.ManagedBy || there.Labels[resources.LabelStatefulSet] != wanted.GetLabels()[resources.LabelStatefulSet]:
+		return fmt.Errorf("%s %s: %w", there.Kind, there.Name, errNameTaken)
 	}
 	return nil // ours, and not yet in the cache
 }
@@ -86,7 +87,7 @@ func (a applier) annotate(ctx context.Context, o client.Object, key, value strin
 		return nil
 	}
 	u := &unstructured.Unstructured{}
-	kind := typeOf(o)
+	kind := typeMetaOf(o)
 	u.SetAPIVersion(kind.APIVersion)
 	u.SetKind(kind.Kind)
 	u.SetNamespace(o.GetNamespace())
@@ -99,10 +100,10 @@ func (a applier) annotate(ctx context.Context, o client.Object, key, value strin
 	return nil
 }
 
-// wantedContent is the object as it is applied, with a mark of itself: what is no
+// applyConfiguration is the object as it is applied, with a mark of itself: what is no
 // longer wanted is not seen by looking for what is.
-func wantedContent(o client.Object) (*unstructured.Unstructured, error) {
-	u, err := contentOf(o)
+func applyConfiguration(o client.Object) (*unstructured.Unstructured, error) {
+	u, err := resources.Unstructured(o)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +116,7 @@ func wantedContent(o client.Object) (*unstructured.Unstructured, error) {
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	annotations[annotationApplied] = hex.EncodeToString(sum[:8])
+	annotations[resources.AnnotationAppliedHash] = hex.EncodeToString(sum[:8])
 	u.SetAnnotations(annotations)
 	return u, nil
 }
@@ -150,9 +151,9 @@ func contains(have, want any) bool {
 	return reflect.DeepEqual(have, want)
 }
 
-// typeOf names the kinds that are applied: what is read from a cache says
+// typeMetaOf names the kinds that are applied: what is read from a cache says
 // nothing of its own.
-func typeOf(o client.Object) metav1.TypeMeta {
+func typeMetaOf(o client.Object) metav1.TypeMeta {
 	switch o.(type) {
 	case *batchv1.CronJob:
 		return metav1.TypeMeta{APIVersion: "batch/v1", Kind: "CronJob"}

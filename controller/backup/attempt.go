@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
 // attempt is what one pod did, or why it did nothing.
@@ -20,33 +21,33 @@ type attempt struct {
 	verb     string
 	finished time.Time
 	result   backupapi.Result
-	of       *corev1.ObjectReference // the pod, or the Job that had none
+	object   *corev1.ObjectReference // the pod, or the Job that had none
 }
 
-// waiting marks a pod that has not run: if it does yet, that counts anew.
-const waiting = "/waits"
+// waitingSuffix marks a pod that has not run: if it does yet, that counts anew.
+const waitingSuffix = "/waits"
 
-// identity tells the few pods of a StatefulSet apart.
-func identity(uid types.UID) string { return string(uid[:min(8, len(uid))]) }
+// shortUID tells the few pods of a StatefulSet apart.
+func shortUID(uid types.UID) string { return string(uid[:min(8, len(uid))]) }
 
-// waitsForHelp are the reasons of a container that waits for someone to mend
+// stuckReasons are the reasons of a container that waits for someone to mend
 // something (k8s.io/kubernetes, pkg/kubelet/images and pkg/kubelet/kuberuntime).
-var waitsForHelp = []string{"CreateContainerConfigError", "CreateContainerError", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RunContainerError"}
+var stuckReasons = []string{"CreateContainerConfigError", "CreateContainerError", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RunContainerError"}
 
-// attempted tells what a pod did, if there is something to tell already. A pod
+// attemptOf tells what a pod did, if there is something to tell already. A pod
 // that is gone has ended, whatever its status says last.
-func attempted(pod *corev1.Pod, gone bool) (attempt, bool) {
+func attemptOf(pod *corev1.Pod, gone bool) (attempt, bool) {
 	a := attempt{
-		id: identity(pod.UID), job: pod.Labels[batchv1.JobNameLabel], verb: pod.Labels[LabelVerb],
+		id: shortUID(pod.UID), job: pod.Labels[batchv1.JobNameLabel], verb: pod.Labels[resources.LabelVerb],
 		finished: pod.CreationTimestamp.UTC(),
-		result:   backupapi.Result{Verb: pod.Labels[LabelVerb], Started: pod.CreationTimestamp.UTC()},
-		of:       &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
+		result:   backupapi.Result{Verb: pod.Labels[resources.LabelVerb], Started: pod.CreationTimestamp.UTC()},
+		object:   &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
 	}
 	fail := func(category backupapi.Category, format string, args ...any) (attempt, bool) {
 		a.result.Category, a.result.Message = category, fmt.Sprintf(format, args...)
 		return a, true
 	}
-	main, ran := statusOf(pod.Status.ContainerStatuses, Container)
+	main, ran := statusOf(pod.Status.ContainerStatuses, resources.Container)
 	if ended := main.State.Terminated; ran && ended != nil {
 		a.finished, a.result = ended.FinishedAt.UTC(), resultOf(a.verb, ended)
 		return a, true
@@ -59,22 +60,22 @@ func attempted(pod *corev1.Pod, gone bool) (attempt, bool) {
 		return fail(backupapi.CategoryKilled, "%s", strings.TrimSpace(pod.Status.Reason+" "+pod.Status.Message))
 	}
 	if gone {
-		a.finished = goneAt(pod)
+		a.finished = deletedAt(pod)
 		if main.State.Running == nil {
-			a.id += waiting
+			a.id += waitingSuffix
 			return fail(backupapi.CategoryNotStarted, "the pod was deleted before it ran")
 		}
 		return fail(backupapi.CategoryKilled, "the pod was deleted while it ran, and reported nothing")
 	}
 	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		if w := s.State.Waiting; w != nil && slices.Contains(waitsForHelp, w.Reason) {
-			a.id += waiting
+		if w := s.State.Waiting; w != nil && slices.Contains(stuckReasons, w.Reason) {
+			a.id += waitingSuffix
 			return fail(backupapi.CategoryNotStarted, "container %s waits: %s: %s", s.Name, w.Reason, w.Message)
 		}
 	}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
-			a.id += waiting
+			a.id += waitingSuffix
 			return fail(backupapi.CategoryNotStarted, "no node takes the pod: %s", c.Message)
 		}
 	}
@@ -123,16 +124,16 @@ func failedInit(pod *corev1.Pod) *corev1.ContainerStateTerminated {
 	return nil
 }
 
-func goneAt(pod *corev1.Pod) time.Time {
+func deletedAt(pod *corev1.Pod) time.Time {
 	if pod.DeletionTimestamp != nil {
 		return pod.DeletionTimestamp.UTC()
 	}
 	return pod.CreationTimestamp.UTC()
 }
 
-// neverStarted tells of a Job that ended without a pod: a quota, a policy or a
+// attemptOfJob tells of a Job that ended without a pod: a quota, a policy or a
 // missing ServiceAccount kept its pods from being made.
-func neverStarted(job *batchv1.Job) (attempt, bool) {
+func attemptOfJob(job *batchv1.Job) (attempt, bool) {
 	if job.Status.Failed > 0 || job.Status.Succeeded > 0 {
 		return attempt{}, false // its pods tell
 	}
@@ -141,12 +142,12 @@ func neverStarted(job *batchv1.Job) (attempt, bool) {
 			continue
 		}
 		return attempt{
-			id: identity(job.UID), job: job.Name, verb: job.Labels[LabelVerb], finished: c.LastTransitionTime.UTC(),
+			id: shortUID(job.UID), job: job.Name, verb: job.Labels[resources.LabelVerb], finished: c.LastTransitionTime.UTC(),
 			result: backupapi.Result{
-				Verb: job.Labels[LabelVerb], Started: job.CreationTimestamp.UTC(), Category: backupapi.CategoryNotStarted,
+				Verb: job.Labels[resources.LabelVerb], Started: job.CreationTimestamp.UTC(), Category: backupapi.CategoryNotStarted,
 				Message: fmt.Sprintf("no pod was made: %s: %s", c.Reason, c.Message),
 			},
-			of: &corev1.ObjectReference{APIVersion: "batch/v1", Kind: "Job", Namespace: job.Namespace, Name: job.Name, UID: job.UID},
+			object: &corev1.ObjectReference{APIVersion: "batch/v1", Kind: "Job", Namespace: job.Namespace, Name: job.Name, UID: job.UID},
 		}, true
 	}
 	return attempt{}, false

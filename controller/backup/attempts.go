@@ -4,54 +4,55 @@ import (
 	"context"
 	"slices"
 
+	"github.com/nova/novawire/controller/backup/resources"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// mostCounted bounds the list of what was counted. A StatefulSet has far fewer
+// maxCounted bounds the list of what was counted. A StatefulSet has far fewer
 // pods at a time: two CronJobs keep two Jobs of each end, of three pods at most.
-const mostCounted = 64
+const maxCounted = 64
 
-// count adds what pods did that is not yet known.
-func (r *reconciler) count(ctx context.Context, it *round) error {
-	attempts, err := r.attempts(ctx, it)
+// countAttempts adds what pods did that is not yet known.
+func (r *reconciler) countAttempts(ctx context.Context, it *state) error {
+	attempts, err := r.listAttempts(ctx, it)
 	if err != nil {
 		return err
 	}
-	lost := r.gone.of(it.name)
+	lost := r.deletedPods.list(it.name)
 	for _, pod := range lost {
-		if a, ok := attempted(pod, true); ok {
+		if a, ok := attemptOf(pod, true); ok {
 			attempts = append(attempts, a)
 		}
 	}
 	slices.SortStableFunc(attempts, func(a, b attempt) int { return a.finished.Compare(b.finished) })
 	for _, a := range attempts {
-		if _, concerns := reasons[a.verb]; !concerns || slices.Contains(it.status.Counted, a.id) {
+		if _, concerns := eventReasons[a.verb]; !concerns || slices.Contains(it.status.Counted, a.id) {
 			continue
 		}
-		r.tellAttempt(it, a)
-		it.status = fold(it.status, a)
+		r.recordAttempt(it, a)
+		it.status = applyResult(it.status, a)
 	}
-	if surplus := len(it.status.Counted) - mostCounted; surplus > 0 {
+	if surplus := len(it.status.Counted) - maxCounted; surplus > 0 {
 		it.status.Counted = it.status.Counted[surplus:]
 	}
 	if !it.status.Empty() {
 		r.metrics.set(it.name, it.status) // told: not to be told again, whatever fails from here on
 	}
-	r.gone.counted(it.name, len(lost))
+	r.deletedPods.removeFirst(it.name, len(lost))
 	return nil
 }
 
-// attempts are those of pods and Jobs that are there.
-func (r *reconciler) attempts(ctx context.Context, it *round) (attempts []attempt, err error) {
-	ours := []client.ListOption{client.InNamespace(it.name.Namespace), client.MatchingLabels{LabelStatefulSet: it.name.Name}}
+// listAttempts are those of pods and Jobs that are there.
+func (r *reconciler) listAttempts(ctx context.Context, it *state) (attempts []attempt, err error) {
+	ours := []client.ListOption{client.InNamespace(it.name.Namespace), client.MatchingLabels{resources.LabelStatefulSet: it.name.Name}}
 	var pods corev1.PodList
 	if err := r.client.List(ctx, &pods, ours...); err != nil {
 		return nil, err
 	}
 	for i := range pods.Items {
-		if a, ok := attempted(&pods.Items[i], false); ok {
+		if a, ok := attemptOf(&pods.Items[i], false); ok {
 			attempts = append(attempts, a)
 		}
 	}
@@ -60,7 +61,7 @@ func (r *reconciler) attempts(ctx context.Context, it *round) (attempts []attemp
 		return nil, err
 	}
 	for i := range jobs.Items {
-		if a, ok := neverStarted(&jobs.Items[i]); ok {
+		if a, ok := attemptOfJob(&jobs.Items[i]); ok {
 			attempts = append(attempts, a)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
 func backedUp(s backupapi.Status) bool {
@@ -24,16 +25,16 @@ var snapshot = time.Date(2026, 11, 23, 1, 0, 0, 0, time.UTC)
 
 func succeeded(id string, rows int64) string {
 	taken := snapshot
-	return string(backupapi.Result{Verb: VerbRun, Started: snapshot, Seconds: 7, Databases: []backupapi.DatabaseResult{
+	return string(backupapi.Result{Verb: resources.VerbRun, Started: snapshot, Seconds: 7, Databases: []backupapi.DatabaseResult{
 		{Name: "nova_auth", Backup: id, Bytes: 3 << 30, Stored: 1 << 20, Rows: rows, Seconds: 6, LastSuccess: &taken},
 	}}.Encode())
 }
 
 func TestWhatPodsReportIsTold(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	b.statefulSet("auth-db", enabled())
 	b.awaitCronJob("auth-db-drill", running)
-	b.ran("auth-db", VerbRun, "night-1", 0, succeeded("20261123T010000Z-aaaaaa", 10))
+	b.ran("auth-db", resources.VerbRun, "night-1", 0, succeeded("20261123T010000Z-aaaaaa", 10))
 	b.awaitEvent("BackupSucceeded", "nova_auth 20261123T010000Z-aaaaaa, 10 rows, 6s")
 	s := b.awaitStatus("auth-db", "backed up", backedUp)
 	if d := s.Databases[0]; !d.LastSuccess.Equal(snapshot) || d.Stored != 1<<20 || s.LastRun.Job != "night-1" {
@@ -43,16 +44,16 @@ func TestWhatPodsReportIsTold(t *testing.T) {
 		volume := o.Spec.JobTemplate.Spec.Template.Spec.Volumes[1]
 		return unless(volume.EmptyDir.SizeLimit.String() == "9Gi", "scratch of "+volume.EmptyDir.SizeLimit.String())
 	})
-	failed := string(backupapi.Result{Verb: VerbRun, Category: backupapi.CategoryPermission, Message: "back up: password authentication failed", Started: snapshot}.Encode())
-	b.ran("auth-db", VerbRun, "night-2", 77, failed)
+	failed := string(backupapi.Result{Verb: resources.VerbRun, Category: backupapi.CategoryPermission, Message: "back up: password authentication failed", Started: snapshot}.Encode())
+	b.ran("auth-db", resources.VerbRun, "night-2", 77, failed)
 	// Of two failures within minutes, the second is told as well.
 	b.awaitEvent("BackupFailed", "night-2: permission: back up: password authentication failed")
 	verified := snapshot
-	b.ran("auth-db", VerbDrill, "drill-1", 0, string(backupapi.Result{Verb: VerbDrill, Started: snapshot, Databases: []backupapi.DatabaseResult{
+	b.ran("auth-db", resources.VerbDrill, "drill-1", 0, string(backupapi.Result{Verb: resources.VerbDrill, Started: snapshot, Databases: []backupapi.DatabaseResult{
 		{Name: "nova_auth", Backup: "20261123T010000Z-aaaaaa", Seconds: 42, LastVerified: &verified},
 	}}.Encode()))
 	b.awaitEvent("DrillPassed", "nova_auth")
-	b.ran("auth-db", VerbRun, "night-3", 137, "")
+	b.ran("auth-db", resources.VerbRun, "night-3", 137, "")
 	b.awaitEvent("BackupFailed", "night-3: killed: exit code 137, and no report")
 
 	s = b.awaitStatus("auth-db", "all there", func(s backupapi.Status) bool { return len(s.Counted) == 4 })
@@ -91,7 +92,7 @@ novawire_backup_info{namespace="NS",statefulset="auth-db",suspended="false"} 1`)
 }
 
 // wantMetrics waits until each line is among the metrics; NS is the namespace.
-func (b *bed) wantMetrics(lines string) {
+func (b *environment) wantMetrics(lines string) {
 	b.Helper()
 	for _, line := range strings.Split(strings.ReplaceAll(lines, "NS", b.namespace), "\n") {
 		b.eventually("metric", func() string {
@@ -102,55 +103,55 @@ func (b *bed) wantMetrics(lines string) {
 }
 
 func TestWhatIsOddIsFlagged(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	b.statefulSet("auth-db", enabled())
 	b.awaitCronJob("auth-db-backup", running)
 	report := func(names ...string) string {
-		r := backupapi.Result{Verb: VerbRun, Started: snapshot}
+		r := backupapi.Result{Verb: resources.VerbRun, Started: snapshot}
 		for _, name := range names {
 			taken := snapshot
 			r.Databases = append(r.Databases, backupapi.DatabaseResult{Name: name, Backup: "x", LastSuccess: &taken, Anomalies: len(names) - 1})
 		}
 		return string(r.Encode())
 	}
-	b.ran("auth-db", VerbRun, "night-1", 0, report("nova_auth", "nova_feed"))
+	b.ran("auth-db", resources.VerbRun, "night-1", 0, report("nova_auth", "nova_feed"))
 	b.awaitEvent("BackupAnomaly", "nova_auth: 1 tables vanished")
 	b.awaitEvent("BackupAnomaly", "nova_feed: 1 tables vanished")
 	b.awaitStatus("auth-db", "both", func(s backupapi.Status) bool { return len(s.Databases) == 2 })
-	b.ran("auth-db", VerbRun, "night-2", 0, report("nova_auth"))
+	b.ran("auth-db", resources.VerbRun, "night-2", 0, report("nova_auth"))
 	b.awaitEvent("BackupAnomaly", "database nova_feed is no longer there")
 	b.awaitStatus("auth-db", "one", func(s backupapi.Status) bool { return len(s.Databases) == 1 })
 }
 
 func TestPodsThatReportNothingAreTold(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	b.statefulSet("auth-db", enabled())
 	b.awaitCronJob("auth-db-backup", running)
 	t.Run("one that waits for a Secret", func(t *testing.T) {
-		pod := b.pod("auth-db", VerbRun, "waits")
+		pod := b.pod("auth-db", resources.VerbRun, "waits")
 		pod.Status.Phase = corev1.PodPending
-		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: Container, Image: "i", State: corev1.ContainerState{
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: resources.Container, Image: "i", State: corev1.ContainerState{
 			Waiting: &corev1.ContainerStateWaiting{Reason: "CreateContainerConfigError", Message: `secret "postgres-credentials" not found`},
 		}}}
 		b.setStatus(pod)
 		b.awaitEvent("BackupNotStarted", `waits: container pg-backup waits: CreateContainerConfigError: secret "postgres-credentials" not found`)
 	})
 	t.Run("one that was evicted", func(t *testing.T) {
-		pod := b.pod("auth-db", VerbDrill, "evicted")
+		pod := b.pod("auth-db", resources.VerbDrill, "evicted")
 		pod.Status.Phase, pod.Status.Reason, pod.Status.Message = corev1.PodFailed, "Evicted", "Usage of EmptyDir volume \"scratch\" exceeds the limit"
 		b.setStatus(pod)
 		b.awaitEvent("DrillFailed", `evicted: killed: Evicted Usage of EmptyDir volume "scratch" exceeds the limit`)
 	})
 	t.Run("one whose Job was deleted while it ran", func(t *testing.T) {
-		pod := b.pod("auth-db", VerbRun, "killed")
+		pod := b.pod("auth-db", resources.VerbRun, "killed")
 		pod.Status.Phase = corev1.PodRunning
-		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: Container, Image: "i", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}}}
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: resources.Container, Image: "i", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}}}
 		b.setStatus(pod)
 		b.delete(pod)
 		b.awaitEvent("BackupFailed", "killed: killed: the pod was deleted while it ran")
 	})
 	t.Run("a Job that never had a pod", func(t *testing.T) {
-		labels := podLabels("auth-db", VerbRun)
+		labels := resources.PodLabels("auth-db", resources.VerbRun)
 		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "podless", Labels: labels}, Spec: batchv1.JobSpec{Template: b.podTemplate()}}
 		b.create(job)
 		now := metav1.Now()

@@ -3,48 +3,51 @@ package backup
 import (
 	"sync"
 
+	"github.com/nova/novawire/controller/backup/resources"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 )
 
-// gone keeps the last state of pods that were deleted, until it is counted: a
+// deletedPods keeps the last state of pods that were deleted, until it is counted: a
 // Job that is deleted takes its pods along, and what they told with them.
-type gone struct {
+type deletedPods struct {
 	mu   sync.Mutex
 	pods map[types.NamespacedName][]*corev1.Pod
 }
 
-func newGone() *gone { return &gone{pods: map[types.NamespacedName][]*corev1.Pod{}} }
+func newDeletedPods() *deletedPods {
+	return &deletedPods{pods: map[types.NamespacedName][]*corev1.Pod{}}
+}
 
-// keep is a predicate that always holds.
-func (g *gone) keep(e event.DeleteEvent) bool {
+// add is a predicate that always holds.
+func (g *deletedPods) add(e event.DeleteEvent) bool {
 	pod, ok := e.Object.(*corev1.Pod)
-	if !ok || pod.Labels[LabelStatefulSet] == "" {
+	if !ok || pod.Labels[resources.LabelStatefulSet] == "" {
 		return true
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	name := types.NamespacedName{Namespace: pod.Namespace, Name: pod.Labels[LabelStatefulSet]}
+	name := types.NamespacedName{Namespace: pod.Namespace, Name: pod.Labels[resources.LabelStatefulSet]}
 	g.pods[name] = append(g.pods[name], pod)
 	return true
 }
 
-func (g *gone) of(name types.NamespacedName) []*corev1.Pod {
+func (g *deletedPods) list(name types.NamespacedName) []*corev1.Pod {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.pods[name]
 }
 
 // forget drops what nobody is told of any more.
-func (g *gone) forget(name types.NamespacedName) {
+func (g *deletedPods) forget(name types.NamespacedName) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.pods, name)
 }
 
-// counted forgets pods that of returned.
-func (g *gone) counted(name types.NamespacedName, n int) {
+// removeFirst forgets pods that of returned.
+func (g *deletedPods) removeFirst(name types.NamespacedName, n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.pods[name] = g.pods[name][n:]; len(g.pods[name]) == 0 {

@@ -23,14 +23,15 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/controller/backup/resources"
 	"github.com/nova/novawire/internal/testing/cluster"
 )
 
 func TestMain(m *testing.M) { os.Exit(cluster.Run(m)) }
 
-// bed is a namespace of a real API server and a running controller. There is no
+// environment is a namespace of a real API server and a running controller. There is no
 // kubelet and no Job controller: tests play those.
-type bed struct {
+type environment struct {
 	*testing.T
 	client    client.Client
 	namespace string
@@ -38,17 +39,17 @@ type bed struct {
 	writes    *writes
 	changed   chan event.GenericEvent
 	mu        sync.Mutex
-	config    Config
+	config    resources.Config
 	stop      func()
 }
 
-func testConfig() Config {
-	c := DefaultConfig()
+func testConfig() resources.Config {
+	c := resources.DefaultConfig()
 	c.Defaults = map[string]string{backupapi.AnnotationBucket: "s3://nova-backups/test"}
 	return c
 }
 
-func newBed(t *testing.T) *bed {
+func newEnvironment(t *testing.T) *environment {
 	t.Helper()
 	config := cluster.Config(t)
 	config.QPS = -1
@@ -56,7 +57,7 @@ func newBed(t *testing.T) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{T: t, client: c, config: testConfig(), writes: &writes{}}
+	b := &environment{T: t, client: c, config: testConfig(), writes: &writes{}}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "schedule-", Labels: map[string]string{injection.LabelWiring: injection.WiringEnabled}}}
 	b.create(ns)
 	b.namespace = ns.Name
@@ -66,7 +67,7 @@ func newBed(t *testing.T) *bed {
 }
 
 // start runs the controller, as a manager that has just taken the lead does.
-func (b *bed) start() {
+func (b *environment) start() {
 	b.Helper()
 	config := cluster.Config(b)
 	config.QPS = -1
@@ -93,14 +94,14 @@ func (b *bed) start() {
 	})
 }
 
-func (b *bed) configNow() Config {
+func (b *environment) configNow() resources.Config {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.config
 }
 
 // reconfigure puts another configuration in force.
-func (b *bed) reconfigure(change func(*Config)) {
+func (b *environment) reconfigure(change func(*resources.Config)) {
 	b.mu.Lock()
 	change(&b.config)
 	b.mu.Unlock()
@@ -134,7 +135,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func (b *bed) create(o client.Object) {
+func (b *environment) create(o client.Object) {
 	b.Helper()
 	if err := b.client.Create(b.Context(), o); err != nil {
 		b.Fatal(err)
@@ -142,7 +143,7 @@ func (b *bed) create(o client.Object) {
 }
 
 // statefulSet is a PostgreSQL with annotations, created.
-func (b *bed) statefulSet(name string, annotations map[string]string) *appsv1.StatefulSet {
+func (b *environment) statefulSet(name string, annotations map[string]string) *appsv1.StatefulSet {
 	b.Helper()
 	s := postgres(name)
 	s.Namespace, s.Annotations = b.namespace, annotations
@@ -169,7 +170,7 @@ func postgres(name string) *appsv1.StatefulSet {
 }
 
 // annotate changes annotations; an empty value removes one.
-func (b *bed) annotate(s *appsv1.StatefulSet, annotations map[string]string) {
+func (b *environment) annotate(s *appsv1.StatefulSet, annotations map[string]string) {
 	b.Helper()
 	before := s.DeepCopy()
 	if s.Annotations == nil {
@@ -188,12 +189,12 @@ func (b *bed) annotate(s *appsv1.StatefulSet, annotations map[string]string) {
 }
 
 // eventually waits until a condition holds, or fails with what is still wrong.
-func (b *bed) eventually(what string, wrong func() string) {
+func (b *environment) eventually(what string, wrong func() string) {
 	b.Helper()
 	b.within(30*time.Second, what, wrong)
 }
 
-func (b *bed) within(patience time.Duration, what string, wrong func() string) {
+func (b *environment) within(patience time.Duration, what string, wrong func() string) {
 	b.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
@@ -212,7 +213,7 @@ func (b *bed) within(patience time.Duration, what string, wrong func() string) {
 	}
 }
 
-func (b *bed) cronJob(name string) *batchv1.CronJob {
+func (b *environment) cronJob(name string) *batchv1.CronJob {
 	b.Helper()
 	o := &batchv1.CronJob{}
 	err := b.client.Get(b.Context(), client.ObjectKey{Namespace: b.namespace, Name: name}, o)
@@ -226,7 +227,7 @@ func (b *bed) cronJob(name string) *batchv1.CronJob {
 }
 
 // awaitCronJob waits for a CronJob that is as it should be.
-func (b *bed) awaitCronJob(name string, wrong func(*batchv1.CronJob) string) *batchv1.CronJob {
+func (b *environment) awaitCronJob(name string, wrong func(*batchv1.CronJob) string) *batchv1.CronJob {
 	b.Helper()
 	var o *batchv1.CronJob
 	b.eventually("CronJob "+name, func() string {
@@ -239,15 +240,15 @@ func (b *bed) awaitCronJob(name string, wrong func(*batchv1.CronJob) string) *ba
 }
 
 func running(o *batchv1.CronJob) string {
-	if *o.Spec.Suspend || o.Annotations[annotationSuspendedBecause] != "" {
-		return "is suspended: " + o.Annotations[annotationSuspendedBecause]
+	if *o.Spec.Suspend || o.Annotations[resources.AnnotationSuspendReason] != "" {
+		return "is suspended: " + o.Annotations[resources.AnnotationSuspendReason]
 	}
 	return ""
 }
 
 func suspended(reason string) func(*batchv1.CronJob) string {
 	return func(o *batchv1.CronJob) string {
-		if got := o.Annotations[annotationSuspendedBecause]; !*o.Spec.Suspend || got != reason {
+		if got := o.Annotations[resources.AnnotationSuspendReason]; !*o.Spec.Suspend || got != reason {
 			return "suspended because of " + got
 		}
 		return ""
@@ -255,7 +256,7 @@ func suspended(reason string) func(*batchv1.CronJob) string {
 }
 
 // status is what the annotation of a StatefulSet says.
-func (b *bed) status(name string) backupapi.Status {
+func (b *environment) status(name string) backupapi.Status {
 	b.Helper()
 	s := &appsv1.StatefulSet{}
 	if err := b.client.Get(b.Context(), client.ObjectKey{Namespace: b.namespace, Name: name}, s); err != nil {
@@ -268,7 +269,7 @@ func (b *bed) status(name string) backupapi.Status {
 	return status
 }
 
-func (b *bed) awaitStatus(name, what string, is func(backupapi.Status) bool) backupapi.Status {
+func (b *environment) awaitStatus(name, what string, is func(backupapi.Status) bool) backupapi.Status {
 	b.Helper()
 	var s backupapi.Status
 	b.eventually("status of "+name, func() string {
@@ -281,7 +282,7 @@ func (b *bed) awaitStatus(name, what string, is func(backupapi.Status) bool) bac
 }
 
 // awaitEvent waits for an Event whose note contains a text.
-func (b *bed) awaitEvent(reason, text string) {
+func (b *environment) awaitEvent(reason, text string) {
 	b.Helper()
 	b.eventually("Event "+reason, func() string {
 		var list eventsv1.EventList
@@ -300,7 +301,7 @@ func (b *bed) awaitEvent(reason, text string) {
 }
 
 // ran plays the kubelet: a pod of a Job that ended with a report.
-func (b *bed) ran(statefulSet, verb, name string, code int32, message string) *corev1.Pod {
+func (b *environment) ran(statefulSet, verb, name string, code int32, message string) *corev1.Pod {
 	b.Helper()
 	pod := b.pod(statefulSet, verb, name)
 	pod.Status.Phase = corev1.PodFailed
@@ -308,7 +309,7 @@ func (b *bed) ran(statefulSet, verb, name string, code int32, message string) *c
 		pod.Status.Phase = corev1.PodSucceeded
 	}
 	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
-		Name: Container, Image: "postgres:17",
+		Name: resources.Container, Image: "postgres:17",
 		State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 			ExitCode: code, Message: message, StartedAt: metav1.Now(), FinishedAt: metav1.Now(), ContainerID: "containerd://x",
 		}},
@@ -317,26 +318,26 @@ func (b *bed) ran(statefulSet, verb, name string, code int32, message string) *c
 	return pod
 }
 
-func (b *bed) pod(statefulSet, verb, name string) *corev1.Pod {
+func (b *environment) pod(statefulSet, verb, name string) *corev1.Pod {
 	b.Helper()
-	labels := podLabels(statefulSet, verb)
+	labels := resources.PodLabels(statefulSet, verb)
 	labels[batchv1.JobNameLabel] = name
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: name, Labels: labels},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: Container, Image: "postgres:17"}}, RestartPolicy: corev1.RestartPolicyNever},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: resources.Container, Image: "postgres:17"}}, RestartPolicy: corev1.RestartPolicyNever},
 	}
 	b.create(pod)
 	return pod
 }
 
-func (b *bed) setStatus(pod *corev1.Pod) {
+func (b *environment) setStatus(pod *corev1.Pod) {
 	b.Helper()
 	if err := b.client.Status().Update(b.Context(), pod); err != nil {
 		b.Fatal(err)
 	}
 }
 
-func (b *bed) delete(o client.Object) {
+func (b *environment) delete(o client.Object) {
 	b.Helper()
 	if err := b.client.Delete(b.Context(), o, client.GracePeriodSeconds(0)); err != nil {
 		b.Fatal(err)

@@ -9,20 +9,21 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
-// longestNote is the API server's limit on an Event's note, in bytes.
-const longestNote = 1024
+// maxNoteBytes is the API server's limit on an Event's note, in bytes.
+const maxNoteBytes = 1024
 
-// tell records an Event on the StatefulSet or, where it is gone, on the CronJob.
-func (r *reconciler) tell(it *round, kind, reason, format string, args ...any) {
-	r.tellOf(it, nil, kind, reason, format, args...)
+// recordEvent records an Event on the StatefulSet or, where it is gone, on the CronJob.
+func (r *reconciler) recordEvent(it *state, kind, reason, format string, args ...any) {
+	r.recordRelatedEvent(it, nil, kind, reason, format, args...)
 }
 
-// tellOf is tell about what another object did. Events of one reason about the
+// recordRelatedEvent is tell about what another object did. Events of one reason about the
 // same two objects are counted as one, with the note of the first: each pod's
 // are its own because of this.
-func (r *reconciler) tellOf(it *round, of *corev1.ObjectReference, kind, reason, format string, args ...any) {
+func (r *reconciler) recordRelatedEvent(it *state, of *corev1.ObjectReference, kind, reason, format string, args ...any) {
 	var about runtime.Object
 	switch {
 	case it.set != nil:
@@ -38,56 +39,56 @@ func (r *reconciler) tellOf(it *round, of *corev1.ObjectReference, kind, reason,
 	if of != nil {
 		related = of
 	}
-	r.events.Eventf(about, related, kind, reason, "Backup", "%s", clip(fmt.Sprintf(format, args...), longestNote-len("…")))
+	r.events.Eventf(about, related, kind, reason, "Backup", "%s", clip(fmt.Sprintf(format, args...), maxNoteBytes-len("…")))
 }
 
-// tellSuspension tells once that nothing starts by itself any more, or does again.
-func (r *reconciler) tellSuspension(it *round, reason string) {
+// setSuspended tells once that nothing starts by itself any more, or does again.
+func (r *reconciler) setSuspended(it *state, reason string) {
 	switch {
 	case reason == it.status.Suspended:
 	case reason != "":
-		r.tell(it, corev1.EventTypeWarning, "BackupSuspended", "%s", reason)
+		r.recordEvent(it, corev1.EventTypeWarning, "BackupSuspended", "%s", reason)
 	default:
-		r.tell(it, corev1.EventTypeNormal, "BackupResumed", "no longer: %s", it.status.Suspended)
+		r.recordEvent(it, corev1.EventTypeNormal, "BackupResumed", "no longer: %s", it.status.Suspended)
 	}
 	it.status.Suspended = reason
 }
 
-// reasons of what pods did: when it succeeded, and when it failed.
-var reasons = map[string][2]string{
-	VerbRun:     {"BackupSucceeded", "BackupFailed"},
-	VerbDrill:   {"DrillPassed", "DrillFailed"},
-	VerbRestore: {"RestoreSucceeded", "RestoreFailed"},
+// eventReasons of what pods did: when it succeeded, and when it failed.
+var eventReasons = map[string][2]string{
+	resources.VerbRun:     {"BackupSucceeded", "BackupFailed"},
+	resources.VerbDrill:   {"DrillPassed", "DrillFailed"},
+	resources.VerbRestore: {"RestoreSucceeded", "RestoreFailed"},
 }
 
-// tellAttempt records what a pod did, before it is folded into the status.
-func (r *reconciler) tellAttempt(it *round, a attempt) {
-	reason, ok := reasons[a.verb]
+// recordAttempt records what a pod did, before it is folded into the status.
+func (r *reconciler) recordAttempt(it *state, a attempt) {
+	reason, ok := eventReasons[a.verb]
 	if !ok {
 		return
 	}
 	result := a.result
 	switch {
 	case result.Succeeded():
-		r.tellOf(it, a.of, corev1.EventTypeNormal, reason[0], "%s: %s", a.job, summary(result))
+		r.recordRelatedEvent(it, a.object, corev1.EventTypeNormal, reason[0], "%s: %s", a.job, summary(result))
 	case result.Category == backupapi.CategoryNotStarted:
-		r.tellOf(it, a.of, corev1.EventTypeWarning, "BackupNotStarted", "%s: %s", a.job, result.Message)
+		r.recordRelatedEvent(it, a.object, corev1.EventTypeWarning, "BackupNotStarted", "%s: %s", a.job, result.Message)
 	default:
-		r.tellOf(it, a.of, corev1.EventTypeWarning, reason[1], "%s: %s: %s", a.job, result.Category, failure(result))
+		r.recordRelatedEvent(it, a.object, corev1.EventTypeWarning, reason[1], "%s: %s: %s", a.job, result.Category, failure(result))
 	}
-	if odd := oddities(it.status, result); len(odd) > 0 {
-		r.tellOf(it, a.of, corev1.EventTypeWarning, "BackupAnomaly", "%s: %s; the backup counts, pg-backup list names the tables", a.job, strings.Join(odd, "; "))
+	if odd := anomalyNotes(it.status, result); len(odd) > 0 {
+		r.recordRelatedEvent(it, a.object, corev1.EventTypeWarning, "BackupAnomaly", "%s: %s; the backup counts, pg-backup list names the tables", a.job, strings.Join(odd, "; "))
 	}
 }
 
-// oddities are what differs suspiciously from the run before.
-func oddities(before backupapi.Status, r backupapi.Result) (lines []string) {
+// anomalyNotes are what differs suspiciously from the run before.
+func anomalyNotes(before backupapi.Status, r backupapi.Result) (lines []string) {
 	for _, d := range r.Databases {
 		if d.Anomalies > 0 {
 			lines = append(lines, fmt.Sprintf("%s: %d tables vanished or lost nine tenths of their rows", d.Name, d.Anomalies))
 		}
 	}
-	for _, name := range vanished(before, r) {
+	for _, name := range missingDatabases(before, r) {
 		lines = append(lines, fmt.Sprintf("database %s is no longer there, and its backups are kept", name))
 	}
 	return lines

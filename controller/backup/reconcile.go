@@ -16,20 +16,21 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
 type reconciler struct {
-	client  client.Client
-	live    client.Reader
-	events  events.EventRecorder
-	config  func() Config
-	metrics *Metrics
-	gone    *gone
-	apply   applier
+	client      client.Client
+	live        client.Reader
+	events      events.EventRecorder
+	config      func() resources.Config
+	metrics     *Metrics
+	deletedPods *deletedPods
+	apply       applier
 }
 
-// round is one look at one StatefulSet: what is there, and what is known.
-type round struct {
+// state is one look at one StatefulSet: what is there, and what is known.
+type state struct {
 	name     types.NamespacedName
 	set      *appsv1.StatefulSet // nil: there is none
 	backup   *batchv1.CronJob    // nil: there is none
@@ -43,11 +44,11 @@ type round struct {
 // Reconcile makes the CronJobs of a StatefulSet what it asks for, and tells what
 // their pods did.
 func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	it := &round{name: req.NamespacedName}
-	for _, step := range []func(context.Context, *round) error{r.read, r.count, r.converge, r.runNow, r.annotate} {
+	it := &state{name: req.NamespacedName}
+	for _, step := range []func(context.Context, *state) error{r.read, r.countAttempts, r.converge, r.startRequestedRun, r.writeStatus} {
 		if err := step(ctx, it); errors.Is(err, errNothing) {
 			r.metrics.forget(it.name)
-			r.gone.forget(it.name)
+			r.deletedPods.forget(it.name)
 			return reconcile.Result{}, nil
 		} else if err != nil {
 			return reconcile.Result{}, fmt.Errorf("back up %s: %w", it.name, err)
@@ -59,7 +60,7 @@ func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reco
 // errNothing ends a round: nothing was asked for, and nothing is there.
 var errNothing = errors.New("nothing to do")
 
-func (r *reconciler) read(ctx context.Context, it *round) error {
+func (r *reconciler) read(ctx context.Context, it *state) error {
 	var err error
 	if it.set, err = get(ctx, r.client, it.name, &appsv1.StatefulSet{}); err != nil {
 		return err
@@ -67,10 +68,10 @@ func (r *reconciler) read(ctx context.Context, it *round) error {
 	if it.set != nil && it.set.DeletionTimestamp != nil {
 		it.set = nil
 	}
-	if it.backup, err = r.own(ctx, it.name.Namespace, BackupName(it.name.Name), it.name.Name); err != nil {
+	if it.backup, err = r.getOwned(ctx, it.name.Namespace, resources.BackupName(it.name.Name), it.name.Name); err != nil {
 		return err
 	}
-	if it.drill, err = r.own(ctx, it.name.Namespace, DrillName(it.name.Name), it.name.Name); err != nil {
+	if it.drill, err = r.getOwned(ctx, it.name.Namespace, resources.DrillName(it.name.Name), it.name.Name); err != nil {
 		return err
 	}
 	if it.backup == nil && it.drill == nil && (it.set == nil || !backupapi.HasKeys(it.set.Annotations)) {
@@ -79,7 +80,7 @@ func (r *reconciler) read(ctx context.Context, it *round) error {
 	return r.understand(ctx, it)
 }
 
-func (r *reconciler) understand(ctx context.Context, it *round) error {
+func (r *reconciler) understand(ctx context.Context, it *state) error {
 	ns, err := get(ctx, r.client, types.NamespacedName{Name: it.name.Namespace}, namespaceMetadata())
 	if err != nil {
 		return err
@@ -98,7 +99,7 @@ func (r *reconciler) understand(ctx context.Context, it *round) error {
 		text = it.backup.Annotations[backupapi.AnnotationStatus]
 	}
 	if it.status, err = backupapi.ParseStatus(text); err != nil {
-		r.tell(it, corev1.EventTypeWarning, "BackupStatusUnreadable", "the annotation was written over: %s", err)
+		r.recordEvent(it, corev1.EventTypeWarning, "BackupStatusUnreadable", "the annotation was written over: %s", err)
 	}
 	// What this process knows is newer than what its cache holds: nobody else writes it.
 	if known, ok := r.metrics.of(it.name); ok {
@@ -107,11 +108,11 @@ func (r *reconciler) understand(ctx context.Context, it *round) error {
 	return nil
 }
 
-// own is a CronJob that was made for the StatefulSet, and not another's whose
+// getOwned is a CronJob that was made for the StatefulSet, and not another's whose
 // cut name happens to be the same.
-func (r *reconciler) own(ctx context.Context, namespace, name, statefulSet string) (*batchv1.CronJob, error) {
+func (r *reconciler) getOwned(ctx context.Context, namespace, name, statefulSet string) (*batchv1.CronJob, error) {
 	o, err := get(ctx, r.client, types.NamespacedName{Namespace: namespace, Name: name}, &batchv1.CronJob{})
-	if o != nil && o.Labels[LabelStatefulSet] != statefulSet {
+	if o != nil && o.Labels[resources.LabelStatefulSet] != statefulSet {
 		return nil, err
 	}
 	return o, err
@@ -129,8 +130,8 @@ func get[T client.Object](ctx context.Context, from client.Reader, name types.Na
 	return o, nil
 }
 
-// annotate writes what is known where it is kept, and where users look.
-func (r *reconciler) annotate(ctx context.Context, it *round) error {
+// writeStatus writes what is known where it is kept, and where users look.
+func (r *reconciler) writeStatus(ctx context.Context, it *state) error {
 	if it.status.Empty() {
 		return nil // never backed up
 	}

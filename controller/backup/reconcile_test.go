@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
 func enabled(more ...string) map[string]string {
@@ -22,7 +23,7 @@ func enabled(more ...string) map[string]string {
 }
 
 func TestAnAnnotatedStatefulSetIsBackedUp(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	b.statefulSet("auth-db", enabled(backupapi.AnnotationTimeZone, "Europe/Berlin"))
 	backup := b.awaitCronJob("auth-db-backup", running)
 	drill := b.awaitCronJob("auth-db-drill", running)
@@ -32,14 +33,14 @@ func TestAnAnnotatedStatefulSetIsBackedUp(t *testing.T) {
 	b.awaitEvent("BackupScheduled", "s3://nova-backups/test/"+b.namespace+"/auth-db")
 	status := b.awaitStatus("auth-db", "told", func(s backupapi.Status) bool { return s.Schedule != "" })
 	if diff := cmp.Diff(backupapi.Status{
-		Schedule: "0 1 * * *", DrillSchedule: "0 3 1 */3 *", TimeZone: "Europe/Berlin", Place: "s3://nova-backups/test/" + b.namespace + "/auth-db",
+		Schedule: "0 1 * * *", DrillSchedule: "0 3 1 */3 *", TimeZone: "Europe/Berlin", Location: "s3://nova-backups/test/" + b.namespace + "/auth-db",
 	}, status); diff != "" {
 		t.Errorf("status (-want +got)\n%s", diff)
 	}
 }
 
 func TestARequestThatChangesChangesTheCronJob(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	s := b.statefulSet("auth-db", enabled())
 	b.awaitCronJob("auth-db-drill", running)
 	b.annotate(s, map[string]string{backupapi.AnnotationSchedule: "30 2 * * *", backupapi.AnnotationDrillSchedule: "never", backupapi.AnnotationServiceAccount: "backup"})
@@ -62,10 +63,10 @@ func TestARequestThatChangesChangesTheCronJob(t *testing.T) {
 		return ""
 	})
 	b.annotate(s, map[string]string{backupapi.AnnotationSuspend: "true"})
-	b.awaitCronJob("auth-db-backup", suspended(suspendedByRequest))
+	b.awaitCronJob("auth-db-backup", suspended(resources.ReasonSuspended))
 	b.annotate(s, map[string]string{backupapi.AnnotationSuspend: ""})
 	b.awaitCronJob("auth-db-backup", running)
-	b.reconfigure(func(c *Config) { c.Image = "pg-backup:next" })
+	b.reconfigure(func(c *resources.Config) { c.Image = "pg-backup:next" })
 	b.awaitCronJob("auth-db-backup", func(o *batchv1.CronJob) string {
 		return unless(o.Spec.JobTemplate.Spec.Template.Spec.InitContainers[0].Image == "pg-backup:next", "the image is the old one")
 	})
@@ -79,7 +80,7 @@ func unless(holds bool, problem string) string {
 }
 
 func TestWhatOthersChangeIsPutBack(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	b.statefulSet("auth-db", enabled())
 	o := b.awaitCronJob("auth-db-backup", running)
 	before := o.DeepCopy()
@@ -96,7 +97,7 @@ func TestWhatOthersChangeIsPutBack(t *testing.T) {
 }
 
 func TestAnObjectOfSomebodyElseIsLeftAlone(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	theirs := b.somebodyElses("auth-db-backup")
 	b.statefulSet("auth-db", enabled())
 	b.awaitEvent("BackupRefused", "is not ours")
@@ -105,7 +106,7 @@ func TestAnObjectOfSomebodyElseIsLeftAlone(t *testing.T) {
 	}
 }
 
-func (b *bed) somebodyElses(name string) *batchv1.CronJob {
+func (b *environment) somebodyElses(name string) *batchv1.CronJob {
 	o := &batchv1.CronJob{
 		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: name},
 		Spec: batchv1.CronJobSpec{Schedule: "7 7 * * *", JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{
@@ -116,12 +117,12 @@ func (b *bed) somebodyElses(name string) *batchv1.CronJob {
 	return o
 }
 
-func (b *bed) podTemplate() corev1.PodTemplateSpec {
+func (b *environment) podTemplate() corev1.PodTemplateSpec {
 	return corev1.PodTemplateSpec{Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
 }
 
 func TestABadRequestKeepsWhatIsThere(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	s := b.statefulSet("auth-db", enabled())
 	b.awaitCronJob("auth-db-backup", running)
 	b.annotate(s, map[string]string{backupapi.AnnotationSchedule: "tonight"})

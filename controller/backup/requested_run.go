@@ -11,39 +11,40 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
-// runNow starts the Job that the annotation asks for, once for each value.
-func (r *reconciler) runNow(ctx context.Context, it *round) error {
+// startRequestedRun starts the Job that the annotation asks for, once for each value.
+func (r *reconciler) startRequestedRun(ctx context.Context, it *state) error {
 	run := it.request.Run
-	if it.set == nil || run == "" || run == it.status.Handled || len(it.refusals) > 0 {
+	if it.set == nil || run == "" || run == it.status.HandledRun || len(it.refusals) > 0 {
 		return nil
 	}
 	if !it.optedIn || !it.request.Enabled {
-		why := disabled
+		why := reasonDisabled
 		if !it.optedIn {
-			why = optedOut
+			why = reasonNamespace
 		}
-		r.tell(it, corev1.EventTypeWarning, "BackupRefused", "%s: %q starts nothing: %s", backupapi.AnnotationRun, run, why)
-		it.status.Handled = run
+		r.recordEvent(it, corev1.EventTypeWarning, "BackupRefused", "%s: %q starts nothing: %s", backupapi.AnnotationRun, run, why)
+		it.status.HandledRun = run
 		return nil
 	}
-	cronJob, verb := r.config().now(r.target(it))
+	cronJob, verb := r.config().RequestedJob(r.target(it))
 	owner, err := get(ctx, r.live, client.ObjectKeyFromObject(cronJob), &batchv1.CronJob{})
 	if err == nil && owner == nil {
-		err = errNotThere
+		err = errCronJobMissing
 	}
 	if err != nil {
 		return fmt.Errorf("start a run: CronJob %s: %w", cronJob.Name, err)
 	}
 	cronJob.UID = owner.UID
-	job := JobOf(cronJob, verb, run)
+	job := resources.JobFrom(cronJob, verb, run)
 	if err := r.client.Create(ctx, job, objectOwner); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("start a run: %w", err)
 	}
-	r.tell(it, corev1.EventTypeNormal, "BackupRunStarted", "Job %s, asked for by %s: %s", job.Name, backupapi.AnnotationRun, run)
-	it.status.Handled = run
+	r.recordEvent(it, corev1.EventTypeNormal, "BackupRunStarted", "Job %s, asked for by %s: %s", job.Name, backupapi.AnnotationRun, run)
+	it.status.HandledRun = run
 	return nil
 }
 
-var errNotThere = errors.New("is not there yet")
+var errCronJobMissing = errors.New("is not there yet")

@@ -11,14 +11,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
 func TestRunNow(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	s := b.statefulSet("auth-db", enabled(backupapi.AnnotationSuspend, "true", backupapi.AnnotationRun, "before-the-migration"))
 	job := func(cronJob, verb, token string) *batchv1.Job {
 		o := &batchv1.Job{}
-		name := JobName(cronJob, verb, token)
+		name := resources.JobName(cronJob, verb, token)
 		b.eventually("Job "+name, func() string {
 			if err := b.client.Get(t.Context(), client.ObjectKey{Namespace: b.namespace, Name: name}, o); err != nil {
 				return err.Error()
@@ -27,13 +28,13 @@ func TestRunNow(t *testing.T) {
 		})
 		return o
 	}
-	first := job("auth-db-backup", VerbRun, "before-the-migration")
+	first := job("auth-db-backup", resources.VerbRun, "before-the-migration")
 	if owner := metav1.GetControllerOf(first); owner == nil || owner.Name != "auth-db-backup" {
 		t.Errorf("owned by %v: the history limits do not hold for it", owner)
 	}
-	b.awaitStatus("auth-db", "handled", func(s backupapi.Status) bool { return s.Handled == "before-the-migration" })
+	b.awaitStatus("auth-db", "handled", func(s backupapi.Status) bool { return s.HandledRun == "before-the-migration" })
 	b.annotate(s, map[string]string{backupapi.AnnotationRun: "drill:1"})
-	if command := job("auth-db-drill", VerbDrill, "drill:1").Spec.Template.Spec.Containers[0].Command; command[1] != "drill" {
+	if command := job("auth-db-drill", resources.VerbDrill, "drill:1").Spec.Template.Spec.Containers[0].Command; command[1] != "drill" {
 		t.Errorf("runs %v", command)
 	}
 	// A value that was acted on starts nothing again, when its Job is gone and
@@ -42,9 +43,9 @@ func TestRunNow(t *testing.T) {
 	b.stop()
 	b.start()
 	b.annotate(s, map[string]string{backupapi.AnnotationRun: "drill:2"})
-	job("auth-db-drill", VerbDrill, "drill:2")
+	job("auth-db-drill", resources.VerbDrill, "drill:2")
 	var jobs batchv1.JobList
-	if err := b.client.List(t.Context(), &jobs, client.InNamespace(b.namespace), client.MatchingLabels{LabelVerb: VerbRun}); err != nil {
+	if err := b.client.List(t.Context(), &jobs, client.InNamespace(b.namespace), client.MatchingLabels{resources.LabelVerb: resources.VerbRun}); err != nil {
 		t.Fatal(err)
 	}
 	for _, o := range jobs.Items {
@@ -56,7 +57,7 @@ func TestRunNow(t *testing.T) {
 
 // 500 StatefulSets, and then a manager that starts anew: it reads, and writes nothing.
 func TestASteadyStateIsNotWritten(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	const many = 500
 	for i := range many {
 		b.statefulSet(fmt.Sprintf("db-%03d", i), enabled(backupapi.AnnotationSchedule, "H H(0-5) * * *"))
@@ -74,7 +75,7 @@ func TestASteadyStateIsNotWritten(t *testing.T) {
 		}
 		return unless(n == many, fmt.Sprintf("%d of %d", n, many))
 	})
-	b.reconfigure(func(*Config) {}) // all of them once more
+	b.reconfigure(func(*resources.Config) {}) // all of them once more
 	b.annotate(b.statefulSet("last", enabled()), enabled("other", "x"))
 	b.awaitCronJob("last-drill", running)
 	b.awaitStatus("last", "told", func(s backupapi.Status) bool { return s.Schedule != "" })
@@ -92,7 +93,7 @@ func (w *writes) forget() {
 }
 
 // eventuallyAll waits until n StatefulSets have both CronJobs, and both carry the status.
-func (b *bed) eventuallyAll(n int) {
+func (b *environment) eventuallyAll(n int) {
 	b.Helper()
 	b.within(3*time.Minute, "all are scheduled", func() string {
 		var list batchv1.CronJobList

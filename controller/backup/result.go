@@ -7,19 +7,20 @@ import (
 	"time"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
-// longestMessage keeps the annotation small: pods hold the whole of it, and Events.
-const longestMessage = 300
+// maxMessageBytes keeps the annotation small: pods hold the whole of it, and Events.
+const maxMessageBytes = 300
 
-// fold adds an attempt to what is known. It changes nothing that s shares with
+// applyResult adds an attempt to what is known. It changes nothing that s shares with
 // another copy.
-func fold(s backupapi.Status, a attempt) backupapi.Status {
+func applyResult(s backupapi.Status, a attempt) backupapi.Status {
 	s.Counted = append(slices.Clone(s.Counted), a.id)
 	r := a.result
 	told := &backupapi.Attempt{
 		Verb: a.verb, Job: a.job, Finished: a.finished, Seconds: r.Seconds,
-		Category: r.Category, Message: clip(r.Message, longestMessage),
+		Category: r.Category, Message: clip(r.Message, maxMessageBytes),
 	}
 	if !r.Succeeded() {
 		s.LastFailure = newest(s.LastFailure, told)
@@ -30,9 +31,9 @@ func fold(s backupapi.Status, a attempt) backupapi.Status {
 		s.Failures[r.Category]++
 	}
 	switch a.verb {
-	case VerbRun:
+	case resources.VerbRun:
 		s.LastRun = newest(s.LastRun, told)
-	case VerbDrill:
+	case resources.VerbDrill:
 		s.LastDrill = newest(s.LastDrill, told)
 	default:
 		return s
@@ -43,10 +44,10 @@ func fold(s backupapi.Status, a attempt) backupapi.Status {
 	s.Databases = slices.Clone(s.Databases)
 	late := told != s.LastRun && told != s.LastDrill
 	for _, d := range r.Databases {
-		foldDatabase(&s, a, d, late)
+		applyDatabaseResult(&s, a, d, late)
 	}
-	if r.Succeeded() && a.verb == VerbRun && !late {
-		foldUntold(&s, r)
+	if r.Succeeded() && a.verb == resources.VerbRun && !late {
+		applyUnreported(&s, r)
 	}
 	slices.SortFunc(s.Databases, func(a, b backupapi.DatabaseStatus) int { return strings.Compare(a.Name, b.Name) })
 	return s
@@ -60,22 +61,22 @@ func newest(known, told *backupapi.Attempt) *backupapi.Attempt {
 	return told
 }
 
-// foldDatabase adds what an attempt did with one database; one that comes late
+// applyDatabaseResult adds what an attempt did with one database; one that comes late
 // has nothing to say of how things stand now.
-func foldDatabase(s *backupapi.Status, a attempt, d backupapi.DatabaseResult, late bool) {
+func applyDatabaseResult(s *backupapi.Status, a attempt, d backupapi.DatabaseResult, late bool) {
 	known := databaseOf(s, d.Name)
 	known.LastSuccess, known.LastVerified = later(known.LastSuccess, d.LastSuccess), later(known.LastVerified, d.LastVerified)
 	failed := d.Category != backupapi.CategorySucceeded
 	switch {
 	case failed && !late:
-		known.Failure, known.FailedAt, known.Message = d.Category, &a.finished, clip(d.Message, longestMessage)
+		known.Failure, known.FailedAt, known.Message = d.Category, &a.finished, clip(d.Message, maxMessageBytes)
 	case !failed && !late:
 		known.Failure, known.FailedAt, known.Message = backupapi.CategorySucceeded, nil, ""
 	}
 	if failed || late && known.Backup != "" {
 		return
 	}
-	if a.verb == VerbDrill {
+	if a.verb == resources.VerbDrill {
 		known.DrillSeconds = d.Seconds
 		return
 	}
@@ -83,33 +84,33 @@ func foldDatabase(s *backupapi.Status, a attempt, d backupapi.DatabaseResult, la
 	known.Seconds, known.Anomalies = d.Seconds, d.Anomalies
 }
 
-// foldUntold: a successful report that was too long left out databases that
+// applyUnreported: a successful report that was too long left out databases that
 // succeeded; one that was not names every database that there is to back up.
-func foldUntold(s *backupapi.Status, r backupapi.Result) {
-	gone := vanished(*s, r)
+func applyUnreported(s *backupapi.Status, r backupapi.Result) {
+	gone := missingDatabases(*s, r)
 	s.Databases = slices.DeleteFunc(s.Databases, func(d backupapi.DatabaseStatus) bool { return slices.Contains(gone, d.Name) })
 	for i := range s.Databases {
-		if !tells(r, s.Databases[i].Name) {
+		if !reports(r, s.Databases[i].Name) {
 			s.Databases[i].LastSuccess = later(s.Databases[i].LastSuccess, &r.Started)
 		}
 	}
 }
 
-// vanished are the databases that were backed up once and that a complete,
+// missingDatabases are the databases that were backed up once and that a complete,
 // successful report does not name: dropped, renamed, or no longer asked for.
-func vanished(s backupapi.Status, r backupapi.Result) (names []string) {
-	if r.Verb != VerbRun || r.DryRun || r.Truncated || !r.Succeeded() {
+func missingDatabases(s backupapi.Status, r backupapi.Result) (names []string) {
+	if r.Verb != resources.VerbRun || r.DryRun || r.Truncated || !r.Succeeded() {
 		return nil
 	}
 	for _, d := range s.Databases {
-		if !tells(r, d.Name) {
+		if !reports(r, d.Name) {
 			names = append(names, d.Name)
 		}
 	}
 	return names
 }
 
-func tells(r backupapi.Result, database string) bool {
+func reports(r backupapi.Result, database string) bool {
 	return slices.ContainsFunc(r.Databases, func(d backupapi.DatabaseResult) bool { return d.Name == database })
 }
 

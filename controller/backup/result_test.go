@@ -9,11 +9,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
 func runOf(minute int, category backupapi.Category, names ...string) attempt {
 	at := snapshot.Add(time.Duration(minute) * time.Minute)
-	r := backupapi.Result{Verb: VerbRun, Started: at, Category: category}
+	r := backupapi.Result{Verb: resources.VerbRun, Started: at, Category: category}
 	for _, name := range names {
 		d := backupapi.DatabaseResult{Name: name, Category: category, Rows: int64(minute)}
 		if category == backupapi.CategorySucceeded {
@@ -21,7 +22,7 @@ func runOf(minute int, category backupapi.Category, names ...string) attempt {
 		}
 		r.Databases = append(r.Databases, d)
 	}
-	return attempt{id: fmt.Sprint(minute), job: fmt.Sprint("night-", minute), verb: VerbRun, finished: at, result: r}
+	return attempt{id: fmt.Sprint(minute), job: fmt.Sprint("night-", minute), verb: resources.VerbRun, finished: at, result: r}
 }
 
 // Pods are not always seen in the order in which they ended: the newest decides
@@ -36,7 +37,7 @@ func TestTheOrderOfAttemptsDoesNotMatter(t *testing.T) {
 	fields := func(order []attempt) backupapi.Status {
 		var s backupapi.Status
 		for _, a := range order {
-			s = fold(s, a)
+			s = applyResult(s, a)
 		}
 		s.Counted = nil
 		return s
@@ -60,19 +61,19 @@ func TestTheOrderOfAttemptsDoesNotMatter(t *testing.T) {
 }
 
 func TestAReportThatWasCutKeepsTheDatabasesItLeftOut(t *testing.T) {
-	s := fold(backupapi.Status{}, runOf(1, backupapi.CategorySucceeded, "a", "b"))
+	s := applyResult(backupapi.Status{}, runOf(1, backupapi.CategorySucceeded, "a", "b"))
 	cut := runOf(2, backupapi.CategorySucceeded)
 	cut.result.Truncated = true
-	s = fold(s, cut)
+	s = applyResult(s, cut)
 	if len(s.Databases) != 2 || !s.Databases[1].LastSuccess.Equal(cut.result.Started) {
 		t.Errorf("%s", s.Encode())
 	}
 }
 
 func TestFoldingSharesNothing(t *testing.T) {
-	before := fold(backupapi.Status{}, runOf(1, backupapi.CategorySource, "a"))
+	before := applyResult(backupapi.Status{}, runOf(1, backupapi.CategorySource, "a"))
 	text := before.Encode()
-	fold(before, runOf(2, backupapi.CategorySource, "a", "b"))
+	applyResult(before, runOf(2, backupapi.CategorySource, "a", "b"))
 	if diff := cmp.Diff(text, before.Encode()); diff != "" {
 		t.Errorf("the status before changed:\n%s", diff)
 	}

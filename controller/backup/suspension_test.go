@@ -11,25 +11,26 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
 func TestTheEndOfAStatefulSet(t *testing.T) {
 	t.Run("deleted: the CronJobs stay, suspended, and say why; a successor takes them over", func(t *testing.T) {
-		b := newBed(t)
+		b := newEnvironment(t)
 		s := b.statefulSet("auth-db", enabled())
 		b.awaitCronJob("auth-db-drill", running)
-		b.ran("auth-db", VerbRun, "night", 0, succeeded("20261123T010000Z-aaaaaa", 10))
+		b.ran("auth-db", resources.VerbRun, "night", 0, succeeded("20261123T010000Z-aaaaaa", 10))
 		b.awaitStatus("auth-db", "backed up", backedUp)
 		b.delete(s)
-		b.awaitCronJob("auth-db-backup", suspended(deleted))
-		b.awaitCronJob("auth-db-drill", suspended(deleted))
-		b.awaitEvent("BackupSuspended", deleted)
+		b.awaitCronJob("auth-db-backup", suspended(reasonDeleted))
+		b.awaitCronJob("auth-db-drill", suspended(reasonDeleted))
+		b.awaitEvent("BackupSuspended", reasonDeleted)
 		b.statefulSet("auth-db", enabled())
 		b.awaitCronJob("auth-db-backup", running)
 		b.awaitStatus("auth-db", "known from before", backedUp)
 	})
 	t.Run("deleted, with on-delete: the StatefulSet owns what was made for it", func(t *testing.T) {
-		b := newBed(t)
+		b := newEnvironment(t)
 		s := b.statefulSet("auth-db", enabled(backupapi.AnnotationOnDelete, "delete"))
 		for _, name := range []string{"auth-db-backup", "auth-db-drill"} {
 			o := b.awaitCronJob(name, running)
@@ -41,17 +42,17 @@ func TestTheEndOfAStatefulSet(t *testing.T) {
 		b.awaitCronJob("auth-db-backup", func(o *batchv1.CronJob) string { return unless(len(o.OwnerReferences) == 0, "is still owned") })
 	})
 	t.Run("no longer enabled: the CronJobs stay, suspended", func(t *testing.T) {
-		b := newBed(t)
+		b := newEnvironment(t)
 		s := b.statefulSet("auth-db", enabled())
 		b.awaitCronJob("auth-db-drill", running)
 		b.annotate(s, map[string]string{backupapi.AnnotationEnabled: ""})
-		b.awaitCronJob("auth-db-backup", suspended(disabled))
-		b.awaitCronJob("auth-db-drill", suspended(disabled))
+		b.awaitCronJob("auth-db-backup", suspended(reasonDisabled))
+		b.awaitCronJob("auth-db-drill", suspended(reasonDisabled))
 		b.annotate(s, enabled())
 		b.awaitCronJob("auth-db-drill", running)
 	})
 	t.Run("no longer enabled, with on-delete: they go", func(t *testing.T) {
-		b := newBed(t)
+		b := newEnvironment(t)
 		s := b.statefulSet("auth-db", enabled(backupapi.AnnotationOnDelete, "delete"))
 		b.awaitCronJob("auth-db-drill", running)
 		b.annotate(s, map[string]string{backupapi.AnnotationEnabled: "", backupapi.AnnotationOnDelete: ""})
@@ -60,21 +61,21 @@ func TestTheEndOfAStatefulSet(t *testing.T) {
 		})
 	})
 	t.Run("the namespace opts out: they are suspended until it opts in", func(t *testing.T) {
-		b := newBed(t)
+		b := newEnvironment(t)
 		b.statefulSet("auth-db", enabled())
 		b.awaitCronJob("auth-db-drill", running)
 		b.label("")
-		b.awaitCronJob("auth-db-backup", suspended(optedOut))
+		b.awaitCronJob("auth-db-backup", suspended(reasonNamespace))
 		b.label(injection.WiringEnabled)
 		b.awaitCronJob("auth-db-backup", running)
 	})
 	t.Run("renamed: the old one's stay, suspended, and the new one starts in a folder of its own", func(t *testing.T) {
-		b := newBed(t)
+		b := newEnvironment(t)
 		s := b.statefulSet("auth-db", enabled())
 		b.awaitCronJob("auth-db-backup", running)
 		b.delete(s)
 		b.statefulSet("auth-postgres", enabled())
-		b.awaitCronJob("auth-db-backup", suspended(deleted))
+		b.awaitCronJob("auth-db-backup", suspended(reasonDeleted))
 		b.awaitCronJob("auth-postgres-backup", func(o *batchv1.CronJob) string {
 			env := o.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Env
 			want := corev1.EnvVar{Name: backupapi.EnvS3Bucket, Value: "s3://nova-backups/test/" + b.namespace + "/auth-postgres"}
@@ -83,7 +84,7 @@ func TestTheEndOfAStatefulSet(t *testing.T) {
 	})
 }
 
-func (b *bed) label(value string) {
+func (b *environment) label(value string) {
 	b.Helper()
 	ns := &corev1.Namespace{}
 	if err := b.client.Get(b.Context(), client.ObjectKey{Name: b.namespace}, ns); err != nil {

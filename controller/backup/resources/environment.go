@@ -1,4 +1,4 @@
-package backup
+package resources
 
 import (
 	"strconv"
@@ -25,7 +25,7 @@ func (c Config) environment(t Target, verb string) []corev1.EnvVar {
 	if verb == VerbRun {
 		set(backupapi.EnvDatabases, escaped(r.Databases))
 	}
-	set(backupapi.EnvS3Bucket, escaped(r.Place(s.Namespace, s.Name)))
+	set(backupapi.EnvS3Bucket, escaped(r.Location(s.Namespace, s.Name)))
 	set(backupapi.EnvS3Endpoint, escaped(r.S3Endpoint))
 	set(backupapi.EnvAWSRegion, r.AWSRegion)
 	set(backupapi.EnvRetentionDays, strconv.Itoa(r.RetentionDays))

@@ -1,4 +1,4 @@
-package backup
+package resources
 
 import (
 	"slices"
@@ -27,22 +27,22 @@ const (
 	ageFolder     = "/var/age"
 )
 
-// user runs the Jobs: nobody's, and the same as our images'.
-const user = int64(65532)
+// runAsUser runs the Jobs: nobody's, and the same as our images'.
+const runAsUser = int64(65532)
 
-// timeToReport is what a run has, after its own deadline, to tell of it before
+// reportSeconds is what a run has, after its own deadline, to tell of it before
 // the Job's ends it.
-const timeToReport = 300
+const reportSeconds = 300
 
 // jobSpec runs a verb in the StatefulSet's own image.
 func (c Config) jobSpec(t Target, verb string) batchv1.JobSpec {
-	backoff, deadline := int32(2), int64(t.Request.Deadline.Seconds())+timeToReport
+	backoff, deadline := int32(2), int64(t.Request.Deadline.Seconds())+reportSeconds
 	return batchv1.JobSpec{
 		BackoffLimit:          &backoff,
 		ActiveDeadlineSeconds: &deadline,
 		PodFailurePolicy:      failurePolicy(),
 		Template: corev1.PodTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Labels: podLabels(t.StatefulSet.Name, verb)},
+			ObjectMeta: metav1.ObjectMeta{Labels: PodLabels(t.StatefulSet.Name, verb)},
 			Spec:       c.podSpec(t, verb),
 		},
 	}
@@ -76,8 +76,8 @@ func finalCodes() (codes []int32) {
 	return codes
 }
 
-// podLabels keep the pod as it is: it needs no collector, and its logs are JSON.
-func podLabels(statefulSet, verb string) map[string]string {
+// PodLabels keep the pod as it is: it needs no collector, and its logs are JSON.
+func PodLabels(statefulSet, verb string) map[string]string {
 	return map[string]string{
 		LabelManagedBy: ManagedBy, LabelStatefulSet: statefulSet, LabelVerb: verb,
 		injection.LabelWiring: injection.WiringDisabled, injection.LabelLogging: injection.LoggingStructured,

@@ -1,4 +1,4 @@
-package backup
+package resources
 
 import (
 	"strings"
@@ -7,12 +7,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// timeToEnd is what pg-backup has after SIGTERM, in seconds: half a minute to
+// terminationGraceSeconds is what pg-backup has after SIGTERM, in seconds: half a minute to
 // leave nothing open in S3, and twenty seconds to report.
-const timeToEnd = 60
+const terminationGraceSeconds = 60
 
 func (c Config) podSpec(t Target, verb string) corev1.PodSpec {
-	no, yes, id, grace := false, true, user, int64(timeToEnd)
+	no, yes, id, grace := false, true, runAsUser, int64(terminationGraceSeconds)
 	onlyChanged := corev1.FSGroupChangeOnRootMismatch
 	return corev1.PodSpec{
 		RestartPolicy:                 corev1.RestartPolicyNever,
@@ -28,7 +28,7 @@ func (c Config) podSpec(t Target, verb string) corev1.PodSpec {
 		InitContainers: []corev1.Container{{
 			Name: "install", Image: c.Image, ImagePullPolicy: c.ImagePullPolicy,
 			Args:            []string{"install", toolsFolder},
-			Resources:       resources("10m", "32Mi", "64Mi"),
+			Resources:       resourceRequirements("10m", "32Mi", "64Mi"),
 			SecurityContext: restricted(),
 			VolumeMounts:    []corev1.VolumeMount{{Name: "tools", MountPath: toolsFolder}},
 		}},
@@ -58,7 +58,7 @@ func (c Config) container(t Target, verb string) corev1.Container {
 	container := corev1.Container{
 		Name: Container, Image: image.Image, ImagePullPolicy: image.ImagePullPolicy,
 		Command: []string{toolsFolder + "/pg-backup", verb},
-		Env:     c.environment(t, verb), Resources: c.needs(t, verb), SecurityContext: restricted(),
+		Env:     c.environment(t, verb), Resources: c.containerResources(t, verb), SecurityContext: restricted(),
 		TerminationMessagePath:   corev1.TerminationMessagePathDefault,
 		TerminationMessagePolicy: corev1.TerminationMessageReadFile,
 		VolumeMounts:             mounts(t, verb),
@@ -69,10 +69,10 @@ func (c Config) container(t Target, verb string) corev1.Container {
 	return container
 }
 
-// needs are the container's resources. A drill on the node's own disk asks for
+// containerResources are the container's resources. A drill on the node's own disk asks for
 // the room that it takes, so that it lands on a node that has it and never
 // drives the node to evict others.
-func (c Config) needs(t Target, verb string) corev1.ResourceRequirements {
+func (c Config) containerResources(t Target, verb string) corev1.ResourceRequirements {
 	if verb != VerbDrill {
 		return *c.Resources.DeepCopy()
 	}

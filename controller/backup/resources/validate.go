@@ -1,4 +1,4 @@
-package backup
+package resources
 
 import (
 	"errors"
@@ -44,14 +44,14 @@ func (c Config) Validate() error {
 	if c.Scratch.Minimum.Sign() <= 0 {
 		wrong("scratch.minimum", "%q: use a quantity such as 1Gi", c.Scratch.Minimum.String())
 	}
-	mistakes = append(mistakes, c.wrongEnv()...)
+	mistakes = append(mistakes, c.validateEnv()...)
 	slices.SortFunc(mistakes, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(mistakes...)
 }
 
-// wrongEnv holds env to pg-backup's own rules. What annotations set, and what is
+// validateEnv holds env to pg-backup's own rules. What annotations set, and what is
 // secret, has no place there.
-func (c Config) wrongEnv() (mistakes []error) {
+func (c Config) validateEnv() (mistakes []error) {
 	known := map[string]backupapi.Variable{}
 	for _, v := range backupapi.Environment() {
 		known[v.Name] = v
@@ -63,7 +63,7 @@ func (c Config) wrongEnv() (mistakes []error) {
 			mistakes = append(mistakes, fmt.Errorf("env.%s: pg-backup has no such variable", name))
 		case v.Secret || strings.HasPrefix(name, "AWS_SECRET") || name == "AWS_SESSION_TOKEN" || name == "AWS_ACCESS_KEY_ID":
 			mistakes = append(mistakes, fmt.Errorf("env.%s: a secret: use the Secret that the annotation names", name))
-		case ok && slices.Contains(ours, name):
+		case ok && slices.Contains(reservedVariables, name):
 			mistakes = append(mistakes, fmt.Errorf("env.%s: use the annotation, or defaults", name))
 		case ok:
 			if err := v.Check(value); err != nil {
@@ -74,8 +74,8 @@ func (c Config) wrongEnv() (mistakes []error) {
 	return mistakes
 }
 
-// ours are the variables that requests and the controller set.
-var ours = []string{
+// reservedVariables are the variables that requests and the controller set.
+var reservedVariables = []string{
 	backupapi.EnvDatabaseURL, backupapi.EnvDatabases, backupapi.EnvS3Bucket, backupapi.EnvS3Endpoint, backupapi.EnvAWSRegion,
 	backupapi.EnvRetentionDays, backupapi.EnvKeepMinimum, backupapi.EnvParallelism, backupapi.EnvDeadline, backupapi.EnvEncryptionFile,
 	backupapi.EnvIdentityFile, backupapi.EnvScratchDirectory, backupapi.EnvCloudWatchNamespace, backupapi.EnvTerminationPath,

@@ -1,4 +1,4 @@
-package backup
+package resources
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// contentOf is an object as people write it: without what others fill in.
-func contentOf(o client.Object) (*unstructured.Unstructured, error) {
+// Unstructured is an object as people write it: without what others fill in.
+func Unstructured(o client.Object) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", o.GetName(), err)

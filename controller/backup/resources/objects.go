@@ -1,4 +1,4 @@
-package backup
+package resources
 
 import (
 	"maps"
@@ -38,24 +38,24 @@ func (c Config) Objects(t Target) []client.Object {
 
 // BackupCronJob backs the StatefulSet up.
 func (c Config) BackupCronJob(t Target) *batchv1.CronJob {
-	return c.cronJob(t, BackupName(t.StatefulSet.Name), VerbRun, schedule(t))
+	return c.cronJob(t, BackupName(t.StatefulSet.Name), VerbRun, BackupSchedule(t))
 }
 
 // DrillCronJob restores the newest backups, and compares.
 func (c Config) DrillCronJob(t Target) *batchv1.CronJob {
-	return c.cronJob(t, DrillName(t.StatefulSet.Name), VerbDrill, drillSchedule(t))
+	return c.cronJob(t, DrillName(t.StatefulSet.Name), VerbDrill, DrillSchedule(t))
 }
 
-func schedule(t Target) string {
-	return t.Request.Schedule.Schedule(seed(t.StatefulSet.Namespace, t.StatefulSet.Name, VerbRun))
+func BackupSchedule(t Target) string {
+	return t.Request.Schedule.Schedule(scheduleSeed(t.StatefulSet.Namespace, t.StatefulSet.Name, VerbRun))
 }
 
-func drillSchedule(t Target) string {
-	return t.Request.DrillSchedule.Schedule(seed(t.StatefulSet.Namespace, t.StatefulSet.Name, VerbDrill))
+func DrillSchedule(t Target) string {
+	return t.Request.DrillSchedule.Schedule(scheduleSeed(t.StatefulSet.Namespace, t.StatefulSet.Name, VerbDrill))
 }
 
 // Why a CronJob of an enabled StatefulSet starts nothing.
-const suspendedByRequest = backupapi.AnnotationSuspend + " is true"
+const ReasonSuspended = backupapi.AnnotationSuspend + " is true"
 
 func (c Config) cronJob(t Target, name, verb, schedule string) *batchv1.CronJob {
 	zone, late, history, suspend := t.Request.TimeZone, int64(startingDeadline), int32(historyLimit), t.Request.Suspend
@@ -69,13 +69,13 @@ func (c Config) cronJob(t Target, name, verb, schedule string) *batchv1.CronJob 
 			SuccessfulJobsHistoryLimit: &history,
 			FailedJobsHistoryLimit:     &history,
 			JobTemplate: batchv1.JobTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: podLabels(t.StatefulSet.Name, verb)},
+				ObjectMeta: metav1.ObjectMeta{Labels: PodLabels(t.StatefulSet.Name, verb)},
 				Spec:       c.jobSpec(t, verb),
 			},
 		},
 	}
 	if suspend {
-		o.Annotations = map[string]string{annotationSuspendedBecause: suspendedByRequest}
+		o.Annotations = map[string]string{AnnotationSuspendReason: ReasonSuspended}
 	}
 	return o
 }

@@ -1,4 +1,4 @@
-package backup
+package resources
 
 import (
 	"encoding/json"
@@ -25,7 +25,7 @@ func (c Config) Preview(namespace string, statefulSet []byte) (objects [][]byte,
 		return nil, mistakes
 	}
 	for _, o := range c.Objects(Target{StatefulSet: &set, Request: request}) {
-		content, err := contentOf(o)
+		content, err := Unstructured(o)
 		if err != nil {
 			return nil, []error{err}
 		}

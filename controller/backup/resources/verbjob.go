@@ -1,4 +1,4 @@
-package backup
+package resources
 
 import (
 	"slices"
@@ -9,17 +9,17 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 )
 
-// verbJobLife is how long a Job of [VerbJob] stays after its end, in seconds.
-const verbJobLife = 3600
+// finishedTTLSeconds is how long a Job of [JobForVerb] stays after its end, in seconds.
+const finishedTTLSeconds = 3600
 
-// VerbJob runs another verb with what the CronJobs of a StatefulSet know, those
+// JobForVerb runs another verb with what the CronJobs of a StatefulSet know, those
 // of one that is gone too. Only a drill's CronJob knows how to read encrypted
 // backups; drill may be nil.
-func VerbJob(backup, drill *batchv1.CronJob, verb string, args []string, token string) *batchv1.Job {
-	job := JobOf(backup, verb, token)
+func JobForVerb(backup, drill *batchv1.CronJob, verb string, args []string, token string) *batchv1.Job {
+	job := JobFrom(backup, verb, token)
 	job.OwnerReferences = nil // it is none of the history that the limits are about
 	job.Annotations = nil
-	never, life := int32(0), int32(verbJobLife)
+	never, life := int32(0), int32(finishedTTLSeconds)
 	job.Spec.BackoffLimit, job.Spec.TTLSecondsAfterFinished = &never, &life
 	job.Spec.PodFailurePolicy = nil
 	job.Labels[LabelVerb], job.Spec.Template.Labels[LabelVerb] = verb, verb

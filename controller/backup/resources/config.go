@@ -1,4 +1,4 @@
-package backup
+package resources
 
 import (
 	corev1 "k8s.io/api/core/v1"
@@ -58,14 +58,14 @@ func DefaultConfig() Config {
 	return Config{
 		Image:               "ghcr.io/nova/pg-backup:latest",
 		ImagePullPolicy:     corev1.PullIfNotPresent,
-		Resources:           resources("100m", "128Mi", "512Mi"),
-		DrillResources:      resources("200m", "256Mi", "1Gi"),
+		Resources:           resourceRequirements("100m", "128Mi", "512Mi"),
+		DrillResources:      resourceRequirements("200m", "256Mi", "1Gi"),
 		CloudWatchNamespace: "Nova/Backup",
 		Scratch:             Scratch{Minimum: resource.MustParse("1Gi")},
 	}
 }
 
-func resources(cpu, memory, memoryLimit string) corev1.ResourceRequirements {
+func resourceRequirements(cpu, memory, memoryLimit string) corev1.ResourceRequirements {
 	return corev1.ResourceRequirements{
 		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)},
 		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memoryLimit)},

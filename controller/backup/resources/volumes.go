@@ -1,4 +1,4 @@
-package backup
+package resources
 
 import (
 	"math"
@@ -14,7 +14,7 @@ func mounts(t Target, verb string) []corev1.VolumeMount {
 	if t.Request.AWSSecret != "" {
 		m = append(m, corev1.VolumeMount{Name: "aws", MountPath: awsFolder, ReadOnly: true})
 	}
-	if _, ok := ageKey(t, verb); ok {
+	if _, ok := encryptionSecret(t, verb); ok {
 		m = append(m, corev1.VolumeMount{Name: "age", MountPath: ageFolder, ReadOnly: true})
 	}
 	if verb == VerbDrill {
@@ -26,8 +26,8 @@ func mounts(t Target, verb string) []corev1.VolumeMount {
 	return m
 }
 
-// ageKey is what a verb needs to encrypt or to read.
-func ageKey(t Target, verb string) (corev1.SecretVolumeSource, bool) {
+// encryptionSecret is what a verb needs to encrypt or to read.
+func encryptionSecret(t Target, verb string) (corev1.SecretVolumeSource, bool) {
 	secret, file := t.Request.EncryptionRecipients, "recipients"
 	if readsBackups(verb) {
 		secret, file = t.Request.EncryptionIdentity, "identity"
@@ -43,11 +43,11 @@ func (c Config) volumes(t Target, verb string) []corev1.Volume {
 	if t.Request.AWSSecret != "" {
 		v = append(v, corev1.Volume{Name: "aws", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: t.Request.AWSSecret}}})
 	}
-	if secret, ok := ageKey(t, verb); ok {
+	if secret, ok := encryptionSecret(t, verb); ok {
 		v = append(v, corev1.Volume{Name: "age", VolumeSource: corev1.VolumeSource{Secret: &secret}})
 	}
 	if verb == VerbDrill {
-		v = append(v, corev1.Volume{Name: "scratch", VolumeSource: c.Scratch.source(t.Status)})
+		v = append(v, corev1.Volume{Name: "scratch", VolumeSource: c.Scratch.volumeSource(t.Status)})
 	}
 	return v
 }
@@ -70,7 +70,7 @@ func (s Scratch) size(status backupapi.Status) resource.Quantity {
 	return size
 }
 
-func (s Scratch) source(status backupapi.Status) corev1.VolumeSource {
+func (s Scratch) volumeSource(status backupapi.Status) corev1.VolumeSource {
 	size := s.size(status)
 	if s.StorageClass == "" {
 		return corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: s.Medium, SizeLimit: &size}}

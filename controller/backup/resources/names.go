@@ -1,4 +1,4 @@
-package backup
+package resources
 
 import (
 	"crypto/sha256"
@@ -19,8 +19,8 @@ const (
 
 // Annotations of the CronJobs.
 const (
-	annotationSuspendedBecause = backupapi.AnnotationPrefix + "suspended-because"
-	annotationApplied          = backupapi.AnnotationPrefix + "applied"
+	AnnotationSuspendReason = backupapi.AnnotationPrefix + "suspended-because"
+	AnnotationAppliedHash   = backupapi.AnnotationPrefix + "applied"
 )
 
 // Container is the name of the container that runs pg-backup.
@@ -38,16 +38,16 @@ const (
 // CronJobs' names are appended a time and are at most 52 characters long; the
 // names of Jobs become a label of their pods, of at most 63.
 const (
-	longestCronJob = 52
-	longestLabel   = 63
+	maxCronJobName = 52
+	maxLabelValue  = 63
 )
 
 // BackupName is the name of the CronJob that backs a StatefulSet up, and of what
 // else is made for it; DrillName is that of the drill's CronJob.
-func BackupName(statefulSet string) string { return name(statefulSet, "-backup", longestCronJob) }
+func BackupName(statefulSet string) string { return name(statefulSet, "-backup", maxCronJobName) }
 
 // DrillName is the name of the CronJob that drills.
-func DrillName(statefulSet string) string { return name(statefulSet, "-drill", longestCronJob) }
+func DrillName(statefulSet string) string { return name(statefulSet, "-drill", maxCronJobName) }
 
 // name puts a suffix to a base, which is cut and told apart by a hash where the
 // two are too long.
@@ -55,21 +55,21 @@ func name(base, suffix string, longest int) string {
 	if len(base)+len(suffix) <= longest {
 		return base + suffix
 	}
-	return base[:longest-len(suffix)-9] + "-" + short(base) + suffix
+	return base[:longest-len(suffix)-9] + "-" + shortHash(base) + suffix
 }
 
 // JobName is the name of the Job that a token asks for: the same token, the same Job.
 func JobName(cronJob, verb, token string) string {
-	return name(cronJob, "-"+verb+"-"+short(token), longestLabel)
+	return name(cronJob, "-"+verb+"-"+shortHash(token), maxLabelValue)
 }
 
-func short(s string) string {
+func shortHash(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:4])
 }
 
-// seed spreads schedules.
-func seed(namespace, statefulSet, what string) uint64 {
+// scheduleSeed spreads schedules.
+func scheduleSeed(namespace, statefulSet, what string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(namespace + "/" + statefulSet + "/" + what))
 	return h.Sum64()

@@ -1,4 +1,4 @@
-package backup
+package resources
 
 import (
 	"net/url"
@@ -17,7 +17,7 @@ import (
 // need it the database. Nothing reaches them.
 func (c Config) policies(t Target) []client.Object {
 	name := BackupName(t.StatefulSet.Name)
-	every := policy(t, name, metav1.LabelSelector{MatchLabels: map[string]string{LabelStatefulSet: t.StatefulSet.Name}}, c.outside(t))
+	every := policy(t, name, metav1.LabelSelector{MatchLabels: map[string]string{LabelStatefulSet: t.StatefulSet.Name}}, c.outboundRules(t))
 	every.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
 	database := policy(t, name+"-database", metav1.LabelSelector{
 		MatchLabels:      map[string]string{LabelStatefulSet: t.StatefulSet.Name},
@@ -52,7 +52,7 @@ func databaseRule(t Target) networkingv1.NetworkPolicyEgressRule {
 	return rule
 }
 
-func (c Config) outside(t Target) []networkingv1.NetworkPolicyEgressRule {
+func (c Config) outboundRules(t Target) []networkingv1.NetworkPolicyEgressRule {
 	udp, dns := corev1.ProtocolUDP, intstr.FromInt32(53)
 	rules := []networkingv1.NetworkPolicyEgressRule{{
 		To: []networkingv1.NetworkPolicyPeer{{
