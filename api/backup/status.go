@@ -15,7 +15,7 @@ type Status struct {
 	Schedule      string `json:"schedule,omitempty"`
 	DrillSchedule string `json:"drillSchedule,omitempty"`
 	TimeZone      string `json:"timeZone,omitempty"`
-	Location      string `json:"place,omitempty"` // s3://bucket/prefix
+	Location      string `json:"location,omitempty"` // s3://bucket/prefix
 	// Suspended says why no run starts by itself; empty where it does.
 	Suspended string `json:"suspended,omitempty"`
 	// Refused are bad annotations that came past admission: the CronJob stays as it was.

@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/controller/backup/resources"
@@ -32,10 +33,10 @@ func backupNowCommand(use, short string, drill bool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   use + " sts/NAME",
 		Short: short,
-		Long: `Asks the controller for a run, by the annotation ` + backupapi.AnnotationRun + `, and shows
-how it goes. It needs the rights to patch the StatefulSet and to read Jobs, pods and logs.
+		Long: `Requests a run from the controller with the annotation ` + backupapi.AnnotationRun + ` and shows
+its output. The caller needs the rights to patch the StatefulSet and to read Jobs, pods and logs.
 
-Exit codes: 0 it succeeded (with --detach: was asked for), 1 it failed, 2 a wrong command line.`,
+Exit codes: 0 success (with --detach: requested), 1 failure, 2 a wrong command line.`,
 		Example: "  novawire backup " + use + " sts/postgres -n nova",
 		Args:    oneStatefulSet,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -51,7 +52,7 @@ Exit codes: 0 it succeeded (with --detach: was asked for), 1 it failed, 2 a wron
 		},
 	}
 	flags.register(cmd)
-	cmd.Flags().BoolVar(&detach, "detach", false, "do not wait for it")
+	cmd.Flags().BoolVar(&detach, "detach", false, "do not wait for the run")
 	return cmd
 }
 
@@ -63,20 +64,20 @@ func (b *backupClient) requestRun(ctx context.Context, verb, token string) (stri
 	}
 	set, err := b.cluster.AppsV1().StatefulSets(b.namespace).Patch(ctx, b.statefulSet, types.MergePatchType, patch, metav1.PatchOptions{})
 	if err != nil {
-		return "", fmt.Errorf("ask for a run: %w", err)
+		return "", fmt.Errorf("request a run: %w", err)
 	}
 	if set.Annotations[backupapi.AnnotationEnabled] != "true" {
 		return "", fmt.Errorf("StatefulSet %s/%s is not backed up: annotate it %s: \"true\"", b.namespace, b.statefulSet, backupapi.AnnotationEnabled)
 	}
-	// A drill without a schedule of its own is started from the backup's CronJob.
+	// A drill without a schedule of its own runs from the backup's CronJob.
 	names := []string{resources.JobName(resources.BackupName(b.statefulSet), verb, token)}
 	if verb == resources.VerbDrill {
 		names = append(names, resources.JobName(resources.DrillName(b.statefulSet), verb, token))
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no Job after a minute: is the controller running, and is the namespace opted in? kubectl describe the StatefulSet shows Events"))
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no Job was created within a minute: check that the controller runs; the Events of the StatefulSet (kubectl describe) say more"))
 	defer cancel()
 	var found string
-	err = poll(ctx, func() (bool, error) {
+	err = poll(ctx, func(ctx context.Context) (bool, error) {
 		for _, name := range names {
 			_, err := b.cluster.BatchV1().Jobs(b.namespace).Get(ctx, name, metav1.GetOptions{})
 			if err == nil {
@@ -91,12 +92,12 @@ func (b *backupClient) requestRun(ctx context.Context, verb, token string) (stri
 		return false, nil
 	})
 	if err != nil {
-		return "", fmt.Errorf("ask for a run: %w", err)
+		return "", fmt.Errorf("request a run: %w", err)
 	}
 	return found, nil
 }
 
-// runVerb runs a verb in a Job of our own making, and shows how it goes.
+// runVerb creates a Job that runs a verb and shows its output.
 func (f *backupFlags) runVerb(cmd *cobra.Command, args []string, verb string, more []string) error {
 	b, err := f.open(cmd, args)
 	if err != nil {
@@ -115,8 +116,8 @@ func (f *backupFlags) runVerb(cmd *cobra.Command, args []string, verb string, mo
 	return b.follow(ctx, job.Name)
 }
 
-// follow shows what a Job's pods print, until the Job has ended. A Job that
-// tries again has another pod.
+// follow shows the logs of a Job's pods until the Job has finished. Each attempt of a
+// Job has a pod of its own.
 func (b *backupClient) follow(ctx context.Context, job string) error {
 	seen := map[types.UID]bool{}
 	var last *corev1.ContainerStateTerminated
@@ -138,12 +139,12 @@ func (b *backupClient) follow(ctx context.Context, job string) error {
 	}
 }
 
-// nextPod waits for a pod of the Job that has begun, or for the Job's end.
+// nextPod waits for a started pod of the Job that is not in seen, or for the end of the Job.
 func (b *backupClient) nextPod(ctx context.Context, job string, seen map[types.UID]bool) (next *corev1.Pod, done bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, b.start, fmt.Errorf("job %s has not begun after %s (--start-timeout)", job, b.start))
+	ctx, cancel := context.WithTimeoutCause(ctx, b.start, fmt.Errorf("job %s has not started after %s (--start-timeout)", job, b.start))
 	defer cancel()
-	told := ""
-	err = poll(ctx, func() (bool, error) {
+	lastReason := ""
+	err = poll(ctx, func(ctx context.Context) (bool, error) {
 		pods, err := b.cluster.CoreV1().Pods(b.namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
 		if err != nil {
 			return false, err
@@ -157,17 +158,17 @@ func (b *backupClient) nextPod(ctx context.Context, job string, seen map[types.U
 				next = pod
 				return true, nil
 			}
-			if reason := waitingReason(pod); reason != "" && reason != told {
-				told = reason
-				fmt.Fprintf(b.stderr, "%s waits: %s\n", pod.Name, reason)
+			if reason := waitingReason(pod); reason != "" && reason != lastReason {
+				lastReason = reason
+				fmt.Fprintf(b.stderr, "%s is waiting: %s\n", pod.Name, reason)
 			}
 		}
 		done, err = b.jobEnded(ctx, job)
 		return done, err
 	})
 	if err != nil {
-		if told != "" {
-			return nil, false, fmt.Errorf("follow: %w: %s", err, told)
+		if lastReason != "" {
+			return nil, false, fmt.Errorf("follow: %w: %s", err, lastReason)
 		}
 		return nil, false, fmt.Errorf("follow: %w", err)
 	}
@@ -230,7 +231,8 @@ func (b *backupClient) showLog(ctx context.Context, pod string) error {
 	return nil
 }
 
-// formatLogLine makes text of a log line in JSON, as pg-backup writes by night.
+// formatLogLine converts a JSON log line of pg-backup to text and returns other lines
+// unchanged.
 func formatLogLine(line string) string {
 	var record map[string]any
 	if !strings.HasPrefix(line, `{"time":`) || json.Unmarshal([]byte(line), &record) != nil {
@@ -245,7 +247,7 @@ func formatLogLine(line string) string {
 	if _, err := decoder.Token(); err != nil {
 		return line
 	}
-	for decoder.More() { // in the order in which they were written
+	for decoder.More() { // a map would lose the order of the keys
 		key, err := decoder.Token()
 		var value any
 		if err != nil || decoder.Decode(&value) != nil {
@@ -258,12 +260,12 @@ func formatLogLine(line string) string {
 	return text
 }
 
-// waitTerminated waits until the kubelet has said how the container ended: that comes a
-// moment after its log.
+// waitTerminated waits until the kubelet has reported how the container ended, which it
+// does a moment after the end of the log.
 func (b *backupClient) waitTerminated(ctx context.Context, pod string) (ended *corev1.ContainerStateTerminated, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("its end was not told within a minute"))
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the kubelet did not report the end of the container within a minute"))
 	defer cancel()
-	err = poll(ctx, func() (bool, error) {
+	err = poll(ctx, func(ctx context.Context) (bool, error) {
 		o, err := b.cluster.CoreV1().Pods(b.namespace).Get(ctx, pod, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return false, errors.New("the pod was deleted")
@@ -285,11 +287,11 @@ func (b *backupClient) waitTerminated(ctx context.Context, pod string) (ended *c
 	return ended, nil
 }
 
-// outcome is how the Job's last pod ended.
+// outcome returns an error if the Job's last pod failed.
 func outcome(job string, last *corev1.ContainerStateTerminated) error {
 	switch {
 	case last == nil:
-		return fmt.Errorf("job %s ended without running: %s", job, backupapi.CategoryNotStarted)
+		return fmt.Errorf("job %s ended before its container started: %s", job, backupapi.CategoryNotStarted)
 	case last.ExitCode == 0:
 		return nil
 	}
@@ -300,23 +302,12 @@ func outcome(job string, last *corev1.ContainerStateTerminated) error {
 	return fmt.Errorf("job %s failed%s: %s (exit code %d)", job, message, category, last.ExitCode)
 }
 
-// poll asks about twice a second until an answer or the context's end, and then
-// tells the context's cause.
-func poll(ctx context.Context, done func() (bool, error)) error {
-	ticker := time.NewTicker(400 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		ok, err := done()
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if ok || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-ticker.C:
-		}
+// poll calls a condition until it is met, fails or the context ends. At the end of
+// the context it returns the context's cause.
+func poll(ctx context.Context, condition wait.ConditionWithContextFunc) error {
+	err := wait.PollUntilContextCancel(ctx, 400*time.Millisecond, true, condition)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
+	return err
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/nova/novawire/internal/units"
 )
 
-// statusEntry is a StatefulSet in `backup status -o json`.
+// statusEntry is one StatefulSet in `backup status -o json`.
 type statusEntry struct {
 	Namespace   string `json:"namespace"`
 	StatefulSet string `json:"statefulSet"`
@@ -33,12 +33,12 @@ func backupStatusCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "status [sts/NAME]",
-		Short: "Show when each database was last backed up, and when that was last tried",
-		Long: `Shows what is known about the backups of every annotated StatefulSet, those of deleted ones
-too, a line for each database. SUCCESS is the age of the newest committed backup, VERIFIED that
-of the newest one which a drill restored.
+		Short: "Show the newest backup of each database and the result of the last attempt",
+		Long: `Shows the backups of every annotated StatefulSet, including deleted ones, with one line for
+each database. SUCCESS is the age of the newest committed backup. VERIFIED is the age of the
+newest backup that a drill has restored.
 
-Exit codes: 0 shown, 1 the cluster did not answer, 2 a wrong command line.`,
+Exit codes: 0 success, 1 the cluster did not answer, 2 a wrong command line.`,
 		Example: "  novawire backup status -A",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -75,15 +75,15 @@ Exit codes: 0 shown, 1 the cluster did not answer, 2 a wrong command line.`,
 	}
 	f := cmd.Flags()
 	flags.register(f)
-	f.StringVarP(&namespace, "namespace", "n", "", "namespace; else that of the kubeconfig's context")
-	f.BoolVarP(&all, "all-namespaces", "A", false, "every namespace")
+	f.StringVarP(&namespace, "namespace", "n", "", "namespace; default: that of the kubeconfig's context")
+	f.BoolVarP(&all, "all-namespaces", "A", false, "all namespaces")
 	f.StringVarP(&output, "output", "o", "table", "table or json")
 	return cmd
 }
 
-// listStatuses reads the annotations: those of CronJobs, which outlive their
-// StatefulSet, and of StatefulSets that have no CronJob, say because they were
-// refused.
+// listStatuses reads the status annotations of CronJobs, which outlive their
+// StatefulSet, and of StatefulSets that have no CronJob, for example because the
+// request was refused.
 func listStatuses(ctx context.Context, cluster kubernetes.Interface, namespace string) ([]statusEntry, error) {
 	states := []statusEntry{}
 	known := map[[2]string]bool{}
@@ -148,7 +148,7 @@ func age(t *time.Time, now time.Time) string {
 	return units.Age(now.Sub(*t))
 }
 
-// stateText says the worst first.
+// stateText describes the state of a database, the most urgent part first.
 func stateText(s statusEntry, d backupapi.DatabaseStatus, now time.Time) string {
 	var parts []string
 	if len(s.Refused) > 0 {

@@ -81,8 +81,8 @@ func backupCommands(m *environment, t *testing.T) {
 			t.Errorf("%s: the Job is owned by %v", verb, by)
 		}
 	}
-	if _, stderr, code := command("verify", "sts/auth-db", "--start-timeout", "1s"); code != exitProblem || !strings.Contains(stderr, "has not begun after 1s") {
-		t.Errorf("no kubelet starts anything here, but: exit %d: %s", code, stderr)
+	if _, stderr, code := command("verify", "sts/auth-db", "--start-timeout", "1s"); code != exitProblem || !strings.Contains(stderr, "has not started after 1s") {
+		t.Errorf("want a timeout, got: exit %d: %s", code, stderr)
 	}
 	m.status(t, ns)
 	stdout, _, code := command("status")

@@ -7,31 +7,30 @@ import (
 	"time"
 )
 
-// drainTime is how long API servers have, after SIGTERM, to use their
-// connections once more.
+// drainTime is how long the server keeps answering after SIGTERM, so that API servers
+// move to other connections.
 const drainTime = 2 * time.Second
 
-// drainer has API servers give up their connections before the server closes them.
-// An API server keeps one connection to a replica for all its reviews, also when
-// the Service has another replica, and net/http's Shutdown closes an idle
-// connection at once, under a review that is on its way as well. An answer with
-// Connection: close has HTTP/2 say GOAWAY (RFC 9113, section 6.8): what comes
-// after it goes elsewhere, or comes again.
+// drainer asks API servers to close their connections before the server does. An API
+// server sends all its reviews over one connection to a replica, even if the Service
+// has others, and net/http's Shutdown closes an idle connection at once, even if a
+// review is in flight. A response with Connection: close makes HTTP/2 send GOAWAY
+// (RFC 9113, section 6.8): later requests use another connection or are retried.
 type drainer struct{ started atomic.Bool }
 
-// delayedContext gives a context that ends some time after ctx does.
-func (l *drainer) delayedContext(ctx context.Context) context.Context {
+// delayedContext returns a context that ends [drainTime] after ctx does.
+func (d *drainer) delayedContext(ctx context.Context) context.Context {
 	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() {
-		l.started.Store(true)
+		d.started.Store(true)
 		time.AfterFunc(drainTime, cancel)
 	})
 	return later
 }
 
-func (l *drainer) handler(next http.Handler) http.Handler {
+func (d *drainer) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if l.started.Load() {
+		if d.started.Load() {
 			w.Header().Set("Connection", "close")
 		}
 		next.ServeHTTP(w, r)

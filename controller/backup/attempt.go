@@ -14,7 +14,7 @@ import (
 	"github.com/nova/novawire/controller/backup/resources"
 )
 
-// attempt is what one pod did, or why it did nothing.
+// attempt is the result of one pod, or the reason why it did not run.
 type attempt struct {
 	id       string // counts it once
 	job      string
@@ -24,19 +24,21 @@ type attempt struct {
 	object   *corev1.ObjectReference // the pod, or the Job that had none
 }
 
-// waitingSuffix marks a pod that has not run: if it does yet, that counts anew.
+// waitingSuffix marks the id of a pod that has not run yet. If it runs later, its
+// result is counted as another attempt.
 const waitingSuffix = "/waits"
 
-// shortUID tells the few pods of a StatefulSet apart.
+// shortUID returns the first characters of a UID: enough for the few pods of one
+// StatefulSet.
 func shortUID(uid types.UID) string { return string(uid[:min(8, len(uid))]) }
 
-// stuckReasons are the reasons of a container that waits for someone to mend
-// something (k8s.io/kubernetes, pkg/kubelet/images and pkg/kubelet/kuberuntime).
+// stuckReasons are the waiting reasons that need a person to fix something (
+// k8s.io/kubernetes, pkg/kubelet/images and pkg/kubelet/kuberuntime).
 var stuckReasons = []string{"CreateContainerConfigError", "CreateContainerError", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RunContainerError"}
 
-// attemptOf tells what a pod did, if there is something to tell already. A pod
-// that is gone has ended, whatever its status says last.
-func attemptOf(pod *corev1.Pod, gone bool) (attempt, bool) {
+// attemptOf returns the attempt of a pod, or false if the pod has not ended and is
+// not stuck. A deleted pod has ended, whatever its last status says.
+func attemptOf(pod *corev1.Pod, deleted bool) (attempt, bool) {
 	a := attempt{
 		id: shortUID(pod.UID), job: pod.Labels[batchv1.JobNameLabel], verb: pod.Labels[resources.LabelVerb],
 		finished: pod.CreationTimestamp.UTC(),
@@ -59,31 +61,31 @@ func attemptOf(pod *corev1.Pod, gone bool) (attempt, bool) {
 	if pod.Status.Phase == corev1.PodFailed {
 		return fail(backupapi.CategoryKilled, "%s", strings.TrimSpace(pod.Status.Reason+" "+pod.Status.Message))
 	}
-	if gone {
+	if deleted {
 		a.finished = deletedAt(pod)
 		if main.State.Running == nil {
 			a.id += waitingSuffix
 			return fail(backupapi.CategoryNotStarted, "the pod was deleted before it ran")
 		}
-		return fail(backupapi.CategoryKilled, "the pod was deleted while it ran, and reported nothing")
+		return fail(backupapi.CategoryKilled, "the pod was deleted while it ran and left no report")
 	}
 	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		if w := s.State.Waiting; w != nil && slices.Contains(stuckReasons, w.Reason) {
 			a.id += waitingSuffix
-			return fail(backupapi.CategoryNotStarted, "container %s waits: %s: %s", s.Name, w.Reason, w.Message)
+			return fail(backupapi.CategoryNotStarted, "container %s is waiting: %s: %s", s.Name, w.Reason, w.Message)
 		}
 	}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
 			a.id += waitingSuffix
-			return fail(backupapi.CategoryNotStarted, "no node takes the pod: %s", c.Message)
+			return fail(backupapi.CategoryNotStarted, "the pod cannot be scheduled: %s", c.Message)
 		}
 	}
 	return attempt{}, false
 }
 
-// resultOf reads the termination message. A program that could leave none was
-// killed, or was not ours: the exit code says which.
+// resultOf parses the termination message. If there is none, the process was killed
+// or is not pg-backup, and the exit code decides the category.
 func resultOf(verb string, ended *corev1.ContainerStateTerminated) backupapi.Result {
 	result, err := backupapi.ParseResult([]byte(ended.Message))
 	if err == nil {
@@ -94,9 +96,9 @@ func resultOf(verb string, ended *corev1.ContainerStateTerminated) backupapi.Res
 		Category: backupapi.CategoryOf(int(ended.ExitCode)),
 	}
 	if result.Category == backupapi.CategorySucceeded {
-		result.Category = backupapi.CategoryUnexpected // nothing says what was backed up
+		result.Category = backupapi.CategoryUnexpected // no report says what was backed up
 	}
-	result.Message = fmt.Sprintf("exit code %d, and no report", ended.ExitCode)
+	result.Message = fmt.Sprintf("exit code %d without a report", ended.ExitCode)
 	if ended.Reason != "" && ended.Reason != "Error" {
 		result.Message = ended.Reason + ": " + result.Message
 	}
@@ -131,11 +133,11 @@ func deletedAt(pod *corev1.Pod) time.Time {
 	return pod.CreationTimestamp.UTC()
 }
 
-// attemptOfJob tells of a Job that ended without a pod: a quota, a policy or a
-// missing ServiceAccount kept its pods from being made.
+// attemptOfJob returns the attempt of a Job that failed without a pod: a quota, a
+// policy or a missing ServiceAccount prevented its pods from being created.
 func attemptOfJob(job *batchv1.Job) (attempt, bool) {
 	if job.Status.Failed > 0 || job.Status.Succeeded > 0 {
-		return attempt{}, false // its pods tell
+		return attempt{}, false // its pods are counted instead
 	}
 	for _, c := range job.Status.Conditions {
 		if c.Type != batchv1.JobFailed || c.Status != corev1.ConditionTrue {
@@ -145,7 +147,7 @@ func attemptOfJob(job *batchv1.Job) (attempt, bool) {
 			id: shortUID(job.UID), job: job.Name, verb: job.Labels[resources.LabelVerb], finished: c.LastTransitionTime.UTC(),
 			result: backupapi.Result{
 				Verb: job.Labels[resources.LabelVerb], Started: job.CreationTimestamp.UTC(), Category: backupapi.CategoryNotStarted,
-				Message: fmt.Sprintf("no pod was made: %s: %s", c.Reason, c.Message),
+				Message: fmt.Sprintf("no pod was created: %s: %s", c.Reason, c.Message),
 			},
 			object: &corev1.ObjectReference{APIVersion: "batch/v1", Kind: "Job", Namespace: job.Namespace, Name: job.Name, UID: job.UID},
 		}, true

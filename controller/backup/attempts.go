@@ -4,51 +4,53 @@ import (
 	"context"
 	"slices"
 
-	"github.com/nova/novawire/controller/backup/resources"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
-// maxCounted bounds the list of what was counted. A StatefulSet has far fewer
-// pods at a time: two CronJobs keep two Jobs of each end, of three pods at most.
+// maxCounted bounds Status.Counted. A StatefulSet has far fewer pods at a time: two
+// CronJobs keep two successful and two failed Jobs each, of at most three pods.
 const maxCounted = 64
 
-// countAttempts adds what pods did that is not yet known.
-func (r *reconciler) countAttempts(ctx context.Context, it *state) error {
-	attempts, err := r.listAttempts(ctx, it)
+// recordAttempts adds the results of pods and Jobs to the status, each once, and
+// records an Event for each.
+func (r *reconciler) recordAttempts(ctx context.Context, s *state) error {
+	attempts, err := r.listAttempts(ctx, s)
 	if err != nil {
 		return err
 	}
-	lost := r.deletedPods.list(it.name)
-	for _, pod := range lost {
+	deleted := r.deletedPods.list(s.name)
+	for _, pod := range deleted {
 		if a, ok := attemptOf(pod, true); ok {
 			attempts = append(attempts, a)
 		}
 	}
 	slices.SortStableFunc(attempts, func(a, b attempt) int { return a.finished.Compare(b.finished) })
 	for _, a := range attempts {
-		if _, concerns := eventReasons[a.verb]; !concerns || slices.Contains(it.status.Counted, a.id) {
+		if _, recorded := eventReasons[a.verb]; !recorded || slices.Contains(s.status.Counted, a.id) {
 			continue
 		}
-		r.recordAttempt(it, a)
-		it.status = applyResult(it.status, a)
+		r.recordAttemptEvent(s, a)
+		s.status = applyResult(s.status, a)
 	}
-	if surplus := len(it.status.Counted) - maxCounted; surplus > 0 {
-		it.status.Counted = it.status.Counted[surplus:]
+	if surplus := len(s.status.Counted) - maxCounted; surplus > 0 {
+		s.status.Counted = s.status.Counted[surplus:]
 	}
-	if !it.status.Empty() {
-		r.metrics.set(it.name, it.status) // told: not to be told again, whatever fails from here on
+	if !s.status.Empty() {
+		r.statuses.set(s.name, s.status) // the Events exist: a later error must not repeat them
 	}
-	r.deletedPods.removeFirst(it.name, len(lost))
+	r.deletedPods.removeFirst(s.name, len(deleted))
 	return nil
 }
 
-// listAttempts are those of pods and Jobs that are there.
-func (r *reconciler) listAttempts(ctx context.Context, it *state) (attempts []attempt, err error) {
-	ours := []client.ListOption{client.InNamespace(it.name.Namespace), client.MatchingLabels{resources.LabelStatefulSet: it.name.Name}}
+// listAttempts returns the attempts of all pods and Jobs that exist.
+func (r *reconciler) listAttempts(ctx context.Context, s *state) (attempts []attempt, err error) {
+	owned := []client.ListOption{client.InNamespace(s.name.Namespace), client.MatchingLabels{resources.LabelStatefulSet: s.name.Name}}
 	var pods corev1.PodList
-	if err := r.client.List(ctx, &pods, ours...); err != nil {
+	if err := r.client.List(ctx, &pods, owned...); err != nil {
 		return nil, err
 	}
 	for i := range pods.Items {
@@ -57,7 +59,7 @@ func (r *reconciler) listAttempts(ctx context.Context, it *state) (attempts []at
 		}
 	}
 	var jobs batchv1.JobList
-	if err := r.client.List(ctx, &jobs, ours...); err != nil {
+	if err := r.client.List(ctx, &jobs, owned...); err != nil {
 		return nil, err
 	}
 	for i := range jobs.Items {

@@ -30,7 +30,7 @@ func succeeded(id string, rows int64) string {
 	}}.Encode())
 }
 
-func TestWhatPodsReportIsTold(t *testing.T) {
+func TestReconcile_RecordsResultsOfPods(t *testing.T) {
 	b := newEnvironment(t)
 	b.statefulSet("auth-db", enabled())
 	b.awaitCronJob("auth-db-drill", running)
@@ -46,7 +46,7 @@ func TestWhatPodsReportIsTold(t *testing.T) {
 	})
 	failed := string(backupapi.Result{Verb: resources.VerbRun, Category: backupapi.CategoryPermission, Message: "back up: password authentication failed", Started: snapshot}.Encode())
 	b.ran("auth-db", resources.VerbRun, "night-2", 77, failed)
-	// Of two failures within minutes, the second is told as well.
+	// Two failures within minutes give two Events.
 	b.awaitEvent("BackupFailed", "night-2: permission: back up: password authentication failed")
 	verified := snapshot
 	b.ran("auth-db", resources.VerbDrill, "drill-1", 0, string(backupapi.Result{Verb: resources.VerbDrill, Started: snapshot, Databases: []backupapi.DatabaseResult{
@@ -54,7 +54,7 @@ func TestWhatPodsReportIsTold(t *testing.T) {
 	}}.Encode()))
 	b.awaitEvent("DrillPassed", "nova_auth")
 	b.ran("auth-db", resources.VerbRun, "night-3", 137, "")
-	b.awaitEvent("BackupFailed", "night-3: killed: exit code 137, and no report")
+	b.awaitEvent("BackupFailed", "night-3: killed: exit code 137 without a report")
 
 	s = b.awaitStatus("auth-db", "all there", func(s backupapi.Status) bool { return len(s.Counted) == 4 })
 	want := map[backupapi.Category]int{backupapi.CategoryPermission: 1, backupapi.CategoryKilled: 1}
@@ -68,7 +68,7 @@ novawire_backup_failures_total{category="permission",namespace="NS",statefulset=
 novawire_backup_drill_duration_seconds{database="nova_auth",namespace="NS",statefulset="auth-db"} 42
 novawire_backup_info{namespace="NS",statefulset="auth-db",suspended="false"} 1`)
 
-	t.Run("and survives Jobs, pods, the StatefulSet's annotation and the manager", func(t *testing.T) {
+	t.Run("the status survives the Jobs, the pods, the StatefulSet's annotation and a restart of the manager", func(t *testing.T) {
 		b.stop()
 		var pods corev1.PodList
 		if err := b.client.List(t.Context(), &pods, client.InNamespace(b.namespace)); err != nil {
@@ -102,7 +102,7 @@ func (b *environment) wantMetrics(lines string) {
 	}
 }
 
-func TestWhatIsOddIsFlagged(t *testing.T) {
+func TestReconcile_RecordsAnomalies(t *testing.T) {
 	b := newEnvironment(t)
 	b.statefulSet("auth-db", enabled())
 	b.awaitCronJob("auth-db-backup", running)
@@ -115,34 +115,34 @@ func TestWhatIsOddIsFlagged(t *testing.T) {
 		return string(r.Encode())
 	}
 	b.ran("auth-db", resources.VerbRun, "night-1", 0, report("nova_auth", "nova_feed"))
-	b.awaitEvent("BackupAnomaly", "nova_auth: 1 tables vanished")
-	b.awaitEvent("BackupAnomaly", "nova_feed: 1 tables vanished")
+	b.awaitEvent("BackupAnomaly", "nova_auth: 1 tables disappeared")
+	b.awaitEvent("BackupAnomaly", "nova_feed: 1 tables disappeared")
 	b.awaitStatus("auth-db", "both", func(s backupapi.Status) bool { return len(s.Databases) == 2 })
 	b.ran("auth-db", resources.VerbRun, "night-2", 0, report("nova_auth"))
-	b.awaitEvent("BackupAnomaly", "database nova_feed is no longer there")
+	b.awaitEvent("BackupAnomaly", "database nova_feed no longer exists")
 	b.awaitStatus("auth-db", "one", func(s backupapi.Status) bool { return len(s.Databases) == 1 })
 }
 
-func TestPodsThatReportNothingAreTold(t *testing.T) {
+func TestReconcile_RecordsPodsWithoutReport(t *testing.T) {
 	b := newEnvironment(t)
 	b.statefulSet("auth-db", enabled())
 	b.awaitCronJob("auth-db-backup", running)
-	t.Run("one that waits for a Secret", func(t *testing.T) {
+	t.Run("a pod that waits for a Secret", func(t *testing.T) {
 		pod := b.pod("auth-db", resources.VerbRun, "waits")
 		pod.Status.Phase = corev1.PodPending
 		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: resources.Container, Image: "i", State: corev1.ContainerState{
 			Waiting: &corev1.ContainerStateWaiting{Reason: "CreateContainerConfigError", Message: `secret "postgres-credentials" not found`},
 		}}}
 		b.setStatus(pod)
-		b.awaitEvent("BackupNotStarted", `waits: container pg-backup waits: CreateContainerConfigError: secret "postgres-credentials" not found`)
+		b.awaitEvent("BackupNotStarted", `waits: container pg-backup is waiting: CreateContainerConfigError: secret "postgres-credentials" not found`)
 	})
-	t.Run("one that was evicted", func(t *testing.T) {
+	t.Run("an evicted pod", func(t *testing.T) {
 		pod := b.pod("auth-db", resources.VerbDrill, "evicted")
 		pod.Status.Phase, pod.Status.Reason, pod.Status.Message = corev1.PodFailed, "Evicted", "Usage of EmptyDir volume \"scratch\" exceeds the limit"
 		b.setStatus(pod)
 		b.awaitEvent("DrillFailed", `evicted: killed: Evicted Usage of EmptyDir volume "scratch" exceeds the limit`)
 	})
-	t.Run("one whose Job was deleted while it ran", func(t *testing.T) {
+	t.Run("a pod that was deleted while it ran", func(t *testing.T) {
 		pod := b.pod("auth-db", resources.VerbRun, "killed")
 		pod.Status.Phase = corev1.PodRunning
 		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: resources.Container, Image: "i", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}}}
@@ -150,7 +150,7 @@ func TestPodsThatReportNothingAreTold(t *testing.T) {
 		b.delete(pod)
 		b.awaitEvent("BackupFailed", "killed: killed: the pod was deleted while it ran")
 	})
-	t.Run("a Job that never had a pod", func(t *testing.T) {
+	t.Run("a Job that failed without a pod", func(t *testing.T) {
 		labels := resources.PodLabels("auth-db", resources.VerbRun)
 		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "podless", Labels: labels}, Spec: batchv1.JobSpec{Template: b.podTemplate()}}
 		b.create(job)
@@ -162,7 +162,7 @@ func TestPodsThatReportNothingAreTold(t *testing.T) {
 		if err := b.client.Status().Update(t.Context(), job); err != nil {
 			t.Fatal(err)
 		}
-		b.awaitEvent("BackupNotStarted", "podless: no pod was made: DeadlineExceeded: too long")
+		b.awaitEvent("BackupNotStarted", "podless: no pod was created: DeadlineExceeded: too long")
 	})
 	b.awaitStatus("auth-db", "counted", func(s backupapi.Status) bool {
 		return s.Failures[backupapi.CategoryNotStarted] == 2 && s.Failures[backupapi.CategoryKilled] == 2

@@ -9,8 +9,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 )
 
-// deletedPods keeps the last state of pods that were deleted, until it is counted: a
-// Job that is deleted takes its pods along, and what they told with them.
+// deletedPods keeps the last state of deleted pods until it is counted. Deleting a
+// Job deletes its pods, and their termination messages with them.
 type deletedPods struct {
 	mu   sync.Mutex
 	pods map[types.NamespacedName][]*corev1.Pod
@@ -20,37 +20,37 @@ func newDeletedPods() *deletedPods {
 	return &deletedPods{pods: map[types.NamespacedName][]*corev1.Pod{}}
 }
 
-// add is a predicate that always holds.
-func (g *deletedPods) add(e event.DeleteEvent) bool {
+// add is a predicate that always returns true.
+func (d *deletedPods) add(e event.DeleteEvent) bool {
 	pod, ok := e.Object.(*corev1.Pod)
 	if !ok || pod.Labels[resources.LabelStatefulSet] == "" {
 		return true
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	name := types.NamespacedName{Namespace: pod.Namespace, Name: pod.Labels[resources.LabelStatefulSet]}
-	g.pods[name] = append(g.pods[name], pod)
+	d.pods[name] = append(d.pods[name], pod)
 	return true
 }
 
-func (g *deletedPods) list(name types.NamespacedName) []*corev1.Pod {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.pods[name]
+func (d *deletedPods) list(name types.NamespacedName) []*corev1.Pod {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.pods[name]
 }
 
-// forget drops what nobody is told of any more.
-func (g *deletedPods) forget(name types.NamespacedName) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.pods, name)
+// forget drops the pods of a StatefulSet that is no longer reconciled.
+func (d *deletedPods) forget(name types.NamespacedName) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.pods, name)
 }
 
-// removeFirst forgets pods that of returned.
-func (g *deletedPods) removeFirst(name types.NamespacedName, n int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.pods[name] = g.pods[name][n:]; len(g.pods[name]) == 0 {
-		delete(g.pods, name)
+// removeFirst drops the first n pods that list returned: they are counted.
+func (d *deletedPods) removeFirst(name types.NamespacedName, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.pods[name] = d.pods[name][n:]; len(d.pods[name]) == 0 {
+		delete(d.pods, name)
 	}
 }

@@ -30,7 +30,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(cluster.Run(m)) }
 
 // environment is a namespace of a real API server and a running controller. There is no
-// kubelet and no Job controller: tests play those.
+// kubelet and no Job controller: the tests create what those would.
 type environment struct {
 	*testing.T
 	client    client.Client
@@ -66,7 +66,7 @@ func newEnvironment(t *testing.T) *environment {
 	return b
 }
 
-// start runs the controller, as a manager that has just taken the lead does.
+// start runs the controller as a manager that has just become the leader does.
 func (b *environment) start() {
 	b.Helper()
 	config := cluster.Config(b)
@@ -80,7 +80,9 @@ func (b *environment) start() {
 		b.Fatal(err)
 	}
 	b.registry, b.changed = prometheus.NewRegistry(), make(chan event.GenericEvent)
-	if err := Add(mgr, Options{Config: b.configNow, Metrics: NewMetrics(b.registry), Changed: b.changed}); err != nil {
+	statuses := NewStatusCache()
+	RegisterMetrics(b.registry, statuses)
+	if err := Add(mgr, Options{Config: b.configNow, Statuses: statuses, Changed: b.changed}); err != nil {
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(b.Context())
@@ -100,7 +102,7 @@ func (b *environment) configNow() resources.Config {
 	return b.config
 }
 
-// reconfigure puts another configuration in force.
+// reconfigure changes the configuration.
 func (b *environment) reconfigure(change func(*resources.Config)) {
 	b.mu.Lock()
 	change(&b.config)
@@ -108,7 +110,7 @@ func (b *environment) reconfigure(change func(*resources.Config)) {
 	b.changed <- event.GenericEvent{Object: &appsv1.StatefulSet{}}
 }
 
-// writes counts the requests that change something.
+// writes records the requests that change something.
 type writes struct {
 	mu    sync.Mutex
 	calls []string
@@ -142,7 +144,7 @@ func (b *environment) create(o client.Object) {
 	}
 }
 
-// statefulSet is a PostgreSQL with annotations, created.
+// statefulSet creates a PostgreSQL StatefulSet with annotations.
 func (b *environment) statefulSet(name string, annotations map[string]string) *appsv1.StatefulSet {
 	b.Helper()
 	s := postgres(name)
@@ -188,7 +190,7 @@ func (b *environment) annotate(s *appsv1.StatefulSet, annotations map[string]str
 	}
 }
 
-// eventually waits until a condition holds, or fails with what is still wrong.
+// eventually waits until wrong returns "", and fails the test with what it returned last.
 func (b *environment) eventually(what string, wrong func() string) {
 	b.Helper()
 	b.within(30*time.Second, what, wrong)
@@ -226,13 +228,13 @@ func (b *environment) cronJob(name string) *batchv1.CronJob {
 	return o
 }
 
-// awaitCronJob waits for a CronJob that is as it should be.
+// awaitCronJob waits for a CronJob for which wrong returns "".
 func (b *environment) awaitCronJob(name string, wrong func(*batchv1.CronJob) string) *batchv1.CronJob {
 	b.Helper()
 	var o *batchv1.CronJob
 	b.eventually("CronJob "+name, func() string {
 		if o = b.cronJob(name); o == nil {
-			return "is not there"
+			return "does not exist"
 		}
 		return wrong(o)
 	})
@@ -255,7 +257,7 @@ func suspended(reason string) func(*batchv1.CronJob) string {
 	}
 }
 
-// status is what the annotation of a StatefulSet says.
+// status returns the status annotation of a StatefulSet.
 func (b *environment) status(name string) backupapi.Status {
 	b.Helper()
 	s := &appsv1.StatefulSet{}
@@ -296,11 +298,11 @@ func (b *environment) awaitEvent(reason, text string) {
 			}
 			seen = append(seen, e.Reason+": "+e.Note)
 		}
-		return "none says " + text + ", but: " + strings.Join(seen, "\n")
+		return "no Event contains " + text + ", but: " + strings.Join(seen, "\n")
 	})
 }
 
-// ran plays the kubelet: a pod of a Job that ended with a report.
+// ran creates a pod of a Job that ended with a report, as the kubelet would.
 func (b *environment) ran(statefulSet, verb, name string, code int32, message string) *corev1.Pod {
 	b.Helper()
 	pod := b.pod(statefulSet, verb, name)

@@ -22,7 +22,7 @@ func enabled(more ...string) map[string]string {
 	return annotations
 }
 
-func TestAnAnnotatedStatefulSetIsBackedUp(t *testing.T) {
+func TestReconcile_CreatesCronJobs(t *testing.T) {
 	b := newEnvironment(t)
 	b.statefulSet("auth-db", enabled(backupapi.AnnotationTimeZone, "Europe/Berlin"))
 	backup := b.awaitCronJob("auth-db-backup", running)
@@ -39,7 +39,7 @@ func TestAnAnnotatedStatefulSetIsBackedUp(t *testing.T) {
 	}
 }
 
-func TestARequestThatChangesChangesTheCronJob(t *testing.T) {
+func TestReconcile_AppliesChangedRequest(t *testing.T) {
 	b := newEnvironment(t)
 	s := b.statefulSet("auth-db", enabled())
 	b.awaitCronJob("auth-db-drill", running)
@@ -79,7 +79,7 @@ func unless(holds bool, problem string) string {
 	return problem
 }
 
-func TestWhatOthersChangeIsPutBack(t *testing.T) {
+func TestReconcile_RevertsChangesByOthers(t *testing.T) {
 	b := newEnvironment(t)
 	b.statefulSet("auth-db", enabled())
 	o := b.awaitCronJob("auth-db-backup", running)
@@ -96,17 +96,17 @@ func TestWhatOthersChangeIsPutBack(t *testing.T) {
 	})
 }
 
-func TestAnObjectOfSomebodyElseIsLeftAlone(t *testing.T) {
+func TestReconcile_LeavesForeignObjectsAlone(t *testing.T) {
 	b := newEnvironment(t)
-	theirs := b.somebodyElses("auth-db-backup")
+	theirs := b.foreignCronJob("auth-db-backup")
 	b.statefulSet("auth-db", enabled())
-	b.awaitEvent("BackupRefused", "is not ours")
+	b.awaitEvent("BackupRefused", "was not created by Novawire")
 	if o := b.cronJob("auth-db-backup"); o.Spec.Schedule != theirs.Spec.Schedule || o.ResourceVersion != theirs.ResourceVersion {
 		t.Errorf("it was changed: %v", o)
 	}
 }
 
-func (b *environment) somebodyElses(name string) *batchv1.CronJob {
+func (b *environment) foreignCronJob(name string) *batchv1.CronJob {
 	o := &batchv1.CronJob{
 		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: name},
 		Spec: batchv1.CronJobSpec{Schedule: "7 7 * * *", JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{
@@ -121,7 +121,7 @@ func (b *environment) podTemplate() corev1.PodTemplateSpec {
 	return corev1.PodTemplateSpec{Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
 }
 
-func TestABadRequestKeepsWhatIsThere(t *testing.T) {
+func TestReconcile_RefusedRequestKeepsCronJobs(t *testing.T) {
 	b := newEnvironment(t)
 	s := b.statefulSet("auth-db", enabled())
 	b.awaitCronJob("auth-db-backup", running)

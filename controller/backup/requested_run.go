@@ -14,37 +14,45 @@ import (
 	"github.com/nova/novawire/controller/backup/resources"
 )
 
-// startRequestedRun starts the Job that the annotation asks for, once for each value.
-func (r *reconciler) startRequestedRun(ctx context.Context, it *state) error {
-	run := it.request.Run
-	if it.set == nil || run == "" || run == it.status.HandledRun || len(it.refusals) > 0 {
+var errCronJobMissing = errors.New("the CronJob does not exist yet")
+
+// startRequestedRun starts the Job that the run annotation asks for, once for each
+// value of the annotation.
+func (r *reconciler) startRequestedRun(ctx context.Context, s *state) error {
+	run := s.request.Run
+	if s.set == nil || run == "" || run == s.status.HandledRun || len(s.refusals) > 0 {
 		return nil
 	}
-	if !it.optedIn || !it.request.Enabled {
-		why := reasonDisabled
-		if !it.optedIn {
-			why = reasonNamespace
-		}
-		r.recordEvent(it, corev1.EventTypeWarning, "BackupRefused", "%s: %q starts nothing: %s", backupapi.AnnotationRun, run, why)
-		it.status.HandledRun = run
+	if reason := s.whyNotBackedUp(); reason != "" {
+		r.recordEvent(s, corev1.EventTypeWarning, "BackupRefused", "%s: %q starts no run: %s", backupapi.AnnotationRun, run, reason)
+		s.status.HandledRun = run
 		return nil
 	}
-	cronJob, verb := r.config().RequestedJob(r.target(it))
+	cronJob, verb := r.config().RequestedJob(s.target())
 	owner, err := get(ctx, r.live, client.ObjectKeyFromObject(cronJob), &batchv1.CronJob{})
 	if err == nil && owner == nil {
 		err = errCronJobMissing
 	}
 	if err != nil {
-		return fmt.Errorf("start a run: CronJob %s: %w", cronJob.Name, err)
+		return fmt.Errorf("start the requested run: read CronJob %s: %w", cronJob.Name, err)
 	}
 	cronJob.UID = owner.UID
 	job := resources.JobFrom(cronJob, verb, run)
 	if err := r.client.Create(ctx, job, objectOwner); err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("start a run: %w", err)
+		return fmt.Errorf("start the requested run: %w", err)
 	}
-	r.recordEvent(it, corev1.EventTypeNormal, "BackupRunStarted", "Job %s, asked for by %s: %s", job.Name, backupapi.AnnotationRun, run)
-	it.status.HandledRun = run
+	r.recordEvent(s, corev1.EventTypeNormal, "BackupRunStarted", "started Job %s, requested by %s: %s", job.Name, backupapi.AnnotationRun, run)
+	s.status.HandledRun = run
 	return nil
 }
 
-var errCronJobMissing = errors.New("is not there yet")
+// whyNotBackedUp returns the reason why no run may start, "" if one may.
+func (s *state) whyNotBackedUp() string {
+	switch {
+	case !s.optedIn():
+		return reasonNamespace
+	case !s.request.Enabled:
+		return reasonDisabled
+	}
+	return ""
+}

@@ -14,7 +14,7 @@ import (
 	"github.com/nova/novawire/controller/backup/resources"
 )
 
-func TestRunNow(t *testing.T) {
+func TestReconcile_StartsRequestedRunOnce(t *testing.T) {
 	b := newEnvironment(t)
 	s := b.statefulSet("auth-db", enabled(backupapi.AnnotationSuspend, "true", backupapi.AnnotationRun, "before-the-migration"))
 	job := func(cronJob, verb, token string) *batchv1.Job {
@@ -37,8 +37,8 @@ func TestRunNow(t *testing.T) {
 	if command := job("auth-db-drill", resources.VerbDrill, "drill:1").Spec.Template.Spec.Containers[0].Command; command[1] != "drill" {
 		t.Errorf("runs %v", command)
 	}
-	// A value that was acted on starts nothing again, when its Job is gone and
-	// the manager is another.
+	// A handled value starts nothing again after its Job is deleted and the manager
+	// has restarted.
 	b.delete(first)
 	b.stop()
 	b.start()
@@ -55,8 +55,8 @@ func TestRunNow(t *testing.T) {
 	}
 }
 
-// 500 StatefulSets, and then a manager that starts anew: it reads, and writes nothing.
-func TestASteadyStateIsNotWritten(t *testing.T) {
+// A manager that starts with 500 converged StatefulSets reads and writes nothing.
+func TestReconcile_ConvergedClusterIsNotWritten(t *testing.T) {
 	b := newEnvironment(t)
 	const many = 500
 	for i := range many {
@@ -75,7 +75,7 @@ func TestASteadyStateIsNotWritten(t *testing.T) {
 		}
 		return unless(n == many, fmt.Sprintf("%d of %d", n, many))
 	})
-	b.reconfigure(func(*resources.Config) {}) // all of them once more
+	b.reconfigure(func(*resources.Config) {}) // reconcile all of them again
 	b.annotate(b.statefulSet("last", enabled()), enabled("other", "x"))
 	b.awaitCronJob("last-drill", running)
 	b.awaitStatus("last", "told", func(s backupapi.Status) bool { return s.Schedule != "" })
@@ -92,7 +92,7 @@ func (w *writes) forget() {
 	w.calls = nil
 }
 
-// eventuallyAll waits until n StatefulSets have both CronJobs, and both carry the status.
+// eventuallyAll waits until n StatefulSets have both CronJobs with a status.
 func (b *environment) eventuallyAll(n int) {
 	b.Helper()
 	b.within(3*time.Minute, "all are scheduled", func() string {

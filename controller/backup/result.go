@@ -8,22 +8,24 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/controller/backup/resources"
+	"github.com/nova/novawire/internal/validate"
 )
 
-// maxMessageBytes keeps the annotation small: pods hold the whole of it, and Events.
+// maxMessageBytes bounds messages in the status annotation. Events and the pods have
+// them in full.
 const maxMessageBytes = 300
 
-// applyResult adds an attempt to what is known. It changes nothing that s shares with
-// another copy.
+// applyResult returns the status with an attempt added. It does not modify slices or
+// maps that s shares with other copies.
 func applyResult(s backupapi.Status, a attempt) backupapi.Status {
 	s.Counted = append(slices.Clone(s.Counted), a.id)
 	r := a.result
-	told := &backupapi.Attempt{
+	latest := &backupapi.Attempt{
 		Verb: a.verb, Job: a.job, Finished: a.finished, Seconds: r.Seconds,
-		Category: r.Category, Message: clip(r.Message, maxMessageBytes),
+		Category: r.Category, Message: validate.Truncate(r.Message, maxMessageBytes),
 	}
 	if !r.Succeeded() {
-		s.LastFailure = newest(s.LastFailure, told)
+		s.LastFailure = newest(s.LastFailure, latest)
 		s.Failures = maps.Clone(s.Failures)
 		if s.Failures == nil {
 			s.Failures = map[backupapi.Category]int{}
@@ -32,9 +34,9 @@ func applyResult(s backupapi.Status, a attempt) backupapi.Status {
 	}
 	switch a.verb {
 	case resources.VerbRun:
-		s.LastRun = newest(s.LastRun, told)
+		s.LastRun = newest(s.LastRun, latest)
 	case resources.VerbDrill:
-		s.LastDrill = newest(s.LastDrill, told)
+		s.LastDrill = newest(s.LastDrill, latest)
 	default:
 		return s
 	}
@@ -42,7 +44,7 @@ func applyResult(s backupapi.Status, a attempt) backupapi.Status {
 		return s
 	}
 	s.Databases = slices.Clone(s.Databases)
-	late := told != s.LastRun && told != s.LastDrill
+	late := latest != s.LastRun && latest != s.LastDrill
 	for _, d := range r.Databases {
 		applyDatabaseResult(&s, a, d, late)
 	}
@@ -53,23 +55,23 @@ func applyResult(s backupapi.Status, a attempt) backupapi.Status {
 	return s
 }
 
-// newest is the attempt that ended last: they are not always seen in order.
-func newest(known, told *backupapi.Attempt) *backupapi.Attempt {
-	if known != nil && known.Finished.After(told.Finished) {
+// newest returns the attempt that finished last. Attempts can arrive out of order.
+func newest(known, latest *backupapi.Attempt) *backupapi.Attempt {
+	if known != nil && known.Finished.After(latest.Finished) {
 		return known
 	}
-	return told
+	return latest
 }
 
-// applyDatabaseResult adds what an attempt did with one database; one that comes late
-// has nothing to say of how things stand now.
+// applyDatabaseResult adds the result of one database. A late attempt, one that
+// finished before an attempt already counted, does not change the current state.
 func applyDatabaseResult(s *backupapi.Status, a attempt, d backupapi.DatabaseResult, late bool) {
 	known := databaseOf(s, d.Name)
 	known.LastSuccess, known.LastVerified = later(known.LastSuccess, d.LastSuccess), later(known.LastVerified, d.LastVerified)
 	failed := d.Category != backupapi.CategorySucceeded
 	switch {
 	case failed && !late:
-		known.Failure, known.FailedAt, known.Message = d.Category, &a.finished, clip(d.Message, maxMessageBytes)
+		known.Failure, known.FailedAt, known.Message = d.Category, &a.finished, validate.Truncate(d.Message, maxMessageBytes)
 	case !failed && !late:
 		known.Failure, known.FailedAt, known.Message = backupapi.CategorySucceeded, nil, ""
 	}
@@ -84,11 +86,11 @@ func applyDatabaseResult(s *backupapi.Status, a attempt, d backupapi.DatabaseRes
 	known.Seconds, known.Anomalies = d.Seconds, d.Anomalies
 }
 
-// applyUnreported: a successful report that was too long left out databases that
-// succeeded; one that was not names every database that there is to back up.
+// applyUnreported handles the databases that a successful run does not name. If the
+// report was truncated they succeeded; otherwise they no longer exist.
 func applyUnreported(s *backupapi.Status, r backupapi.Result) {
-	gone := missingDatabases(*s, r)
-	s.Databases = slices.DeleteFunc(s.Databases, func(d backupapi.DatabaseStatus) bool { return slices.Contains(gone, d.Name) })
+	missing := missingDatabases(*s, r)
+	s.Databases = slices.DeleteFunc(s.Databases, func(d backupapi.DatabaseStatus) bool { return slices.Contains(missing, d.Name) })
 	for i := range s.Databases {
 		if !reports(r, s.Databases[i].Name) {
 			s.Databases[i].LastSuccess = later(s.Databases[i].LastSuccess, &r.Started)
@@ -96,8 +98,8 @@ func applyUnreported(s *backupapi.Status, r backupapi.Result) {
 	}
 }
 
-// missingDatabases are the databases that were backed up once and that a complete,
-// successful report does not name: dropped, renamed, or no longer asked for.
+// missingDatabases returns the databases of the status that a complete, successful
+// report does not name: dropped, renamed or no longer selected.
 func missingDatabases(s backupapi.Status, r backupapi.Result) (names []string) {
 	if r.Verb != resources.VerbRun || r.DryRun || r.Truncated || !r.Succeeded() {
 		return nil
@@ -129,12 +131,4 @@ func later(a, b *time.Time) *time.Time {
 		return b
 	}
 	return a
-}
-
-// clip cuts s to at most limit bytes, between runes.
-func clip(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit], "") + "…"
 }

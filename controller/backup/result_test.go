@@ -25,9 +25,9 @@ func runOf(minute int, category backupapi.Category, names ...string) attempt {
 	return attempt{id: fmt.Sprint(minute), job: fmt.Sprint("night-", minute), verb: resources.VerbRun, finished: at, result: r}
 }
 
-// Pods are not always seen in the order in which they ended: the newest decides
-// how things stand, and none is lost.
-func TestTheOrderOfAttemptsDoesNotMatter(t *testing.T) {
+// Pods are not always seen in the order in which they ended: the newest decides the
+// current state, and each is counted.
+func TestApplyResult_OrderDoesNotMatter(t *testing.T) {
 	attempts := []attempt{
 		runOf(1, backupapi.CategorySucceeded, "nova_auth"),
 		runOf(2, backupapi.CategorySource, "nova_auth"),
@@ -60,7 +60,7 @@ func TestTheOrderOfAttemptsDoesNotMatter(t *testing.T) {
 	}
 }
 
-func TestAReportThatWasCutKeepsTheDatabasesItLeftOut(t *testing.T) {
+func TestApplyResult_TruncatedReportKeepsUnnamedDatabases(t *testing.T) {
 	s := applyResult(backupapi.Status{}, runOf(1, backupapi.CategorySucceeded, "a", "b"))
 	cut := runOf(2, backupapi.CategorySucceeded)
 	cut.result.Truncated = true
@@ -70,7 +70,7 @@ func TestAReportThatWasCutKeepsTheDatabasesItLeftOut(t *testing.T) {
 	}
 }
 
-func TestFoldingSharesNothing(t *testing.T) {
+func TestApplyResult_DoesNotModifyItsArgument(t *testing.T) {
 	before := applyResult(backupapi.Status{}, runOf(1, backupapi.CategorySource, "a"))
 	text := before.Encode()
 	applyResult(before, runOf(2, backupapi.CategorySource, "a", "b"))

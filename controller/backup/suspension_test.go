@@ -14,8 +14,8 @@ import (
 	"github.com/nova/novawire/controller/backup/resources"
 )
 
-func TestTheEndOfAStatefulSet(t *testing.T) {
-	t.Run("deleted: the CronJobs stay, suspended, and say why; a successor takes them over", func(t *testing.T) {
+func TestReconcile_Suspension(t *testing.T) {
+	t.Run("a deleted StatefulSet leaves its CronJobs suspended with the reason, and a new one of the name resumes them", func(t *testing.T) {
 		b := newEnvironment(t)
 		s := b.statefulSet("auth-db", enabled())
 		b.awaitCronJob("auth-db-drill", running)
@@ -29,19 +29,19 @@ func TestTheEndOfAStatefulSet(t *testing.T) {
 		b.awaitCronJob("auth-db-backup", running)
 		b.awaitStatus("auth-db", "known from before", backedUp)
 	})
-	t.Run("deleted, with on-delete: the StatefulSet owns what was made for it", func(t *testing.T) {
+	t.Run("on-delete: delete makes the StatefulSet the owner of its CronJobs", func(t *testing.T) {
 		b := newEnvironment(t)
 		s := b.statefulSet("auth-db", enabled(backupapi.AnnotationOnDelete, "delete"))
 		for _, name := range []string{"auth-db-backup", "auth-db-drill"} {
 			o := b.awaitCronJob(name, running)
 			if len(o.OwnerReferences) != 1 || o.OwnerReferences[0].UID != s.UID {
-				t.Errorf("%s is owned by %v: nothing deletes it", name, o.OwnerReferences)
+				t.Errorf("%s is owned by %v, want the StatefulSet", name, o.OwnerReferences)
 			}
 		}
 		b.annotate(s, map[string]string{backupapi.AnnotationOnDelete: ""})
 		b.awaitCronJob("auth-db-backup", func(o *batchv1.CronJob) string { return unless(len(o.OwnerReferences) == 0, "is still owned") })
 	})
-	t.Run("no longer enabled: the CronJobs stay, suspended", func(t *testing.T) {
+	t.Run("removing enabled suspends the CronJobs", func(t *testing.T) {
 		b := newEnvironment(t)
 		s := b.statefulSet("auth-db", enabled())
 		b.awaitCronJob("auth-db-drill", running)
@@ -51,7 +51,7 @@ func TestTheEndOfAStatefulSet(t *testing.T) {
 		b.annotate(s, enabled())
 		b.awaitCronJob("auth-db-drill", running)
 	})
-	t.Run("no longer enabled, with on-delete: they go", func(t *testing.T) {
+	t.Run("removing enabled with on-delete: delete deletes the CronJobs", func(t *testing.T) {
 		b := newEnvironment(t)
 		s := b.statefulSet("auth-db", enabled(backupapi.AnnotationOnDelete, "delete"))
 		b.awaitCronJob("auth-db-drill", running)
@@ -60,7 +60,7 @@ func TestTheEndOfAStatefulSet(t *testing.T) {
 			return unless(b.cronJob("auth-db-backup") == nil && b.cronJob("auth-db-drill") == nil, "a CronJob is")
 		})
 	})
-	t.Run("the namespace opts out: they are suspended until it opts in", func(t *testing.T) {
+	t.Run("removing the namespace label suspends the CronJobs until it is set again", func(t *testing.T) {
 		b := newEnvironment(t)
 		b.statefulSet("auth-db", enabled())
 		b.awaitCronJob("auth-db-drill", running)
@@ -69,7 +69,7 @@ func TestTheEndOfAStatefulSet(t *testing.T) {
 		b.label(injection.WiringEnabled)
 		b.awaitCronJob("auth-db-backup", running)
 	})
-	t.Run("renamed: the old one's stay, suspended, and the new one starts in a folder of its own", func(t *testing.T) {
+	t.Run("a renamed StatefulSet leaves the old CronJobs suspended and gets a location of its own", func(t *testing.T) {
 		b := newEnvironment(t)
 		s := b.statefulSet("auth-db", enabled())
 		b.awaitCronJob("auth-db-backup", running)

@@ -7,53 +7,54 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 )
 
-// Config is what users write about backup; it is the same for every StatefulSet.
+// Config is the backup section of the manager's configuration. It applies to every
+// StatefulSet.
 type Config struct {
 	// Defaults are backup.nova.dev annotations for every StatefulSet. Its
 	// bucket is a root: each StatefulSet gets a folder NAMESPACE/NAME of its own.
 	Defaults map[string]string `json:"defaults"`
-	// Image is pg-backup's: an init container installs the program from it.
+	// Image is the pg-backup image: an init container installs the program from it.
 	Image           string            `json:"image"`
 	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy"`
-	// Resources are a backup's, DrillResources those of a drill, in which a
-	// whole PostgreSQL runs.
+	// Resources are those of a backup. DrillResources are those of a drill, which runs
+	// a PostgreSQL server.
 	Resources      corev1.ResourceRequirements `json:"resources"`
 	DrillResources corev1.ResourceRequirements `json:"drillResources"`
-	// TelemetryEndpoint takes OTLP over HTTP, usually on port 4318; "" sends none.
+	// TelemetryEndpoint receives OTLP over HTTP, usually on port 4318. "" disables it.
 	TelemetryEndpoint string `json:"telemetryEndpoint"`
-	// CloudWatchNamespace is where metrics go; "none" sends none.
+	// CloudWatchNamespace receives metrics. "none" disables them.
 	CloudWatchNamespace string `json:"cloudWatchNamespace"`
-	// ServiceAccountAnnotations are those of the ServiceAccount that is made
-	// where a StatefulSet names none, say eks.amazonaws.com/role-arn.
+	// ServiceAccountAnnotations are set on generated ServiceAccounts, for example
+	// eks.amazonaws.com/role-arn.
 	ServiceAccountAnnotations map[string]string `json:"serviceAccountAnnotations"`
-	// Env are more of pg-backup's variables, by name, for every Job.
+	// Env holds further variables of pg-backup for every Job.
 	Env     map[string]string `json:"env"`
 	Network Network           `json:"network"`
 	Scratch Scratch           `json:"scratch"`
 }
 
-// Network shapes the NetworkPolicies.
+// Network configures the NetworkPolicies.
 type Network struct {
-	// StoreCIDRs are where S3, STS and CloudWatch are: anywhere, where none is
-	// named, since AWS publishes no short list.
+	// StoreCIDRs are the address ranges of S3, STS and CloudWatch. Empty allows any
+	// address, because AWS publishes no short list.
 	StoreCIDRs []string `json:"storeCIDRs"`
-	// Disabled leaves the policies to others.
+	// Disabled creates no NetworkPolicies.
 	Disabled bool `json:"disabled"`
 }
 
-// Scratch is the volume in which a drill restores.
+// Scratch configures the volume that a drill restores into.
 type Scratch struct {
-	// StorageClass makes it a claim of that class, which lives as long as the
-	// pod; "" makes it an emptyDir on the node's disk.
+	// StorageClass requests an ephemeral volume claim of that class. "" uses an
+	// emptyDir on the node's disk.
 	StorageClass string `json:"storageClass"`
 	// Medium of the emptyDir: "" or Memory.
 	Medium corev1.StorageMedium `json:"medium"`
-	// Minimum is the least size. The size follows the newest backup.
+	// Minimum is the smallest size. The size grows with the newest backup.
 	Minimum resource.Quantity `json:"minimum"`
 }
 
-// DefaultConfig is what an empty file means. It has no bucket: a StatefulSet
-// that names none is refused.
+// DefaultConfig returns the defaults. They contain no bucket: without one in the
+// configuration, a StatefulSet that names none is refused.
 func DefaultConfig() Config {
 	return Config{
 		Image:               "ghcr.io/nova/pg-backup:latest",
@@ -72,8 +73,8 @@ func resourceRequirements(cpu, memory, memoryLimit string) corev1.ResourceRequir
 	}
 }
 
-// DefaultRequest is what a StatefulSet asks for that only says enabled.
+// DefaultRequest returns the request of a StatefulSet that only sets enabled.
 func (c Config) DefaultRequest() backupapi.Request {
-	r, _ := backupapi.ParseDefaults(c.Defaults) // Validate has told what is wrong
+	r, _ := backupapi.ParseDefaults(c.Defaults) // Validate reports the errors
 	return r
 }

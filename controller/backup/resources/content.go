@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Unstructured is an object as people write it: without what others fill in.
+// Unstructured converts an object to its manifest form: without status and null fields.
 func Unstructured(o client.Object) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
 	if err != nil {

@@ -34,16 +34,16 @@ func (c Config) environment(t Target, verb string) []corev1.EnvVar {
 	set(backupapi.EnvDeadline, r.Deadline.String())
 	set(backupapi.EnvCloudWatchNamespace, c.CloudWatchNamespace)
 	if r.AWSSecret != "" {
-		set("AWS_SHARED_CREDENTIALS_FILE", awsFolder+"/credentials")
+		set("AWS_SHARED_CREDENTIALS_FILE", awsDirectory+"/credentials")
 	}
 	if verb == VerbRun && r.EncryptionRecipients.Name != "" {
-		set(backupapi.EnvEncryptionFile, ageFolder+"/recipients")
+		set(backupapi.EnvEncryptionFile, ageDirectory+"/recipients")
 	}
 	if readsBackups(verb) && r.EncryptionIdentity.Name != "" {
-		set(backupapi.EnvIdentityFile, ageFolder+"/identity")
+		set(backupapi.EnvIdentityFile, ageDirectory+"/identity")
 	}
 	if verb == VerbDrill {
-		set(backupapi.EnvScratchDirectory, scratchFolder)
+		set(backupapi.EnvScratchDirectory, scratchDirectory)
 	}
 	if c.TelemetryEndpoint != "" {
 		set("OTEL_EXPORTER_OTLP_ENDPOINT", escaped(c.TelemetryEndpoint))
@@ -55,7 +55,7 @@ func (c Config) environment(t Target, verb string) []corev1.EnvVar {
 	return env
 }
 
-// escaped keeps the kubelet from reading $(NAME) in a value.
+// escaped keeps the kubelet from expanding $(NAME) in a value.
 func escaped(value string) string { return strings.ReplaceAll(value, "$(", "$$(") }
 
 func reachesDatabase(verb string) bool { return verb == VerbRun || verb == VerbRestore }

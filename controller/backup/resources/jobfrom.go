@@ -5,8 +5,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// RequestedJob is the CronJob that is to start at once, and the verb. A drill that has no
-// schedule of its own is started by the other.
+// RequestedJob returns the CronJob whose Job the run annotation asks for, and the verb.
+// A drill without a schedule of its own uses the backup's CronJob.
 func (c Config) RequestedJob(t Target) (*batchv1.CronJob, string) {
 	switch {
 	case !t.Request.RequestsDrill():
@@ -20,14 +20,14 @@ func (c Config) RequestedJob(t Target) (*batchv1.CronJob, string) {
 	return o, VerbDrill
 }
 
-// JobFrom is the Job that a CronJob would start, under a name that the token decides.
+// JobFrom returns the Job that a CronJob would start, with a name derived from the token.
 func JobFrom(cronJob *batchv1.CronJob, verb, token string) *batchv1.Job {
 	yes := true
 	template := cronJob.Spec.JobTemplate.DeepCopy()
 	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: cronJob.Namespace, Name: JobName(cronJob.Name, verb, token), Labels: template.Labels,
-			Annotations: map[string]string{"cronjob.kubernetes.io/instantiate": "manual"}, // as kubectl marks it
+			Annotations: map[string]string{"cronjob.kubernetes.io/instantiate": "manual"}, // as kubectl create job --from does
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: "batch/v1", Kind: "CronJob", Name: cronJob.Name, UID: cronJob.UID, Controller: &yes,
 			}},

@@ -12,29 +12,29 @@ import (
 	"github.com/nova/novawire/api/injection"
 )
 
-// Target is a StatefulSet that is backed up.
+// Target is a StatefulSet to back up.
 type Target struct {
 	StatefulSet *appsv1.StatefulSet
 	Request     backupapi.Request
-	Status      backupapi.Status // what is known of earlier runs
+	Status      backupapi.Status // the results of earlier runs
 }
 
-// Folders within the pods.
+// Directories in the pods.
 const (
-	toolsFolder   = "/novawire"
-	scratchFolder = "/scratch"
-	awsFolder     = "/var/aws"
-	ageFolder     = "/var/age"
+	toolsDirectory   = "/novawire"
+	scratchDirectory = "/scratch"
+	awsDirectory     = "/var/aws"
+	ageDirectory     = "/var/age"
 )
 
-// runAsUser runs the Jobs: nobody's, and the same as our images'.
+// runAsUser is the user of the Jobs: an unprivileged one, the same as in our images.
 const runAsUser = int64(65532)
 
-// reportSeconds is what a run has, after its own deadline, to tell of it before
-// the Job's ends it.
+// reportSeconds is the time that a run has after its own deadline to write its report,
+// before the Job's deadline ends it.
 const reportSeconds = 300
 
-// jobSpec runs a verb in the StatefulSet's own image.
+// jobSpec returns a Job that runs a verb in the StatefulSet's own image.
 func (c Config) jobSpec(t Target, verb string) batchv1.JobSpec {
 	backoff, deadline := int32(2), int64(t.Request.Deadline.Seconds())+reportSeconds
 	return batchv1.JobSpec{
@@ -48,8 +48,8 @@ func (c Config) jobSpec(t Target, verb string) batchv1.JobSpec {
 	}
 }
 
-// failurePolicy repeats what running again may help, by pg-backup's exit codes,
-// and does not count a drained node as a failure.
+// failurePolicy retries only the exit codes of pg-backup where another attempt can
+// help. A disruption, such as a drained node, does not count as a failure.
 func failurePolicy() *batchv1.PodFailurePolicy {
 	container := Container
 	return &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{
@@ -64,7 +64,7 @@ func failurePolicy() *batchv1.PodFailurePolicy {
 	}}
 }
 
-// finalCodes are the exit codes after which the same thing would happen again.
+// finalCodes returns the exit codes after which another attempt would fail in the same way.
 func finalCodes() (codes []int32) {
 	final := []backupapi.Category{backupapi.CategoryUsage, backupapi.CategoryVerify, backupapi.CategoryRefused, backupapi.CategoryPermission, backupapi.CategoryDeadline}
 	for _, exit := range backupapi.Exits() {
@@ -72,11 +72,12 @@ func finalCodes() (codes []int32) {
 			codes = append(codes, int32(exit.Code)) //nolint:gosec // a byte
 		}
 	}
-	slices.Sort(codes) // as the API server wants them
+	slices.Sort(codes) // the API server requires this order
 	return codes
 }
 
-// PodLabels keep the pod as it is: it needs no collector, and its logs are JSON.
+// PodLabels returns the labels of a pod. It is not wired: it needs no collector, and its
+// logs are JSON.
 func PodLabels(statefulSet, verb string) map[string]string {
 	return map[string]string{
 		LabelManagedBy: ManagedBy, LabelStatefulSet: statefulSet, LabelVerb: verb,

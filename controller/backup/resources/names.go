@@ -8,8 +8,7 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 )
 
-// Labels of every object and pod that is made for a StatefulSet. Users' own
-// NetworkPolicies may refer to them.
+// Labels of every generated object and pod. NetworkPolicies of users may refer to them.
 const (
 	LabelManagedBy   = "app.kubernetes.io/managed-by"
 	ManagedBy        = "novawire"
@@ -35,30 +34,30 @@ const (
 	VerbVerify  = "verify"
 )
 
-// CronJobs' names are appended a time and are at most 52 characters long; the
-// names of Jobs become a label of their pods, of at most 63.
+// The CronJob controller appends 11 characters to the name of a CronJob, and the name
+// of a Job becomes a label of its pods, of at most 63 characters.
 const (
 	maxCronJobName = 52
 	maxLabelValue  = 63
 )
 
-// BackupName is the name of the CronJob that backs a StatefulSet up, and of what
-// else is made for it; DrillName is that of the drill's CronJob.
+// BackupName returns the name of the backup CronJob of a StatefulSet, which is also that
+// of its ServiceAccount and NetworkPolicy.
 func BackupName(statefulSet string) string { return name(statefulSet, "-backup", maxCronJobName) }
 
-// DrillName is the name of the CronJob that drills.
+// DrillName returns the name of the drill CronJob of a StatefulSet.
 func DrillName(statefulSet string) string { return name(statefulSet, "-drill", maxCronJobName) }
 
-// name puts a suffix to a base, which is cut and told apart by a hash where the
-// two are too long.
-func name(base, suffix string, longest int) string {
-	if len(base)+len(suffix) <= longest {
+// name appends a suffix to a base. If the result is too long, the base is shortened
+// and a hash keeps it unique.
+func name(base, suffix string, limit int) string {
+	if len(base)+len(suffix) <= limit {
 		return base + suffix
 	}
-	return base[:longest-len(suffix)-9] + "-" + shortHash(base) + suffix
+	return base[:limit-len(suffix)-9] + "-" + shortHash(base) + suffix
 }
 
-// JobName is the name of the Job that a token asks for: the same token, the same Job.
+// JobName returns the name of the Job for a token. The same token gives the same Job.
 func JobName(cronJob, verb, token string) string {
 	return name(cronJob, "-"+verb+"-"+shortHash(token), maxLabelValue)
 }
@@ -68,7 +67,7 @@ func shortHash(s string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// scheduleSeed spreads schedules.
+// scheduleSeed returns the seed that resolves H in a schedule.
 func scheduleSeed(namespace, statefulSet, what string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(namespace + "/" + statefulSet + "/" + what))

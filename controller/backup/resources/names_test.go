@@ -2,7 +2,7 @@ package resources
 
 import "testing"
 
-func TestNamesFit(t *testing.T) {
+func TestNames_FitTheirLimits(t *testing.T) {
 	long := "a-very-long-name-of-a-statefulset-that-holds-a-database"
 	for _, name := range []string{BackupName(long), DrillName(long), BackupName(long + "2")} {
 		if len(name) > maxCronJobName {

@@ -13,17 +13,24 @@ import (
 	"github.com/nova/novawire/internal/clusterdns"
 )
 
-// policies let every Job reach names, the store and telemetry, and those that
-// need it the database. Nothing reaches them.
+// policies allows every Job to reach DNS, the store and telemetry, and the Jobs that
+// need it to reach the database. Nothing may connect to the Jobs.
 func (c Config) policies(t Target) []client.Object {
-	name := BackupName(t.StatefulSet.Name)
-	every := policy(t, name, metav1.LabelSelector{MatchLabels: map[string]string{LabelStatefulSet: t.StatefulSet.Name}}, c.outboundRules(t))
+	names := PolicyNames(t.StatefulSet.Name)
+	every := policy(t, names[0], metav1.LabelSelector{MatchLabels: map[string]string{LabelStatefulSet: t.StatefulSet.Name}}, c.outboundRules(t))
 	every.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
-	database := policy(t, name+"-database", metav1.LabelSelector{
+	database := policy(t, names[1], metav1.LabelSelector{
 		MatchLabels:      map[string]string{LabelStatefulSet: t.StatefulSet.Name},
 		MatchExpressions: []metav1.LabelSelectorRequirement{{Key: LabelVerb, Operator: metav1.LabelSelectorOpIn, Values: []string{VerbRestore, VerbRun}}},
 	}, []networkingv1.NetworkPolicyEgressRule{databaseRule(t)})
 	return []client.Object{every, database}
+}
+
+// PolicyNames returns the names of the NetworkPolicies of a StatefulSet: that of all
+// Jobs and that of the Jobs which reach the database.
+func PolicyNames(statefulSet string) [2]string {
+	name := BackupName(statefulSet)
+	return [2]string{name, name + "-database"}
 }
 
 func policy(t Target, name string, pods metav1.LabelSelector, rules []networkingv1.NetworkPolicyEgressRule) *networkingv1.NetworkPolicy {
@@ -37,8 +44,8 @@ func policy(t Target, name string, pods metav1.LabelSelector, rules []networking
 	}
 }
 
-// databaseRule reaches the StatefulSet's own pods, on the ports of its
-// PostgreSQL.
+// databaseRule allows connections to the StatefulSet's pods on the ports of their
+// PostgreSQL container.
 func databaseRule(t Target) networkingv1.NetworkPolicyEgressRule {
 	rule := networkingv1.NetworkPolicyEgressRule{To: []networkingv1.NetworkPolicyPeer{{PodSelector: t.StatefulSet.Spec.Selector.DeepCopy()}}}
 	for _, p := range postgresContainer(t.StatefulSet).Ports {
@@ -63,7 +70,7 @@ func (c Config) outboundRules(t Target) []networkingv1.NetworkPolicyEgressRule {
 	}}
 	store := t.Request.S3Endpoint
 	if store == "" {
-		store = "https://s3.amazonaws.com" // and STS and CloudWatch, on the same port
+		store = "https://s3.amazonaws.com" // STS and CloudWatch use the same port
 	}
 	rules = append(rules, c.endpointRule(store, t.StatefulSet.Namespace))
 	if c.TelemetryEndpoint != "" {
@@ -72,16 +79,17 @@ func (c Config) outboundRules(t Target) []networkingv1.NetworkPolicyEgressRule {
 	return rules
 }
 
-// endpointRule reaches what a URL names. A Service's port says nothing about its
-// pods', which is what policies are about: its namespace is reached on all.
+// endpointRule allows connections to the host of a URL. Policies match the ports of
+// pods, and a Service's port says nothing about them, so for a Service all ports of
+// its namespace are allowed.
 func (c Config) endpointRule(endpoint, namespace string) networkingv1.NetworkPolicyEgressRule {
 	u, err := url.Parse(endpoint)
 	if err != nil {
-		return networkingv1.NetworkPolicyEgressRule{} // refused long before
+		return networkingv1.NetworkPolicyEgressRule{} // validation has refused it
 	}
-	if in, ok := clusterdns.ServiceNamespace(u.Hostname(), namespace); ok {
+	if target, ok := clusterdns.ServiceNamespace(u.Hostname(), namespace); ok {
 		return networkingv1.NetworkPolicyEgressRule{To: []networkingv1.NetworkPolicyPeer{{
-			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: in}},
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: target}},
 		}}}
 	}
 	port := map[string]int32{"http": 80, "https": 443}[u.Scheme]

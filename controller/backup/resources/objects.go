@@ -1,3 +1,6 @@
+// Package resources builds the Kubernetes objects of a backup: CronJobs, Jobs, ServiceAccounts
+// and NetworkPolicies. Its functions are pure: a StatefulSet, its request and the
+// configuration decide the result.
 package resources
 
 import (
@@ -12,15 +15,15 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 )
 
-// startingDeadline is how late a run may still begin, in seconds, say after the
-// control plane was away. CronJob gives up on a schedule that was missed more
-// than a hundred times within it.
+// startingDeadline is how late a run may start, in seconds, for example after an
+// outage of the control plane. A CronJob that misses more than 100 starts within this
+// time stops scheduling.
 const startingDeadline = 6 * 3600
 
 const historyLimit = 2
 
-// Objects are what the cluster holds for a StatefulSet, in the order in which
-// they are applied: what a Job needs comes before the CronJob that starts it.
+// Objects returns the objects of a StatefulSet in the order in which they are applied:
+// what a Job needs comes before the CronJob that starts it.
 func (c Config) Objects(t Target) []client.Object {
 	var objects []client.Object
 	if t.Request.ServiceAccount == "" {
@@ -36,12 +39,12 @@ func (c Config) Objects(t Target) []client.Object {
 	return objects
 }
 
-// BackupCronJob backs the StatefulSet up.
+// BackupCronJob returns the CronJob that backs up the StatefulSet.
 func (c Config) BackupCronJob(t Target) *batchv1.CronJob {
 	return c.cronJob(t, BackupName(t.StatefulSet.Name), VerbRun, BackupSchedule(t))
 }
 
-// DrillCronJob restores the newest backups, and compares.
+// DrillCronJob returns the CronJob that restores the newest backups and compares them.
 func (c Config) DrillCronJob(t Target) *batchv1.CronJob {
 	return c.cronJob(t, DrillName(t.StatefulSet.Name), VerbDrill, DrillSchedule(t))
 }
@@ -54,7 +57,7 @@ func DrillSchedule(t Target) string {
 	return t.Request.DrillSchedule.Schedule(scheduleSeed(t.StatefulSet.Namespace, t.StatefulSet.Name, VerbDrill))
 }
 
-// Why a CronJob of an enabled StatefulSet starts nothing.
+// ReasonSuspended is the reason why the CronJobs of an enabled StatefulSet are suspended.
 const ReasonSuspended = backupapi.AnnotationSuspend + " is true"
 
 func (c Config) cronJob(t Target, name, verb, schedule string) *batchv1.CronJob {
@@ -80,8 +83,9 @@ func (c Config) cronJob(t Target, name, verb, schedule string) *batchv1.CronJob 
 	return o
 }
 
-// meta has the StatefulSet as owner only where it is to take everything along:
-// the garbage collector then deletes it. In a preview nothing has a uid yet.
+// meta returns the metadata of a generated object. With on-delete: delete the
+// StatefulSet is its owner, so that the garbage collector deletes it. Manifests have
+// no UID, so a preview shows no owner.
 func (t Target) meta(name string) metav1.ObjectMeta {
 	m := metav1.ObjectMeta{
 		Namespace: t.StatefulSet.Namespace, Name: name,

@@ -7,8 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// terminationGraceSeconds is what pg-backup has after SIGTERM, in seconds: half a minute to
-// leave nothing open in S3, and twenty seconds to report.
+// terminationGraceSeconds is the time after SIGTERM: 30 s for pg-backup to abort its
+// uploads and 20 s to report.
 const terminationGraceSeconds = 60
 
 func (c Config) podSpec(t Target, verb string) corev1.PodSpec {
@@ -18,7 +18,7 @@ func (c Config) podSpec(t Target, verb string) corev1.PodSpec {
 		RestartPolicy:                 corev1.RestartPolicyNever,
 		TerminationGracePeriodSeconds: &grace,
 		ServiceAccountName:            serviceAccount(t),
-		AutomountServiceAccountToken:  &no, // IRSA projects a token of its own
+		AutomountServiceAccountToken:  &no, // IRSA projects its own token
 		EnableServiceLinks:            &no,
 		ImagePullSecrets:              t.StatefulSet.Spec.Template.Spec.ImagePullSecrets,
 		SecurityContext: &corev1.PodSecurityContext{
@@ -27,10 +27,10 @@ func (c Config) podSpec(t Target, verb string) corev1.PodSpec {
 		},
 		InitContainers: []corev1.Container{{
 			Name: "install", Image: c.Image, ImagePullPolicy: c.ImagePullPolicy,
-			Args:            []string{"install", toolsFolder},
+			Args:            []string{"install", toolsDirectory},
 			Resources:       resourceRequirements("10m", "32Mi", "64Mi"),
 			SecurityContext: restricted(),
-			VolumeMounts:    []corev1.VolumeMount{{Name: "tools", MountPath: toolsFolder}},
+			VolumeMounts:    []corev1.VolumeMount{{Name: "tools", MountPath: toolsDirectory}},
 		}},
 		Containers: []corev1.Container{c.container(t, verb)},
 		Volumes:    c.volumes(t, verb),
@@ -44,7 +44,7 @@ func serviceAccount(t Target) string {
 	return BackupName(t.StatefulSet.Name)
 }
 
-// restricted is what Pod Security's profile of that name asks of a container.
+// restricted returns a security context that the Pod Security profile restricted accepts.
 func restricted() *corev1.SecurityContext {
 	no, yes := false, true
 	return &corev1.SecurityContext{
@@ -57,7 +57,7 @@ func (c Config) container(t Target, verb string) corev1.Container {
 	image := postgresContainer(t.StatefulSet)
 	container := corev1.Container{
 		Name: Container, Image: image.Image, ImagePullPolicy: image.ImagePullPolicy,
-		Command: []string{toolsFolder + "/pg-backup", verb},
+		Command: []string{toolsDirectory + "/pg-backup", verb},
 		Env:     c.environment(t, verb), Resources: c.containerResources(t, verb), SecurityContext: restricted(),
 		TerminationMessagePath:   corev1.TerminationMessagePathDefault,
 		TerminationMessagePolicy: corev1.TerminationMessageReadFile,
@@ -69,25 +69,25 @@ func (c Config) container(t Target, verb string) corev1.Container {
 	return container
 }
 
-// containerResources are the container's resources. A drill on the node's own disk asks for
-// the room that it takes, so that it lands on a node that has it and never
-// drives the node to evict others.
+// containerResources returns the container's resources. A drill on the node's disk
+// requests the ephemeral storage that it needs, so that it is scheduled to a node with
+// enough space and does not cause evictions.
 func (c Config) containerResources(t Target, verb string) corev1.ResourceRequirements {
 	if verb != VerbDrill {
 		return *c.Resources.DeepCopy()
 	}
-	needs := *c.DrillResources.DeepCopy()
+	required := *c.DrillResources.DeepCopy()
 	if c.Scratch.StorageClass == "" && c.Scratch.Medium == corev1.StorageMediumDefault {
-		if needs.Requests == nil {
-			needs.Requests = corev1.ResourceList{}
+		if required.Requests == nil {
+			required.Requests = corev1.ResourceList{}
 		}
-		needs.Requests[corev1.ResourceEphemeralStorage] = c.Scratch.size(t.Status)
+		required.Requests[corev1.ResourceEphemeralStorage] = c.Scratch.size(t.Status)
 	}
-	return needs
+	return required
 }
 
-// postgresContainer is the one that serves PostgreSQL: by its port, by its name,
-// else the first.
+// postgresContainer returns the container that serves PostgreSQL: the one with its port,
+// else one named after it, else the first.
 func postgresContainer(s *appsv1.StatefulSet) corev1.Container {
 	containers := s.Spec.Template.Spec.Containers
 	for _, c := range containers {

@@ -9,8 +9,8 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 )
 
-// Preview tells, as JSON, what a cluster would hold for a StatefulSet of a
-// namespace that opted in, or every mistake in what it asks for.
+// Preview returns the objects, as JSON, that the controller would create for a
+// StatefulSet, or every mistake in its annotations.
 func (c Config) Preview(namespace string, statefulSet []byte) (objects [][]byte, mistakes []error) {
 	var set appsv1.StatefulSet
 	if err := json.Unmarshal(statefulSet, &set); err != nil {

@@ -13,7 +13,7 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 )
 
-// Validate tells every mistake, each with the path of its key.
+// Validate returns every mistake with the path of its key.
 func (c Config) Validate() error {
 	var mistakes []error
 	wrong := func(path, format string, args ...any) {
@@ -49,8 +49,8 @@ func (c Config) Validate() error {
 	return errors.Join(mistakes...)
 }
 
-// validateEnv holds env to pg-backup's own rules. What annotations set, and what is
-// secret, has no place there.
+// validateEnv checks env by pg-backup's rules. Settings with an annotation of their own
+// and secrets are refused.
 func (c Config) validateEnv() (mistakes []error) {
 	known := map[string]backupapi.Variable{}
 	for _, v := range backupapi.Environment() {
@@ -62,7 +62,7 @@ func (c Config) validateEnv() (mistakes []error) {
 		case !ok && !strings.HasPrefix(name, "AWS_") && !strings.HasPrefix(name, "OTEL_"):
 			mistakes = append(mistakes, fmt.Errorf("env.%s: pg-backup has no such variable", name))
 		case v.Secret || strings.HasPrefix(name, "AWS_SECRET") || name == "AWS_SESSION_TOKEN" || name == "AWS_ACCESS_KEY_ID":
-			mistakes = append(mistakes, fmt.Errorf("env.%s: a secret: use the Secret that the annotation names", name))
+			mistakes = append(mistakes, fmt.Errorf("env.%s: a secret must not be in the configuration: use the Secret that the annotation names", name))
 		case ok && slices.Contains(reservedVariables, name):
 			mistakes = append(mistakes, fmt.Errorf("env.%s: use the annotation, or defaults", name))
 		case ok:
@@ -74,7 +74,7 @@ func (c Config) validateEnv() (mistakes []error) {
 	return mistakes
 }
 
-// reservedVariables are the variables that requests and the controller set.
+// reservedVariables are the variables that annotations and the controller set.
 var reservedVariables = []string{
 	backupapi.EnvDatabaseURL, backupapi.EnvDatabases, backupapi.EnvS3Bucket, backupapi.EnvS3Endpoint, backupapi.EnvAWSRegion,
 	backupapi.EnvRetentionDays, backupapi.EnvKeepMinimum, backupapi.EnvParallelism, backupapi.EnvDeadline, backupapi.EnvEncryptionFile,

@@ -10,23 +10,23 @@ import (
 )
 
 func mounts(t Target, verb string) []corev1.VolumeMount {
-	m := []corev1.VolumeMount{{Name: "tools", MountPath: toolsFolder, ReadOnly: true}}
+	m := []corev1.VolumeMount{{Name: "tools", MountPath: toolsDirectory, ReadOnly: true}}
 	if t.Request.AWSSecret != "" {
-		m = append(m, corev1.VolumeMount{Name: "aws", MountPath: awsFolder, ReadOnly: true})
+		m = append(m, corev1.VolumeMount{Name: "aws", MountPath: awsDirectory, ReadOnly: true})
 	}
 	if _, ok := encryptionSecret(t, verb); ok {
-		m = append(m, corev1.VolumeMount{Name: "age", MountPath: ageFolder, ReadOnly: true})
+		m = append(m, corev1.VolumeMount{Name: "age", MountPath: ageDirectory, ReadOnly: true})
 	}
 	if verb == VerbDrill {
 		m = append(m,
-			// initdb refuses a user that has no name.
+			// initdb requires an entry for the user in /etc/passwd.
 			corev1.VolumeMount{Name: "tools", MountPath: "/etc/passwd", SubPath: "passwd", ReadOnly: true},
-			corev1.VolumeMount{Name: "scratch", MountPath: scratchFolder})
+			corev1.VolumeMount{Name: "scratch", MountPath: scratchDirectory})
 	}
 	return m
 }
 
-// encryptionSecret is what a verb needs to encrypt or to read.
+// encryptionSecret returns the Secret that a verb needs to encrypt or to decrypt.
 func encryptionSecret(t Target, verb string) (corev1.SecretVolumeSource, bool) {
 	secret, file := t.Request.EncryptionRecipients, "recipients"
 	if readsBackups(verb) {
@@ -52,16 +52,16 @@ func (c Config) volumes(t Target, verb string) []corev1.Volume {
 	return v
 }
 
-// restoredPerDumped is how much room a restored byte of a dump takes at most:
-// the rows, their indexes, and the log of writing both.
+// restoredPerDumped is the space on disk for each dumped byte: rows, indexes and
+// write-ahead log.
 const restoredPerDumped = 3
 
-// size has room for the largest database of the newest backup.
+// size returns the volume size that fits the largest database of the newest backup.
 func (s Scratch) size(status backupapi.Status) resource.Quantity {
 	size := s.Minimum.DeepCopy()
 	for _, d := range status.Databases {
-		// In steps of a gibibyte, so that a database that grows does not
-		// rewrite its CronJob every night.
+		// Whole gibibytes, so that a growing database does not change its CronJob
+		// every night.
 		gibibytes := math.Ceil(float64(d.Bytes) * restoredPerDumped / (1 << 30))
 		if room := resource.NewQuantity(int64(gibibytes)<<30, resource.BinarySI); size.Cmp(*room) < 0 {
 			size = *room

@@ -9,15 +9,15 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 )
 
-// finishedTTLSeconds is how long a Job of [JobForVerb] stays after its end, in seconds.
+// finishedTTLSeconds is how long a Job of [JobForVerb] is kept after it has finished.
 const finishedTTLSeconds = 3600
 
-// JobForVerb runs another verb with what the CronJobs of a StatefulSet know, those
-// of one that is gone too. Only a drill's CronJob knows how to read encrypted
-// backups; drill may be nil.
+// JobForVerb returns a Job that runs another verb with the settings of a StatefulSet's
+// CronJobs; the StatefulSet itself may be deleted. Only the drill's CronJob, which may
+// be nil, can read encrypted backups.
 func JobForVerb(backup, drill *batchv1.CronJob, verb string, args []string, token string) *batchv1.Job {
 	job := JobFrom(backup, verb, token)
-	job.OwnerReferences = nil // it is none of the history that the limits are about
+	job.OwnerReferences = nil // the CronJob's history limits do not apply to it
 	job.Annotations = nil
 	never, life := int32(0), int32(finishedTTLSeconds)
 	job.Spec.BackoffLimit, job.Spec.TTLSecondsAfterFinished = &never, &life
@@ -25,13 +25,13 @@ func JobForVerb(backup, drill *batchv1.CronJob, verb string, args []string, toke
 	job.Labels[LabelVerb], job.Spec.Template.Labels[LabelVerb] = verb, verb
 	pod := &job.Spec.Template.Spec
 	container := &pod.Containers[0]
-	container.Command = append([]string{toolsFolder + "/pg-backup", verb}, args...)
+	container.Command = append([]string{toolsDirectory + "/pg-backup", verb}, args...)
 	drop := []string{backupapi.EnvDatabases, backupapi.EnvEncryptionFile, backupapi.EnvCloudWatchNamespace, backupapi.EnvLogFormat}
 	if !reachesDatabase(verb) {
 		drop = append(drop, backupapi.EnvDatabaseURL)
 	}
 	container.Env = slices.DeleteFunc(container.Env, func(e corev1.EnvVar) bool { return slices.Contains(drop, e.Name) })
-	// Someone watches: the log is for them, and alarms are for what happens at night.
+	// A person reads the log, and alarms are for scheduled runs.
 	container.Env = append(container.Env,
 		corev1.EnvVar{Name: backupapi.EnvLogFormat, Value: "text"},
 		corev1.EnvVar{Name: backupapi.EnvCloudWatchNamespace, Value: "none"})
@@ -43,7 +43,7 @@ func JobForVerb(backup, drill *batchv1.CronJob, verb string, args []string, toke
 	return job
 }
 
-// withIdentity takes over what a drill reads encrypted backups with.
+// withIdentity adds the volume and the variable with which a drill decrypts backups.
 func withIdentity(pod *corev1.PodSpec, container *corev1.Container, drill corev1.PodSpec) {
 	for _, v := range drill.Volumes {
 		if v.Name == "age" {
