@@ -28,6 +28,10 @@ bench: ## benchmarks beside their comparisons; BENCH=prefix selects
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@tools/fuzz '$(or $(FUZZTIME),30s)'
 
+mutation: ## how many mutants each package's own tests kill; PACKAGES='./certs …' selects
+	@$(provide) test
+	@eval "$$($(provide) env)" && tools/mutate $(PACKAGES)
+
 kind-up: ## the cluster, one node, named novawire; a running one stays
 	@e2e/cluster/up
 
@@ -43,4 +47,4 @@ deploy: ## images into the cluster, then manifests/overlays/kind
 e2e: ## black-box tests on a cluster (E2E_KUBECONFIG, or one made for it); RUN=pattern selects, KEEP=1 leaves it running
 	@e2e/cluster/run '$(RUN)'
 
-.PHONY: help test test-postgresql17 race lint bench fuzz kind-up kind-down images deploy e2e
+.PHONY: help test test-postgresql17 race lint bench fuzz mutation kind-up kind-down images deploy e2e

@@ -15,16 +15,16 @@ func parse(keys map[string]string) (fluentbit.Config, error) {
 	return fluentbit.ParseConfig(func(key string) string { return keys[key] })
 }
 
-func TestAConfigurationIsRefusedWithEveryMistake(t *testing.T) {
+func TestParseConfig_Mistakes(t *testing.T) {
 	cases := map[string]struct {
 		key, value, says string
 	}{
 		"no region":                  {"region", "", "AWS_REGION"},
 		"an endpoint without scheme": {"endpoint", "logs:443", "http or https"},
 		"a name that is unknown":     {"log_group", "/nova/{pood}", "{pood}"},
-		"a brace that is open":       {"log_group", "/nova/{pod", "none of"},
+		"a brace that is open":       {"log_group", "/nova/{pod", "not a placeholder"},
 		"a character of no group":    {"log_group", "/nova {pod}", `" "`},
-		"a name of the service":      {"log_group", "aws/x", "the service's own"},
+		"a name of the service":      {"log_group", "aws/x", "reserved"},
 		"a group that is too long":   {"log_group", strings.Repeat("x", 513), "512"},
 		"a character of no stream":   {"log_stream", "a:b", `":"`},
 		"days that are not taken":    {"retention_days", "6", "[0 1 3 5 7"},
@@ -51,7 +51,7 @@ func TestAConfigurationIsRefusedWithEveryMistake(t *testing.T) {
 	}
 }
 
-func TestNamesAreFilledAndAllowed(t *testing.T) {
+func TestTemplate_Fill(t *testing.T) {
 	c, err := parse(map[string]string{"region": "x", "log_group": "/{namespace}/{service}/{container}", "log_stream": "{node}/{pod}"})
 	if err != nil {
 		t.Fatal(err)
@@ -72,8 +72,8 @@ func TestNamesAreFilledAndAllowed(t *testing.T) {
 	}
 }
 
-// The guide has every key, with its default, and every metric.
-func TestTheGuideIsWhole(t *testing.T) {
+// The guide lists every key with its default, and every metric.
+func TestGuide_ListsKeysAndMetrics(t *testing.T) {
 	guide, err := os.ReadFile("../docs/logs.md")
 	if err != nil {
 		t.Fatal(err)

@@ -10,91 +10,92 @@ import (
 	"github.com/nova/novawire/fluentbit/record"
 )
 
-// counts are the tallies of what was delivered: a line that comes again is
-// counted once.
-type counts struct {
-	window emf.Window
-	mu     sync.Mutex
-	queued []counted // documents that were not delivered yet, oldest first
+// serviceCounts adds up what delivered lines count for and keeps the documents
+// that wait for delivery. A line that is sent twice is counted once.
+type serviceCounts struct {
+	accumulator emf.Accumulator
+	mu          sync.Mutex
+	queued      []queuedDocument // oldest first
 }
 
-// tallied is the mark of an item that counts for something.
-type tallied struct {
+// countedEvent is the Data of an item with a tally.
+type countedEvent struct {
 	service emf.Service
 	tally   record.Tally
 }
 
-type counted struct {
+type queuedDocument struct {
 	to   delivery.Stream
 	item delivery.Item
 }
 
-func (c *counts) delivered(mark any) {
-	if t, ok := mark.(tallied); ok {
-		c.window.Add(t.service, t.tally)
+func (c *serviceCounts) delivered(data any) {
+	if e, ok := data.(countedEvent); ok {
+		c.accumulator.Add(e.service, e.tally)
 	}
 }
 
-// mostQueued is how many documents wait for a service that is away: a day's of
-// a service, or an hour's of two dozen.
-const mostQueued = 1440
+// maxQueuedDocuments is the number of documents that wait during an outage: one
+// service makes as many in a day, 24 services in an hour.
+const maxQueuedDocuments = 1440
 
-// report delivers the documents of each minute when it is over, and those of the
-// last when the output ends.
-func (o *Output) report() {
-	for o.set.Clock.Wait(o.life, untilMinute(o.set.Clock.Now())) == nil {
-		o.tell(o.life, o.set.Clock.Now().Truncate(time.Minute).Add(-time.Minute), o.config.FlushTimeout)
+// reportCounts delivers the documents of each minute after its end, and those of
+// the last minute when the output stops.
+func (o *Output) reportCounts() {
+	for o.settings.Clock.Wait(o.ctx, untilMinute(o.settings.Clock.Now())) == nil {
+		o.deliverCounts(o.ctx, o.settings.Clock.Now().Truncate(time.Minute).Add(-time.Minute), o.config.FlushTimeout)
 	}
-	<-o.silence
-	o.tell(context.WithoutCancel(o.life), o.set.Clock.Now().Truncate(time.Minute), lastWords)
+	<-o.countingEnded
+	o.deliverCounts(context.WithoutCancel(o.ctx), o.settings.Clock.Now().Truncate(time.Minute), closeTimeout)
 }
 
 func untilMinute(now time.Time) time.Duration {
 	return now.Truncate(time.Minute).Add(time.Minute).Sub(now)
 }
 
-// tell queues the documents of a minute and delivers what is queued.
-func (o *Output) tell(ctx context.Context, minute time.Time, within time.Duration) {
-	defer o.rescue("deliver counts", func() {})
-	o.queue(minute)
+// deliverCounts queues the documents of a minute and delivers all that are queued.
+func (o *Output) deliverCounts(ctx context.Context, minute time.Time, timeout time.Duration) {
+	defer o.recoverPanic("deliver counts", func() {})
+	o.queueDocuments(minute)
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
-		_ = o.set.Clock.Wait(ctx, within)
+		_ = o.settings.Clock.Wait(ctx, timeout)
 		cancel()
 	}()
 	defer cancel()
 	o.counts.mu.Lock()
 	defer o.counts.mu.Unlock()
-	var delivering sync.WaitGroup
+	var sending sync.WaitGroup
 	for to, items := range o.counts.byStream() {
-		delivering.Go(func() {
-			defer o.rescue("deliver counts", func() {})
+		sending.Go(func() {
+			defer o.recoverPanic("deliver counts", func() {})
 			o.sender.Deliver(ctx, to, items)
 		})
 	}
-	delivering.Wait()
-	o.counts.forget()
+	sending.Wait()
+	o.counts.removeDelivered()
 }
 
-// queue makes documents of the counts, and gives the oldest up where too many wait.
-func (o *Output) queue(minute time.Time) {
+// queueDocuments queues the documents of a minute. If too many wait, it drops and
+// counts the oldest.
+func (o *Output) queueDocuments(minute time.Time) {
 	c := &o.counts
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	account := o.sender.Ledger.Of(delivery.Metrics)
-	for service, tally := range c.window.Take() {
+	counters := o.sender.Ledger.Class(delivery.Metrics)
+	for service, tally := range c.accumulator.Take() {
 		text := emf.Document(o.config.MetricsNamespace, service, *tally, minute.UnixMilli(), o.config.Node)
 		entry, size := record.AppendEntry(nil, minute.UnixMilli(), text)
-		c.queued = append(c.queued, counted{service.Place.(delivery.Stream), delivery.Item{Time: minute.UnixMilli(), Size: size, Entry: entry}})
-		account.Accepted.Add(1)
+		c.queued = append(c.queued, queuedDocument{service.Destination.(delivery.Stream), delivery.Item{Time: minute.UnixMilli(), Size: size, Entry: entry}})
+		counters.Accepted.Add(1)
 	}
-	if over := len(c.queued) - mostQueued; over > 0 {
-		account.Drop(over)
-		c.queued = c.queued[over:]
+	if excess := len(c.queued) - maxQueuedDocuments; excess > 0 {
+		counters.AddDropped(excess)
+		c.queued = c.queued[excess:]
 	}
 }
 
-func (c *counts) byStream() map[delivery.Stream][]*delivery.Item {
+func (c *serviceCounts) byStream() map[delivery.Stream][]*delivery.Item {
 	all := map[delivery.Stream][]*delivery.Item{}
 	for i := range c.queued {
 		all[c.queued[i].to] = append(all[c.queued[i].to], &c.queued[i].item)
@@ -102,7 +103,7 @@ func (c *counts) byStream() map[delivery.Stream][]*delivery.Item {
 	return all
 }
 
-func (c *counts) forget() {
+func (c *serviceCounts) removeDelivered() {
 	kept := c.queued[:0]
 	for _, q := range c.queued {
 		if !q.item.Settled {

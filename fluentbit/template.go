@@ -9,28 +9,28 @@ import (
 	"github.com/nova/novawire/fluentbit/record"
 )
 
-// Template makes the names of log groups and streams from what is known of a
-// pod: {namespace}, {service}, {pod}, {container} and {node}.
+// Template is the template of a log group's or stream's name. Its placeholders
+// are {namespace}, {service}, {pod}, {container} and {node}.
 type Template struct {
-	parts   []string // text and, at odd places, names
+	parts   []string // literal text; at odd indexes the name of a placeholder
 	allowed func(rune) bool
 }
 
-// mostName is how long the names of groups and streams may be, in characters.
-const mostName = 512
+// maxNameLength is the longest name of a log group or stream, in characters.
+const maxNameLength = 512
 
 func groupCharacters(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(".-_/#", r)
 }
 
-// streamCharacters leaves control characters out, which the service takes and
-// nobody can type.
+// streamCharacters excludes control characters too: the service accepts them, but
+// nobody can type them.
 func streamCharacters(r rune) bool {
 	return r != ':' && r != '*' && r >= ' ' && r != 0x7f && r != utf8.RuneError
 }
 
-// ParseTemplate reads a template. Its text has to be of allowed characters; what
-// it is filled with is made so.
+// ParseTemplate reads a template. Its literal text must consist of allowed
+// characters; Fill replaces other characters in values.
 func ParseTemplate(text string, allowed func(rune) bool) (Template, error) {
 	t := Template{allowed: allowed}
 	for rest := text; rest != ""; {
@@ -43,8 +43,8 @@ func ParseTemplate(text string, allowed func(rune) bool) (Template, error) {
 			break
 		}
 		name, after, closed := strings.Cut(after, "}")
-		if _, known := fill(name, &record.Pod{}); !closed || !known {
-			return t, fmt.Errorf("{%s} is none of {namespace}, {service}, {pod}, {container}, {node}", name)
+		if _, known := placeholder(name, &record.Pod{}); !closed || !known {
+			return t, fmt.Errorf("{%s} is not a placeholder: use {namespace}, {service}, {pod}, {container} or {node}", name)
 		}
 		t.parts, rest = append(t.parts, name), after
 	}
@@ -52,14 +52,14 @@ func ParseTemplate(text string, allowed func(rune) bool) (Template, error) {
 	case len(t.parts) == 0:
 		return t, errors.New("it is empty")
 	case strings.HasPrefix(text, "aws/"):
-		return t, errors.New("names that begin with aws/ are the service's own")
-	case utf8.RuneCountInString(text) > mostName:
-		return t, fmt.Errorf("it is longer than %d characters", mostName)
+		return t, errors.New("names that begin with aws/ are reserved")
+	case utf8.RuneCountInString(text) > maxNameLength:
+		return t, fmt.Errorf("it is longer than %d characters", maxNameLength)
 	}
 	return t, nil
 }
 
-func fill(name string, p *record.Pod) (value string, known bool) {
+func placeholder(name string, p *record.Pod) (value string, known bool) {
 	switch name {
 	case "namespace":
 		return p.Namespace, true
@@ -75,8 +75,8 @@ func fill(name string, p *record.Pod) (value string, known bool) {
 	return "", false
 }
 
-// Fill makes a name: what is unknown is called none, what is not allowed
-// becomes _, and what is too long is cut.
+// Fill returns the name for a pod. An unknown value becomes "none", a character
+// that is not allowed becomes "_", and a name that is too long is truncated.
 func (t Template) Fill(p *record.Pod) string {
 	var b strings.Builder
 	for i, part := range t.parts {
@@ -84,7 +84,7 @@ func (t Template) Fill(p *record.Pod) string {
 			b.WriteString(part)
 			continue
 		}
-		value, _ := fill(part, p)
+		value, _ := placeholder(part, p)
 		if value == "" {
 			value = "none"
 		}
@@ -96,8 +96,8 @@ func (t Template) Fill(p *record.Pod) string {
 		}
 	}
 	name := b.String()
-	if utf8.RuneCountInString(name) > mostName {
-		name = string([]rune(name)[:mostName])
+	if utf8.RuneCountInString(name) > maxNameLength {
+		name = string([]rune(name)[:maxNameLength])
 	}
 	return name
 }

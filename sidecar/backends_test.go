@@ -153,7 +153,7 @@ func TestUnusableSettingsAcceptAndCount(t *testing.T) {
 					t.Errorf("%s: accepted %d of %d", signal, entries[signal].Accepted, apps[signal].accepted.Load())
 				}
 			}
-			if !strings.Contains(p.log(), "setting is wrong") {
+			if !strings.Contains(p.log(), "setting is ignored") {
 				t.Errorf("no mistake is told in the log:\n%s", p.log())
 			}
 		})

@@ -26,7 +26,7 @@ func TestPrintConfigShowsWhatResultsWithoutSecrets(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, stdout.String())
 		}
 	}
-	if !strings.Contains(stderr.String(), "warning: NOVAWIRE_TIMEOUT is \"forever\"") {
+	if !strings.Contains(stderr.String(), "warning: NOVAWIRE_TIMEOUT: \"forever\" is ignored") {
 		t.Errorf("the mistake is not told: %s", stderr.String())
 	}
 	if strings.Contains(stdout.String()+stderr.String(), "s3cret") {

@@ -43,7 +43,7 @@ func Run(ctx context.Context, lookup func(name string) (string, bool), out io.Wr
 	settings, mistakes := sidecarapi.ParseSettings(lookup)
 	log := newLogger(out)
 	for _, m := range mistakes {
-		log.Warn("setting is wrong", zap.String("name", m.Name), zap.String("problem", m.Problem))
+		log.Warn("setting is ignored", zap.String("setting", m.Setting), zap.String("error", m.Error()))
 	}
 	memory := readMemory(lookup, cgroup)
 	memory.apply()

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/internal/validate"
 	"github.com/nova/novawire/webhook/inject"
 )
 
@@ -100,9 +101,9 @@ func (b backups) answer(ctx context.Context, req *request) (answer, error) {
 
 // ratchet parts what is wrong into what the change brings along, which is
 // refused, and what was wrong before with the same value, which is told.
-func ratchet(refusals, known []backupapi.Refusal, now, before map[string]string) (refused, told []string) {
+func ratchet(refusals, known []validate.Refusal, now, before map[string]string) (refused, told []string) {
 	for _, r := range refusals {
-		if slices.Contains(known, r) && now[r.Key] == before[r.Key] {
+		if slices.Contains(known, r) && now[r.Setting] == before[r.Setting] {
 			told = append(told, r.Error())
 		} else {
 			refused = append(refused, r.Error())
@@ -112,7 +113,7 @@ func ratchet(refusals, known []backupapi.Refusal, now, before map[string]string)
 }
 
 // judge reads what a StatefulSet asks for, and what of it cannot be done.
-func judge(defaults backupapi.Request, s *statefulSet) (backupapi.Request, []backupapi.Refusal) {
+func judge(defaults backupapi.Request, s *statefulSet) (backupapi.Request, []validate.Refusal) {
 	return backupapi.ParseStatefulSet(defaults, s.Metadata.Namespace, s.Metadata.Name, s.Metadata.Annotations)
 }
 

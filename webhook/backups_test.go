@@ -88,7 +88,7 @@ func TestAMistakeInWhatIsAskedOfBackupIsRefused(t *testing.T) {
 	for name, c := range map[string]struct{ now, before, want string }{
 		"a bad value":               {enabled("schedule", "0 25 * * *"), "", schedule},
 		"a key that is none":        {enabled("retention-day", "3"), "", `backup.nova.dev/retention-day: "3" is refused: use backup.nova.dev/retention-days`},
-		"two mistakes, in one line": {enabled("schedule", "0 25 * * *", "keep-minimum", "0"), "", schedule + `; backup.nova.dev/keep-minimum: "0" is refused: use a whole number, 1 or more`},
+		"two mistakes, in one line": {enabled("schedule", "0 25 * * *", "keep-minimum", "0"), "", schedule + `; backup.nova.dev/keep-minimum: "0" is refused: use a whole number from 1 to 36500`},
 		"no bucket, and none for all": {
 			postgres("enabled", "true"), "",
 			`backup.nova.dev/bucket: "" is refused: use s3://bucket/prefix, since the configuration names no bucket for all`,
@@ -96,13 +96,13 @@ func TestAMistakeInWhatIsAskedOfBackupIsRefused(t *testing.T) {
 		"a bad value, while backup is off": {postgres("enabled", "no"), "", `backup.nova.dev/enabled: "no" is refused: use true, false`},
 		"a URL where its Secret is asked for is not repeated": {
 			enabled("url-secret", "postgres://nova:hunter2@db/nova"), "",
-			`backup.nova.dev/url-secret: "(a URL with a password, hidden)" is refused: use Secret name/key`,
+			`backup.nova.dev/url-secret: the value (hidden) is refused: use Secret name/key`,
 		},
 		"a mistake that a change brings along":       {enabled("schedule", "0 25 * * *"), enabled(), schedule},
 		"another mistake in the place of an old one": {enabled("schedule", "0 25 * * *"), enabled("schedule", "0 26 * * *"), schedule},
 		"another hidden one in the place of an old one": {
 			enabled("url-secret", "postgres://nova:two@db/nova"), enabled("url-secret", "postgres://nova:one@db/nova"),
-			`backup.nova.dev/url-secret: "(a URL with a password, hidden)" is refused: use Secret name/key`,
+			`backup.nova.dev/url-secret: the value (hidden) is refused: use Secret name/key`,
 		},
 		"switched on without a bucket": {
 			postgres("enabled", "true"), postgres("enabled", "false"),
@@ -132,7 +132,7 @@ func TestAnOldMistakeHoldsUpNoChange(t *testing.T) {
 	for name, c := range map[string]struct{ now, before, want string }{
 		"a bad value that was there": {
 			enabled("keep-minimum", "0", "retention-days", "9"), enabled("keep-minimum", "0"),
-			`novawire: backup.nova.dev/keep-minimum: "0" is refused: use a whole number, 1 or more`,
+			`novawire: backup.nova.dev/keep-minimum: "0" is refused: use a whole number from 1 to 36500`,
 		},
 		"a key that was there":        {enabled("shedule", "x"), enabled("shedule", "x"), `novawire: backup.nova.dev/shedule: "x" is refused: use backup.nova.dev/schedule`},
 		"a bucket that never was one": {postgres("enabled", "true"), postgres("enabled", "true"), `novawire: backup.nova.dev/bucket: "" is refused: use s3://bucket/prefix, since the configuration names no bucket for all`},

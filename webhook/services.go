@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/nova/novawire/internal/workload"
 	"github.com/nova/novawire/webhook/inject"
 )
 
@@ -24,10 +25,10 @@ const mostWorkloads = 250
 
 // Named lists the Deployments, StatefulSets, DaemonSets and CronJobs whose pods
 // report as the service.
-func (s LiveServices) Named(ctx context.Context, engine *inject.Engine, ns inject.Namespace, service string) ([]inject.Owner, error) {
-	var found []inject.Owner
+func (s LiveServices) Named(ctx context.Context, engine *inject.Engine, ns inject.Namespace, service string) ([]workload.Owner, error) {
+	var found []workload.Owner
 	consider := func(kind, name string, template corev1.PodTemplateSpec) {
-		owner := inject.Owner{Kind: kind, Name: name}
+		owner := workload.Owner{Kind: kind, Name: name}
 		raw, err := json.Marshal(corev1.PodTemplateSpec{ObjectMeta: template.ObjectMeta})
 		if err == nil && engine.ServiceName(raw, ns, owner) == service {
 			found = append(found, owner)

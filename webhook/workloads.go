@@ -10,13 +10,14 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/nova/novawire/internal/workload"
 	"github.com/nova/novawire/webhook/inject"
 )
 
 // Services finds the workloads of a namespace that have a service name, in a
 // moment or not at all.
 type Services interface {
-	Named(ctx context.Context, engine *inject.Engine, ns inject.Namespace, service string) ([]inject.Owner, error)
+	Named(ctx context.Context, engine *inject.Engine, ns inject.Namespace, service string) ([]workload.Owner, error)
 }
 
 // Reasons of warnings that only a workload can get.
@@ -40,8 +41,8 @@ type workloads struct {
 	services   Services
 }
 
-// workload is what is read of every kind of workload.
-type workload struct {
+// workloadObject is the part that is read of every kind of workload.
+type workloadObject struct {
 	Metadata struct {
 		Name        string            `json:"name"`
 		Annotations map[string]string `json:"annotations"`
@@ -56,7 +57,7 @@ type workload struct {
 	} `json:"spec"`
 }
 
-func (w *workload) template() jsontext.Value {
+func (w *workloadObject) template() jsontext.Value {
 	if t := w.Spec.JobTemplate.Spec.Template; len(t) > 0 {
 		return t
 	}
@@ -64,13 +65,13 @@ func (w *workload) template() jsontext.Value {
 }
 
 func (w workloads) answer(ctx context.Context, req *request) (answer, error) {
-	var now, before workload
+	var now, before workloadObject
 	if err := json.Unmarshal(req.Object, &now); err != nil {
 		return answer{}, fmt.Errorf("read %s: %w", req.Kind.Kind, err)
 	}
 	_ = json.Unmarshal(req.OldObject, &before) // none, or the API server's own
 	engine, ns := w.engines.Engine(), w.namespaces.Namespace(ctx, req.Namespace)
-	owner := inject.Owner{Kind: req.Kind.Kind, Name: now.Metadata.Name}
+	owner := workload.Owner{Kind: req.Kind.Kind, Name: now.Metadata.Name}
 	result, err := engine.Template(now.template(), ns, owner)
 	if err != nil {
 		return answer{}, err
@@ -91,7 +92,7 @@ func (w workloads) answer(ctx context.Context, req *request) (answer, error) {
 const clashTimeout = 500 * time.Millisecond
 
 // clashes notes other workloads of the namespace that report as the same service.
-func (w workloads) clashes(ctx context.Context, engine *inject.Engine, ns inject.Namespace, owner inject.Owner, template []byte) (notes []inject.Note) {
+func (w workloads) clashes(ctx context.Context, engine *inject.Engine, ns inject.Namespace, owner workload.Owner, template []byte) (notes []inject.Note) {
 	service := engine.ServiceName(template, ns, owner)
 	ctx, cancel := context.WithTimeout(ctx, clashTimeout)
 	defer cancel()

@@ -54,9 +54,9 @@ func Repair(element string) (key, text string, err error) {
 	case !pair && strings.Contains(element, "$("):
 		return "", element, nil
 	case !pair:
-		return "", "", fmt.Errorf("attribute %q has no value: use key=value", element)
+		return "", "", fmt.Errorf("attribute %q is not key=value", element)
 	case key == "":
-		return "", "", fmt.Errorf("attribute %q has no key: use key=value", element)
+		return "", "", fmt.Errorf("attribute %q has no key before the equals sign", element)
 	}
 	value = strings.TrimSpace(value)
 	if wellFormed(key) && wellFormed(value) && len(key)+1+len(value) == len(element) {

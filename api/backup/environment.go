@@ -2,11 +2,10 @@ package backup
 
 import (
 	"errors"
-	"fmt"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nova/novawire/internal/validate"
 )
 
 // The environment of pg-backup that other programs set or read.
@@ -52,16 +51,17 @@ func (v Variable) Flag() string {
 	return strings.ReplaceAll(strings.ToLower(v.Name), "_", "-")
 }
 
-// Check says what is wrong with a value. The message holds the value only where
-// the variable is no secret.
+// Check returns a [validate.Refusal] when the value is not allowed. It does not
+// repeat the value of a secret.
 func (v Variable) Check(value string) error {
 	if v.check == nil || v.check(value) == nil {
 		return nil
 	}
+	refusal := validate.Refusal{Setting: v.Name, Value: validate.Redact(value), Allowed: v.Allowed}
 	if v.Secret {
-		return fmt.Errorf("%s: want %s", v.Name, v.Allowed)
+		refusal.Value = validate.Hidden
 	}
-	return fmt.Errorf("%s: %q is not %s", v.Name, value, v.Allowed)
+	return refusal
 }
 
 // Environment lists the variables in the order of the documentation.
@@ -77,9 +77,9 @@ var environment = []Variable{
 	{Name: EnvDatabases, Allowed: "`*`, or a comma list of database names", Meaning: "the databases that are backed up; `*` is every one that is not a template. Default: the one in `DATABASE_URL`, else `*`", check: checkDatabases},
 	{Name: EnvS3Bucket, Allowed: "`s3://bucket/prefix`", Meaning: "where backups are kept; one server, one prefix", Required: true, check: checkBucket},
 	{Name: EnvS3Endpoint, Allowed: "an `http` or `https` URL", Meaning: "S3-compatible store; path-style addressing", check: checkEndpoint},
-	{Name: EnvAWSRegion, Default: "us-east-1", Allowed: "an AWS region", Meaning: "region of the bucket and of CloudWatch"},
-	{Name: EnvRetentionDays, Default: "7", Allowed: "a whole number of days, 1 or more", Meaning: "a backup younger than this is never deleted", check: atLeastOne},
-	{Name: EnvKeepMinimum, Default: "3", Allowed: "a whole number, 1 or more", Meaning: "the newest backups of each database that are never deleted, however old", check: atLeastOne},
+	{Name: EnvAWSRegion, Default: "us-east-1", Allowed: "an AWS region", Meaning: "region of the bucket and of CloudWatch", check: checkRegion},
+	{Name: EnvRetentionDays, Default: "7", Allowed: "a whole number of days from 1 to 36500", Meaning: "a backup younger than this is never deleted", check: atLeastOne},
+	{Name: EnvKeepMinimum, Default: "3", Allowed: "a whole number from 1 to 36500", Meaning: "the newest backups of each database that are never deleted, however old", check: atLeastOne},
 	{Name: EnvParallelism, Default: "2", Allowed: "1 to 16", Meaning: "dump or restore streams that move at a time", check: checkParallelism},
 	{Name: EnvDeadline, Default: "4h", Allowed: "a duration from `1m` to `24h`", Meaning: "a verb that takes longer is stopped and counted as failed", check: durationBetween(time.Minute, 24*time.Hour)},
 	{Name: EnvLockWait, Default: "5m", Allowed: "a duration from `1s` to `24h`", Meaning: "how long a dump waits for a table that is locked", check: durationBetween(time.Second, 24*time.Hour)},
@@ -129,31 +129,42 @@ func SplitBucket(value string) (bucket, prefix string, err error) {
 	return bucket, strings.Trim(prefix, "/"), nil
 }
 
-func checkEndpoint(value string) error {
-	u, err := url.Parse(value)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+// checkRegion takes the names of S3-compatible stores as well.
+func checkRegion(value string) error {
+	if !validate.RegionLabel(value) {
 		return errNotAllowed
 	}
 	return nil
 }
 
+func checkEndpoint(value string) error {
+	if _, ok := validate.HTTPURL(value); !ok {
+		return errNotAllowed
+	}
+	return nil
+}
+
+// maximumNumber bounds the numbers that have no bound of their own, so that no
+// arithmetic on them overflows: a century of days.
+const maximumNumber = 36500
+
 func atLeastOne(value string) error {
-	if n, err := strconv.Atoi(value); err != nil || n < 1 {
+	if _, ok := validate.WholeNumber(value, 1, maximumNumber); !ok {
 		return errNotAllowed
 	}
 	return nil
 }
 
 func checkParallelism(value string) error {
-	if n, err := strconv.Atoi(value); err != nil || n < 1 || n > 16 {
+	if _, ok := validate.WholeNumber(value, 1, 16); !ok {
 		return errNotAllowed
 	}
 	return nil
 }
 
-func durationBetween(least, most time.Duration) func(string) error {
+func durationBetween(minimum, maximum time.Duration) func(string) error {
 	return func(value string) error {
-		if d, err := time.ParseDuration(value); err != nil || d < least || d > most {
+		if _, ok := validate.Duration(value, minimum, maximum); !ok {
 			return errNotAllowed
 		}
 		return nil

@@ -2,7 +2,6 @@ package backup
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -72,17 +71,6 @@ func (r Request) Location(namespace, statefulSet string) string {
 	return strings.TrimRight(r.BucketRoot, "/") + "/" + namespace + "/" + statefulSet
 }
 
-// Refusal is a value of a backup.nova.dev key, or the key itself, that is not accepted.
-type Refusal struct {
-	Key     string
-	Value   string // without what could be a password
-	Allowed string
-}
-
-func (r Refusal) Error() string {
-	return fmt.Sprintf("%s: %q is refused: use %s", r.Key, r.Value, r.Allowed)
-}
-
 // DefaultRequest is what a StatefulSet asks for that only says enabled.
 func DefaultRequest() Request {
 	r := Request{
@@ -97,11 +85,11 @@ func DefaultRequest() Request {
 
 // ParseDefaults lays the configuration's backup.nova.dev annotations under
 // every request. Keys that only a StatefulSet can have are refused.
-func ParseDefaults(defaults map[string]string) (Request, []Refusal) {
+func ParseDefaults(defaults map[string]string) (Request, []validate.Refusal) {
 	r, refusals := ParseRequest(DefaultRequest(), defaults)
 	for _, key := range []string{AnnotationEnabled, AnnotationRun} {
 		if value, ok := defaults[key]; ok {
-			refusals = append(refusals, Refusal{key, withoutPassword(value), "it on a StatefulSet: it is no default"})
+			refusals = append(refusals, validate.Refusal{Setting: key, Value: validate.Redact(value), Allowed: "it on a StatefulSet: it is not a default"})
 		}
 	}
 	r.BucketRoot, r.Bucket = r.Bucket, ""
@@ -111,9 +99,9 @@ func ParseDefaults(defaults map[string]string) (Request, []Refusal) {
 // ParseRequest reads the backup.nova.dev annotations of a StatefulSet on top of
 // defaults. Every bad value and every unknown key is a refusal, in the order of
 // [Keys], then unknown keys by name; the field of a bad value keeps its default.
-func ParseRequest(defaults Request, annotations map[string]string) (Request, []Refusal) {
+func ParseRequest(defaults Request, annotations map[string]string) (Request, []validate.Refusal) {
 	r := defaults
-	var refusals []Refusal
+	var refusals []validate.Refusal
 	for _, rule := range requestRules {
 		value, ok := annotations[rule.key]
 		if !ok {
@@ -122,11 +110,11 @@ func ParseRequest(defaults Request, annotations map[string]string) (Request, []R
 		before := r
 		if err := rule.set(&r, value); err != nil {
 			r = before
-			allowed := plain(keyOf(rule.key).Allowed)
+			refusal := validate.Refusal{Setting: rule.key, Value: validate.Redact(value), Allowed: keyOf(rule.key).Allowed}
 			if !errors.Is(err, errNotAllowed) {
-				allowed += " (" + err.Error() + ")"
+				refusal.Problem = err.Error()
 			}
-			refusals = append(refusals, Refusal{rule.key, withoutPassword(value), allowed})
+			refusals = append(refusals, refusal)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
@@ -135,7 +123,7 @@ func ParseRequest(defaults Request, annotations map[string]string) (Request, []R
 			if nearest := api.Nearest(keys, key); nearest != "" {
 				allowed = nearest
 			}
-			refusals = append(refusals, Refusal{key, withoutPassword(annotations[key]), allowed})
+			refusals = append(refusals, validate.Refusal{Setting: key, Value: validate.Redact(annotations[key]), Allowed: allowed})
 		}
 	}
 	return r, refusals
@@ -143,15 +131,15 @@ func ParseRequest(defaults Request, annotations map[string]string) (Request, []R
 
 // ParseStatefulSet is [ParseRequest] for one StatefulSet: to be backed up without a
 // place to keep backups is refused as well.
-func ParseStatefulSet(defaults Request, namespace, statefulSet string, annotations map[string]string) (Request, []Refusal) {
+func ParseStatefulSet(defaults Request, namespace, statefulSet string, annotations map[string]string) (Request, []validate.Refusal) {
 	r, refusals := ParseRequest(defaults, annotations)
 	for _, refusal := range refusals {
-		if refusal.Key == AnnotationBucket {
+		if refusal.Setting == AnnotationBucket {
 			return r, refusals
 		}
 	}
 	if r.Enabled && r.Location(namespace, statefulSet) == "" {
-		refusals = append(refusals, Refusal{Key: AnnotationBucket, Allowed: "s3://bucket/prefix, since the configuration names no bucket for all"})
+		refusals = append(refusals, validate.Refusal{Setting: AnnotationBucket, Allowed: "s3://bucket/prefix, since the configuration names no bucket for all"})
 	}
 	return r, refusals
 }
@@ -169,18 +157,6 @@ func HasKeys(annotations map[string]string) bool {
 func keyOf(name string) api.Key {
 	k, _ := api.Find(keys, name, api.OnStatefulSet)
 	return k
-}
-
-// plain is a rule of [Keys] without the documentation's quotes.
-func plain(s string) string { return strings.ReplaceAll(s, "`", "") }
-
-// withoutPassword hides a value that looks like a URL with a password: someone
-// who takes a reference for the thing itself shall not find it in a log.
-func withoutPassword(value string) string {
-	if _, rest, ok := strings.Cut(value, "://"); ok && strings.Contains(rest, "@") {
-		return "(a URL with a password, hidden)"
-	}
-	return validate.Truncate(value, 60)
 }
 
 type requestRule struct {
@@ -301,7 +277,7 @@ func isObjectName(name string) bool {
 }
 
 func setRegion(r *Request, value string) error {
-	if value == "" || len(value) > 40 || strings.Trim(value, lowerAndDigits+"-") != "" {
+	if !validate.RegionLabel(value) {
 		return errNotAllowed
 	}
 	r.AWSRegion = value

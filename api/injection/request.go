@@ -11,6 +11,7 @@ import (
 	"github.com/nova/novawire/api"
 	"github.com/nova/novawire/api/attribute"
 	sidecarapi "github.com/nova/novawire/api/sidecar"
+	"github.com/nova/novawire/internal/validate"
 )
 
 // Collector says where the telemetry of a pod goes.
@@ -43,28 +44,16 @@ type Request struct {
 
 // Layer is one place that annotations come from.
 type Layer struct {
-	Source      string // as mistakes name it: "namespace", "pod"
+	Source      string // as refusals name it: "namespace", "pod"
 	Annotations map[string]string
 }
 
-// Mistake is a value that was ignored, so that the next weaker one is used.
-type Mistake struct {
-	Source string // the layer
-	Key    string
-	Value  string
-	Reason string // what is allowed
-}
-
-func (m Mistake) Error() string {
-	return fmt.Sprintf("%s annotation %s: %q is ignored: %s", m.Source, m.Key, m.Value, m.Reason)
-}
-
 // ParseRequest reads the inject.nova.dev keys of the layers, weakest first, on
-// top of defaults. A bad value is a mistake and leaves what a weaker layer said.
-// An unknown key is a mistake as well. Mistakes come in the order of [Keys].
-func ParseRequest(defaults Request, layers ...Layer) (Request, []Mistake) {
+// top of defaults. A bad value is ignored: the weaker layer's value holds. So is
+// an unknown key. Refusals come in the order of [Keys].
+func ParseRequest(defaults Request, layers ...Layer) (Request, []validate.Refusal) {
 	r := defaults
-	var mistakes []Mistake
+	var refusals []validate.Refusal
 	for _, layer := range layers {
 		known := 0
 		for _, rule := range requestRules {
@@ -76,18 +65,23 @@ func ParseRequest(defaults Request, layers ...Layer) (Request, []Mistake) {
 			before := r
 			if err := rule.set(&r, layer.Source, value); err != nil {
 				r = before
-				mistakes = append(mistakes, Mistake{layer.Source, rule.key, value, err.Error()})
+				refusals = append(refusals, layer.refusal(rule.key, err))
 			}
 		}
-		mistakes = fitResources(&r.Sidecar, mistakes, layer)
-		mistakes = appendUnknown(mistakes, layer, known)
+		refusals = fitResources(&r.Sidecar, refusals, layer)
+		refusals = appendUnknown(refusals, layer, known)
 	}
-	return r, mistakes
+	return r, refusals
 }
 
-// appendUnknown tells the keys of a layer that mean nothing, sorted, each with
+// refusal reports the layer's value of a key, which is ignored.
+func (l Layer) refusal(key string, reason error) validate.Refusal {
+	return validate.Refusal{Source: l.Source, Setting: key, Value: validate.Redact(l.Annotations[key]), Allowed: reason.Error(), Ignored: true}
+}
+
+// appendUnknown reports the keys of a layer that do not exist, sorted, each with
 // the key that was probably meant.
-func appendUnknown(mistakes []Mistake, layer Layer, known int) []Mistake {
+func appendUnknown(refusals []validate.Refusal, layer Layer, known int) []validate.Refusal {
 	ours := 0
 	for key := range layer.Annotations {
 		if strings.HasPrefix(key, AnnotationPrefix) && key != AnnotationStatus {
@@ -95,19 +89,19 @@ func appendUnknown(mistakes []Mistake, layer Layer, known int) []Mistake {
 		}
 	}
 	if ours == known {
-		return mistakes
+		return refusals
 	}
 	for _, key := range slices.Sorted(maps.Keys(layer.Annotations)) {
 		if !strings.HasPrefix(key, AnnotationPrefix) || key == AnnotationStatus || isRequestKey(key) {
 			continue
 		}
-		reason := "no such annotation"
+		problem := "there is no such annotation"
 		if nearest := api.Nearest(keys, key); nearest != "" {
-			reason += ": " + nearest + " is meant?"
+			problem += "; did you mean " + nearest + "?"
 		}
-		mistakes = append(mistakes, Mistake{layer.Source, key, layer.Annotations[key], reason})
+		refusals = append(refusals, validate.Refusal{Source: layer.Source, Setting: key, Value: validate.Redact(layer.Annotations[key]), Problem: problem, Ignored: true})
 	}
-	return mistakes
+	return refusals
 }
 
 type requestRule struct {
@@ -124,7 +118,7 @@ func isRequestKey(key string) bool {
 	return false
 }
 
-// requestRules is in the order of [Keys], which is the order of mistakes.
+// requestRules is in the order of [Keys], which is the order of refusals.
 var requestRules = []requestRule{
 	{AnnotationCollector, func(r *Request, _, v string) error {
 		return oneOf(&r.Collector, v, CollectorSidecar, CollectorGateway, CollectorNone)
@@ -151,7 +145,7 @@ var requestRules = []requestRule{
 	{AnnotationMetricsPort, setMetricsPort},
 	{AnnotationMetricsPath, func(r *Request, _, v string) error {
 		if !strings.HasPrefix(v, "/") || strings.ContainsAny(v, " \t\r\n") {
-			return errors.New("use an absolute path such as /metrics")
+			return errors.New("an absolute path such as /metrics")
 		}
 		r.MetricsPath = v
 		return nil
@@ -181,12 +175,12 @@ func oneOf[T ~string](field *T, value string, allowed ...T) error {
 		names[i] = string(a)
 	}
 	last := len(names) - 1
-	return fmt.Errorf("use %s or %s", strings.Join(names[:last], ", "), names[last])
+	return fmt.Errorf("%s or %s", strings.Join(names[:last], ", "), names[last])
 }
 
 func setServiceName(r *Request, source, v string) error {
 	if v == "" || len(v) > 255 || strings.TrimSpace(v) != v || strings.ContainsFunc(v, isControl) {
-		return errors.New("use 1 to 255 printable characters")
+		return errors.New("1 to 255 printable characters")
 	}
 	r.ServiceName, r.ServiceNameFrom = v, source
 	return nil
@@ -200,7 +194,7 @@ func setResourceAttributes(r *Request, source, v string) error {
 	for _, a := range attributes {
 		switch a.Key {
 		case "": // a reference means nothing in an annotation
-			return fmt.Errorf("attribute %q has no value: use key=value", a.Value)
+			return fmt.Errorf("key=value pairs joined by commas: attribute %q is not", a.Value)
 		case "service.name":
 			if r.ServiceNameFrom == source {
 				continue // its own annotation says it more plainly
@@ -213,7 +207,7 @@ func setResourceAttributes(r *Request, source, v string) error {
 		}
 	}
 	if len(mistakes) > 0 {
-		return mistakes[0]
+		return fmt.Errorf("key=value pairs joined by commas: %w", mistakes[0])
 	}
 	r.ResourceAttributes = merged
 	return nil
@@ -222,7 +216,7 @@ func setResourceAttributes(r *Request, source, v string) error {
 func setTraceSampling(r *Request, _, v string) error {
 	ratio, err := strconv.ParseFloat(v, 64)
 	if err != nil || !(ratio >= 0 && ratio <= 1) || strings.ContainsAny(v, "xXpP_+-") {
-		return errors.New("use a ratio from 0 to 1, such as 0.25")
+		return errors.New("a ratio from 0 to 1, such as 0.25")
 	}
 	r.TraceSampling = v
 	return nil
@@ -232,7 +226,7 @@ func setContainers(r *Request, _, v string) error {
 	var names []string
 	for name := range strings.SplitSeq(v, ",") {
 		if name = strings.TrimSpace(name); name == "" {
-			return errors.New("use container names joined by commas")
+			return errors.New("container names joined by commas")
 		}
 		names = append(names, name)
 	}
@@ -244,7 +238,7 @@ func setMetricsPort(r *Request, _, v string) error {
 	number, err := strconv.Atoi(v)
 	isName := err != nil && v != "" && len(v) <= 15 && strings.Trim(v, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 	if !isName && (err != nil || number < 1 || number > 65535) {
-		return errors.New("use the name of a declared port, or a number from 1 to 65535")
+		return errors.New("the name of a declared port, or a number from 1 to 65535")
 	}
 	r.MetricsPort = v
 	return nil

@@ -36,7 +36,7 @@ func TestTheStrongestGoodValueCounts(t *testing.T) {
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if len(mistakes) != 1 || mistakes[0].Key != AnnotationProtocol || mistakes[0].Source != "pod" {
+	if len(mistakes) != 1 || mistakes[0].Setting != AnnotationProtocol || mistakes[0].Source != "pod" {
 		t.Errorf("mistakes: %v", mistakes)
 	}
 }

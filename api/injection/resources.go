@@ -37,7 +37,7 @@ func (r Resources) Validate() error {
 		}
 		var ignored string
 		if err := setQuantity(&ignored, check.value, check.least); err != nil {
-			return err
+			return fmt.Errorf("%q: use %w", check.value, err)
 		}
 	}
 	if exceeds(r.CPURequest, r.CPULimit) {
@@ -52,11 +52,11 @@ func (r Resources) Validate() error {
 func setQuantity(field *string, value, least string) error {
 	amount, err := validate.ParseQuantity(value)
 	if err != nil {
-		return errors.New("use a quantity such as 100m or 64Mi")
+		return errors.New("a quantity such as 100m or 64Mi")
 	}
 	if least != "" {
 		if minimum, _ := validate.ParseQuantity(least); amount.Cmp(minimum) < 0 {
-			return fmt.Errorf("use %s or more: the sidecar does not start with less", least)
+			return fmt.Errorf("%s or more: the sidecar does not start with less", least)
 		}
 	}
 	*field = value
@@ -76,7 +76,7 @@ func exceeds(request, limit string) bool {
 // fitResources makes a layer's requests and limits agree with those of weaker
 // layers: of the two, the one that the layer gives moves the other. A layer that
 // gives both and contradicts itself keeps its limit.
-func fitResources(r *Resources, mistakes []Mistake, layer Layer) []Mistake {
+func fitResources(r *Resources, refusals []validate.Refusal, layer Layer) []validate.Refusal {
 	for _, pair := range []struct {
 		request, limit       *string
 		requestKey, limitKey string
@@ -84,7 +84,7 @@ func fitResources(r *Resources, mistakes []Mistake, layer Layer) []Mistake {
 		{&r.CPURequest, &r.CPULimit, AnnotationSidecarCPURequest, AnnotationSidecarCPULimit},
 		{&r.MemoryRequest, &r.MemoryLimit, AnnotationSidecarMemoryRequest, AnnotationSidecarMemoryLimit},
 	} {
-		value, givesRequest := layer.Annotations[pair.requestKey]
+		_, givesRequest := layer.Annotations[pair.requestKey]
 		_, givesLimit := layer.Annotations[pair.limitKey]
 		if !givesRequest && !givesLimit || !exceeds(*pair.request, *pair.limit) {
 			continue
@@ -94,10 +94,9 @@ func fitResources(r *Resources, mistakes []Mistake, layer Layer) []Mistake {
 			continue
 		}
 		if givesRequest {
-			reason := fmt.Sprintf("use at most the limit, %s", *pair.limit)
-			mistakes = append(mistakes, Mistake{layer.Source, pair.requestKey, value, reason})
+			refusals = append(refusals, layer.refusal(pair.requestKey, fmt.Errorf("at most the limit, %s", *pair.limit)))
 		}
 		*pair.request = *pair.limit
 	}
-	return mistakes
+	return refusals
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nova/novawire/api/attribute"
+	"github.com/nova/novawire/internal/validate"
 )
 
 // Variables that shape the sidecar; [Variables] says what each accepts.
@@ -81,81 +82,93 @@ func (s Settings) Usable() bool {
 	return s.Endpoint != nil || s.Backend == BackendXRay && s.Region != ""
 }
 
-// ParseSettings reads the variables through lookup, which answers as
-// os.LookupEnv does. The settings it returns are always fit to run with: where
-// a value is wrong, its default holds and a mistake says so.
-func ParseSettings(lookup func(name string) (string, bool)) (Settings, []Mistake) {
+// ParseSettings reads the variables through lookup, which answers as os.LookupEnv
+// does. The settings are always fit to run with: a bad value is reported, and its
+// default holds.
+func ParseSettings(lookup func(name string) (string, bool)) (Settings, []validate.Refusal) {
+	s, refusals := parseSettings(lookup)
+	return s, append(refusals, s.missingBackend()...)
+}
+
+func parseSettings(lookup func(name string) (string, bool)) (Settings, []validate.Refusal) {
 	var (
 		s        Settings
-		mistakes []Mistake
+		refusals []validate.Refusal
 	)
 	for _, v := range variables {
 		if v.value != "" {
-			v.set(&s, v.value) // a default is right: a test parses them all
+			v.set(&s, v.value) // a default is valid: a test parses them all
 		}
 		value, ok := lookup(v.Name)
 		if !ok || value == "" {
 			continue // the OpenTelemetry specification: empty is unset
 		}
 		if !v.set(&s, value) {
-			mistakes = append(mistakes, v.mistake(value))
+			refusals = append(refusals, v.refusal(value))
 		}
 	}
 	if s.Region == "" {
 		s.Region = firstRegion(lookup)
 	}
-	return s, append(mistakes, s.agree(lookup)...)
+	return s, append(refusals, s.reconcile(lookup)...)
 }
 
 // firstRegion is where AWS's own variables say the pod runs; the webhooks of
 // EKS set them.
 func firstRegion(lookup func(string) (string, bool)) string {
 	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
-		if value, _ := lookup(name); isRegion(value) {
+		if value, _ := lookup(name); validate.Region(value) {
 			return value
 		}
 	}
 	return ""
 }
 
-// agree settles what one variable says about another, and what is missing.
-func (s *Settings) agree(lookup func(string) (string, bool)) (mistakes []Mistake) {
-	wrong := func(name, problem string) {
-		mistakes = append(mistakes, Mistake{Name: name, Problem: problem})
+// reconcile resolves the contradictions between variables, and reports them.
+func (s *Settings) reconcile(lookup func(string) (string, bool)) (refusals []validate.Refusal) {
+	report := func(name, problem string) {
+		refusals = append(refusals, validate.Refusal{Setting: name, Problem: problem, Ignored: true})
 	}
 	if s.Backend == BackendXRay {
 		if asked, _ := lookup(EnvProtocol); asked == string(ProtocolGRPC) {
-			wrong(EnvProtocol, "is `grpc`, which AWS does not take: `http/protobuf` is used")
+			report(EnvProtocol, "AWS does not accept grpc; http/protobuf is used")
 		}
 		s.Protocol = ProtocolHTTP
 	}
 	if s.Endpoint != nil {
 		if s.Protocol == ProtocolGRPC && strings.Trim(s.Endpoint.Path, "/") != "" {
-			wrong(EnvEndpoint, "has a path, which `grpc` does not use: it is ignored")
+			report(EnvEndpoint, "grpc does not use the path of the URL; it is ignored")
 			s.Endpoint.Path = ""
 		}
 		s.Endpoint.Host = withPort(s.Endpoint, s.Protocol)
 	}
 	if (s.CertFile == "") != (s.KeyFile == "") {
-		wrong(EnvCertFile, "and "+EnvKeyFile+" need each other: neither is used")
+		report(EnvCertFile, "is used only together with "+EnvKeyFile+"; neither is used")
 		s.CertFile, s.KeyFile = "", ""
 	}
 	if s.Endpoint != nil && s.Endpoint.Scheme == "http" && s.CAFile+s.CertFile != "" {
-		wrong(EnvEndpoint, "is `http`, so the TLS files have no effect")
+		report(EnvEndpoint, "the TLS files have no effect on an http URL; use https")
 	}
 	if (s.LogGroup == "") != (s.LogStream == "") {
-		wrong(EnvLogGroup, "and "+EnvLogStream+" need each other: logs are counted as dropped")
+		report(EnvLogGroup, "is used only together with "+EnvLogStream+"; logs are counted as dropped")
 		s.LogGroup, s.LogStream = "", ""
 	}
 	if s.Backend == BackendXRay && s.Region == "" {
-		wrong(EnvAWSRegion, "is missing: the backend `xray` needs a region, until then telemetry is accepted and counted as dropped")
 		s.Endpoint = nil
-		mistakes[len(mistakes)-1].Unusable = true
-	} else if !s.Usable() {
-		wrong(EnvEndpoint, "is missing or wrong: telemetry is accepted and counted as dropped")
-		mistakes[len(mistakes)-1].Unusable = true
 	}
-	return mistakes
+	return refusals
+}
+
+// missingBackend reports that the settings name no backend.
+func (s Settings) missingBackend() []validate.Refusal {
+	switch {
+	case s.Usable():
+		return nil
+	case s.Backend == BackendXRay:
+		return []validate.Refusal{{Setting: EnvAWSRegion, Problem: "the backend xray needs a region; until it has one, telemetry is accepted and counted as dropped", Ignored: true}}
+	default:
+		return []validate.Refusal{{Setting: EnvEndpoint, Problem: "there is no valid endpoint; until there is one, telemetry is accepted and counted as dropped", Ignored: true}}
+	}
 }
 
 // withPort gives the endpoint the port that its scheme and protocol imply.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/nova/novawire/internal/validate"
 )
 
 func environment(pairs map[string]string) func(string) (string, bool) {
@@ -52,27 +54,27 @@ func TestSidecarTellsMistakesAndRunsOn(t *testing.T) {
 	}{
 		"a bad backend": {
 			map[string]string{EnvBackend: "xrai", EnvEndpoint: endpoint},
-			"NOVAWIRE_BACKEND is \"xrai\"; allowed: `gateway`, `jaeger`, `xray`; `gateway` is used", true,
+			`NOVAWIRE_BACKEND: "xrai" is ignored: use gateway, jaeger, xray; gateway is used`, true,
 		},
-		"no endpoint":              {nil, "NOVAWIRE_ENDPOINT is missing or wrong", false},
-		"an endpoint of no scheme": {map[string]string{EnvEndpoint: "gateway:4317"}, `NOVAWIRE_ENDPOINT is "gateway:4317"`, false},
-		"a port beyond the last":   {map[string]string{EnvEndpoint: "http://gateway:70000"}, `NOVAWIRE_ENDPOINT is`, false},
-		"a path with grpc":         {map[string]string{EnvEndpoint: endpoint + "/otlp"}, "NOVAWIRE_ENDPOINT has a path", true},
+		"no endpoint":              {nil, "NOVAWIRE_ENDPOINT: there is no valid endpoint", false},
+		"an endpoint of no scheme": {map[string]string{EnvEndpoint: "gateway:4317"}, `NOVAWIRE_ENDPOINT: "gateway:4317" is ignored`, false},
+		"a port beyond the last":   {map[string]string{EnvEndpoint: "http://gateway:70000"}, `NOVAWIRE_ENDPOINT: "http://gateway:70000" is ignored`, false},
+		"a path with grpc":         {map[string]string{EnvEndpoint: endpoint + "/otlp"}, "NOVAWIRE_ENDPOINT: grpc does not use the path", true},
 		"a path with http":         {map[string]string{EnvEndpoint: endpoint + "/otlp", EnvProtocol: string(ProtocolHTTP)}, "", true},
-		"xray without a region":    {map[string]string{EnvBackend: BackendXRay}, "NOVAWIRE_AWS_REGION is missing", false},
+		"xray without a region":    {map[string]string{EnvBackend: BackendXRay}, "NOVAWIRE_AWS_REGION: the backend xray needs a region", false},
 		"xray with AWS's region":   {map[string]string{EnvBackend: BackendXRay, "AWS_REGION": "eu-west-1"}, "", true},
 		"xray by grpc": {
 			map[string]string{EnvBackend: BackendXRay, EnvProtocol: string(ProtocolGRPC), EnvAWSRegion: "eu-west-1"},
-			"NOVAWIRE_PROTOCOL is `grpc`, which AWS does not take", true,
+			"NOVAWIRE_PROTOCOL: AWS does not accept grpc", true,
 		},
-		"a certificate without a key": {map[string]string{EnvEndpoint: "https://g", EnvCertFile: "/tls/tls.crt"}, "NOVAWIRE_CERT_FILE and NOVAWIRE_KEY_FILE need each other", true},
-		"TLS files for http":          {map[string]string{EnvEndpoint: endpoint, EnvCAFile: "/ca.pem"}, "NOVAWIRE_ENDPOINT is `http`", true},
-		"a group without a stream":    {map[string]string{EnvEndpoint: endpoint, EnvLogGroup: "nova"}, "NOVAWIRE_LOG_GROUP and NOVAWIRE_LOG_STREAM need each other", true},
-		"a timeout without a unit":    {map[string]string{EnvEndpoint: endpoint, EnvTimeout: "10"}, "NOVAWIRE_TIMEOUT is \"10\"; allowed: a duration from `100ms` to `1m`; `10s` is used", true},
-		"a queue too small":           {map[string]string{EnvEndpoint: endpoint, EnvQueueSize: "1Ki"}, "NOVAWIRE_QUEUE_SIZE is", true},
-		"a relative storage folder":   {map[string]string{EnvEndpoint: endpoint, EnvStorageDir: "data"}, "NOVAWIRE_STORAGE_DIR is", true},
-		"an attribute without value":  {map[string]string{EnvEndpoint: endpoint, EnvResourceAttributes: "a=b,c"}, "NOVAWIRE_RESOURCE_ATTRIBUTES is", true},
-		"a listener without a port":   {map[string]string{EnvEndpoint: endpoint, EnvListen: "127.0.0.1"}, "NOVAWIRE_LISTEN is", true},
+		"a certificate without a key": {map[string]string{EnvEndpoint: "https://g", EnvCertFile: "/tls/tls.crt"}, "NOVAWIRE_CERT_FILE: is used only together with NOVAWIRE_KEY_FILE", true},
+		"TLS files for http":          {map[string]string{EnvEndpoint: endpoint, EnvCAFile: "/ca.pem"}, "NOVAWIRE_ENDPOINT: the TLS files have no effect", true},
+		"a group without a stream":    {map[string]string{EnvEndpoint: endpoint, EnvLogGroup: "nova"}, "NOVAWIRE_LOG_GROUP: is used only together with NOVAWIRE_LOG_STREAM", true},
+		"a timeout without a unit":    {map[string]string{EnvEndpoint: endpoint, EnvTimeout: "10"}, `NOVAWIRE_TIMEOUT: "10" is ignored: use a duration from 100ms to 1m; 10s is used`, true},
+		"a queue too small":           {map[string]string{EnvEndpoint: endpoint, EnvQueueSize: "1Ki"}, "NOVAWIRE_QUEUE_SIZE: ", true},
+		"a relative storage folder":   {map[string]string{EnvEndpoint: endpoint, EnvStorageDir: "data"}, "NOVAWIRE_STORAGE_DIR: ", true},
+		"an attribute without value":  {map[string]string{EnvEndpoint: endpoint, EnvResourceAttributes: "a=b,c"}, "NOVAWIRE_RESOURCE_ATTRIBUTES: ", true},
+		"a listener without a port":   {map[string]string{EnvEndpoint: endpoint, EnvListen: "127.0.0.1"}, "NOVAWIRE_LISTEN: ", true},
 		"an empty value is unset":     {map[string]string{EnvEndpoint: endpoint, EnvBackend: ""}, "", true},
 	}
 	for name, c := range cases {
@@ -109,9 +111,9 @@ func TestSidecarNeverRepeatsASecret(t *testing.T) {
 
 func TestSidecarSuggestsTheVariableThatIsMeant(t *testing.T) {
 	got := UnknownVariables([]string{"NOVAWIRE_ENDPIONT", "NOVAWIRE_POD_UID", EnvBackend, "RUST_LOG", "NOVAWIRE_SOMETHING_ELSE"})
-	want := []Mistake{
-		{Name: "NOVAWIRE_ENDPIONT", Problem: "means nothing to the sidecar; is NOVAWIRE_ENDPOINT meant?"},
-		{Name: "NOVAWIRE_SOMETHING_ELSE", Problem: "means nothing to the sidecar"},
+	want := []validate.Refusal{
+		{Setting: "NOVAWIRE_ENDPIONT", Problem: "the sidecar has no such variable; did you mean NOVAWIRE_ENDPOINT?", Ignored: true},
+		{Setting: "NOVAWIRE_SOMETHING_ELSE", Problem: "the sidecar has no such variable", Ignored: true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("mistakes (-want +got):\n%s", diff)
@@ -134,7 +136,7 @@ func TestSidecarVariablesAreCheckedAsFarAsTheyAreSeen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got []string
 			for _, m := range CheckVariables(c.env, c.hidden) {
-				got = append(got, m.Name)
+				got = append(got, m.Setting)
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("mistakes of (-want +got):\n%s", diff)

@@ -4,11 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
-	"net"
-	"net/url"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -32,59 +29,51 @@ type Variable struct {
 // Variables lists the variables in the order of the documentation.
 func Variables() []Variable { return slices.Clone(variables) }
 
-// Mistake says what is wrong with one variable of the sidecar.
-type Mistake struct {
-	Name     string
-	Problem  string // a sentence without its subject, which is the name
-	Unusable bool   // it leaves the sidecar without a backend
-}
-
-func (m Mistake) Error() string { return m.Name + " " + m.Problem }
-
-func (v Variable) mistake(value string) Mistake {
-	told := fmt.Sprintf("is %q", value)
-	if v.Secret || strings.Contains(value, "@") { // a URL's user is a secret too
-		told = "has a value that cannot be read"
+// refusal reports a value of the variable that is ignored: its default holds.
+func (v Variable) refusal(value string) validate.Refusal {
+	r := validate.Refusal{Setting: v.Name, Value: validate.Redact(value), Allowed: v.Allowed, Ignored: true}
+	if v.Secret {
+		r.Value = validate.Hidden
 	}
-	problem := fmt.Sprintf("%s; allowed: %s", told, v.Allowed)
 	if v.value != "" {
-		problem += "; " + v.Default + " is used"
+		r.Instead = v.Default
 	}
-	return Mistake{Name: v.Name, Problem: problem}
+	return r
 }
 
-// UnknownVariables finds among names those with the product's prefix
-// that mean nothing to the sidecar: most often another one, mistyped.
-func UnknownVariables(names []string) (mistakes []Mistake) {
+// UnknownVariables reports the names that have the product's prefix and are not
+// variables of the sidecar: most often a misspelt one.
+func UnknownVariables(names []string) (refusals []validate.Refusal) {
 	for _, name := range names {
 		if !strings.HasPrefix(name, "NOVAWIRE_") || isVariable(name) {
 			continue
 		}
-		problem := "means nothing to the sidecar"
-		if meant := nearestVariable(name); meant != "" {
-			problem += "; is " + meant + " meant?"
+		problem := "the sidecar has no such variable"
+		if nearest := nearestVariable(name); nearest != "" {
+			problem += "; did you mean " + nearest + "?"
 		}
-		mistakes = append(mistakes, Mistake{Name: name, Problem: problem})
+		refusals = append(refusals, validate.Refusal{Setting: name, Problem: problem, Ignored: true})
 	}
-	return mistakes
+	return refusals
 }
 
-// CheckVariables says what is wrong with variables that a sidecar is to be
-// given: env with their values, hidden those whose values are not to be seen
-// here, as a Secret's are not. What only a hidden one can settle is no mistake.
-func CheckVariables(env map[string]string, hidden []string) []Mistake {
-	_, mistakes := ParseSettings(func(name string) (string, bool) {
+// CheckVariables reports what is wrong with the variables that a sidecar is to be
+// given. env holds the visible values. hidden names the variables whose values
+// cannot be seen here, such as those from a Secret: what they decide is not reported.
+func CheckVariables(env map[string]string, hidden []string) []validate.Refusal {
+	s, refusals := parseSettings(func(name string) (string, bool) {
 		value, ok := env[name]
 		return value, ok
 	})
 	decides := slices.ContainsFunc(hidden, func(name string) bool {
 		return name == EnvBackend || name == EnvEndpoint || name == EnvAWSRegion
 	})
-	mistakes = slices.DeleteFunc(mistakes, func(m Mistake) bool {
-		return slices.Contains(hidden, m.Name) || decides && m.Unusable
-	})
+	if !decides {
+		refusals = append(refusals, s.missingBackend()...)
+	}
+	refusals = slices.DeleteFunc(refusals, func(r validate.Refusal) bool { return slices.Contains(hidden, r.Setting) })
 	names := append(slices.Sorted(maps.Keys(env)), hidden...)
-	return append(mistakes, UnknownVariables(names)...)
+	return append(refusals, UnknownVariables(names)...)
 }
 
 func isVariable(name string) bool {
@@ -143,7 +132,7 @@ var variables = []Variable{
 	{
 		Name: EnvAWSRegion, Default: "`AWS_REGION`, `AWS_DEFAULT_REGION`", Allowed: "an AWS region", Meaning: "`xray`: whose endpoints, and what requests are signed for",
 		set: func(s *Settings, value string) bool {
-			return assign(&s.Region, value, isRegion(value))
+			return assign(&s.Region, value, validate.Region(value))
 		},
 	},
 	{
@@ -194,7 +183,7 @@ var variables = []Variable{
 		Name: EnvListen, Default: "`127.0.0.1:4317,127.0.0.1:4318`", value: fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", PortOTLPGRPC, PortOTLPHTTP), Allowed: "a comma list of `host:port`", Meaning: "addresses that take OTLP, each of them by gRPC and by HTTP",
 		set: func(s *Settings, value string) bool {
 			addresses := strings.Split(value, ",")
-			ok := !slices.ContainsFunc(addresses, func(a string) bool { return !isAddress(a) })
+			ok := !slices.ContainsFunc(addresses, func(a string) bool { return !validate.Address(a) })
 			if ok {
 				s.Listen = addresses
 			}
@@ -204,7 +193,7 @@ var variables = []Variable{
 	{
 		Name: EnvMetricsListen, Default: "`:18888`", value: fmt.Sprintf(":%d", MetricsPort), Allowed: "`host:port`", Meaning: "address of `/metrics`, `/health` and `/ready`",
 		set: func(s *Settings, value string) bool {
-			return assign(&s.MetricsListen, value, isAddress(value))
+			return assign(&s.MetricsListen, value, validate.Address(value))
 		},
 	},
 	{
@@ -233,19 +222,17 @@ func absolutePath(field func(*Settings) *string) func(*Settings, string) bool {
 	}
 }
 
-func duration(field func(*Settings) *time.Duration, least, most time.Duration) func(*Settings, string) bool {
+func duration(field func(*Settings) *time.Duration, minimum, maximum time.Duration) func(*Settings, string) bool {
 	return func(s *Settings, value string) bool {
-		d, err := time.ParseDuration(value)
-		return assign(field(s), d, err == nil && d >= least && d <= most)
+		d, ok := validate.Duration(value, minimum, maximum)
+		return assign(field(s), d, ok)
 	}
 }
 
 // setEndpoint refuses a user in the URL: it would be a secret in a pod's spec.
 func setEndpoint(s *Settings, value string) bool {
-	u, err := url.Parse(value)
-	right := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
-		u.User == nil && u.RawQuery == "" && u.Fragment == "" && (u.Port() == "" || isAddress(u.Host))
-	return assign(&s.Endpoint, u, right)
+	u, ok := validate.HTTPURL(value)
+	return assign(&s.Endpoint, u, ok && u.RawQuery == "" && u.Fragment == "")
 }
 
 func setHeaders(s *Settings, value string) bool {
@@ -269,19 +256,6 @@ func setQueueSize(s *Settings, value string) bool {
 // gRPC keeps for itself.
 func isHeaderName(name string) bool {
 	return onlyPlain(name, "-_.") && !strings.HasPrefix(strings.ToLower(name), "grpc-")
-}
-
-func isRegion(name string) bool {
-	return len(name) <= 32 && strings.Count(name, "-") >= 2 && name == strings.ToLower(name) && onlyPlain(name, "-")
-}
-
-func isAddress(address string) bool {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	_, err = strconv.ParseUint(port, 10, 16)
-	return err == nil
 }
 
 // onlyPlain tells a text of ASCII letters, digits and the extra bytes, which is

@@ -24,9 +24,9 @@ import (
 	"github.com/nova/novawire/internal/testing/logsbaseline"
 )
 
-// load is a chunk of lines as a service of Nova writes them, with what Fluent
-// Bit's kubernetes filter adds.
-func load(lines int) (chunk []byte) {
+// benchmarkChunk returns a chunk of lines of a service of Nova, with the metadata
+// of Fluent Bit's kubernetes filter.
+func benchmarkChunk(lines int) (chunk []byte) {
 	kubernetes := chunks.Raw(chunks.Append(nil, chunks.Kubernetes("nova", "user-service", "app", "node-a")))
 	for l := range lines {
 		at := chunks.Noon.Add(time.Duration(l) * time.Millisecond)
@@ -41,26 +41,28 @@ func load(lines int) (chunk []byte) {
 	return chunk
 }
 
-// body joins what a request would hold, and sends it nowhere.
-type body struct{ bytes int }
+// discardService joins the entries of a request and discards them.
+type discardService struct{ bytes int }
 
-func (b *body) Put(_ context.Context, _, _ string, entries [][]byte) (delivery.Rejected, error) {
+func (b *discardService) Put(_ context.Context, _, _ string, entries [][]byte) (delivery.Rejected, error) {
 	b.bytes += len(bytes.Join(entries, []byte(",")))
 	return delivery.Rejected{}, nil
 }
 
-func (*body) CreateGroup(context.Context, string) error          { return nil }
-func (*body) CreateStream(context.Context, string, string) error { return nil }
-func (*body) Retain(context.Context, string, int) error          { return nil }
+func (*discardService) CreateGroup(context.Context, string) error          { return nil }
+func (*discardService) CreateStream(context.Context, string, string) error { return nil }
+func (*discardService) SetRetention(context.Context, string, int) error    { return nil }
 
-// linesOfLoad fill a request of a megabyte more than once.
-const linesOfLoad = 4000
+// benchmarkLines is the number of lines of a chunk. They need more than one
+// request.
+const benchmarkLines = 4000
 
-// BenchmarkLines counts the lines that a second of one core takes from a chunk
-// to the requests' bodies, garbage collection included. The sides take turns.
+// BenchmarkLines measures how many lines one second of processor time turns from
+// a chunk into request bodies, garbage collection included. The plugin and the
+// baseline take turns.
 func BenchmarkLines(b *testing.B) {
 	bench.Skip(b, "logs/lines")
-	chunk := load(linesOfLoad)
+	chunk := benchmarkChunk(benchmarkLines)
 	config, err := fluentbit.ParseConfig(func(key string) string {
 		return map[string]string{"region": "eu-west-1", "metric_namespace": "none"}[key]
 	})
@@ -74,10 +76,10 @@ func BenchmarkLines(b *testing.B) {
 		}
 		return wait(ctx, d)
 	}}
-	output := fluentbit.New(config, fluentbit.Settings{Service: &body{}, Clock: clock, Pace: delivery.NewPace(), Trouble: func(err error) { b.Error(err) }})
+	output := fluentbit.New(config, fluentbit.Settings{Service: &discardService{}, Clock: clock, Limiter: delivery.NewRateLimiter(), OnError: func(err error) { b.Error(err) }})
 	defer output.Close()
 	ours := func() {
-		if output.Flush(chunk, "kube.x") != fluentbit.Done {
+		if output.Flush(chunk, "kube.x") != fluentbit.OK {
 			b.Fatal("a chunk was not done")
 		}
 	}
@@ -88,23 +90,24 @@ func BenchmarkLines(b *testing.B) {
 	}
 	var our, their []float64
 	for range bench.Rounds {
-		our, their = append(our, rate(ours)), append(their, rate(peer))
+		our, their = append(our, linesPerCPUSecond(ours)), append(their, linesPerCPUSecond(peer))
 	}
 	o, p := median(our), median(their)
 	bench.Line("logs/lines", fmt.Sprintf("%.0flines/s", o), fmt.Sprintf("%.0flines/s", p), o/p)
 }
 
-// rate is how many lines a second of processor time takes.
-func rate(work func()) float64 {
+// linesPerCPUSecond returns how many lines work handles in a second of processor
+// time.
+func linesPerCPUSecond(work func()) float64 {
 	work() // warm
-	start, began, times := processorTime(), time.Now(), 0
+	start, began, times := cpuTime(), time.Now(), 0
 	for ; time.Since(began) < 300*time.Millisecond; times++ {
 		work()
 	}
-	return float64(times*linesOfLoad) / (processorTime() - start).Seconds()
+	return float64(times*benchmarkLines) / (cpuTime() - start).Seconds()
 }
 
-func processorTime() time.Duration {
+func cpuTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		panic("read the process's own usage: " + err.Error())
@@ -117,33 +120,34 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-// BenchmarkMemory measures the host in C with the plugin in it, while it brings
-// 10,000 lines a second, and with the usual way in it.
+// BenchmarkMemory measures the resident memory of the C host at 10,000 lines a
+// second, with the plugin and with the baseline.
 func BenchmarkMemory(b *testing.B) {
 	bench.Skip(b, "logs/memory")
-	if _, err := built(); err != nil {
+	if _, err := build(); err != nil {
 		b.Fatal(err)
 	}
 	usual := filepath.Join(b.TempDir(), "usual.so")
-	if out, err := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags", "-s -w", "-o", usual, "./testdata/usual").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags", "-s -w", "-o", usual, "./testdata/baseline").CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
 	}
-	ours, peer := resident(b, "ours", ""), resident(b, "the usual way", usual)
+	ours, peer := maxResidentSet(b, "ours", ""), maxResidentSet(b, "the usual way", usual)
 	bench.Line("logs/memory", fmt.Sprintf("%.1fMB", ours/1e6), fmt.Sprintf("%.1fMB", peer/1e6), peer/ours)
 }
 
-// resident is the host's largest resident set in half a minute, in bytes.
-func resident(b *testing.B, name, plugin string) (most float64) {
+// maxResidentSet returns the largest resident set of the host during 30 seconds,
+// in bytes.
+func maxResidentSet(b *testing.B, name, plugin string) (most float64) {
 	b.Helper()
-	s := service(b)
-	s.Make("/usual", "way")
-	s.Forget()
+	s := startService(b)
+	s.CreateStream("/usual", "way")
+	s.DiscardEvents()
 	var paths []string
 	for i := range 4 {
-		paths = append(paths, write(b, map[string][]byte{fmt.Sprintf("kube.%d", i): now(load(500))})...)
+		paths = append(paths, writeChunks(b, map[string][]byte{fmt.Sprintf("kube.%d", i): withCurrentTimes(benchmarkChunk(500))})...)
 	}
 	// Four threads bring 500 lines each, five times a second.
-	cmd := hosted(b, s, paths, "threads=4", "rounds=1000000", "every=200000")
+	cmd := hostCommand(b, s, paths, "threads=4", "rounds=1000000", "every=200000")
 	if plugin != "" {
 		cmd.Args[1] = plugin
 	}
@@ -157,7 +161,7 @@ func resident(b *testing.B, name, plugin string) (most float64) {
 	began := time.Now()
 	for time.Since(began) < 30*time.Second {
 		time.Sleep(250 * time.Millisecond)
-		most = max(most, memory(b, cmd.Process.Pid))
+		most = max(most, residentSet(b, cmd.Process.Pid))
 	}
 	if lines := float64(s.Count()) / time.Since(began).Seconds(); lines < 9000 {
 		b.Errorf("%s: %.0f lines a second arrived", name, lines)
@@ -165,14 +169,15 @@ func resident(b *testing.B, name, plugin string) (most float64) {
 	return most
 }
 
-// now brings the times of a load to this day; its lines keep theirs.
-func now(chunk []byte) []byte {
+// withCurrentTimes replaces the times of the records of a chunk by the current
+// time.
+func withCurrentTimes(chunk []byte) []byte {
 	from := chunks.Append(nil, chunks.EventTime(chunks.Noon))[2:6]
 	to := chunks.Append(nil, chunks.EventTime(time.Now()))[2:6]
 	return bytes.ReplaceAll(chunk, append([]byte{0xd7, 0}, from...), append([]byte{0xd7, 0}, to...))
 }
 
-func memory(b *testing.B, pid int) float64 {
+func residentSet(b *testing.B, pid int) float64 {
 	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 	"github.com/nova/novawire/fluentbit"
 )
 
-// findCredentials is the default chain of AWS's SDK: variables, a web identity
-// (IRSA), a container endpoint (Pod Identity), files, the node's role. Whatever
-// it finds is looked at when the first request is signed.
+// findCredentials returns the default chain of the AWS SDK: environment
+// variables, a web identity (IRSA), a container endpoint (Pod Identity), files,
+// the node's role. The chain is resolved when the first request is signed.
 func findCredentials(ctx context.Context, c fluentbit.Config) (aws.CredentialsProvider, error) {
-	found, err := config.LoadDefaultConfig(ctx, config.WithRegion(c.Region))
+	sdk, err := config.LoadDefaultConfig(ctx, config.WithRegion(c.Region))
 	if err != nil || c.Role == "" {
-		return found.Credentials, err
+		return sdk.Credentials, err
 	}
-	return aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(found), c.Role)), nil
+	return aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(sdk), c.Role)), nil
 }

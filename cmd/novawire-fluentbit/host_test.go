@@ -26,15 +26,15 @@ import (
 	"github.com/nova/novawire/internal/testing/fakelogs"
 )
 
-// folder has what built made, "" before that.
-var folder string
+// buildDir is the folder of what build makes; "" before it ran.
+var buildDir string
 
-// built is the plugin, and the host in C that loads it.
-var built = sync.OnceValues(func() (b struct{ plugin, host string }, err error) {
-	if folder, err = os.MkdirTemp("", "novawire-fluentbit"); err != nil {
+// build compiles the plugin and the C host that loads it.
+var build = sync.OnceValues(func() (b struct{ plugin, host string }, err error) {
+	if buildDir, err = os.MkdirTemp("", "novawire-fluentbit"); err != nil {
 		return b, err
 	}
-	b.plugin, b.host = filepath.Join(folder, "out_novawire.so"), filepath.Join(folder, "host")
+	b.plugin, b.host = filepath.Join(buildDir, "out_novawire.so"), filepath.Join(buildDir, "host")
 	for _, command := range [][]string{
 		{"go", "build", "-buildmode=c-shared", "-tags", "netgo,osusergo", "-trimpath", "-ldflags", "-s -w", "-o", b.plugin, "."},
 		{"cc", "-Wall", "-Wextra", "-Werror", "-O1", "-o", b.host, "testdata/host.c", "-ldl", "-lpthread"},
@@ -48,13 +48,13 @@ var built = sync.OnceValues(func() (b struct{ plugin, host string }, err error) 
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if folder != "" {
-		_ = os.RemoveAll(folder)
+	if buildDir != "" {
+		_ = os.RemoveAll(buildDir)
 	}
 	os.Exit(code)
 }
 
-func service(t testing.TB) *fakelogs.Server {
+func startService(t testing.TB) *fakelogs.Server {
 	t.Helper()
 	s, err := fakelogs.Start(context.Background(), fakelogs.Options{Region: "eu-west-1", AccessKey: "id", SecretKey: "secret"})
 	if err != nil {
@@ -64,10 +64,11 @@ func service(t testing.TB) *fakelogs.Server {
 	return s
 }
 
-// hosted is a command that runs the plugin on chunks, with its settings.
-func hosted(t testing.TB, s *fakelogs.Server, chunks []string, settings ...string) *exec.Cmd {
+// hostCommand returns a command that flushes chunks through the plugin with the
+// given settings.
+func hostCommand(t testing.TB, s *fakelogs.Server, chunks []string, settings ...string) *exec.Cmd {
 	t.Helper()
-	b, err := built()
+	b, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +78,8 @@ func hosted(t testing.TB, s *fakelogs.Server, chunks []string, settings ...strin
 	return cmd
 }
 
-// write keeps chunks as files, whose names are their tags.
-func write(t testing.TB, chunks map[string][]byte) (paths []string) {
+// writeChunks writes chunks to files. The names of the files are the tags.
+func writeChunks(t testing.TB, chunks map[string][]byte) (paths []string) {
 	t.Helper()
 	dir := t.TempDir()
 	for tag, chunk := range chunks {
@@ -91,15 +92,15 @@ func write(t testing.TB, chunks map[string][]byte) (paths []string) {
 	return paths
 }
 
-const linesOfChunk = 200
+const linesPerChunk = 200
 
-// mixed makes chunks of lines with an identity each, one that ends in garbage, and
-// one that is nothing else.
-func mixed(count int) (map[string][]byte, map[string]int) {
+// mixedChunks returns chunks of lines with ids, one that ends in invalid bytes
+// and one that consists of them, and how often each id is sent.
+func mixedChunks(count int) (map[string][]byte, map[string]int) {
 	all, sent := map[string][]byte{}, map[string]int{}
 	for c := range count {
 		var chunk []byte
-		for l := range linesOfChunk {
+		for l := range linesPerChunk {
 			id := fmt.Sprintf("<%d/%d>", c, l)
 			sent[id] = 1
 			line := fmt.Sprintf(`{"level":"INFO","fields":{"message":"m","id":%q}}`, id)
@@ -114,21 +115,21 @@ func mixed(count int) (map[string][]byte, map[string]int) {
 	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
 	all["noise"] = noise
 	all["garbage"] = append(bytes.Clone(all["kube.0"]), 0xc1, 0xff, 0xff)
-	for l := range linesOfChunk {
+	for l := range linesPerChunk {
 		sent[fmt.Sprintf("<0/%d>", l)]++
 	}
 	return all, sent
 }
 
 var (
-	identity = regexp.MustCompile(`<\d+/\d+>`)
-	report   = regexp.MustCompile(`done=(\d+) again=(\d+) error=(\d+) depth=(\d+)`)
+	idPattern     = regexp.MustCompile(`<\d+/\d+>`)
+	reportPattern = regexp.MustCompile(`done=(\d+) again=(\d+) error=(\d+) depth=(\d+)`)
 )
 
-// The plugin does what Fluent Bit expects of it, on the structures of both ages,
-// on stacks of both sizes, from several threads, in two instances at once, while
-// the service has faults and Go's collector runs all the time.
-func TestFluentBitsWay(t *testing.T) {
+// The plugin delivers with both layouts of Fluent Bit's structures, on stacks of
+// both sizes, from several threads and in two instances, while the service has
+// faults and the garbage collector runs all the time.
+func TestPlugin_Delivers(t *testing.T) {
 	for name, c := range map[string]struct{ abi, stack string }{
 		"before 4.2.8, stacks of 24 KiB": {"old", "24576"},
 		"before 4.2.8, stacks of 64 KiB": {"old", "65536"},
@@ -136,13 +137,13 @@ func TestFluentBitsWay(t *testing.T) {
 		"since then, stacks of 64 KiB":   {"new", "65536"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := service(t)
-			s.Misbehave(func(put int) fakelogs.Fault {
-				return map[int]fakelogs.Fault{1: {Refuse: "ThrottlingException"}, 3: {Vanish: true}, 6: {Refuse: "ServiceUnavailableException"}}[put]
+			s := startService(t)
+			s.InjectFaults(func(put int) fakelogs.Fault {
+				return map[int]fakelogs.Fault{1: {Refuse: "ThrottlingException"}, 3: {DeleteGroup: true}, 6: {Refuse: "ServiceUnavailableException"}}[put]
 			})
-			chunks, sent := mixed(12)
-			cmd := hosted(
-				t, s, write(t, chunks), "abi="+c.abi, "stack="+c.stack, "threads=4", "instances=2",
+			chunks, sent := mixedChunks(12)
+			cmd := hostCommand(
+				t, s, writeChunks(t, chunks), "abi="+c.abi, "stack="+c.stack, "threads=4", "instances=2",
 				"@0/log_group=/a/{service}", "@1/log_group=/b/{service}", "@0/id=a", "@1/id=b",
 			)
 			cmd.Env = append(cmd.Env, "GOGC=1")
@@ -150,24 +151,24 @@ func TestFluentBitsWay(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
-			m := report.FindStringSubmatch(string(out))
+			m := reportPattern.FindStringSubmatch(string(out))
 			if m == nil || m[1] != fmt.Sprint(2*len(chunks)) || m[3] != "0" {
 				t.Fatalf("the host says: %s", out)
 			}
 			if depth, _ := strconv.Atoi(m[4]); depth > 8<<10 {
 				t.Errorf("the callback used %d bytes of its stack", depth)
 			}
-			compare(t, s, sent)
+			compareStored(t, s, sent)
 		})
 	}
 }
 
-func compare(t *testing.T, s *fakelogs.Server, sent map[string]int) {
+func compareStored(t *testing.T, s *fakelogs.Server, sent map[string]int) {
 	t.Helper()
 	for _, group := range []string{"/a/user-service", "/b/user-service"} {
 		stored, undecodable := map[string]int{}, 0
 		for _, e := range s.Stored() {
-			switch id := identity.FindString(e.Message); {
+			switch id := idPattern.FindString(e.Message); {
 			case strings.Contains(e.Message, `"undecodable":"wf//"`):
 				undecodable++
 			case e.Group == group:
@@ -181,14 +182,14 @@ func compare(t *testing.T, s *fakelogs.Server, sent map[string]int) {
 			t.Errorf("the garbage was stored %d times by 2 instances", undecodable)
 		}
 	}
-	for _, r := range s.Refused() {
+	for _, r := range s.Violations() {
 		t.Errorf("the service complains: %s", r)
 	}
 }
 
-func TestAWrongConfigurationDoesNotStart(t *testing.T) {
-	s := service(t)
-	cmd := hosted(t, s, nil, "retention_days=6", "log_group=/nova/{pood}", "flush_timeout=1h")
+func TestPlugin_RefusesConfiguration(t *testing.T) {
+	s := startService(t)
+	cmd := hostCommand(t, s, nil, "retention_days=6", "log_group=/nova/{pood}", "flush_timeout=1h")
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		t.Fatalf("it started: %s", out)
@@ -200,16 +201,16 @@ func TestAWrongConfigurationDoesNotStart(t *testing.T) {
 	}
 }
 
-func TestMetricsAreServedWhileItRuns(t *testing.T) {
-	s := service(t)
+func TestPlugin_ServesMetrics(t *testing.T) {
+	s := startService(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	chunks, _ := mixed(1)
-	cmd := hosted(t, s, write(t, chunks), "rounds=1000", "every=20000", "instances=2", "metrics_listen="+address, "@1/id=other", "metric_namespace=none")
+	chunks, _ := mixedChunks(1)
+	cmd := hostCommand(t, s, writeChunks(t, chunks), "rounds=1000", "every=20000", "instances=2", "metrics_listen="+address, "@1/id=other", "metric_namespace=none")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

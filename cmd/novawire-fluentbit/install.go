@@ -1,10 +1,8 @@
 //go:build !cgo
 
-// Built without C, the command is what carries the plugin to another image:
-//
-//	novawire-fluentbit install DIR
-//
-// copies out_novawire.so, which lies beside it, to DIR.
+// Command novawire-fluentbit carries the Fluent Bit plugin to another image:
+// "novawire-fluentbit install DIR" copies out_novawire.so from its own folder to
+// DIR. This half of the command is built without C.
 package main
 
 import (
@@ -19,12 +17,12 @@ import (
 
 const (
 	library = "out_novawire.so"
-	usage   = `novawire-fluentbit carries the Fluent Bit plugin ` + library + `.
+	usage   = `novawire-fluentbit brings the Fluent Bit plugin ` + library + ` to a node.
 
   novawire-fluentbit install DIR   copy the plugin to DIR
   novawire-fluentbit --version
 
-Exit codes: 0 done; 1 not done, as standard error says; 2 wrong usage.
+Exit codes: 0 success; 1 failure, which standard error explains; 2 wrong usage.
 `
 )
 
@@ -46,7 +44,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// install puts the library there under its name when it is whole.
+// install copies the library to dir and gives it its name once it is complete.
 func install(dir string) error {
 	self, err := os.Executable()
 	if err != nil {

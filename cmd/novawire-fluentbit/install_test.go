@@ -10,9 +10,8 @@ import (
 	"testing"
 )
 
-// The image's program is built without C, and this test with it: so it is built
-// and run.
-func TestTheImagesProgramCopiesThePlugin(t *testing.T) {
+// The program of the image is built without cgo, so the test builds and runs it.
+func TestInstall(t *testing.T) {
 	from, to := t.TempDir(), t.TempDir()
 	program := filepath.Join(from, "novawire-fluentbit")
 	build := exec.Command("go", "build", "-o", program, ".")

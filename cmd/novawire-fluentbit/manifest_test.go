@@ -25,7 +25,7 @@ type configuration struct {
 	Pipeline struct{ Inputs, Filters, Outputs []section }
 }
 
-func shipped(t *testing.T) (c configuration) {
+func shippedConfiguration(t *testing.T) (c configuration) {
 	t.Helper()
 	text, err := os.ReadFile("../../manifests/base/logging/fluent-bit.yaml")
 	if err != nil {
@@ -37,8 +37,8 @@ func shipped(t *testing.T) (c configuration) {
 	return c
 }
 
-func TestTheDaemonSetsOutputIsOneThatStarts(t *testing.T) {
-	c := shipped(t)
+func TestConfiguration_Output(t *testing.T) {
+	c := shippedConfiguration(t)
 	o := c.Pipeline.Outputs[0]
 	environment := map[string]string{"${AWS_REGION}": "eu-west-1", "${NODE_NAME}": "node-a"}
 	_, err := fluentbit.ParseConfig(func(key string) string {
@@ -65,10 +65,10 @@ func TestTheDaemonSetsOutputIsOneThatStarts(t *testing.T) {
 	}
 }
 
-// What is tailed is said in the words of the contract.
-func TestOnlyOptedInPodsAreTailed(t *testing.T) {
+// The filters use the keys of the contract.
+func TestConfiguration_TailsWiredPods(t *testing.T) {
 	var rules []string
-	for _, f := range shipped(t).Pipeline.Filters {
+	for _, f := range shippedConfiguration(t).Pipeline.Filters {
 		if f["name"] == "grep" {
 			rules = append(rules, fmt.Sprint(f["regex"]))
 		}
@@ -82,13 +82,13 @@ func TestOnlyOptedInPodsAreTailed(t *testing.T) {
 	}
 }
 
-func TestParsersReadWhatTheyAreFor(t *testing.T) {
+func TestConfiguration_Parsers(t *testing.T) {
 	lines := map[string]string{
 		"postgresql": `2026-11-23 12:00:00.123 UTC [42] nova@nova_auth ERROR:  relation "x" does not exist`,
 		"redis":      `1:M 23 Nov 2026 12:00:00.123 * Ready to accept connections`,
 		"nginx":      `10.0.0.1 - - [23/Nov/2026:12:00:00 +0000] "GET /v1/users HTTP/1.1" 502 157 "-" "curl/8"`,
 	}
-	c := shipped(t)
+	c := shippedConfiguration(t)
 	for _, p := range c.Parsers {
 		name := fmt.Sprint(p["name"])
 		r, err := regexp.Compile(fmt.Sprint(p["regex"]))

@@ -16,6 +16,7 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/controller/backup/resources"
+	"github.com/nova/novawire/internal/validate"
 )
 
 type reconciler struct {
@@ -36,7 +37,7 @@ type state struct {
 	drill     *batchv1.CronJob    // nil if it does not exist
 	namespace client.Object
 	request   backupapi.Request
-	refusals  []backupapi.Refusal
+	refusals  []validate.Refusal
 	status    backupapi.Status // as it was stored, then updated step by step
 }
 

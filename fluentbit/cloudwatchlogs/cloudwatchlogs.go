@@ -1,7 +1,7 @@
 // Package cloudwatchlogs is a client of Amazon CloudWatch Logs for the four
-// operations that delivery needs. It speaks the AWS JSON 1.1 protocol of the API
-// version 2014-03-28 and takes log events as they stand in a request, which
-// AWS's own client would decode and encode again: see docs/adr/0801.
+// operations that delivery needs. It speaks the AWS JSON 1.1 protocol of API
+// version 2014-03-28. It takes log events in the form of a request; AWS's own
+// client would decode and encode them again (docs/adr/0801).
 package cloudwatchlogs
 
 import (
@@ -25,21 +25,21 @@ import (
 	"github.com/nova/novawire/fluentbit/delivery"
 )
 
-// Client calls the service of one Region.
+// Client calls the service in one region.
 type Client struct {
-	// Endpoint is where it is, as from [Endpoint].
+	// Endpoint is the URL of the service, as from [Endpoint].
 	Endpoint    string
 	Region      string
 	Credentials aws.CredentialsProvider
 	HTTP        *http.Client
-	// Timeout is of one call.
+	// Timeout bounds one call.
 	Timeout time.Duration
 	Now     func() time.Time
 }
 
 var _ delivery.Service = (*Client)(nil)
 
-// Endpoint is the service's own in a Region.
+// Endpoint returns the URL of the service in a region.
 func Endpoint(region string) string {
 	domain := "amazonaws.com"
 	if len(region) > 3 && region[:3] == "cn-" {
@@ -48,7 +48,7 @@ func Endpoint(region string) string {
 	return "https://logs." + region + "." + domain
 }
 
-// CheckEndpoint refuses what is no URL of a service.
+// CheckEndpoint returns an error if endpoint cannot be the URL of a service.
 func CheckEndpoint(endpoint string) error {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" {
@@ -72,7 +72,7 @@ func (c *Client) Put(ctx context.Context, group, stream string, entries [][]byte
 		} `json:"rejectedLogEventsInfo"`
 	}
 	if err := json.Unmarshal(answer, &result); err != nil {
-		return delivery.Rejected{}, fmt.Errorf("read answer: %w: %w", delivery.ErrAnswerLost, err)
+		return delivery.Rejected{}, fmt.Errorf("read answer: %w: %w", delivery.ErrResponseLost, err)
 	}
 	r := delivery.Rejected{TooOld: result.Rejected.TooOldEnd, Expired: result.Rejected.ExpiredEnd}
 	if start := result.Rejected.TooNewStart; start != nil {
@@ -87,8 +87,8 @@ func putBody(group, stream string, entries [][]byte) []byte {
 		size += len(e) + 1
 	}
 	b := make([]byte, 0, size)
-	b = append(append(b, `{"logGroupName":`...), text(group)...)
-	b = append(append(b, `,"logStreamName":`...), text(stream)...)
+	b = append(append(b, `{"logGroupName":`...), quote(group)...)
+	b = append(append(b, `,"logStreamName":`...), quote(stream)...)
 	b = append(b, `,"logEvents":[`...)
 	for i, e := range entries {
 		if i > 0 {
@@ -99,7 +99,7 @@ func putBody(group, stream string, entries [][]byte) []byte {
 	return append(b, "]}"...)
 }
 
-func text(s string) []byte {
+func quote(s string) []byte {
 	quoted, err := json.Marshal(s)
 	if err != nil {
 		panic("cloudwatchlogs: a string is always JSON: " + err.Error())
@@ -117,8 +117,8 @@ func (c *Client) CreateStream(ctx context.Context, group, stream string) error {
 	return c.do(ctx, "CreateLogStream", map[string]any{"logGroupName": group, "logStreamName": stream})
 }
 
-// Retain calls PutRetentionPolicy.
-func (c *Client) Retain(ctx context.Context, group string, days int) error {
+// SetRetention calls PutRetentionPolicy.
+func (c *Client) SetRetention(ctx context.Context, group string, days int) error {
 	return c.do(ctx, "PutRetentionPolicy", map[string]any{"logGroupName": group, "retentionInDays": days})
 }
 
@@ -131,14 +131,15 @@ func (c *Client) do(ctx context.Context, operation string, in map[string]any) er
 	return err
 }
 
-// mostAnswer is how much of an answer is read; the service's are short.
-const mostAnswer = 64 << 10
+// maxResponseBytes is how much of a response is read. The service's responses are
+// short.
+const maxResponseBytes = 64 << 10
 
-// call does one request and returns the body of a good answer.
+// call sends one request and returns the body of a successful response.
 func (c *Client) call(ctx context.Context, operation string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	var connected atomic.Bool // from here on nobody knows what the service has seen
+	var connected atomic.Bool // from here on the service may have seen the request
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
 	request, err := c.request(ctx, operation, body)
 	if err != nil {
@@ -146,17 +147,17 @@ func (c *Client) call(ctx context.Context, operation string, body []byte) ([]byt
 	}
 	response, err := c.HTTP.Do(request)
 	if err != nil {
-		return nil, unanswered(operation, err, connected.Load())
+		return nil, transportError(operation, err, connected.Load())
 	}
 	defer func() { _ = response.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, mostAnswer))
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxResponseBytes))
 	if err != nil {
-		return nil, unanswered(operation, err, true)
+		return nil, transportError(operation, err, true)
 	}
 	if response.StatusCode == http.StatusOK {
 		return answer, nil
 	}
-	return nil, c.refusal(operation, response, answer)
+	return nil, c.serviceError(operation, response, answer)
 }
 
 func (c *Client) request(ctx context.Context, operation string, body []byte) (*http.Request, error) {
@@ -177,12 +178,12 @@ func (c *Client) request(ctx context.Context, operation string, body []byte) (*h
 	return request, nil
 }
 
-func unanswered(operation string, err error, connected bool) error {
-	if u := (*url.Error)(nil); errors.As(err, &u) {
-		err = u.Err // without the address, which every line would repeat
+func transportError(operation string, err error, connected bool) error {
+	if urlError := (*url.Error)(nil); errors.As(err, &urlError) {
+		err = urlError.Err // without the URL, which is the same in every line
 	}
 	if connected {
-		return fmt.Errorf("%s: %w: %w", operation, delivery.ErrAnswerLost, err)
+		return fmt.Errorf("%s: %w: %w", operation, delivery.ErrResponseLost, err)
 	}
 	return fmt.Errorf("%s: %w", operation, err)
 }

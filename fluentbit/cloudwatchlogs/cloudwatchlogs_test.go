@@ -32,14 +32,14 @@ func client(endpoint string) *cloudwatchlogs.Client {
 	}
 }
 
-// recorded is what a server saw of a request, as far as it means something.
+// recorded is the meaning of a request.
 type recorded struct {
 	header map[string]string
 	body   any
 }
 
-// AWS's own client and ours say the same.
-func TestRequestsAreThoseOfAWSsClient(t *testing.T) {
+// AWS's client and ours send equal requests.
+func TestClient_SendsRequestsOfSDK(t *testing.T) {
 	var seen []recorded
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got := recorded{header: map[string]string{"method": r.Method, "path": r.URL.String(), "token": r.Header.Get("X-Amz-Security-Token")}}
@@ -89,7 +89,7 @@ func TestRequestsAreThoseOfAWSsClient(t *testing.T) {
 				_, err := theirs.PutRetentionPolicy(ctx, &sdk.PutRetentionPolicyInput{LogGroupName: aws.String("/g"), RetentionInDays: aws.Int32(7)})
 				return err
 			},
-			func(ctx context.Context) error { return ours.Retain(ctx, "/g", 7) },
+			func(ctx context.Context) error { return ours.SetRetention(ctx, "/g", 7) },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestRequestsAreThoseOfAWSsClient(t *testing.T) {
 	}
 }
 
-func TestRejectedEventsAreReadFromTheAnswer(t *testing.T) {
+func TestClient_Put_Rejected(t *testing.T) {
 	for answer, want := range map[string]delivery.Rejected{
 		`{}`:                             {},
 		`{"nextSequenceToken":"49"}`:     {},
@@ -121,7 +121,7 @@ func TestRejectedEventsAreReadFromTheAnswer(t *testing.T) {
 	}
 }
 
-func TestErrorsSayWhatToDo(t *testing.T) {
+func TestClient_Put_Errors(t *testing.T) {
 	type answer struct {
 		status       int
 		header, body string
@@ -134,18 +134,18 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"throttled, with a namespace": {answer{400, "", `{"__type":"com.amazonaws.logs#ThrottlingException"}`}, delivery.ErrThrottled},
 		"throttled, in a header":      {answer{400, "ThrottlingException:http://x/", ``}, delivery.ErrThrottled},
 		"throttled by a proxy":        {answer{429, "", `slow down`}, delivery.ErrThrottled},
-		"no such group":               {answer{400, "", `{"__type":"ResourceNotFoundException"}`}, delivery.ErrMissing},
-		"there already":               {answer{400, "", `{"__type":"ResourceAlreadyExistsException"}`}, delivery.ErrExists},
+		"no such group":               {answer{400, "", `{"__type":"ResourceNotFoundException"}`}, delivery.ErrNotFound},
+		"there already":               {answer{400, "", `{"__type":"ResourceAlreadyExistsException"}`}, delivery.ErrAlreadyExists},
 		"a limit":                     {answer{400, "", `{"__type":"InvalidParameterException"}`}, delivery.ErrInvalid},
 		"too large for a proxy":       {answer{413, "", ``}, delivery.ErrInvalid},
-		"broken inside":               {answer{500, "", `{"__type":"InternalFailure"}`}, delivery.ErrAnswerLost},
-		"a proxy that gave up":        {answer{504, "", `<html>`}, delivery.ErrAnswerLost},
-		"an answer that is none":      {answer{200, "", `<html>`}, delivery.ErrAnswerLost},
+		"broken inside":               {answer{500, "", `{"__type":"InternalFailure"}`}, delivery.ErrResponseLost},
+		"a proxy that gave up":        {answer{504, "", `<html>`}, delivery.ErrResponseLost},
+		"an answer that is none":      {answer{200, "", `<html>`}, delivery.ErrResponseLost},
 		"unavailable":                 {answer{503, "", `{"__type":"ServiceUnavailableException"}`}, nil},
 		"denied":                      {answer{400, "", `{"__type":"AccessDeniedException","Message":"not authorized"}`}, nil},
 		"of a name that nobody knows": {answer{400, "", `{"__type":"SomethingNew"}`}, nil},
 	}
-	all := []error{delivery.ErrThrottled, delivery.ErrMissing, delivery.ErrExists, delivery.ErrInvalid, delivery.ErrAnswerLost}
+	all := []error{delivery.ErrThrottled, delivery.ErrNotFound, delivery.ErrAlreadyExists, delivery.ErrInvalid, delivery.ErrResponseLost}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -167,26 +167,26 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	}
 }
 
-func TestAServiceThatWasNotReachedStoredNothing(t *testing.T) {
+func TestClient_Put_Unreachable(t *testing.T) {
 	_, err := client("http://127.0.0.1:1").Put(t.Context(), "g", "s", nil)
-	if err == nil || errors.Is(err, delivery.ErrAnswerLost) {
+	if err == nil || errors.Is(err, delivery.ErrResponseLost) {
 		t.Errorf("error is %v", err)
 	}
 }
 
-func TestAServiceThatIsSilentMayHaveStored(t *testing.T) {
+func TestClient_Put_Timeout(t *testing.T) {
 	s, err := fakelogs.Start(t.Context(), fakelogs.Options{Region: "eu-west-1", AccessKey: "id", SecretKey: "s3cret"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	s.Make("g", "s")
-	s.Misbehave(func(int) fakelogs.Fault { return fakelogs.Fault{Hang: true} })
+	s.CreateStream("g", "s")
+	s.InjectFaults(func(int) fakelogs.Fault { return fakelogs.Fault{Hang: true} })
 	c := client(s.URL())
 	c.Timeout = 200 * time.Millisecond
 	_, err = c.Put(t.Context(), "g", "s", [][]byte{[]byte(`{"timestamp":` + now() + `,"message":"x"}`)})
-	if !errors.Is(err, delivery.ErrAnswerLost) || s.Lost() != 1 {
-		t.Errorf("error is %v, lost %d", err, s.Lost())
+	if !errors.Is(err, delivery.ErrResponseLost) || s.LostResponses() != 1 {
+		t.Errorf("error is %v, lost %d", err, s.LostResponses())
 	}
 }
 
@@ -195,7 +195,7 @@ func now() string {
 	return string(text)
 }
 
-// expiring credentials are asked for anew when the service does not know them.
+// expiring counts how often credentials are asked for and invalidated.
 type expiring struct{ asked, invalidated int }
 
 func (e *expiring) Retrieve(ctx context.Context) (aws.Credentials, error) {
@@ -205,7 +205,7 @@ func (e *expiring) Retrieve(ctx context.Context) (aws.Credentials, error) {
 
 func (e *expiring) Invalidate() { e.invalidated++ }
 
-func TestKeysThatExpiredAreAskedForAnew(t *testing.T) {
+func TestClient_InvalidatesExpiredCredentials(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write([]byte(`{"__type":"ExpiredTokenException"}`))
@@ -219,7 +219,7 @@ func TestKeysThatExpiredAreAskedForAnew(t *testing.T) {
 	}
 }
 
-func TestEndpoints(t *testing.T) {
+func TestCheckEndpoint(t *testing.T) {
 	got := map[string]bool{}
 	for _, endpoint := range []string{cloudwatchlogs.Endpoint("eu-west-1"), cloudwatchlogs.Endpoint("cn-north-1"), "http://127.0.0.1:80/x", "logs.eu-west-1", "ftp://x", "http://user@x", "http://x?y"} {
 		got[endpoint] = cloudwatchlogs.CheckEndpoint(endpoint) == nil

@@ -1,10 +1,10 @@
-// Package delivery brings events to their log streams, each once as far as the
-// service's answers tell, and keeps account of them. Events of one stream that
-// wait at the same time share a request, whoever waits for them; a request is
-// within the service's limits by construction; what the service throttles, has
-// lost or does not know yet is tried again.
+// Package delivery sends events to their log streams and counts what becomes of
+// them. It sends an event twice only if the response to the first attempt was
+// lost. Events of one stream that are pending at the same time share a request;
+// every request keeps the service's limits; throttled and failed requests are
+// retried.
 //
-// It knows no clock and no network: both are arguments.
+// The clock and the service are arguments.
 package delivery
 
 import (
@@ -22,37 +22,37 @@ const (
 	maxSpan        = 24 * time.Hour
 )
 
-// Service is CloudWatch Logs, as far as it is needed. Its errors are, or wrap,
-// those below; any other says that nothing was stored and that another attempt
-// may be better.
+// Service is the part of CloudWatch Logs that delivery calls. Its errors are, or
+// wrap, the errors below. Any other error means that nothing was stored and that
+// a further attempt may succeed.
 type Service interface {
-	// Put stores events, which are elements of logEvents in order of time. It
-	// does not keep entries.
+	// Put stores events. Entries are elements of logEvents in order of time; Put
+	// does not keep them.
 	Put(ctx context.Context, group, stream string, entries [][]byte) (Rejected, error)
 	CreateGroup(ctx context.Context, group string) error
 	CreateStream(ctx context.Context, group, stream string) error
-	Retain(ctx context.Context, group string, days int) error
+	SetRetention(ctx context.Context, group string, days int) error
 }
 
 // Errors of a Service.
 var (
-	ErrThrottled = errors.New("throttled")
-	ErrMissing   = errors.New("no such group or stream")
-	ErrExists    = errors.New("exists already")
-	ErrInvalid   = errors.New("not acceptable")
-	// ErrAnswerLost leaves open whether the events were stored.
-	ErrAnswerLost = errors.New("answer lost")
+	ErrThrottled     = errors.New("throttled")
+	ErrNotFound      = errors.New("no such log group or stream")
+	ErrAlreadyExists = errors.New("already exists")
+	ErrInvalid       = errors.New("invalid request")
+	// ErrResponseLost means that the events may be stored or not.
+	ErrResponseLost = errors.New("response lost")
 )
 
-// Rejected says which events of a request were not stored, by their index. The
-// zero value, with all of them 0, rejects nothing.
+// Rejected says which events of a request were not stored. The zero value rejects
+// none.
 type Rejected struct {
-	TooOld  int // so many first ones are older than 14 days
-	Expired int // so many first ones are older than the group keeps events
-	TooNew  int // so many last ones are more than two hours ahead
+	TooOld  int // number of first events that are older than 14 days
+	Expired int // number of first events that are older than the group's retention
+	TooNew  int // number of last events that are more than two hours in the future
 }
 
-// reason tells why event i of n was rejected, or "".
+// reason returns why event i of n was rejected, or "" if it was stored.
 func (r Rejected) reason(i, n int) Reason {
 	switch {
 	case i < r.TooOld:
@@ -65,126 +65,127 @@ func (r Rejected) reason(i, n int) Reason {
 	return ""
 }
 
-// Clock is where time comes from.
+// Clock is the source of time.
 type Clock struct {
 	Now func() time.Time
-	// Wait returns after a time, or with the context's error.
+	// Wait returns nil after the duration, or the error of the context.
 	Wait func(context.Context, time.Duration) error
 }
 
-// Settings are what a sender is made of.
+// Settings are the dependencies and settings of a sender.
 type Settings struct {
 	Clock Clock
-	// Pace is the account's; senders of one account share it.
-	Pace *Pace
-	// Retention of groups that are created, in days; 0 keeps events for ever.
+	// Limiter limits the requests to an account. Senders share it.
+	Limiter *RateLimiter
+	// Retention is set on groups that the sender creates, in days; 0 sets none.
 	Retention int
 	// Backoff is the first pause after a failure; it doubles up to MaxBackoff.
 	Backoff, MaxBackoff time.Duration
-	// Jitter scales a pause at random, so that nodes do not come back together.
+	// Jitter randomizes a pause, so that nodes do not retry at the same time.
 	Jitter func(time.Duration) time.Duration
-	// Delivered is told of each event that is stored, with the mark it came with.
-	Delivered func(mark any)
-	// Trouble is told of errors, for a log.
-	Trouble func(error)
+	// OnDelivered is called for each stored event with the item's Data.
+	OnDelivered func(data any)
+	// OnError receives errors, which are retried.
+	OnError func(error)
 }
 
-// Sender delivers.
+// Sender delivers events.
 type Sender struct {
-	service Service
-	set     Settings
-	Ledger  Ledger
+	service  Service
+	settings Settings
+	Ledger   Ledger
 
-	life context.Context //nolint:containedctx // of the lanes, which outlive calls
-	end  context.CancelFunc
+	ctx    context.Context //nolint:containedctx // queues outlive the calls of Deliver
+	cancel context.CancelFunc
 
-	running sync.WaitGroup
-	mu      sync.Mutex
-	lanes   map[Stream]*lane
+	queueRuns sync.WaitGroup
+	mu        sync.Mutex
+	queues    map[Stream]*streamQueue
 }
 
-// Stream is where events go.
+// Stream is a log stream.
 type Stream struct {
 	Group, Name string
 	Class       Class
 }
 
-// New returns a sender; Close ends it.
+// New returns a sender. Call Close to stop it.
 func New(service Service, set Settings) *Sender {
-	life, end := context.WithCancel(context.Background())
-	return &Sender{service: service, set: set, life: life, end: end, lanes: map[Stream]*lane{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Sender{service: service, settings: set, ctx: ctx, cancel: cancel, queues: map[Stream]*streamQueue{}}
 }
 
-// Stop ends requests under way and all that waits: it is not delivered.
-func (s *Sender) Stop() { s.end() }
+// Stop cancels requests under way and gives up all pending items.
+func (s *Sender) Stop() { s.cancel() }
 
-// Close stops and waits until all has ended. Nobody may deliver any more.
+// Close stops the sender and waits for its goroutines. Deliver must not be called
+// afterwards.
 func (s *Sender) Close() {
-	s.end()
-	s.running.Wait()
+	s.cancel()
+	s.queueRuns.Wait()
 }
 
-// mostLanes is how many streams are remembered while nothing waits for them.
-const mostLanes = 4096
+// maxQueues is the number of queues above which unused ones are removed.
+const maxQueues = 4096
 
-func (s *Sender) lane(to Stream) *lane {
+func (s *Sender) acquire(to Stream) *streamQueue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.lanes[to]
-	if l == nil {
-		if len(s.lanes) >= mostLanes {
-			s.forget()
+	q := s.queues[to]
+	if q == nil {
+		if len(s.queues) >= maxQueues {
+			s.removeUnused()
 		}
-		l = &lane{sender: s, stream: to, most: maxBatchEvents}
-		s.lanes[to] = l
+		q = &streamQueue{sender: s, stream: to, maxEvents: maxBatchEvents}
+		s.queues[to] = q
 	}
-	l.users++
-	return l
+	q.users++
+	return q
 }
 
-func (s *Sender) leave(l *lane) {
+func (s *Sender) release(q *streamQueue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l.users--
+	q.users--
 }
 
-// forget drops the lanes that nobody uses.
-func (s *Sender) forget() {
-	for to, l := range s.lanes {
-		if l.users == 0 {
-			delete(s.lanes, to)
+// removeUnused removes the queues that nobody uses. The caller holds the mutex.
+func (s *Sender) removeUnused() {
+	for to, q := range s.queues {
+		if q.users == 0 {
+			delete(s.queues, to)
 		}
 	}
 }
 
-// Item is one event on its way.
+// Item is one event.
 type Item struct {
 	Time  int64  // milliseconds since 1970
 	Size  int    // bytes of the message
 	Entry []byte // an element of logEvents
-	Mark  any    // handed to Settings.Delivered
+	Data  any    // passed to Settings.OnDelivered
 
-	// Settled tells that the event needs no more: it was stored, or rejected.
+	// Settled means that the event is stored or rejected.
 	Settled bool
-	// Unsure tells that an answer was lost: the event may be stored already.
+	// Unsure means that a response was lost: the event may be stored.
 	Unsure bool
 }
 
-// Deliver delivers items to a stream, until all are settled or the context
-// ends, and tells whether all are. Items are in order of time. Afterwards
-// nothing is under way, and entries may be used for something else.
+// Deliver delivers items to a stream until all are settled or ctx ends, and
+// reports whether all are settled. Items must be in order of time. When Deliver
+// returns, no request refers to the entries any more.
 func (s *Sender) Deliver(ctx context.Context, to Stream, items []*Item) bool {
 	if len(items) == 0 {
 		return true
 	}
-	l := s.lane(to)
-	defer s.leave(l)
-	p := &parcel{items: items, done: make(chan struct{})}
-	l.submit(p)
+	q := s.acquire(to)
+	defer s.release(q)
+	p := &pendingBatch{items: items, done: make(chan struct{})}
+	q.add(p)
 	select {
 	case <-p.done:
 	case <-ctx.Done():
-		l.abandon(p)
+		q.cancel(p)
 		<-p.done
 	}
 	return p.next == len(p.items)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -16,12 +15,12 @@ import (
 	"github.com/nova/novawire/fluentbit/delivery"
 )
 
-// fake is a service of functions. It holds each request against the limits.
+// fake is a service made of functions.
 type fake struct {
 	t   *testing.T
 	put func(n int, entries [][]byte) (delivery.Rejected, error)
-	// createGroup is nil for a group that is made.
-	createGroup func() error
+	// createGroup and setRetention return an error instead of success.
+	createGroup, setRetention func() error
 
 	mu      sync.Mutex
 	calls   []string
@@ -64,17 +63,20 @@ func (f *fake) CreateStream(_ context.Context, _, stream string) error {
 	f.mu.Unlock()
 	f.call("create stream %s", stream)
 	if !grouped {
-		return delivery.ErrMissing
+		return delivery.ErrNotFound
 	}
 	return nil
 }
 
-func (f *fake) Retain(_ context.Context, group string, days int) error {
+func (f *fake) SetRetention(_ context.Context, group string, days int) error {
 	f.call("retain %s for %d days", group, days)
+	if f.setRetention != nil {
+		return f.setRetention()
+	}
 	return nil
 }
 
-// bubble is the clock of a synctest bubble, where nothing waits really.
+// bubble is the clock inside a synctest bubble.
 var bubble = delivery.Clock{Now: time.Now, Wait: func(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
@@ -85,13 +87,14 @@ var bubble = delivery.Clock{Now: time.Now, Wait: func(ctx context.Context, d tim
 }}
 
 func sender(f *fake, set delivery.Settings) *delivery.Sender {
-	set.Clock, set.Pace, set.Backoff, set.MaxBackoff = bubble, delivery.NewPace(), 100*time.Millisecond, 5*time.Second
+	set.Clock, set.Limiter, set.Backoff, set.MaxBackoff = bubble, delivery.NewRateLimiter(), 100*time.Millisecond, 5*time.Second
 	return delivery.New(f, set)
 }
 
 var stream = delivery.Stream{Group: "g", Name: "s"}
 
-// items are of the sizes given, a millisecond apart; their entries are numbers.
+// items returns items of the given sizes, a millisecond apart, whose entries are
+// numbers.
 func items(sizes ...int) (all []*delivery.Item) {
 	for i, size := range sizes {
 		all = append(all, &delivery.Item{Time: int64(i), Size: size, Entry: []byte(fmt.Sprint(i))})
@@ -108,7 +111,7 @@ func lengths(batches [][]string) (all []int) {
 	return all
 }
 
-func TestRequestsAreWithinTheLimits(t *testing.T) {
+func TestSender_Deliver_RequestLimits(t *testing.T) {
 	const day = 24 * 60 * 60 * 1000
 	at := func(times ...int64) []*delivery.Item {
 		all := items(repeat(len(times), 1)...)
@@ -147,9 +150,9 @@ func TestRequestsAreWithinTheLimits(t *testing.T) {
 	}
 }
 
-// Whatever waits for one stream when a request ends goes with the next, in order
-// of time, and each caller is told of its own.
-func TestCallersOfOneStreamShareRequests(t *testing.T) {
+// Batches that are pending when a request ends share the next one, in order of
+// time, and each caller gets its own result.
+func TestSender_Deliver_SharesRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{t: t, put: func(int, [][]byte) (delivery.Rejected, error) {
 			time.Sleep(time.Second)
@@ -181,7 +184,7 @@ func TestCallersOfOneStreamShareRequests(t *testing.T) {
 	})
 }
 
-func TestRejectedEventsAreCountedByReason(t *testing.T) {
+func TestSender_Deliver_CountsRejectedEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{t: t, put: func(int, [][]byte) (delivery.Rejected, error) {
 			return delivery.Rejected{TooOld: 2, Expired: 3, TooNew: 4}, nil
@@ -191,7 +194,7 @@ func TestRejectedEventsAreCountedByReason(t *testing.T) {
 		if !s.Deliver(t.Context(), stream, items(repeat(10, 1)...)) {
 			t.Error("rejected events are settled too")
 		}
-		a := s.Ledger.Of(delivery.Pods)
+		a := s.Ledger.Class(delivery.Pods)
 		got := []int64{a.Delivered.Load(), a.Rejected(delivery.TooOld), a.Rejected(delivery.Expired), a.Rejected(delivery.TooNew)}
 		if diff := cmp.Diff([]int64{3, 2, 1, 4}, got); diff != "" {
 			t.Errorf("delivered, too old, expired, too new (-want +got):\n%s", diff)
@@ -199,8 +202,9 @@ func TestRejectedEventsAreCountedByReason(t *testing.T) {
 	})
 }
 
-// One event that the service will not have costs itself, not its neighbours.
-func TestAnEventThatIsNotAcceptableIsFound(t *testing.T) {
+// An event that the service refuses does not prevent its neighbours from being
+// stored.
+func TestSender_Deliver_IsolatesInvalidEvent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var taken int
 		f := &fake{t: t, put: func(_ int, entries [][]byte) (delivery.Rejected, error) {
@@ -217,7 +221,7 @@ func TestAnEventThatIsNotAcceptableIsFound(t *testing.T) {
 		if !s.Deliver(t.Context(), stream, items(repeat(1000, 1)...)) {
 			t.Error("not settled")
 		}
-		if n := s.Ledger.Of(delivery.Pods).Rejected(delivery.Invalid); n != 1 || taken != 999 {
+		if n := s.Ledger.Class(delivery.Pods).Rejected(delivery.Invalid); n != 1 || taken != 999 {
 			t.Errorf("%d rejected, %d taken", n, taken)
 		}
 		if len(f.batches) > 40 {
@@ -226,11 +230,11 @@ func TestAnEventThatIsNotAcceptableIsFound(t *testing.T) {
 	})
 }
 
-func TestWhatIsMissingIsMadeAndKept(t *testing.T) {
+func TestSender_Deliver_CreatesStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{t: t, put: func(n int, _ [][]byte) (delivery.Rejected, error) {
 			if n == 0 {
-				return delivery.Rejected{}, fmt.Errorf("put: %w", delivery.ErrMissing)
+				return delivery.Rejected{}, fmt.Errorf("put: %w", delivery.ErrNotFound)
 			}
 			return delivery.Rejected{}, nil
 		}}
@@ -244,19 +248,19 @@ func TestWhatIsMissingIsMadeAndKept(t *testing.T) {
 	})
 }
 
-// A group whose making was not answered is ours as well.
-func TestTheRetentionIsSetAfterAnAnswerWasLost(t *testing.T) {
+// A group is ours too if the response to its creation was lost.
+func TestSender_Deliver_SetsRetentionAfterLostResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{t: t, put: func(n int, _ [][]byte) (delivery.Rejected, error) {
-			return delivery.Rejected{}, []error{delivery.ErrMissing, delivery.ErrMissing, nil}[n]
+			return delivery.Rejected{}, []error{delivery.ErrNotFound, delivery.ErrNotFound, nil}[n]
 		}}
 		first := true
 		f.createGroup = func() error {
 			if first {
 				first = false
-				return fmt.Errorf("create: %w", delivery.ErrAnswerLost)
+				return fmt.Errorf("create: %w", delivery.ErrResponseLost)
 			}
-			return delivery.ErrExists
+			return delivery.ErrAlreadyExists
 		}
 		s := sender(f, delivery.Settings{Retention: 30})
 		defer s.Close()
@@ -268,12 +272,51 @@ func TestTheRetentionIsSetAfterAnAnswerWasLost(t *testing.T) {
 	})
 }
 
-// A lost answer leaves open whether events were stored; they are sent again and
-// counted, and no others are.
-func TestOnlyLostAnswersMakeEventsUnsure(t *testing.T) {
+// A retention that is denied is not asked for after every request.
+func TestSender_Deliver_RetentionDenied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{t: t, put: func(n int, _ [][]byte) (delivery.Rejected, error) {
-			return delivery.Rejected{}, []error{errors.New("denied"), delivery.ErrThrottled, delivery.ErrAnswerLost, delivery.ErrThrottled, nil}[n]
+			if n == 0 {
+				return delivery.Rejected{}, fmt.Errorf("put: %w", delivery.ErrNotFound)
+			}
+			return delivery.Rejected{}, nil
+		}}
+		allowed := false
+		f.setRetention = func() error {
+			if allowed {
+				return nil
+			}
+			return errors.New("denied")
+		}
+		s := sender(f, delivery.Settings{Retention: 30})
+		defer s.Close()
+		deliver := func(d time.Duration) (asked int) {
+			f.calls = slices.DeleteFunc(f.calls, func(call string) bool { return call != "create group g" })
+			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Second) {
+				s.Deliver(t.Context(), stream, items(1))
+			}
+			for _, call := range f.calls {
+				if call == "retain g for 30 days" {
+					asked++
+				}
+			}
+			return asked
+		}
+		if n := deliver(2 * time.Hour); n < 5 || n > 10 {
+			t.Errorf("it was asked for %d times in two hours", n)
+		}
+		allowed = true
+		if n := deliver(2 * time.Hour); n != 1 {
+			t.Errorf("it was asked for %d times after it was allowed", n)
+		}
+	})
+}
+
+// Only events whose response was lost are counted as resent.
+func TestSender_Deliver_CountsResentEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{t: t, put: func(n int, _ [][]byte) (delivery.Rejected, error) {
+			return delivery.Rejected{}, []error{errors.New("denied"), delivery.ErrThrottled, delivery.ErrResponseLost, delivery.ErrThrottled, nil}[n]
 		}}
 		s := sender(f, delivery.Settings{})
 		defer s.Close()
@@ -281,14 +324,14 @@ func TestOnlyLostAnswersMakeEventsUnsure(t *testing.T) {
 		if !s.Deliver(t.Context(), stream, mine) || !mine[0].Unsure {
 			t.Errorf("items are %+v", *mine[0])
 		}
-		a := s.Ledger.Of(delivery.Pods)
+		a := s.Ledger.Class(delivery.Pods)
 		if diff := cmp.Diff([]int64{2, 8, 4}, []int64{a.Delivered.Load(), a.Retried.Load(), a.Resent.Load()}); diff != "" {
 			t.Errorf("delivered, retried, resent (-want +got):\n%s", diff)
 		}
 	})
 }
 
-func TestACallerThatGivesUpHasNothingUnderWay(t *testing.T) {
+func TestSender_Deliver_Cancel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{t: t, put: func(n int, entries [][]byte) (delivery.Rejected, error) {
 			time.Sleep(3 * time.Second)
@@ -316,7 +359,7 @@ func TestACallerThatGivesUpHasNothingUnderWay(t *testing.T) {
 	})
 }
 
-func TestAPanicIsAFailureLikeOthers(t *testing.T) {
+func TestSender_Deliver_Panic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var troubles []error
 		f := &fake{t: t, put: func(n int, _ [][]byte) (delivery.Rejected, error) {
@@ -325,7 +368,7 @@ func TestAPanicIsAFailureLikeOthers(t *testing.T) {
 			}
 			return delivery.Rejected{}, nil
 		}}
-		s := sender(f, delivery.Settings{Trouble: func(err error) { troubles = append(troubles, err) }})
+		s := sender(f, delivery.Settings{OnError: func(err error) { troubles = append(troubles, err) }})
 		defer s.Close()
 		mine := items(1)
 		if s.Deliver(t.Context(), stream, mine) || !mine[0].Unsure || len(troubles) != 1 {
@@ -337,7 +380,7 @@ func TestAPanicIsAFailureLikeOthers(t *testing.T) {
 	})
 }
 
-func TestCloseEndsWhatWaits(t *testing.T) {
+func TestSender_Close(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{t: t, put: func(int, [][]byte) (delivery.Rejected, error) { return delivery.Rejected{}, errors.New("away") }}
 		s := sender(f, delivery.Settings{})
@@ -349,108 +392,4 @@ func TestCloseEndsWhatWaits(t *testing.T) {
 			t.Error("it was delivered")
 		}
 	})
-}
-
-// The pace finds what the account has, and comes back when there is more.
-func TestPaceSettlesBelowTheQuota(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p, now := delivery.NewPace(), time.Now()
-		quota, tokens, filled := 10.0, 10.0, now
-		run := func(d time.Duration) (refused, taken int) {
-			for end := now.Add(d); now.Before(end); {
-				now = now.Add(p.Reserve(now))
-				tokens = min(quota, tokens+now.Sub(filled).Seconds()*quota)
-				if filled = now; tokens < 1 {
-					refused++
-					p.Throttled(now)
-				} else {
-					tokens--
-					taken++
-					p.Delivered(now)
-				}
-				now = now.Add(time.Millisecond)
-			}
-			return refused, taken
-		}
-		run(time.Minute)
-		refused, taken := run(10 * time.Minute)
-		if rate := float64(taken) / 600; rate < 5 || float64(refused)/float64(taken) > 0.1 {
-			t.Errorf("%.1f requests a second of a quota of 10, %d refused of %d", rate, refused, taken)
-		}
-		quota = 1000
-		run(3 * time.Minute)
-		if p.Rate() < 190 {
-			t.Errorf("rate is %.1f after the quota grew", p.Rate())
-		}
-	})
-}
-
-func TestPaceCountsRequestsThatWereUnderWayTogetherOnce(t *testing.T) {
-	p, now := delivery.NewPace(), time.Unix(1, 0)
-	for range 20 {
-		p.Throttled(now)
-	}
-	if p.Rate() != 100 {
-		t.Errorf("rate is %v", p.Rate())
-	}
-	for i := range 100 {
-		p.Throttled(now.Add(time.Duration(i) * time.Second))
-	}
-	if p.Rate() <= 0 {
-		t.Errorf("rate is %v", p.Rate())
-	}
-}
-
-func TestProgressIsOfTheChunkThatLeftIt(t *testing.T) {
-	p := delivery.NewProgress(1 << 20)
-	left := func(settled ...bool) []delivery.Item {
-		all := make([]delivery.Item, len(settled))
-		for i := range all {
-			all[i].Settled = settled[i]
-		}
-		return all
-	}
-	if p.Take([]byte("a"), "t") != nil {
-		t.Error("something was left of nothing")
-	}
-	p.Leave([]byte("a"), "t", left(true, false, true))
-	p.Leave([]byte("a"), "t", left(false, false, true)) // an equal chunk
-	if p.Take([]byte("a"), "u") != nil || p.Take([]byte("b"), "t") != nil {
-		t.Error("another tag, or other bytes, took it")
-	}
-	var settled []int
-	for range 2 {
-		settled = append(settled, p.Take([]byte("a"), "t").Restore(make([]delivery.Item, 3)))
-	}
-	slices.Sort(settled)
-	if diff := cmp.Diff([]int{1, 2}, settled); diff != "" || p.Take([]byte("a"), "t") != nil {
-		t.Errorf("settled (-want +got):\n%s", diff)
-	}
-}
-
-func TestProgressRemembersWhatIsUnsure(t *testing.T) {
-	p := delivery.NewProgress(1 << 20)
-	p.Leave(nil, "", []delivery.Item{{Unsure: true}, {}})
-	back := make([]delivery.Item, 2)
-	p.Take(nil, "").Restore(back)
-	if !back[0].Unsure || back[1].Unsure {
-		t.Errorf("items are %+v", back)
-	}
-}
-
-func TestProgressIsBounded(t *testing.T) {
-	p := delivery.NewProgress(10_000)
-	chunk := func(i int) []byte { return []byte(fmt.Sprint(i)) }
-	for i := range 1000 {
-		p.Leave(chunk(i), "", make([]delivery.Item, 64))
-	}
-	known := 0
-	for _, i := range rand.Perm(1000) {
-		if p.Take(chunk(i), "") != nil {
-			known++
-		}
-	}
-	if known < 50 || known > 80 {
-		t.Errorf("%d chunks are remembered", known)
-	}
 }

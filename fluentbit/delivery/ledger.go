@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// Class says what kind of stream an event goes to. Streams are many; their
-// classes are not.
+// Class is the kind of stream that an event goes to. Metrics have it as a label,
+// because there are too many streams.
 type Class uint8
 
 // The classes.
 const (
 	Pods    Class = iota // lines of pods
-	Node                 // lines that no pod is known of
-	Metrics              // documents of the embedded metric format
-	classes
+	Node                 // lines that belong to no known pod
+	Metrics              // documents in the embedded metric format
+	classCount
 )
 
 func (c Class) String() string { return [...]string{"pods", "node", "metrics"}[c] }
@@ -22,43 +22,43 @@ func (c Class) String() string { return [...]string{"pods", "node", "metrics"}[c
 // Reason is why an event was not stored.
 type Reason string
 
-// The reasons. The first three are the service's, one by one.
+// The reasons. The service gives the first three for single events.
 const (
 	TooOld  Reason = "too_old" // more than 14 days
-	Expired Reason = "expired" // older than its group keeps events
-	TooNew  Reason = "too_new" // more than two hours ahead
-	Invalid Reason = "invalid" // the service would not take it, by itself either
-	Dropped Reason = "dropped" // a count that could not be delivered for too long
+	Expired Reason = "expired" // older than the retention of its group
+	TooNew  Reason = "too_new" // more than two hours in the future
+	Invalid Reason = "invalid" // the service refuses it, even in a request of its own
+	Dropped Reason = "dropped" // a document that could not be delivered for too long
 )
 
-// Reasons lists them.
+// Reasons returns all reasons.
 func Reasons() []Reason { return []Reason{TooOld, Expired, TooNew, Invalid, Dropped} }
 
-// Account is what became of the events of a class. Accepted is what was seen
-// for the first time; it is the sum of Delivered, Rejected and what is still in
-// chunks that will come again.
-type Account struct {
+// Counters count the events of a class. Accepted counts events that were seen for
+// the first time; it is the sum of Delivered, Rejected and the events in chunks
+// that will be retried.
+type Counters struct {
 	Accepted, Delivered atomic.Int64
-	// Retried counts events in requests that did not come about, each time.
+	// Retried counts the events of failed requests, for each request.
 	Retried atomic.Int64
-	// Resumed counts events of a chunk that came again which needed no more.
+	// Resumed counts the events of retried chunks that were settled before.
 	Resumed atomic.Int64
-	// Resent counts events that were sent again after an answer was lost: they
-	// may be stored twice. No other event can be.
+	// Resent counts events that were sent again after a response was lost. Only
+	// these can be stored twice.
 	Resent atomic.Int64
 
 	rejected [5]atomic.Int64
 }
 
-// Rejected is how many were for a reason.
-func (a *Account) Rejected(why Reason) int64 { return a.rejected[place(why)].Load() }
+// Rejected returns the number of events that were not stored for a reason.
+func (a *Counters) Rejected(why Reason) int64 { return a.rejected[reasonIndex(why)].Load() }
 
-func (a *Account) reject(why Reason) { a.rejected[place(why)].Add(1) }
+func (a *Counters) addRejected(why Reason) { a.rejected[reasonIndex(why)].Add(1) }
 
-// Drop books events that are given up.
-func (a *Account) Drop(n int) { a.rejected[place(Dropped)].Add(int64(n)) }
+// AddDropped counts events that are given up.
+func (a *Counters) AddDropped(n int) { a.rejected[reasonIndex(Dropped)].Add(int64(n)) }
 
-func place(why Reason) int {
+func reasonIndex(why Reason) int {
 	for i, r := range Reasons() {
 		if r == why {
 			return i
@@ -67,23 +67,25 @@ func place(why Reason) int {
 	panic("delivery: no such reason: " + string(why))
 }
 
-// Ledger is the account of a sender.
+// Ledger holds the counters of a sender.
 type Ledger struct {
 	Requests, Throttled, Created atomic.Int64
 
-	accounts [classes]Account
-	oldest   atomic.Int64 // milliseconds
+	counters        [classCount]Counters
+	lagMilliseconds atomic.Int64 // milliseconds
 }
 
-// Of is the account of a class.
-func (l *Ledger) Of(c Class) *Account { return &l.accounts[c] }
+// Class returns the counters of a class.
+func (l *Ledger) Class(c Class) *Counters { return &l.counters[c] }
 
-// Classes lists them.
+// Classes returns all classes.
 func Classes() []Class { return []Class{Pods, Node, Metrics} }
 
-// Lag is how old the oldest event of the last request was when it was stored.
-func (l *Ledger) Lag() time.Duration { return time.Duration(l.oldest.Load()) * time.Millisecond }
+// Lag returns the age of the oldest event in the last successful request.
+func (l *Ledger) Lag() time.Duration {
+	return time.Duration(l.lagMilliseconds.Load()) * time.Millisecond
+}
 
-func (l *Ledger) lag(now time.Time, event int64) {
-	l.oldest.Store(max(0, now.UnixMilli()-event))
+func (l *Ledger) recordLag(now time.Time, event int64) {
+	l.lagMilliseconds.Store(max(0, now.UnixMilli()-event))
 }

@@ -1,6 +1,6 @@
-// Package emf counts what alarms watch and writes the counts as documents of
-// CloudWatch's embedded metric format, from which CloudWatch makes metrics: one
-// document for each service and minute, however many lines there were.
+// Package emf adds up the counts that alarms watch and writes them as documents
+// in CloudWatch's embedded metric format, from which CloudWatch makes metrics.
+// There is one document for each service and minute.
 package emf
 
 import (
@@ -10,20 +10,21 @@ import (
 	"github.com/nova/novawire/fluentbit/record"
 )
 
-// Service is whose lines are counted, and the place where its documents go.
+// Service is the service that counts belong to, and the destination of its
+// documents.
 type Service struct {
 	Namespace, Name string
-	Place           any
+	Destination     any
 }
 
-// Window adds up the tallies of a minute.
-type Window struct {
+// Accumulator adds up the tallies of a minute.
+type Accumulator struct {
 	mu     sync.Mutex
 	counts map[Service]*record.Tally
 }
 
-// Add counts a tally for a service.
-func (w *Window) Add(s Service, t record.Tally) {
+// Add adds a tally to a service.
+func (w *Accumulator) Add(s Service, t record.Tally) {
 	if t == (record.Tally{}) {
 		return
 	}
@@ -40,8 +41,8 @@ func (w *Window) Add(s Service, t record.Tally) {
 	sum.Add(t)
 }
 
-// Take ends the window and begins the next.
-func (w *Window) Take() map[Service]*record.Tally {
+// Take returns the sums and starts again at zero.
+func (w *Accumulator) Take() map[Service]*record.Tally {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	counts := w.counts
@@ -69,16 +70,16 @@ type document struct {
 	Header           header `json:"_aws"`
 	Namespace        string `json:"Namespace"`
 	Service          string `json:"Service"`
-	Node             string `json:"Node,omitempty"` // no dimension: a metric is of a service
+	Node             string `json:"Node,omitempty"` // not a dimension: the metric is of the service
 	HTTPServerErrors uint32 `json:"http_server_errors_total"`
 	GRPCClientErrors uint32 `json:"grpc_client_errors_total"`
 	RedisTimeouts    uint32 `json:"redis_timeout_total"`
 	ErrorLines       uint32 `json:"error_lines_total"`
 }
 
-// Document writes the counts of one service (Embedded metric format
-// specification). All four are in each document, so that an alarm sees a 0 where
-// another count is not.
+// Document returns the document for one service (Embedded metric format
+// specification). It contains all four counts, so that an alarm sees 0 instead of
+// no data.
 func Document(metrics string, s Service, t record.Tally, minute int64, node string) []byte {
 	d := directive{Namespace: metrics, Dimensions: [][]string{{"Namespace", "Service"}}}
 	for _, name := range []string{record.HTTPServerErrors, record.GRPCClientErrors, record.RedisTimeouts, record.ErrorLines} {

@@ -1,6 +1,6 @@
-// Package msgpack reads MessagePack in place: it tells where values begin and
-// end and copies nothing. What is read may be garbage; every function says so
-// and none reads beyond what it was given.
+// Package msgpack reads MessagePack in place: it finds where values begin and end
+// and copies nothing. The input may be invalid; every function reports that, and
+// none reads beyond its input.
 package msgpack
 
 import (
@@ -11,7 +11,8 @@ import (
 // Kind is a family of the format (MessagePack specification, "Types").
 type Kind uint8
 
-// The kinds. Invalid is what the format does not know, or what is cut short.
+// The kinds. Invalid is a byte that the format does not define, or a truncated
+// value.
 const (
 	Invalid Kind = iota
 	Nil
@@ -26,18 +27,19 @@ const (
 	Extension
 )
 
-// Head is the first bytes of a value.
+// Head is the decoded beginning of a value.
 type Head struct {
 	Kind Kind
-	// N is the payload's bytes of a String, Binary or Extension, the elements
-	// of an Array, the pairs of a Map.
+	// N is the number of bytes of a String, Binary or Extension, of elements of
+	// an Array, or of pairs of a Map.
 	N int
 	// Bits is the value of Bool (0, 1), Int (two's complement), Uint, Float
 	// (IEEE 754, as a float64), and the type of an Extension.
 	Bits uint64
 }
 
-// Int64 is the value of an Int or Uint; one beyond int64 is its largest.
+// Int64 returns the value of an Int or Uint. A value beyond int64 becomes the
+// largest.
 func (h Head) Int64() int64 {
 	if h.Kind == Uint && h.Bits > math.MaxInt64 {
 		return math.MaxInt64
@@ -45,12 +47,12 @@ func (h Head) Int64() int64 {
 	return int64(h.Bits)
 }
 
-// Float64 is the value of a Float.
+// Float64 returns the value of a Float.
 func (h Head) Float64() float64 { return math.Float64frombits(h.Bits) }
 
-// Next reads the head of the first value and returns what follows it: the
-// payload, the elements or the next value. A payload is there in full, and an
-// Array or Map has no more elements than bytes are left.
+// Next reads the head of the first value and returns the bytes after it: the
+// payload, the elements or the next value. A payload is complete, and an Array or
+// Map has no more elements than there are bytes left.
 func Next(b []byte) (Head, []byte) {
 	if len(b) == 0 {
 		return Head{}, nil
@@ -71,8 +73,8 @@ func Next(b []byte) (Head, []byte) {
 	}
 }
 
-// A shape is what the bytes 0xc0 to 0xdf stand for: a kind, how many bytes of a
-// number or a length follow, and whether a type follows too.
+// shape describes the bytes 0xc0 to 0xdf: the kind, the number of bytes of a
+// number or length that follow, and whether a type follows.
 type shape struct {
 	kind   Kind
 	number int
@@ -119,7 +121,7 @@ func long(c byte, b []byte) (Head, []byte) {
 	return sized(s.kind, n, typ, b)
 }
 
-// sized refuses what says that it is longer than what is left.
+// sized returns Invalid if the value claims to be longer than the rest.
 func sized(kind Kind, n int, typ uint64, b []byte) (Head, []byte) {
 	least := n
 	if kind == Map {
@@ -156,8 +158,8 @@ func bigEndian(b []byte) uint64 {
 	}
 }
 
-// Skip returns what follows the first value, and false where the value is
-// garbage or cut short. It does not recurse: what is deeply nested costs no stack.
+// Skip returns the bytes after the first value, or false if the value is invalid
+// or truncated. It does not recurse, so nesting costs no stack.
 func Skip(b []byte) ([]byte, bool) {
 	for left := 1; left > 0; left-- {
 		h, rest := Next(b)
@@ -177,7 +179,7 @@ func Skip(b []byte) ([]byte, bool) {
 }
 
 // Text returns the payload of the first value if it is a String or Binary, and
-// what follows it.
+// the bytes after it.
 func Text(b []byte) (payload, rest []byte, ok bool) {
 	h, rest := Next(b)
 	if h.Kind != String && h.Kind != Binary {

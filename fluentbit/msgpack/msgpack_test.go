@@ -11,7 +11,7 @@ import (
 	"github.com/nova/novawire/internal/testing/chunks"
 )
 
-func TestHeadsOfEveryFormat(t *testing.T) {
+func TestNext(t *testing.T) {
 	cases := map[string]struct {
 		bytes []byte
 		want  msgpack.Head
@@ -54,7 +54,7 @@ func TestHeadsOfEveryFormat(t *testing.T) {
 	}
 }
 
-func TestSkipEndsWhereTheNextValueBegins(t *testing.T) {
+func TestSkip(t *testing.T) {
 	value := chunks.Append(nil, chunks.Map{{"a", []any{1, "x", nil, chunks.Map{}}}, {"b", []byte("bin")}, {"c", 1.5}})
 	rest, ok := msgpack.Skip(append(value, 0x2a))
 	if !ok || !bytes.Equal(rest, []byte{0x2a}) {
@@ -67,7 +67,7 @@ func TestSkipEndsWhereTheNextValueBegins(t *testing.T) {
 	}
 }
 
-func TestSkipOfDeepNestingCostsNoStack(t *testing.T) {
+func TestSkip_DeepNesting(t *testing.T) {
 	deep := append(bytes.Repeat([]byte{0x91}, 4<<20), 0xc0)
 	if rest, ok := msgpack.Skip(deep); !ok || len(rest) != 0 {
 		t.Errorf("rest %d, ok %v", len(rest), ok)

@@ -12,9 +12,8 @@ import (
 	"github.com/nova/novawire/internal/testing/chunks"
 )
 
-// Whatever Fluent Bit hands over: nothing panics, each event is what the service
-// takes, a second decoding is the same, and nothing refers to the chunk when it
-// is gone.
+// For any chunk, nothing panics, each event is valid for the service, decoding
+// again gives the same events, and nothing refers to the chunk afterwards.
 func FuzzDecode(f *testing.F) {
 	line := chunks.Line(noon, `{"level":"INFO","fields":{"message":"m"}}`, chunks.Kubernetes("nova", "feed", "app", "n"))
 	f.Add([]byte(line))
@@ -39,7 +38,7 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("the message is no JSON: %q", e.Message)
 			}
 		}
-		if len(got) == 0 || got[0].Message != `{"message":"before",`+shown+"}" {
+		if len(got) == 0 || got[0].Message != `{"message":"before",`+shownMember+"}" {
 			t.Error("the record before is not what it was")
 		}
 		again := events(t, second.Decode(chunk, tag, 77))
@@ -49,8 +48,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// Whatever a service writes: its values are all in the message, or it is the
-// message's text.
+// For any line, the message contains all its values or is its text.
 func FuzzLine(f *testing.F) {
 	logs, _ := filepath.Glob("testdata/*.log")
 	for _, path := range logs {
@@ -72,7 +70,7 @@ func FuzzLine(f *testing.F) {
 			t.Fatalf("%d events, %d panics", len(got), c.Panics)
 		}
 		if line == "" || line[len(line)-1] != '\n' && line[len(line)-1] != '\r' {
-			holds(t, line, got[0].Message)
+			checkHolds(t, line, got[0].Message)
 		}
 	})
 }

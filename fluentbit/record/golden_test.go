@@ -21,10 +21,10 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 func decoder() *record.Decoder {
-	return &record.Decoder{Pods: &record.Pods{Node: "node-a", Locate: func(*record.Pod) any { return nil }}}
+	return &record.Decoder{Pods: &record.Pods{Node: "node-a", Destination: func(*record.Pod) any { return nil }}}
 }
 
-// event is one of a chunk, as the service will have it.
+// event is an event of a chunk in the form that the service receives.
 type event struct {
 	Timestamp int64
 	Message   string
@@ -33,7 +33,7 @@ type event struct {
 	pod       *record.Pod
 }
 
-// events undoes what makes entries: each has to be JSON of the protocol.
+// events decodes the entries. Each must be JSON of the protocol.
 func events(t testing.TB, c *record.Chunk) (all []event) {
 	t.Helper()
 	for i := range c.Events {
@@ -57,9 +57,10 @@ func events(t testing.TB, c *record.Chunk) (all []event) {
 	return all
 }
 
-// Each golden file has the messages of the log file beside it, in order. The log
-// files that testdata/lines.rs names are what tracing-subscriber 0.3.16 wrote.
-func TestGolden(t *testing.T) {
+// Each golden file holds the messages for the lines of the log file beside it, in
+// order. tracing-subscriber 0.3.16 wrote the log files that testdata/lines.rs
+// names.
+func TestDecoder_Golden(t *testing.T) {
 	logs, _ := filepath.Glob("testdata/*.log")
 	for _, path := range logs {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".log"), func(t *testing.T) {
@@ -75,7 +76,7 @@ func TestGolden(t *testing.T) {
 			decoded := events(t, decoder().Decode(chunk, "kube.x", 0))
 			var got strings.Builder
 			for i, e := range decoded {
-				holds(t, lines[i], e.Message)
+				checkHolds(t, lines[i], e.Message)
 				fmt.Fprintln(&got, e.Message)
 				if e.tally != (record.Tally{}) {
 					fmt.Fprintf(&got, "  counts %+v\n", e.tally)
@@ -102,8 +103,8 @@ func golden(t *testing.T, path, got string) {
 	}
 }
 
-// holds tells of values of the line that the message has not.
-func holds(t testing.TB, line, message string) {
+// checkHolds reports values of the line that the message lacks.
+func checkHolds(t testing.TB, line, message string) {
 	t.Helper()
 	want, ok := leaves(strings.ToValidUTF8(line, "\ufffd"))
 	if !ok {
@@ -126,10 +127,10 @@ func holds(t testing.TB, line, message string) {
 	}
 }
 
-// lenient is JSON as it may be logged: names twice, halves of surrogate pairs.
+// lenient accepts JSON as programs log it: duplicate names, unpaired surrogates.
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
-// leaves counts the scalars of an object that is not nested deeper than 128.
+// leaves counts the scalar values of an object up to depth 128.
 func leaves(text string) (map[string]int, bool) {
 	if jsontext.Value(text).Kind() != '{' || !jsontext.Value(text).IsValid(lenient) {
 		return nil, false

@@ -2,30 +2,31 @@ package record
 
 import "unicode/utf8"
 
-// lineEvent writes a line: as an object if it is one, else as text.
-func (d *Decoder) lineEvent(line []byte) {
+// writeLine writes a line as an object if it is one, else as text.
+func (d *Decoder) writeLine(line []byte) {
 	if !utf8.Valid(line) {
 		line, d.restored = validUTF8(line, d.restored[:0])
 	}
-	d.message(line)
+	d.writeMessage(line)
 }
 
-// message writes an event from UTF-8 and the rest of the record.
-func (d *Decoder) message(text []byte) {
+// writeMessage writes an event from UTF-8 text and the other members of the
+// record.
+func (d *Decoder) writeMessage(text []byte) {
 	if d.isText = !d.scan.object(text); d.isText {
-		d.text(text)
+		d.writeText(text)
 		return
 	}
-	d.found.find(&d.scan)
-	from := d.begin(d.r.at)
-	d.object()
-	d.end(from, d.r.at, d.pod, d.found.settle(text))
+	d.fields.scan(&d.scan)
+	from := d.beginEntry(d.r.at)
+	d.writeObject()
+	d.endEntry(from, d.r.at, d.pod, d.fields.tallyOf(text))
 }
 
-// text writes what is not JSON, with the time that the runtime saw it: it has
-// no other of that precision.
-func (d *Decoder) text(text []byte) {
-	from := d.begin(d.r.at)
+// writeText writes a line that is not a JSON object, with the runtime's time: it
+// is the only one of that precision.
+func (d *Decoder) writeText(text []byte) {
+	from := d.beginEntry(d.r.at)
 	w := &d.w
 	w.json([]byte(`{"message":`))
 	w.str(text)
@@ -33,19 +34,19 @@ func (d *Decoder) text(text []byte) {
 		w.json([]byte(`,"time":`))
 		w.str(d.r.time)
 	}
-	d.found.reset(0)
-	d.surroundings()
-	d.end(from, d.r.at, d.pod, textTally(text))
+	d.fields.reset(0)
+	d.writeMetadata()
+	d.endEntry(from, d.r.at, d.pod, textTally(text))
 }
 
-// object writes the members of a line as they are, in their order, but for three
-// things: the message of a nested event comes out beside its fields, a field that
-// has the name of something else is called fields.NAME, and ids are added.
-func (d *Decoder) object() {
-	s, f, w := &d.scan, &d.found, &d.w
-	f.resolve(s, d.adds)
-	w.plain([]byte{'{'})
-	run := span{-1, -1} // members that are written as they are
+// writeObject writes the members of a line unchanged and in order, with three
+// exceptions: the message of a nested event moves beside its fields, a field
+// whose name is taken is called fields.NAME, and ids are added.
+func (d *Decoder) writeObject() {
+	s, f, w := &d.scan, &d.fields, &d.w
+	f.renameDuplicates(s, d.adds)
+	w.raw([]byte{'{'})
+	run := span{-1, -1} // members that are written unchanged
 	wrote := false
 	flush := func() {
 		if run.from >= 0 {
@@ -59,38 +60,38 @@ func (d *Decoder) object() {
 		switch {
 		case root == f.fields && hoist:
 			flush()
-			d.comma(wrote)
-			d.nested()
+			d.writeComma(wrote)
+			d.writeNested()
 			wrote = true
 		case f.renamed[i] > 0:
 			flush()
-			d.comma(wrote)
+			d.writeComma(wrote)
 			w.json(quote)
 			for range f.renamed[i] {
-				w.plain([]byte("fields."))
+				w.raw([]byte("fields."))
 			}
 			w.json(s.text[m.key.from:m.value.to])
 			wrote = true
 		case run.from < 0:
-			d.comma(wrote)
+			d.writeComma(wrote)
 			run = span{m.key.from - 1, m.value.to}
 		default:
 			run.to = m.value.to
 		}
 	}
 	flush()
-	d.ids(wrote)
-	d.surroundings()
+	d.writeIDs(wrote)
+	d.writeMetadata()
 }
 
-func (d *Decoder) comma(wrote bool) {
+func (d *Decoder) writeComma(wrote bool) {
 	if wrote {
-		d.w.plain([]byte{','})
+		d.w.raw([]byte{','})
 	}
 }
 
 func (d *Decoder) hasRoot(key string) bool {
-	for _, root := range d.found.roots {
+	for _, root := range d.fields.roots {
 		if string(d.scan.bytes(d.scan.members[root].key)) == key {
 			return true
 		}
@@ -98,9 +99,9 @@ func (d *Decoder) hasRoot(key string) bool {
 	return false
 }
 
-// nested writes message and, if there are any, the other fields.
-func (d *Decoder) nested() {
-	s, f, w := &d.scan, &d.found, &d.w
+// writeNested writes the message and, if there are any, the other fields.
+func (d *Decoder) writeNested() {
+	s, f, w := &d.scan, &d.fields, &d.w
 	w.json([]byte(`"message":`))
 	w.json(s.bytes(s.members[f.message].value))
 	separator := `,"fields":{`
@@ -114,21 +115,21 @@ func (d *Decoder) nested() {
 		separator = ","
 	}
 	if separator == "," {
-		w.plain([]byte{'}'})
+		w.raw([]byte{'}'})
 	}
 }
 
-// adds tells whether we write a member of that name to the line's own.
+// adds reports whether we add a member of that name to the line.
 func (d *Decoder) adds(key []byte) bool {
 	switch string(key) {
 	case "kubernetes":
-		return len(d.pod.shown.escaped) > 0
+		return len(d.pod.member.escaped) > 0
 	case "trace_id":
-		return d.found.trace.rank > 0
+		return d.fields.trace.rank > 0
 	case "xray_trace_id":
-		return d.found.trace.rank > 0 && !d.found.hasXRay()
+		return d.fields.trace.rank > 0 && !d.fields.hasXRay()
 	case "span_id":
-		return d.found.span.rank > 0
+		return d.fields.span.rank > 0
 	case "stream":
 		return string(d.r.stream) == "stderr"
 	case "metadata":
@@ -139,54 +140,55 @@ func (d *Decoder) adds(key []byte) bool {
 	return false
 }
 
-// ids writes the trace's and the span's where the top level has them not, and
-// the trace's once more as X-Ray writes it ("Tracing header", AWS X-Ray).
-func (d *Decoder) ids(wrote bool) {
-	w, f := &d.w, &d.found
+// writeIDs writes the trace and span ids that the top level lacks, and the trace
+// id in X-Ray's format (AWS X-Ray, "Tracing header").
+func (d *Decoder) writeIDs(wrote bool) {
+	w, f := &d.w, &d.fields
 	if t := f.trace.value; t != nil {
 		if f.trace.root < 0 {
-			d.comma(wrote)
+			d.writeComma(wrote)
 			w.json([]byte(`"trace_id":"`))
-			w.plain(t)
+			w.raw(t)
 			w.json(quote)
 			wrote = true
 		}
 		if !f.hasXRay() {
-			d.comma(wrote)
+			d.writeComma(wrote)
 			w.json([]byte(`"xray_trace_id":"1-`))
-			w.plain(t[:8])
-			w.plain([]byte{'-'})
-			w.plain(t[8:])
+			w.raw(t[:8])
+			w.raw([]byte{'-'})
+			w.raw(t[8:])
 			w.json(quote)
 			wrote = true
 		}
 	}
 	if f.span.value != nil && f.span.root < 0 {
-		d.comma(wrote)
+		d.writeComma(wrote)
 		w.json([]byte(`"span_id":"`))
-		w.plain(f.span.value)
+		w.raw(f.span.value)
 		w.json(quote)
 	}
 }
 
-// surroundings writes what is not of the line, and closes the message.
-func (d *Decoder) surroundings() {
+// writeMetadata writes the members that are not part of the line, and closes the
+// message.
+func (d *Decoder) writeMetadata() {
 	w, first := &d.w, len(d.w.buf)
 	opened := d.w.buf[first-1] == '{'
 	if string(d.r.stream) == "stderr" {
-		w.ready(stderr)
+		w.fragment(stderr)
 	}
 	if d.r.metadata != nil {
-		text, _ := appendValue([]byte(`,"metadata":`), d.r.metadata, nested)
+		text, _ := appendValue([]byte(`,"metadata":`), d.r.metadata, maxValueDepth)
 		w.json(text)
 	}
 	for _, p := range d.r.others {
-		d.other(p)
+		d.writeRecordMember(p)
 	}
 	w.json(d.group)
-	w.ready(d.pod.shown)
-	w.plain([]byte{'}'})
-	if opened && d.w.buf[first] == ',' { // nothing was before it
+	w.fragment(d.pod.member)
+	w.raw([]byte{'}'})
+	if opened && d.w.buf[first] == ',' { // no member is before it
 		d.w.buf = append(d.w.buf[:first], d.w.buf[first+1:]...)
 		w.size--
 	}
@@ -198,15 +200,15 @@ var stderr = func() fragment {
 	return fragment{w.buf, w.size}
 }()
 
-// other writes a member that the record has beside its line. One that the line
-// has too, as after Merge_Log, is left out; one that differs is called
+// writeRecordMember writes a member that the record has beside its line. It omits
+// one that the line has too, as after Merge_Log, and calls one with another value
 // record.NAME.
-func (d *Decoder) other(p pair) {
+func (d *Decoder) writeRecordMember(p keyValue) {
 	key, _ := appendKey(nil, p.key)
-	value, _ := appendValue(nil, p.value, nested)
+	value, _ := appendValue(nil, p.value, maxValueDepth)
 	name := key[1 : len(key)-1]
 	differs := d.adds(name) || d.isText && (string(name) == "message" || string(name) == "time")
-	for _, root := range d.found.roots {
+	for _, root := range d.fields.roots {
 		m := d.scan.members[root]
 		if string(d.scan.bytes(m.key)) != string(name) {
 			continue
@@ -219,8 +221,8 @@ func (d *Decoder) other(p pair) {
 	if differs {
 		key = append([]byte(`"record.`), key[1:]...)
 	}
-	d.w.plain([]byte{','})
+	d.w.raw([]byte{','})
 	d.w.json(key)
-	d.w.plain([]byte{':'})
+	d.w.raw([]byte{':'})
 	d.w.json(value)
 }

@@ -5,67 +5,67 @@ import (
 	"unicode/utf8"
 )
 
-// held is the beginning of a line that the container's runtime cut (at 16 KiB),
-// until its end comes. Its others have memory of the chunk, which is there until
-// Decode returns.
-type held struct {
+// partialLine is the beginning of a line that the container's runtime cut (at 16
+// KiB). Its record refers to the memory of the chunk, which is valid until Decode
+// returns.
+type partialLine struct {
 	pod    *Pod
 	stream string
 	line   []byte
-	record fieldsOfRecord
+	record recordFields
 }
 
-// join holds a part of a line back, and completes the line with its last. It
-// tells whether there is no line yet. Lines are joined within a chunk: what its
-// end cuts is an event of its own, and so is the rest. Fluent Bit's own
-// multiline.parser cri, which the DaemonSet sets, joins across chunks.
-func (d *Decoder) join() bool {
+// joinPartial keeps a part of a line until the last part arrives. It reports
+// whether the line is still incomplete. Lines are joined within one chunk: at its
+// end, a part becomes an event of its own. Fluent Bit's multiline.parser cri,
+// which the DaemonSet uses, joins across chunks.
+func (d *Decoder) joinPartial() bool {
 	r := &d.r
 	if !r.hasTag {
 		return false
 	}
-	i := d.beginning()
+	i := d.findPartial()
 	switch {
 	case i < 0 && !r.isPartial:
 		return false
 	case i < 0:
 		beginning := *r
-		beginning.others = append([]pair(nil), r.others...)
-		d.held = append(d.held, held{d.pod, string(r.stream), append([]byte(nil), r.line...), beginning})
+		beginning.others = append([]keyValue(nil), r.others...)
+		d.partialLines = append(d.partialLines, partialLine{d.pod, string(r.stream), append([]byte(nil), r.line...), beginning})
 		return true
 	}
-	h := &d.held[i]
+	h := &d.partialLines[i]
 	h.line = append(h.line, r.line...)
 	if r.isPartial {
 		return true
 	}
 	line := h.line
 	*r = h.record
-	d.held = append(d.held[:i], d.held[i+1:]...)
+	d.partialLines = append(d.partialLines[:i], d.partialLines[i+1:]...)
 	r.line = line
 	return false
 }
 
-func (d *Decoder) beginning() int {
-	for i := range d.held {
-		if d.held[i].pod == d.pod && d.held[i].stream == string(d.r.stream) {
+func (d *Decoder) findPartial() int {
+	for i := range d.partialLines {
+		if d.partialLines[i].pod == d.pod && d.partialLines[i].stream == string(d.r.stream) {
 			return i
 		}
 	}
 	return -1
 }
 
-// release writes what no end came for.
-func (d *Decoder) release() {
-	for _, h := range d.held {
+// flushPartials writes the lines whose last part is missing.
+func (d *Decoder) flushPartials() {
+	for _, h := range d.partialLines {
 		d.r, d.pod = h.record, h.pod
-		d.lineEvent(h.line)
+		d.writeLine(h.line)
 	}
-	d.held = d.held[:0]
+	d.partialLines = d.partialLines[:0]
 }
 
-// split cuts a message that is too long into events of one time, each of which
-// has a piece of its text. The pieces put together are the whole message.
+// split divides a message that is too long into events of one time, each with a
+// piece of its text. The pieces put together are the whole message.
 func (d *Decoder) split(from int, at int64, pod *Pod, t Tally) {
 	start := from
 	for d.w.buf[start] != ',' { // {"timestamp":N,"message":"
@@ -73,22 +73,22 @@ func (d *Decoder) split(from int, at int64, pod *Pod, t Tally) {
 	}
 	whole := unescaped(d.w.buf[start+len(`,"message":"`):])
 	d.w.buf = d.w.buf[:from]
-	pieces := cut(whole, MaxMessage-len(pod.shown.escaped)-64)
+	pieces := splitText(whole, MaxMessage-len(pod.member.escaped)-64)
 	for i, piece := range pieces {
-		entry := d.begin(at)
+		entry := d.beginEntry(at)
 		d.w.json([]byte(`{"message":`))
 		d.w.str(piece)
 		d.w.json(appendPart(nil, i+1, len(pieces)))
-		d.w.ready(pod.shown)
-		d.w.plain([]byte{'}'})
-		d.end(entry, at, pod, t)
-		t = Tally{} // it is one line
+		d.w.fragment(pod.member)
+		d.w.raw([]byte{'}'})
+		d.endEntry(entry, at, pod, t)
+		t = Tally{} // the line counts once
 	}
 }
 
-// cut cuts text into pieces that as JSON strings have at most so many bytes, and
-// never within a character.
-func cut(text []byte, most int) (pieces [][]byte) {
+// splitText divides text into pieces of at most limit bytes, measured as JSON
+// strings, and never within a character.
+func splitText(text []byte, limit int) (pieces [][]byte) {
 	from, size := 0, 0
 	for i := 0; i < len(text); {
 		_, n := utf8.DecodeRune(text[i:])
@@ -97,7 +97,7 @@ func cut(text []byte, most int) (pieces [][]byte) {
 			var short [6]byte
 			grown = len(appendEscaped(short[:0], text[i]))
 		}
-		if size+grown > most {
+		if size+grown > limit {
 			pieces = append(pieces, text[from:i])
 			from, size = i, 0
 		}

@@ -4,99 +4,137 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/fluentbit/msgpack"
+	"github.com/nova/novawire/internal/workload"
 )
 
-// Pod is where lines come from, as Fluent Bit's kubernetes filter or the tag
-// tells, and where they go.
+// Pod is the source of lines, according to Fluent Bit's kubernetes filter, to a
+// description or to the tag.
 type Pod struct {
 	Namespace, Name, Container, Node string
-	// Service is what injection calls the pod's service.
+	// Service is the name of the pod's service, as injection sets it.
 	Service string
-	// Place is what the settings' Locate made of the pod.
-	Place any
+	// Undecided means that nobody knows yet whether the pod is wired.
+	Undecided bool
+	// Destination is the result of Pods.Destination.
+	Destination any
 
-	shown  fragment // the member "kubernetes" of messages, with a comma before it
-	isNone bool     // nothing is known of a pod
+	member    fragment // the member "kubernetes" of messages, with a leading comma
+	isUnknown bool     // nothing names a pod
+	refresh   int64    // milliseconds since 1970 when the pod is to be described again; 0 for never
 }
 
-// Known tells whether anything says which pod this is.
-func (p *Pod) Known() bool { return !p.isNone }
+// Known reports whether the pod's name is known.
+func (p *Pod) Known() bool { return !p.isUnknown }
 
-// Pods knows the pods that lines came from. It is for any number of decoders.
+// Description is what a source other than Fluent Bit knows of a pod.
+type Description struct {
+	Service   string
+	Undecided bool
+}
+
+// Pods caches the pods that lines come from. Any number of decoders may share it.
 type Pods struct {
-	// Locate says where a pod's lines go; its result becomes the pod's Place.
-	Locate func(*Pod) any
-	// Node names the node for lines that do not tell.
+	// Destination returns where a pod's lines go. The pod keeps the result.
+	Destination func(*Pod) any
+	// Describe returns what is known of a container's pod, or false. It may be nil.
+	Describe func(namespace, pod, container string) (Description, bool)
+	// ServiceNameLabels are the pod labels that name a service, the best first.
+	ServiceNameLabels []string
+	// Node is the name of the node, for lines without one.
 	Node string
-	// Whole shows all that the filter knows of a pod in each message, and not
-	// just its names.
-	Whole bool
+	// AllMetadata repeats all of the filter's metadata in each message, not only
+	// the names.
+	AllMetadata bool
 
 	mu    sync.Mutex
-	known map[string]*Pod // by the filter's map as it came, or by tag
+	known map[string]*Pod // by the source that names the pod
 }
 
-// mostShown and mostName bound what messages repeat of a pod: Kubernetes' own
-// bounds are 256 KiB of annotations, and 253 characters of a name.
+// source is what a record says about its pod: the maps that the kubernetes filter
+// adds, in MessagePack, or else the tag.
+type source struct {
+	kubernetes, namespace []byte
+	tag                   string
+}
+
+func (s source) key() string {
+	if s.kubernetes == nil {
+		return s.tag
+	}
+	return string(s.kubernetes) + string(s.namespace)
+}
+
+// These bound what messages repeat of a pod. Kubernetes allows 256 KiB of
+// annotations and names of 253 characters.
 const (
-	mostShown = 300_000
-	mostName  = 300
+	maxShownMetadata = 300_000
+	maxShownName     = 300
 )
 
-// mostPods is how many pods are remembered: a node has a few hundred, and a
-// pod that is forgotten is read again.
-const mostPods = 4096
+// maxPods is the number of pods that are cached. A node runs a few hundred; a pod
+// that was dropped is read again.
+const maxPods = 4096
 
-// of returns the pod of the filter's map or, without one, of the tag.
-func (p *Pods) of(kubernetes []byte, tag string) *Pod {
+// refreshAfter is when a pod without a final description is described again, in
+// milliseconds.
+const refreshAfter = 10_000
+
+// of returns the pod of a source. now is in milliseconds since 1970.
+func (p *Pods) of(s source, now int64) *Pod {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var known *Pod
-	if kubernetes != nil {
-		known = p.known[string(kubernetes)]
-	} else {
-		known = p.known[tag]
+	key := s.key()
+	if pod := p.known[key]; pod != nil && (pod.refresh == 0 || now < pod.refresh) {
+		return pod
 	}
-	if known != nil {
-		return known
-	}
-	pod, key := p.read(kubernetes, tag), tag
-	if kubernetes != nil {
-		key = string(kubernetes)
-	}
-	if p.known == nil || len(p.known) >= mostPods {
+	if p.known == nil || len(p.known) >= maxPods {
 		p.known = map[string]*Pod{}
 	}
+	pod := p.read(s, now)
 	p.known[key] = pod
 	return pod
 }
 
-func (p *Pods) read(kubernetes []byte, tag string) *Pod {
+func (p *Pods) read(s source, now int64) *Pod {
 	pod := &Pod{Node: p.Node}
-	if kubernetes != nil {
-		pod.fromFilter(kubernetes)
+	if s.kubernetes != nil {
+		pod.fromFilter(s, p.ServiceNameLabels)
 	}
 	if pod.Name == "" {
-		pod.fromTag(tag)
+		pod.fromTag(s.tag)
 	}
-	if pod.isNone = pod.Name == "" && pod.Namespace == ""; pod.Service == "" {
+	pod.isUnknown = pod.Name == "" && pod.Namespace == ""
+	p.describe(pod, now)
+	if pod.Service == "" {
 		pod.Service = pod.Name
 	}
 	var w writer
-	if text, _ := appendValue(nil, kubernetes, nested); p.Whole && kubernetes != nil && len(text) < mostShown {
+	if text, _ := appendValue(nil, s.kubernetes, maxValueDepth); p.AllMetadata && s.kubernetes != nil && len(text) < maxShownMetadata {
 		w.json([]byte(`,"kubernetes":`))
 		w.json(text)
 	} else {
 		pod.show(&w)
 	}
-	pod.shown = fragment{w.buf, w.size}
-	pod.Place = p.Locate(pod)
+	pod.member = fragment{w.buf, w.size}
+	pod.Destination = p.Destination(pod)
 	return pod
 }
 
-// show writes the names, as the filter calls them.
+func (p *Pods) describe(pod *Pod, now int64) {
+	if p.Describe == nil || pod.isUnknown {
+		return
+	}
+	d, ok := p.Describe(pod.Namespace, pod.Name, pod.Container)
+	if ok && d.Service != "" {
+		pod.Service = d.Service
+	}
+	if pod.Undecided = d.Undecided; !ok || d.Undecided {
+		pod.refresh = now + refreshAfter
+	}
+}
+
+// show writes the names with the keys of the filter.
 func (p *Pod) show(w *writer) {
 	separator := `,"kubernetes":{`
 	for _, m := range [...]struct{ key, value string }{
@@ -106,7 +144,7 @@ func (p *Pod) show(w *writer) {
 			continue
 		}
 		w.json([]byte(separator + `"` + m.key + `":`))
-		text, _ := validUTF8([]byte(m.value[:min(len(m.value), mostName)]), nil)
+		text, _ := validUTF8([]byte(m.value[:min(len(m.value), maxShownName)]), nil)
 		w.str(text)
 		separator = ","
 	}
@@ -115,11 +153,11 @@ func (p *Pod) show(w *writer) {
 	}
 }
 
-// fromFilter reads the map that Fluent Bit's kubernetes filter adds.
-func (p *Pod) fromFilter(kubernetes []byte) {
-	var o owner
-	var labels, annotations map[string]string
-	pairs(kubernetes, func(key string, value []byte) {
+// fromFilter reads the maps that Fluent Bit's kubernetes filter adds to records.
+func (p *Pod) fromFilter(s source, serviceNameLabels []string) {
+	var owners []workload.OwnerReference
+	var labels, annotations, namespaceAnnotations map[string]string
+	forEachMember(s.kubernetes, func(key string, value []byte) {
 		text, _, _ := msgpack.Text(value)
 		switch key {
 		case "namespace_name":
@@ -133,20 +171,27 @@ func (p *Pod) fromFilter(kubernetes []byte) {
 				p.Node = string(text)
 			}
 		case "labels":
-			labels = texts(value)
+			labels = textMembers(value)
 		case "annotations":
-			annotations = texts(value)
+			annotations = textMembers(value)
 		case "ownerReferences", "owner_references":
-			o = readOwner(value)
+			owners = readOwners(value)
 		}
 	})
-	if p.Service = annotations[injection.AnnotationServiceName]; p.Service == "" {
-		p.Service = workload(p.Name, o, labels)
+	forEachMember(s.namespace, func(key string, value []byte) {
+		if key == "annotations" {
+			namespaceAnnotations = textMembers(value)
+		}
+	})
+	owner := workload.OwnerFromName(p.Name, labels)
+	if len(owners) > 0 {
+		owner = workload.OwnerOf(workload.Pod{Name: p.Name, Labels: labels, Owners: owners})
 	}
+	p.Service = workload.ServiceOf(workload.AnnotationOf(namespaceAnnotations, annotations), serviceNameLabels, labels, owner).Name
 }
 
-// fromTag reads the name of the file that a container's runtime writes to, as
-// in kube.var.log.containers.POD_NAMESPACE_CONTAINER-ID.log.
+// fromTag reads the name of a log file from a tag such as
+// kube.var.log.containers.POD_NAMESPACE_CONTAINER-ID.log.
 func (p *Pod) fromTag(tag string) {
 	_, file, ok := strings.Cut(tag, ".containers.")
 	parts := strings.Split(strings.TrimSuffix(file, ".log"), "_")
@@ -157,11 +202,11 @@ func (p *Pod) fromTag(tag string) {
 	if dash := strings.LastIndexByte(parts[2], '-'); dash > 0 {
 		p.Container = parts[2][:dash]
 	}
-	p.Service = workload(p.Name, owner{}, nil)
+	p.Service = workload.OwnerFromName(p.Name, nil).Name
 }
 
-// pairs calls visit with each pair of a map whose key is text, and its value.
-func pairs(b []byte, visit func(key string, value []byte)) {
+// forEachMember calls visit for each member of a map whose key is text.
+func forEachMember(b []byte, visit func(key string, value []byte)) {
 	h, rest := msgpack.Next(b)
 	if h.Kind != msgpack.Map {
 		return
@@ -182,9 +227,9 @@ func pairs(b []byte, visit func(key string, value []byte)) {
 	}
 }
 
-func texts(b []byte) map[string]string {
+func textMembers(b []byte) map[string]string {
 	all := map[string]string{}
-	pairs(b, func(key string, value []byte) {
+	forEachMember(b, func(key string, value []byte) {
 		if text, _, ok := msgpack.Text(value); ok {
 			all[key] = string(text)
 		}

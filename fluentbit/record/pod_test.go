@@ -8,7 +8,7 @@ import (
 	"github.com/nova/novawire/internal/testing/chunks"
 )
 
-func TestPodsAreNamedAsInjectionNamesThem(t *testing.T) {
+func TestPods_Service(t *testing.T) {
 	owner := func(kind, name string) []any { return []any{m{{"kind", kind}, {"name", name}, {"controller", true}}} }
 	cases := map[string]struct {
 		kubernetes m
@@ -40,7 +40,7 @@ func TestPodsAreNamedAsInjectionNamesThem(t *testing.T) {
 	}
 }
 
-func TestTheTagTellsWhatTheFilterDoesNot(t *testing.T) {
+func TestPods_Tag(t *testing.T) {
 	for tag, want := range map[string][]string{
 		"kube.var.log.containers.user-service-5d8f7c9b46-x2v9k_nova_app-0b6a.log": {"nova", "user-service-5d8f7c9b46-x2v9k", "app", "user-service"},
 		"kube.var.log.containers.a.b_ns_c-d-0b.log":                               {"ns", "a.b", "c-d", "a.b"},
@@ -56,9 +56,9 @@ func TestTheTagTellsWhatTheFilterDoesNot(t *testing.T) {
 	}
 }
 
-func TestAllThatTheFilterKnowsIsShownOnDemand(t *testing.T) {
+func TestPods_AllMetadata(t *testing.T) {
 	d := decoder()
-	d.Pods.Whole = true
+	d.Pods.AllMetadata = true
 	chunk := chunks.V1(1, m{{"log", "x"}, {"kubernetes", m{{"pod_name", "p"}, {"labels", m{{"a", "\"b"}}}}}})
 	got := messages(events(t, d.Decode(chunk, "t", 0)))
 	if diff := cmp.Diff([]string{`{"message":"x","kubernetes":{"pod_name":"p","labels":{"a":"\"b"}}}`}, got); diff != "" {
@@ -66,8 +66,8 @@ func TestAllThatTheFilterKnowsIsShownOnDemand(t *testing.T) {
 	}
 }
 
-// One chunk may have lines of many pods, with and without what the filter adds.
-func TestEachLineIsOfItsOwnPod(t *testing.T) {
+// A chunk may contain lines of many pods, with and without the filter's metadata.
+func TestDecoder_PodOfEachLine(t *testing.T) {
 	line := func(pod string) chunks.Raw {
 		body := m{{"log", "x"}}
 		if pod != "" {

@@ -1,10 +1,10 @@
-// Package record turns chunks, as Fluent Bit hands them to an output, into the
-// events that CloudWatch Logs stores. It reads MessagePack in place and writes
-// each message once, in the form that it has in a request.
+// Package record decodes Fluent Bit's chunks into the events that CloudWatch Logs
+// stores. It reads MessagePack in place and writes each message once, in the form
+// that it has in a request.
 //
-// Nothing is dropped for its shape. A line that is a JSON object keeps all its
-// members; what is not becomes the text of a message; a record without a line
-// becomes an object itself; bytes that are no record at all are stored as base64.
+// No shape of input is dropped. A line that is a JSON object keeps all its
+// members; any other line becomes the text of a message; a record without a line
+// becomes an object; bytes that are not a record are stored as base64.
 package record
 
 import (
@@ -13,9 +13,9 @@ import (
 	"github.com/nova/novawire/fluentbit/msgpack"
 )
 
-// MaxMessage is the most bytes that a message has: a megabyte (API reference of
-// PutLogEvents), in its narrower reading, without the 26 bytes that the service
-// adds to each event. A longer one is cut into parts.
+// MaxMessage is the largest message in bytes: a million (API reference of
+// PutLogEvents, "1 MB" in its narrower reading) without the 26 bytes that the
+// service adds to each event. A longer message is divided into parts.
 const MaxMessage = 1_000_000 - 26
 
 // Event is one event of a chunk.
@@ -24,29 +24,29 @@ type Event struct {
 	Size int   // bytes of the message in UTF-8
 	Pod  *Pod
 
-	from, to int // of its entry
-	tally    int // index of its tally, -1 without one
+	from, to int // of its entry in the chunk's body
+	tally    int // index of its tally, or -1
 }
 
-// Chunk is what became of one.
+// Chunk is a decoded chunk.
 type Chunk struct {
-	// Events are in the order of the records; those of one chunk and time are
-	// the same at each decoding.
+	// Events are in the order of the records. Decoding the same chunk again gives
+	// the same events.
 	Events []Event
-	// Undecodable counts bytes that are no record; they are an event too.
+	// Undecodable counts bytes that are not records; an event contains them.
 	Undecodable int
-	// Panics counts records whose decoding panicked; they are events too.
+	// Panics counts records whose decoding panicked; an event contains each.
 	Panics int
 
 	body    []byte
 	tallies []Tally
 }
 
-// Entry is the event as an element of a request's logEvents. It is valid until
-// the decoder decodes again.
+// Entry returns the event as an element of a request's logEvents. It is valid
+// until the next call of Decode.
 func (c *Chunk) Entry(e *Event) []byte { return c.body[e.from:e.to:e.to] }
 
-// Tally is what the event counts for.
+// Tally returns what the event counts for.
 func (c *Chunk) Tally(e *Event) Tally {
 	if e.tally < 0 {
 		return Tally{}
@@ -54,55 +54,57 @@ func (c *Chunk) Tally(e *Event) Tally {
 	return c.tallies[e.tally]
 }
 
-// Decoder decodes chunks, one at a time. Its memory is used again by the next.
+// Decoder decodes one chunk at a time and reuses its memory.
 type Decoder struct {
 	Pods *Pods
 
-	chunk    Chunk
-	w        writer
-	scan     scanner
-	found    findings
-	scratch  []byte
-	now      int64
-	tag      string
-	before   []byte // the kubernetes map of the record before, as it came
-	pod      *Pod   // and what it stands for
-	ofTag    *Pod   // what the tag stands for
-	group    []byte // members that records of the group get, as JSON text with a comma before
-	held     []held
-	r        fieldsOfRecord
-	isText   bool // the line is no object
-	restored []byte
+	chunk        Chunk
+	w            writer
+	scan         scanner
+	fields       lineFields
+	scratch      []byte
+	now          int64
+	tag          string
+	previous     source // of the previous record
+	pod          *Pod   // the pod of the current record
+	podOfTag     *Pod   // the pod that the tag names
+	group        []byte // members that the group adds to its records: JSON text with a leading comma
+	partialLines []partialLine
+	r            recordFields
+	isText       bool // the line is not a JSON object
+	restored     []byte
 }
 
-// Decode decodes a chunk. now, in milliseconds since 1970, is the time of what
-// has none. The result is valid until the next call; data may go after this one.
+// Decode decodes a chunk. now, in milliseconds since 1970, is the time of events
+// without one. The result is valid until the next call; data is not used after
+// Decode returns.
 func (d *Decoder) Decode(data []byte, tag string, now int64) *Chunk {
 	d.chunk = Chunk{Events: d.chunk.Events[:0], body: d.chunk.body, tallies: d.chunk.tallies[:0]}
-	d.w.buf, d.now, d.tag, d.group, d.held = d.chunk.body[:0], now, tag, nil, d.held[:0]
-	d.ofTag = d.Pods.of(nil, tag)
-	d.before, d.pod = nil, d.ofTag
+	d.w.buf, d.now, d.tag, d.group, d.partialLines = d.chunk.body[:0], now, tag, nil, d.partialLines[:0]
+	d.podOfTag = d.Pods.of(source{tag: tag}, now)
+	d.previous, d.pod = source{}, d.podOfTag
 	for len(data) > 0 {
 		rest, ok := msgpack.Skip(data)
 		if !ok {
 			d.chunk.Undecodable += len(data)
-			d.bytes("undecodable", data)
+			d.writeUndecodable("undecodable", data)
 			break
 		}
-		d.guarded(data[:len(data)-len(rest)])
+		d.decodeRecord(data[:len(data)-len(rest)])
 		data = rest
 	}
-	d.release()
-	d.before = nil // it is memory of the caller
+	d.flushPartials()
+	d.previous = source{} // it refers to data
 	d.chunk.body = d.w.buf
 	return &d.chunk
 }
 
-// Memory is what the decoder holds for the next chunk, in bytes, roughly.
+// Memory returns roughly how many bytes the decoder keeps for the next chunk.
 func (d *Decoder) Memory() int { return cap(d.chunk.body) + cap(d.scratch) + cap(d.restored) }
 
-// guarded keeps a mistake of ours from costing more than the shape of one record.
-func (d *Decoder) guarded(record []byte) {
+// decodeRecord decodes a record. After a panic of ours the record is stored as
+// base64.
+func (d *Decoder) decodeRecord(record []byte) {
 	events, end := len(d.chunk.Events), len(d.w.buf)
 	defer func() {
 		if recover() == nil {
@@ -110,22 +112,22 @@ func (d *Decoder) guarded(record []byte) {
 		}
 		d.chunk.Events, d.w.buf = d.chunk.Events[:events], d.w.buf[:end]
 		d.chunk.Panics++
-		d.bytes("undecodable", record)
+		d.writeUndecodable("undecodable", record)
 	}()
 	d.record(record)
 }
 
-// record takes [time, map], [[time, metadata], map], and whatever else comes.
+// record reads [time, map], [[time, metadata], map], or any other value.
 func (d *Decoder) record(b []byte) {
 	h, rest := msgpack.Next(b)
 	if h.Kind != msgpack.Array || h.N != 2 {
 		d.r.reset(d.now)
-		d.odd(b)
+		d.writeUnexpected(b)
 		return
 	}
 	at, metadata, body := header(rest)
 	if at.sec == groupStart || at.sec == groupEnd {
-		d.mark(at.sec == groupStart, metadata, body)
+		d.groupMarker(at.sec == groupStart, metadata, body)
 		return
 	}
 	ms, ok := at.milliseconds()
@@ -134,24 +136,24 @@ func (d *Decoder) record(b []byte) {
 	}
 	d.r.reset(ms)
 	if h, _ := msgpack.Next(body); h.Kind != msgpack.Map {
-		d.odd(b)
+		d.writeUnexpected(b)
 		return
 	}
 	if h, _ := msgpack.Next(metadata); h.Kind != msgpack.Map || h.N > 0 {
 		d.r.metadata = metadata
 	}
 	d.r.read(body)
-	d.event()
+	d.writeRecord()
 }
 
-// header splits what a record's array holds: the time, metadata, and the body.
-func header(b []byte) (at instant, metadata, body []byte) {
+// header splits a record into its time, metadata and body.
+func header(b []byte) (at timestamp, metadata, body []byte) {
 	body, _ = msgpack.Skip(b)
 	metadata = emptyMap
 	h, inner := msgpack.Next(b)
 	if h.Kind == msgpack.Array {
 		if h.N == 0 {
-			return instant{sec: lastSecond + 1}, metadata, body
+			return timestamp{sec: lastSecond + 1}, metadata, body
 		}
 		b = inner
 		if second, _ := msgpack.Skip(b); h.N > 1 {
@@ -168,9 +170,9 @@ func header(b []byte) (at instant, metadata, body []byte) {
 
 var emptyMap = []byte{0x80}
 
-// mark opens or closes a group. What an opening record holds is part of each
-// record of the group: an OTLP resource and scope, for one.
-func (d *Decoder) mark(opens bool, metadata, body []byte) {
+// groupMarker opens or closes a group. The content of the opening record, such as
+// an OTLP resource and scope, is added to each record of the group.
+func (d *Decoder) groupMarker(opens bool, metadata, body []byte) {
 	d.group = nil
 	if !opens {
 		return
@@ -183,31 +185,31 @@ func (d *Decoder) mark(opens bool, metadata, body []byte) {
 			continue
 		}
 		d.group = append(d.group, `,"`+m.name+`":`...)
-		d.group, _ = appendValue(d.group, m.value, nested)
+		d.group, _ = appendValue(d.group, m.value, maxValueDepth)
 	}
 }
 
-// odd stores a value that has not the shape of a record.
-func (d *Decoder) odd(b []byte) {
-	d.scratch, _ = appendValue(append(d.scratch[:0], `{"record":`...), b, nested)
+// writeUnexpected stores a value that does not have the shape of a record.
+func (d *Decoder) writeUnexpected(b []byte) {
+	d.scratch, _ = appendValue(append(d.scratch[:0], `{"record":`...), b, maxValueDepth)
 	d.scratch = append(d.scratch, '}')
-	d.message(d.scratch)
+	d.writeMessage(d.scratch)
 }
 
-// bytes stores what cannot be read.
-func (d *Decoder) bytes(name string, b []byte) {
-	const most = 600_000 // in base64 it is a third longer, and still one message
+// writeUndecodable stores bytes that cannot be read.
+func (d *Decoder) writeUndecodable(name string, b []byte) {
+	const limit = 600_000 // base64 makes it a third longer, which still fits one message
 	for len(b) > 0 {
-		n := min(len(b), most)
+		n := min(len(b), limit)
 		text := appendBase64(append([]byte(nil), `{"`+name+`":`...), b[:n])
 		d.r.reset(d.now)
-		d.message(append(text, '}'))
+		d.writeMessage(append(text, '}'))
 		b = b[n:]
 	}
 }
 
-// begin opens the entry of an event.
-func (d *Decoder) begin(at int64) (from int) {
+// beginEntry starts the entry of an event.
+func (d *Decoder) beginEntry(at int64) (from int) {
 	from = len(d.w.buf)
 	d.w.buf = append(d.w.buf, `{"timestamp":`...)
 	d.w.buf = strconv.AppendInt(d.w.buf, at, 10)
@@ -216,8 +218,8 @@ func (d *Decoder) begin(at int64) (from int) {
 	return from
 }
 
-// end closes it, and cuts it into parts where it is too long.
-func (d *Decoder) end(from int, at int64, pod *Pod, t Tally) {
+// endEntry completes the entry. It divides a message that is too long.
+func (d *Decoder) endEntry(from int, at int64, pod *Pod, t Tally) {
 	if d.w.size > MaxMessage {
 		d.split(from, at, pod, t)
 		return

@@ -22,15 +22,15 @@ var (
 	tag  = "kube.var.log.containers.user-service-5d8f7c9b46-x2v9k_nova_app-0b6a3b6e.log"
 )
 
-// shown is the identity that the tag above gives messages.
-const shown = `"kubernetes":{"namespace_name":"nova","pod_name":"user-service-5d8f7c9b46-x2v9k","container_name":"app","host":"node-a"}`
+// shownMember is the member that messages get from the tag above.
+const shownMember = `"kubernetes":{"namespace_name":"nova","pod_name":"user-service-5d8f7c9b46-x2v9k","container_name":"app","host":"node-a"}`
 
 func decode(t *testing.T, records ...chunks.Raw) []event {
 	t.Helper()
 	return events(t, decoder().Decode(chunks.Chunk(records...), tag, 77))
 }
 
-func TestRecordsOfEveryShape(t *testing.T) {
+func TestDecoder_RecordShapes(t *testing.T) {
 	line := m{{"log", `{"message":"hello"}`}}
 	cases := map[string]struct {
 		record chunks.Raw
@@ -73,9 +73,9 @@ func TestRecordsOfEveryShape(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			got := decode(t, c.record)
-			want := c.want + "," + shown + "}"
+			want := c.want + "," + shownMember + "}"
 			if c.want == "{" {
-				want = "{" + shown + "}"
+				want = "{" + shownMember + "}"
 			}
 			if len(got) != 1 || got[0].Message != want || got[0].Timestamp != c.time {
 				t.Errorf("got %+v, want %d %s", got, c.time, want)
@@ -84,12 +84,12 @@ func TestRecordsOfEveryShape(t *testing.T) {
 	}
 }
 
-func TestRecordsOfAGroupHaveItsAttributes(t *testing.T) {
+func TestDecoder_Groups(t *testing.T) {
 	line := chunks.V2(chunks.EventTime(noon), m{}, m{{"log", "x"}})
 	got := decode(t, chunks.GroupStart(m{{"schema", "otlp"}}, m{{"resource", m{{"service.name", "feed"}}}}), line, chunks.GroupEnd(), line)
 	want := []string{
-		`{"message":"x","group_metadata":{"schema":"otlp"},"group":{"resource":{"service.name":"feed"}},` + shown + `}`,
-		`{"message":"x",` + shown + `}`,
+		`{"message":"x","group_metadata":{"schema":"otlp"},"group":{"resource":{"service.name":"feed"}},` + shownMember + `}`,
+		`{"message":"x",` + shownMember + `}`,
 	}
 	if diff := cmp.Diff(want, messages(got)); diff != "" {
 		t.Errorf("messages (-want +got):\n%s", diff)
@@ -103,7 +103,7 @@ func messages(events []event) (all []string) {
 	return all
 }
 
-func TestLinesThatTheRuntimeCutAreJoined(t *testing.T) {
+func TestDecoder_JoinsPartialLines(t *testing.T) {
 	part := func(stream, mark, text string) chunks.Raw {
 		return chunks.V1(1, m{{"stream", stream}, {"logtag", mark}, {"log", text}})
 	}
@@ -136,12 +136,12 @@ func TestLinesThatTheRuntimeCutAreJoined(t *testing.T) {
 	}
 }
 
-func TestGarbageIsStoredAsItIs(t *testing.T) {
+func TestDecoder_Undecodable(t *testing.T) {
 	good := chunks.V1(1, m{{"log", "x"}})
 	d := decoder()
 	c := d.Decode(append(chunks.Chunk(good), 0xc1, 0xff, 0x00), tag, 77)
 	got := messages(events(t, c))
-	want := []string{`{"message":"x",` + shown + `}`, `{"undecodable":"wf8A",` + shown + `}`}
+	want := []string{`{"message":"x",` + shownMember + `}`, `{"undecodable":"wf8A",` + shownMember + `}`}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("messages (-want +got):\n%s", diff)
 	}
@@ -150,7 +150,7 @@ func TestGarbageIsStoredAsItIs(t *testing.T) {
 	}
 }
 
-func TestALineThatIsTooLongIsCutIntoPartsThatMakeItAgain(t *testing.T) {
+func TestDecoder_SplitsLongMessages(t *testing.T) {
 	for name, line := range map[string]string{
 		"text":           strings.Repeat("aé\"\\\n\x01", 400_000),
 		"JSON":           `{"level":"ERROR","message":"` + strings.Repeat("x", 1_500_000) + `"}`,
@@ -179,26 +179,26 @@ func TestALineThatIsTooLongIsCutIntoPartsThatMakeItAgain(t *testing.T) {
 			if len(all) < 2 {
 				t.Errorf("%d parts", len(all))
 			}
-			holds(t, line, whole.String())
+			checkHolds(t, line, whole.String())
 		})
 	}
 }
 
-func TestWhatIsTooDeepForReadersIsStoredAsBytes(t *testing.T) {
+func TestDecoder_DeepValues(t *testing.T) {
 	deep := append(bytes.Repeat([]byte{0x91}, 100_000), 0xc0)
 	got := decode(t, chunks.V1(1, m{{"deep", chunks.Raw(deep)}}))
 	if len(got) != 1 || !strings.Contains(got[0].Message, `kZGRkZ`) {
 		t.Errorf("got %.100v", got)
 	}
 	line := `{"deep":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`
-	holds(t, "text: "+line, strings.Replace(decode(t, chunks.V1(1, m{{"log", line}}))[0].Message, `"{`, `"text: {`, 1))
+	checkHolds(t, "text: "+line, strings.Replace(decode(t, chunks.V1(1, m{{"log", line}}))[0].Message, `"{`, `"text: {`, 1))
 }
 
-func TestADecoderForgetsTheChunkBefore(t *testing.T) {
+func TestDecoder_Decode_IsIndependentOfPreviousChunk(t *testing.T) {
 	d := decoder()
 	d.Decode(chunks.Chunk(chunks.GroupStart(m{}, m{{"a", 1}}), chunks.V1(1, m{{"logtag", "P"}, {"log", "part"}})), tag, 0)
 	got := messages(events(t, d.Decode(chunks.V1(1, m{{"log", "x"}}), tag, 0)))
-	if diff := cmp.Diff([]string{`{"message":"x",` + shown + `}`}, got); diff != "" {
+	if diff := cmp.Diff([]string{`{"message":"x",` + shownMember + `}`}, got); diff != "" {
 		t.Errorf("messages (-want +got):\n%s", diff)
 	}
 }

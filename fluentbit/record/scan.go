@@ -1,18 +1,18 @@
 package record
 
-// A member is one of an object of a JSON text: key without its quotes, and
+// member is a member of an object in a JSON text: its key without quotes, and its
 // value. An element of an array is a member without a key.
 type member struct {
 	key, value span
-	parent     int32 // index of the member whose value this one is in; -1 at the top
+	parent     int32 // index of the member that contains this one, or -1 at the top
 	depth      uint8
 	kind       byte // first byte of the value
 }
 
 type span struct{ from, to int32 }
 
-// A scanner checks that a text is JSON (RFC 8259) and finds the members of its
-// upper levels, in one pass.
+// scanner checks that a text is JSON (RFC 8259) and finds the members of its
+// upper levels in one pass.
 type scanner struct {
 	text    []byte
 	at      int
@@ -20,11 +20,12 @@ type scanner struct {
 }
 
 const (
-	shownDepth = 3   // members of deeper objects are checked and not shown
-	mostDepth  = 128 // what is deeper is not taken for JSON
+	memberDepth = 3   // members of deeper objects are checked but not recorded
+	maxDepth    = 128 // a deeper text does not count as JSON
 )
 
-// object scans a text that is one object and nothing else.
+// object reports whether a text is exactly one JSON object, and finds its
+// members.
 func (s *scanner) object(text []byte) bool {
 	s.text, s.at, s.members = text, 0, s.members[:0]
 	s.space()
@@ -70,9 +71,9 @@ func (s *scanner) value(parent int32, depth uint8) bool {
 	}
 }
 
-// list scans what is between brackets.
+// list scans an object or array.
 func (s *scanner) list(parent int32, depth uint8, end byte) bool {
-	if depth >= mostDepth {
+	if depth >= maxDepth {
 		return false
 	}
 	s.at++
@@ -121,20 +122,20 @@ func (s *scanner) member(parent int32, depth uint8, keyed bool) bool {
 		return false
 	}
 	index := int32(len(s.members))
-	if depth < shownDepth {
+	if depth < memberDepth {
 		m.value.from, m.kind = int32(s.at), s.text[s.at]
 		s.members = append(s.members, m)
 	}
 	if !s.value(index, depth+1) {
 		return false
 	}
-	if depth < shownDepth {
+	if depth < memberDepth {
 		s.members[index].value.to = int32(s.at)
 	}
 	return true
 }
 
-// str scans a string from its quote on.
+// str scans a string, beginning with its quote.
 func (s *scanner) str() bool {
 	text := s.text
 	for i := s.at + 1; i < len(text); i++ {
@@ -156,7 +157,7 @@ func (s *scanner) str() bool {
 	return false
 }
 
-// escape is the length of an escape sequence, 0 where it is none.
+// escape returns the length of an escape sequence, or 0 if it is invalid.
 func escape(text []byte) int {
 	if len(text) < 2 {
 		return 0
@@ -180,7 +181,7 @@ func escape(text []byte) int {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// isHex tells a lower-case hexadecimal digit.
+// isHex reports whether c is a lower-case hexadecimal digit.
 func isHex(c byte) bool { return isDigit(c) || c >= 'a' && c <= 'f' }
 
 func (s *scanner) word(w string) bool {

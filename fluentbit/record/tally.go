@@ -5,12 +5,12 @@ import (
 	"strconv"
 )
 
-// Tally is what one event counts for, of what alarms watch.
+// Tally is what one event counts for. Alarms watch these counts.
 type Tally struct {
 	HTTPServerErrors, GRPCClientErrors, RedisTimeouts, ErrorLines uint32
 }
 
-// Names of the counts, as the services' own counters have them.
+// The names of the counts, which the services' own counters use too.
 const (
 	HTTPServerErrors = "http_server_errors_total"
 	GRPCClientErrors = "grpc_client_errors_total"
@@ -18,7 +18,7 @@ const (
 	ErrorLines       = "error_lines_total"
 )
 
-// Add adds another.
+// Add adds another tally.
 func (t *Tally) Add(o Tally) {
 	t.HTTPServerErrors += o.HTTPServerErrors
 	t.GRPCClientErrors += o.GRPCClientErrors
@@ -26,28 +26,28 @@ func (t *Tally) Add(o Tally) {
 	t.ErrorLines += o.ErrorLines
 }
 
-// count looks at a field of the event. A number in a field that is called like a
-// counter, or as tracing-opentelemetry's metrics layer wants it, is taken as it
-// is; a status says that the event is an error.
-func (f *findings) count(key, value []byte) {
+// countField counts a field of the event. A field with the name of a counter,
+// also with the prefix of tracing-opentelemetry's metrics layer, adds its number;
+// a status code says that the event is an error.
+func (f *lineFields) countField(key, value []byte) {
 	switch name := counter(key); string(name) {
 	case HTTPServerErrors:
-		f.tally.HTTPServerErrors = whole(value)
+		f.tally.HTTPServerErrors = parseCount(value)
 	case GRPCClientErrors:
-		f.tally.GRPCClientErrors = whole(value)
+		f.tally.GRPCClientErrors = parseCount(value)
 	case RedisTimeouts:
-		f.tally.RedisTimeouts = whole(value)
+		f.tally.RedisTimeouts = parseCount(value)
 	case "http.response.status_code", "http.status_code", "status_code", "status":
-		if status := whole(inside(value)); status >= 500 && status <= 599 && f.tally.HTTPServerErrors == 0 {
+		if status := parseCount(unquoted(value)); status >= 500 && status <= 599 && f.tally.HTTPServerErrors == 0 {
 			f.tally.HTTPServerErrors = 1
 		}
 	case "rpc.grpc.status_code", "grpc.status_code", "grpc.code", "grpc_code", "grpc_status":
-		v := inside(value)
+		v := unquoted(value)
 		f.grpc = len(v) > 0 && string(v) != "0" && !bytes.EqualFold(v, []byte("ok"))
 	}
 }
 
-// counter is a key without the prefix of the metrics layer.
+// counter returns a key without the prefix of the metrics layer.
 func counter(key []byte) []byte {
 	if name, ok := bytes.CutPrefix(key, []byte("monotonic_counter.")); ok {
 		return name
@@ -56,7 +56,7 @@ func counter(key []byte) []byte {
 	return name
 }
 
-func whole(value []byte) uint32 {
+func parseCount(value []byte) uint32 {
 	if len(value) > 10 {
 		return 0
 	}
@@ -67,8 +67,8 @@ func whole(value []byte) uint32 {
 	return uint32(n)
 }
 
-// settle counts what the line as a whole says.
-func (f *findings) settle(line []byte) Tally {
+// tallyOf adds what the line as a whole says.
+func (f *lineFields) tallyOf(line []byte) Tally {
 	t := f.tally
 	isError := string(f.level) == "ERROR"
 	if isError {
@@ -86,7 +86,8 @@ func (f *findings) settle(line []byte) Tally {
 	return t
 }
 
-// mentions looks for a lower-case word in ASCII of either case.
+// mentions reports whether the line contains a word, which is given in lower
+// case.
 func mentions(line []byte, word string) bool {
 	first := word[0]
 	for i := 0; i+len(word) <= len(line); i++ {
@@ -97,8 +98,8 @@ func mentions(line []byte, word string) bool {
 	return false
 }
 
-// textTally counts a line that is no JSON: a panic of Rust's is an error, and
-// nothing else of it can be told.
+// textTally counts a line that is not JSON. A panic of Rust is an error; nothing
+// else can be derived from it.
 func textTally(line []byte) (t Tally) {
 	if bytes.HasPrefix(line, []byte("thread '")) && bytes.Contains(line, []byte("panicked at")) {
 		t.ErrorLines = 1

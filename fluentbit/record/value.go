@@ -9,12 +9,12 @@ import (
 	"github.com/nova/novawire/fluentbit/msgpack"
 )
 
-// nested is how deep values are written as JSON. What is deeper than that is
-// written as the base64 of its MessagePack: no reader follows, and nothing is lost.
-const nested = 64
+// maxValueDepth is the depth up to which values are written as JSON. Deeper
+// values are written as the base64 of their MessagePack.
+const maxValueDepth = 64
 
-// appendValue appends the first value of b as JSON text and returns what
-// follows it. The value is whole: msgpack.Skip has passed it.
+// appendValue appends the first value of b as JSON text and returns the rest of
+// b. The value must be complete: msgpack.Skip has passed it.
 func appendValue(to, b []byte, depth int) (text, rest []byte) {
 	h, rest := msgpack.Next(b)
 	switch h.Kind {
@@ -67,9 +67,9 @@ func appendMap(to []byte, n int, b []byte, depth int) (text, rest []byte) {
 	return append(to, '}'), b
 }
 
-// appendKey writes a key that is no text as the text of its JSON, and one that
-// is a map or an array as base64: escaped once for each level, it would double
-// with each.
+// appendKey writes a key that is not text as the text of its JSON, and a map or
+// array as base64: escaping it once for each level would double its length each
+// time.
 func appendKey(to, b []byte) (text, rest []byte) {
 	if text, rest, ok := msgpack.Text(b); ok {
 		return appendText(to, text), rest
@@ -78,11 +78,11 @@ func appendKey(to, b []byte) (text, rest []byte) {
 		rest, _ = msgpack.Skip(b)
 		return appendBase64(to, b[:len(b)-len(rest)]), rest
 	}
-	key, rest := appendValue(nil, b, nested)
+	key, rest := appendValue(nil, b, maxValueDepth)
 	return appendString(to, key), rest
 }
 
-// appendText writes what is not UTF-8 with U+FFFD for what is not.
+// appendText writes text with U+FFFD in place of invalid UTF-8.
 func appendText(to, text []byte) []byte {
 	if !utf8.Valid(text) {
 		text, _ = validUTF8(text, nil)
@@ -90,7 +90,7 @@ func appendText(to, text []byte) []byte {
 	return appendString(to, text)
 }
 
-// appendFloat writes what JSON has no number for as a string.
+// appendFloat writes NaN and the infinities, which JSON lacks, as strings.
 func appendFloat(to []byte, f float64) []byte {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return append(strconv.AppendFloat(append(to, '"'), f, 'g', -1, 64), '"')
@@ -98,8 +98,8 @@ func appendFloat(to []byte, f float64) []byte {
 	return strconv.AppendFloat(to, f, 'g', -1, 64)
 }
 
-// appendExtension writes Fluent Bit's times as seconds, and what is unknown with
-// its type.
+// appendExtension writes Fluent Bit's times as seconds, and an unknown extension
+// with its type.
 func appendExtension(to []byte, h msgpack.Head, payload []byte) []byte {
 	if at, ok := eventTime(h, payload); ok {
 		return strconv.AppendFloat(to, at.seconds(), 'f', -1, 64)

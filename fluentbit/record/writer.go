@@ -2,16 +2,16 @@ package record
 
 import "unicode/utf8"
 
-// A writer writes messages as they stand in a request: JSON inside a JSON
-// string. What is appended to buf is escaped for the string around it; size is
-// what the service counts, the bytes of the message itself.
+// writer writes messages in the form of a request: JSON inside a JSON string.
+// Text that is appended to buf is escaped for the outer string; size counts the
+// bytes of the message itself, as the service does.
 type writer struct {
 	buf  []byte
 	size int
 }
 
-// escapes says what becomes of a byte inside a JSON string: 0 stays, 1 gets a
-// backslash, 2 is a control character.
+// escapes maps a byte to how a JSON string writes it: 0 unchanged, 1 with a
+// backslash, 2 as a control character.
 var escapes = func() (table [256]uint8) {
 	for c := range 0x20 {
 		table[c] = 2
@@ -20,7 +20,7 @@ var escapes = func() (table [256]uint8) {
 	return table
 }()
 
-// json appends a piece of JSON text, which is UTF-8.
+// json appends a piece of JSON text in UTF-8.
 func (w *writer) json(text []byte) {
 	w.size += len(text)
 	n := len(w.buf)
@@ -28,9 +28,9 @@ func (w *writer) json(text []byte) {
 	to := w.buf[:cap(w.buf)]
 	for i, c := range text {
 		e := escapes[c]
-		if e == 2 { // white space between tokens, and nothing else
+		if e == 2 { // white space between tokens
 			w.buf = to[:n]
-			w.spaced(text[i:])
+			w.jsonWithControls(text[i:])
 			return
 		}
 		to[n] = '\\'
@@ -41,51 +41,51 @@ func (w *writer) json(text []byte) {
 	w.buf = to[:n]
 }
 
-// spaced is json without haste.
-func (w *writer) spaced(text []byte) {
+// jsonWithControls is the slow path of json.
+func (w *writer) jsonWithControls(text []byte) {
 	for _, c := range text {
 		w.buf = appendEscaped(w.buf, c)
 	}
 }
 
-// str appends a JSON string of text, which is UTF-8.
+// str appends text in UTF-8 as a JSON string.
 func (w *writer) str(text []byte) {
 	w.json(quote)
-	w.inner(text)
+	w.stringContent(text)
 	w.json(quote)
 }
 
 var quote = []byte{'"'}
 
-// inner appends the inside of a JSON string: it is escaped for that string, and
-// what results for the one around it.
-func (w *writer) inner(text []byte) {
+// stringContent appends the inside of a JSON string: escaped for that string, and
+// the result for the outer one.
+func (w *writer) stringContent(text []byte) {
 	from := 0
 	for i, c := range text {
 		if escapes[c] == 0 {
 			continue
 		}
-		w.plain(text[from:i])
+		w.raw(text[from:i])
 		from = i + 1
 		var short [6]byte
 		w.json(appendEscaped(short[:0], c))
 	}
-	w.plain(text[from:])
+	w.raw(text[from:])
 }
 
-// plain appends what needs no escape on any level.
-func (w *writer) plain(text []byte) {
+// raw appends text that needs no escape at any level.
+func (w *writer) raw(text []byte) {
 	w.size += len(text)
 	w.buf = append(w.buf, text...)
 }
 
-// ready appends what was escaped before, together with its size.
-func (w *writer) ready(f fragment) {
+// fragment appends a piece that is escaped already.
+func (w *writer) fragment(f fragment) {
 	w.size += f.size
 	w.buf = append(w.buf, f.escaped...)
 }
 
-// A fragment is a piece of messages that is written often.
+// fragment is a piece of messages that is written often.
 type fragment struct {
 	escaped []byte
 	size    int
@@ -93,7 +93,7 @@ type fragment struct {
 
 const hexadecimal = "0123456789abcdef"
 
-// appendEscaped appends a byte as it stands in a JSON string (RFC 8259, section 7).
+// appendEscaped appends a byte as a JSON string writes it (RFC 8259, section 7).
 func appendEscaped(b []byte, c byte) []byte {
 	switch escapes[c] {
 	case 0:
@@ -121,7 +121,7 @@ func appendString(b, text []byte) []byte {
 	return append(b, '"')
 }
 
-// unescaped undoes one level of what appendEscaped does.
+// unescaped reverses one level of appendEscaped.
 func unescaped(text []byte) []byte {
 	out := make([]byte, 0, len(text))
 	for i := 0; i < len(text); i++ {
@@ -154,7 +154,7 @@ func unhex(c byte) byte {
 	return c - 'a' + 10
 }
 
-// grow makes room for n more bytes.
+// grow returns b with room for n more bytes.
 func grow(b []byte, n int) []byte {
 	if cap(b)-len(b) >= n {
 		return b
@@ -164,8 +164,8 @@ func grow(b []byte, n int) []byte {
 	return bigger
 }
 
-// validUTF8 returns the text with each run of bytes that is no UTF-8 replaced by
-// U+FFFD, as the service would count it; a valid text is returned as it is.
+// validUTF8 returns the text with each run of invalid bytes replaced by U+FFFD,
+// which is how the service counts it. It returns valid text unchanged.
 func validUTF8(text, scratch []byte) (valid, used []byte) {
 	if utf8.Valid(text) {
 		return text, scratch
@@ -187,10 +187,10 @@ func validUTF8(text, scratch []byte) (valid, used []byte) {
 }
 
 // AppendEntry appends a message of JSON text as an element of a request's
-// logEvents, and returns how many bytes the message has.
+// logEvents, and returns the size of the message in bytes.
 func AppendEntry(b []byte, at int64, message []byte) (entry []byte, size int) {
 	d := Decoder{w: writer{buf: b}}
-	d.begin(at)
+	d.beginEntry(at)
 	d.w.json(message)
 	return append(d.w.buf, `"}`...), d.w.size
 }

@@ -80,7 +80,7 @@ func (e *environment) appendOurs(list []byte) []byte {
 		}
 	}
 	if !e.want[serviceName] && !e.users(serviceName) {
-		add("service.name", escapeReferences(e.serviceName)) // a reference may still hold another
+		add("service.name", escapeReferences(e.service.Name)) // a reference may still hold another
 	}
 	e.podAttributes(add)
 	given := e.request.ResourceAttributes
@@ -105,7 +105,7 @@ func (w *wiring) podAttributes(add func(key, value string)) {
 		{Key: "deployment.environment.name", Value: escapeReferences(w.config.DeploymentEnvironment)},
 		{Key: "k8s.cluster.name", Value: escapeReferences(w.config.ClusterName)},
 		{Key: "k8s.namespace.name", Value: w.namespace},
-		{Key: w.owner.attribute(), Value: w.owner.Name},
+		{Key: w.owner.Attribute(), Value: w.owner.Name},
 		{Key: "k8s.pod.name", Value: "$(" + sidecarapi.EnvPodName + ")"},
 		{Key: "k8s.pod.uid", Value: "$(" + sidecarapi.EnvPodUID + ")"},
 		{Key: "k8s.node.name", Value: "$(" + sidecarapi.EnvNodeName + ")"},
@@ -121,4 +121,14 @@ func (w *wiring) podAttributes(add func(key, value string)) {
 
 func has(attributes []attribute.KeyValue, key string) bool {
 	return slices.ContainsFunc(attributes, func(a attribute.KeyValue) bool { return a.Key == key })
+}
+
+// imageVersion is the tag of an image reference or, without one, its digest.
+func imageVersion(image string) string {
+	name, digest, _ := strings.Cut(image, "@")
+	last := name[strings.LastIndexByte(name, '/')+1:]
+	if _, tag, ok := strings.Cut(last, ":"); ok && tag != "" {
+		return tag
+	}
+	return digest
 }

@@ -88,8 +88,8 @@ func (c Config) Validate() error {
 		wrong("kubernetesVersion", "%w", err)
 	}
 	if _, bad := injection.ParseRequest(defaultRequest(c), injection.Layer{Source: "default", Annotations: c.Defaults}); len(bad) > 0 {
-		for _, m := range bad {
-			wrong("defaults", "%s: %q: %s", m.Key, m.Value, m.Reason)
+		for _, refusal := range bad {
+			wrong("defaults", "%s: %s", refusal.Setting, refusal.Reason())
 		}
 	}
 	if c.Sidecar.Image == "" || strings.ContainsAny(c.Sidecar.Image, " \t\n") {

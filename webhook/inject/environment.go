@@ -181,8 +181,8 @@ func (e *environment) chooseServiceName() {
 	case e.attributesNameService() && !e.annotated():
 		return
 	}
-	if e.serviceName != "" {
-		e.set(serviceName, escapeReferences(e.serviceName), e.serviceRule, e.serviceFrom)
+	if e.service.Name != "" {
+		e.set(serviceName, escapeReferences(e.service.Name), string(e.service.Rule), e.service.From)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/internal/workload"
 )
 
 // Engine wires pods by one configuration. It is safe for concurrent use.
@@ -60,23 +61,23 @@ type Result struct {
 // Pod decides for a pod, given as the API server sends it. The error tells that
 // raw is not a pod; there is nothing else that fails.
 func (e *Engine) Pod(raw []byte, ns Namespace) (Result, error) {
-	return e.decide(raw, ns, Owner{}, false)
+	return e.decide(raw, ns, workload.Owner{}, false)
 }
 
 // Template decides for the pod template of a workload: {metadata, spec}. An
 // empty owner is taken from the template, as for a pod.
-func (e *Engine) Template(raw []byte, ns Namespace, owner Owner) (Result, error) {
+func (e *Engine) Template(raw []byte, ns Namespace, owner workload.Owner) (Result, error) {
 	return e.decide(raw, ns, owner, false)
 }
 
 // Explain is Template that also tells where each value comes from.
-func (e *Engine) Explain(raw []byte, ns Namespace, owner Owner) (Result, error) {
+func (e *Engine) Explain(raw []byte, ns Namespace, owner workload.Owner) (Result, error) {
 	return e.decide(raw, ns, owner, true)
 }
 
 // ServiceName is the name that the pods of a template report under, unless a
 // container sets its own; "" for a template that is left alone.
-func (e *Engine) ServiceName(raw []byte, ns Namespace, owner Owner) string {
+func (e *Engine) ServiceName(raw []byte, ns Namespace, owner workload.Owner) string {
 	pod, err := e.read(raw)
 	if err != nil {
 		return ""
@@ -86,7 +87,7 @@ func (e *Engine) ServiceName(raw []byte, ns Namespace, owner Owner) string {
 	}
 	w := newWiring(e, &pod, ns, owner)
 	w.nameService()
-	return w.serviceName
+	return w.service.Name
 }
 
 // MisplacedAnnotations notes annotations of a workload itself, which only mean
@@ -112,7 +113,7 @@ func (*Engine) read(raw []byte) (pod, error) {
 	return p, nil
 }
 
-func (e *Engine) decide(raw []byte, ns Namespace, owner Owner, explain bool) (Result, error) {
+func (e *Engine) decide(raw []byte, ns Namespace, owner workload.Owner, explain bool) (Result, error) {
 	pod, err := e.read(raw)
 	if err != nil {
 		return Result{}, err

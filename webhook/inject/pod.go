@@ -5,6 +5,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/nova/novawire/internal/workload"
 )
 
 // pod is the little that injection reads of a pod or of a pod template. What is
@@ -18,17 +20,11 @@ type pod struct {
 var noMetadata metadata
 
 type metadata struct {
-	Name         string            `json:"name"`
-	GenerateName string            `json:"generateName"`
-	Labels       map[string]string `json:"labels"`
-	Annotations  map[string]string `json:"annotations"`
-	Owners       []ownerReference  `json:"ownerReferences"`
-}
-
-type ownerReference struct {
-	Kind       string `json:"kind"`
-	Name       string `json:"name"`
-	Controller bool   `json:"controller"`
+	Name         string                    `json:"name"`
+	GenerateName string                    `json:"generateName"`
+	Labels       map[string]string         `json:"labels"`
+	Annotations  map[string]string         `json:"annotations"`
+	Owners       []workload.OwnerReference `json:"ownerReferences"`
 }
 
 type spec struct {

@@ -114,7 +114,7 @@ func (w *wiring) sidecarAttributes() []byte {
 			list = attribute.Append(list, 0, attribute.KeyValue{Key: key, Value: value})
 		}
 	}
-	add("service.name", escapeReferences(w.serviceName))
+	add("service.name", escapeReferences(w.service.Name))
 	if len(w.pod.Spec.Containers) == 1 && !has(w.request.ResourceAttributes, "service.version") {
 		add("service.version", imageVersion(w.pod.Spec.Containers[0].Image))
 	}

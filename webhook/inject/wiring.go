@@ -7,6 +7,8 @@ import (
 
 	"github.com/nova/novawire/api/injection"
 	sidecarapi "github.com/nova/novawire/api/sidecar"
+	"github.com/nova/novawire/internal/validate"
+	"github.com/nova/novawire/internal/workload"
 )
 
 // wiring is the work on one pod.
@@ -15,8 +17,8 @@ type wiring struct {
 	pod       *pod
 	namespace string
 	layers    [2]injection.Layer // of the request, for explanations
-	mistakes  []injection.Mistake
-	owner     Owner
+	mistakes  []validate.Refusal
+	owner     workload.Owner
 	request   injection.Request
 
 	old    Status // of an earlier wiring
@@ -24,11 +26,9 @@ type wiring struct {
 	stale  bool   // old is of another configuration
 	status Status
 
-	collector   injection.Collector // what the request came to
-	endpoints   bool                // containers are told where telemetry goes
-	serviceName string
-	serviceRule string
-	serviceFrom string
+	collector injection.Collector // what the request came to
+	endpoints bool                // containers are told where telemetry goes
+	service   workload.Service
 
 	patch           patch
 	madeAnnotations bool // the pod had none, and the patch makes the map
@@ -38,7 +38,7 @@ type wiring struct {
 	explanation     []Line
 }
 
-func newWiring(e *Engine, p *pod, ns Namespace, owner Owner) *wiring {
+func newWiring(e *Engine, p *pod, ns Namespace, owner workload.Owner) *wiring {
 	w := &wiring{Engine: e, pod: p, namespace: ns.Name, owner: owner}
 	if w.owner.Kind == "" {
 		w.owner = ownerOf(p.Metadata)
@@ -48,8 +48,8 @@ func newWiring(e *Engine, p *pod, ns Namespace, owner Owner) *wiring {
 		{Source: "pod", Annotations: p.Metadata.Annotations},
 	}
 	w.request, w.mistakes = injection.ParseRequest(e.defaults, w.layers[:]...)
-	for _, m := range w.mistakes {
-		w.note(Note{Reason: BadAnnotation, Subject: m.Key, Detail: strconv.Quote(m.Value) + " of the " + m.Source + ": " + m.Reason})
+	for _, refusal := range w.mistakes {
+		w.note(Note{Reason: BadAnnotation, Subject: refusal.Setting, Detail: noteDetail(refusal)})
 	}
 	w.old, w.wired = ReadStatus(p.Metadata.Annotations)
 	w.stale = w.wired && w.old.Config != e.hash
@@ -75,6 +75,15 @@ func (w *wiring) explain(container, subject, value, rule, source string) {
 	}
 }
 
+// noteDetail says in a note, which begins with "ignored", what was written where
+// and what to use.
+func noteDetail(r validate.Refusal) string {
+	if r.Allowed == "" {
+		return strconv.Quote(r.Value) + " of the " + r.Source + ": " + r.Problem
+	}
+	return strconv.Quote(r.Value) + " of the " + r.Source + ": use " + r.Allowed
+}
+
 // source tells, for an explanation, which layer gave a key its value.
 func (w *wiring) source(key string) string {
 	if !w.explaining {
@@ -82,7 +91,7 @@ func (w *wiring) source(key string) string {
 	}
 	for i := len(w.layers) - 1; i >= 0; i-- {
 		from := w.layers[i]
-		bad := func(m injection.Mistake) bool { return m.Key == key && m.Source == from.Source }
+		bad := func(r validate.Refusal) bool { return r.Setting == key && r.Source == from.Source }
 		if _, ok := from.Annotations[key]; ok && !slices.ContainsFunc(w.mistakes, bad) {
 			return from.Source + " annotation " + key
 		}
@@ -158,24 +167,13 @@ func (w *wiring) endpoint(p sidecarapi.Protocol) string {
 // container's own variable comes between the annotation and the rest; that is
 // settled for each container.
 func (w *wiring) nameService() {
-	if w.request.ServiceName != "" {
-		w.serviceName, w.serviceRule, w.serviceFrom = w.request.ServiceName, annotationRule, w.request.ServiceNameFrom
-		return
-	}
-	for _, label := range w.config.ServiceNameLabels {
-		if name := w.pod.Metadata.Labels[label]; name != "" {
-			w.serviceName, w.serviceRule, w.serviceFrom = name, "label", label
-			return
-		}
-	}
-	w.serviceName, w.serviceRule, w.serviceFrom = w.owner.Name, "workload name", w.owner.Kind
+	annotation := workload.Annotation{Value: w.request.ServiceName, From: w.request.ServiceNameFrom}
+	w.service = workload.ServiceOf(annotation, w.config.ServiceNameLabels, w.pod.Metadata.Labels, w.owner)
 }
 
-const annotationRule = "annotation"
-
-// annotated tells that the pod itself, not its namespace, names its service.
+// annotated reports whether the pod itself, not its namespace, names its service.
 func (w *wiring) annotated() bool {
-	return w.serviceRule == annotationRule && w.serviceFrom == "pod"
+	return w.service.Rule == workload.ByAnnotation && w.service.From == "pod"
 }
 
 func (w *wiring) result() Result {

@@ -15,7 +15,7 @@ import (
 	yamlnode "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
 
-	"github.com/nova/novawire/webhook/inject"
+	"github.com/nova/novawire/internal/workload"
 )
 
 // Document is one document of a file.
@@ -219,11 +219,11 @@ func (o *object) where() string {
 }
 
 // owner is the workload as the engine has to know it; a bare pod's is in the pod.
-func (o *object) owner() inject.Owner {
+func (o *object) owner() workload.Owner {
 	if o.Kind == "Pod" {
-		return inject.Owner{}
+		return workload.Owner{}
 	}
-	return inject.Owner{Kind: o.Kind, Name: strings.TrimSuffix(o.name(), "-")}
+	return workload.Owner{Kind: o.Kind, Name: strings.TrimSuffix(o.name(), "-")}
 }
 
 // template finds the pod template, as a node and as JSON.

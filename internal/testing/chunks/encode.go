@@ -1,5 +1,5 @@
-// Package testbed makes what tests and benchmarks of the plugin need: chunks as
-// Fluent Bit makes them, with what its filters add to lines.
+// Package chunks encodes chunks for tests and benchmarks of the plugin, as Fluent
+// Bit and its filters write them.
 package chunks
 
 import (
@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// Map is a map in its order, which maps of Go have not: pairs of key and value.
+// Map is an ordered map: pairs of key and value.
 type Map [][2]any
 
-// EventTime is Fluent Bit's time with nanoseconds: extension type 0.
+// EventTime is Fluent Bit's time with nanoseconds, extension type 0.
 type EventTime time.Time
 
-// Raw is MessagePack that is written as it is.
+// Raw is encoded MessagePack.
 type Raw []byte
 
-// Append appends a value: nil, bool, int, uint64, float64, string, []byte
+// Append encodes a value: nil, bool, int, uint64, float64, string, []byte
 // (binary), []any, Map, EventTime or Raw.
 func Append(b []byte, value any) []byte {
 	switch v := value.(type) {
@@ -60,7 +60,8 @@ func Append(b []byte, value any) []byte {
 	panic("testbed: no MessagePack of that type")
 }
 
-// appendLength chooses the shortest form; tiny is 0 where there is none of 8 bits.
+// appendLength writes the shortest form. tiny is 0 for types without an 8-bit
+// length.
 func appendLength(b []byte, tiny, short, long byte, n int) []byte {
 	switch {
 	case tiny == 0xd9 && n < 32:
@@ -78,18 +79,19 @@ func appendLength(b []byte, tiny, short, long byte, n int) []byte {
 	}
 }
 
-// V1 is a record of Fluent Bit before 2.1: [time, map].
+// V1 encodes a record of Fluent Bit before 2.1: [time, map].
 func V1(at any, body any) Raw { return Append(nil, []any{at, body}) }
 
-// V2 is a record since then: [[time, metadata], map].
+// V2 encodes a record of Fluent Bit since 2.1: [[time, metadata], map].
 func V2(at any, metadata, body any) Raw { return Append(nil, []any{[]any{at, metadata}, body}) }
 
-// GroupStart opens a group, as Fluent Bit does since 3.2: a record of a negative time.
+// GroupStart encodes the record that opens a group, which has a negative time
+// (since Fluent Bit 3.2).
 func GroupStart(metadata, body any) Raw {
 	return Append(nil, []any{[]any{Raw{0xd7, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}, metadata}, body})
 }
 
-// GroupEnd closes a group.
+// GroupEnd encodes the record that closes a group.
 func GroupEnd() Raw {
 	return Append(nil, []any{[]any{Raw{0xd7, 0, 0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 0}, Map{}}, Map{}})
 }

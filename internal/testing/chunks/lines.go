@@ -2,11 +2,11 @@ package chunks
 
 import "time"
 
-// Noon is a time that tests can name.
+// Noon is a fixed time for tests.
 var Noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// Kubernetes is what Fluent Bit's kubernetes filter adds to a line of a pod of
-// a Deployment, about as long as it is in a cluster.
+// Kubernetes returns the map that Fluent Bit's kubernetes filter adds to a line
+// of a Deployment's pod, of realistic length.
 func Kubernetes(namespace, workload, container, node string) Map {
 	pod := workload + "-5d8f7c9b46-x2v9k"
 	return Map{
@@ -30,7 +30,7 @@ func Kubernetes(namespace, workload, container, node string) Map {
 	}
 }
 
-// Line is a record of the tail input with multiline.parser cri and the
+// Line encodes a record of the tail input with multiline.parser cri and the
 // kubernetes filter.
 func Line(at time.Time, line string, kubernetes any) Raw {
 	body := Map{{"time", at.Format(time.RFC3339Nano)}, {"stream", "stdout"}, {"_p", "F"}, {"log", line}}

@@ -13,10 +13,11 @@ var (
 	retentions = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 )
 
-// known tells a failure that is part of the protocol from one that a limit met.
-func (s *Server) known(operation string, f *failure) *failure {
+// checkViolation records a failure as a violation unless it belongs to the
+// protocol.
+func (s *Server) checkViolation(operation string, f *failure) *failure {
 	if f != nil && f.name != "ResourceAlreadyExistsException" && f.name != "ResourceNotFoundException" {
-		s.complain(operation, f)
+		s.recordViolation(operation, f)
 	}
 	return f
 }
@@ -30,7 +31,7 @@ func (s *Server) createLogGroup(body []byte) *failure {
 		f = invalid("log group name %q", in.Name)
 	}
 	if f != nil {
-		return s.known("CreateLogGroup", f)
+		return s.checkViolation("CreateLogGroup", f)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +52,7 @@ func (s *Server) createLogStream(body []byte) *failure {
 		f = invalid("log stream name %q", in.Stream)
 	}
 	if f != nil {
-		return s.known("CreateLogStream", f)
+		return s.checkViolation("CreateLogStream", f)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +77,7 @@ func (s *Server) putRetentionPolicy(body []byte) *failure {
 		f = invalid("retention of %d days", in.Days)
 	}
 	if f != nil {
-		return s.known("PutRetentionPolicy", f)
+		return s.checkViolation("PutRetentionPolicy", f)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// failure is an error of the service, by name.
+// failure is an error response.
 type failure struct{ name, message string }
 
 func refuse(name, format string, args ...any) *failure {
@@ -35,8 +35,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return // the client went away while it sent
 	}
 	operation := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), target)
-	if f := s.admit(r, body); f != nil {
-		s.complain(operation, f)
+	if f := s.checkRequest(r, body); f != nil {
+		s.recordViolation(operation, f)
 		answer(w, nil, f)
 		return
 	}
@@ -55,8 +55,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admit checks what every request must have.
-func (s *Server) admit(r *http.Request, body []byte) *failure {
+// checkRequest checks what all requests have in common.
+func (s *Server) checkRequest(r *http.Request, body []byte) *failure {
 	switch {
 	case r.Method != http.MethodPost || r.URL.Path != "/" || r.URL.RawQuery != "":
 		return refuse("UnknownOperationException", "%s %s", r.Method, r.URL)
@@ -71,8 +71,8 @@ func (s *Server) admit(r *http.Request, body []byte) *failure {
 	return nil
 }
 
-// verify signs what arrived again, with the headers that the sender says it
-// signed, and compares.
+// verify signs the request again with the headers that the client signed, and
+// compares the signatures.
 func (s *Server) verify(r *http.Request, body []byte) error {
 	given := r.Header.Get("Authorization")
 	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
@@ -111,13 +111,14 @@ func (s *Server) count(operation string) {
 	s.calls[operation]++
 }
 
-func (s *Server) complain(operation string, f *failure) {
+func (s *Server) recordViolation(operation string, f *failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refused = append(s.refused, operation+": "+f.name+": "+f.message)
+	s.violations = append(s.violations, operation+": "+f.name+": "+f.message)
 }
 
-// decode reads a request strictly: valid UTF-8, no member twice, none unknown.
+// decode reads a request strictly: valid UTF-8, no duplicate and no unknown
+// members.
 func decode(body []byte, into any) *failure {
 	if err := json.Unmarshal(body, into, json.RejectUnknownMembers(true)); err != nil {
 		return refuse("SerializationException", "%s", err)
@@ -142,8 +143,8 @@ func answer(w http.ResponseWriter, result any, f *failure) {
 	_ = json.MarshalWrite(w, result)
 }
 
-// tear ends the connection as a network does: with a reset.
-func tear(w http.ResponseWriter) {
+// resetConnection closes the connection with a TCP reset.
+func resetConnection(w http.ResponseWriter) {
 	c, _, err := w.(http.Hijacker).Hijack()
 	if err != nil {
 		return

@@ -21,8 +21,8 @@ type putResult struct {
 	Rejected          *rejected `json:"rejectedLogEventsInfo,omitempty"`
 }
 
-// rejected marks events by their index: too old and expired are the first,
-// with the end exclusive; too new are the last, with the start inclusive.
+// rejected marks events by index: too old and expired events come first, with an
+// exclusive end; too new ones come last, with an inclusive start.
 type rejected struct {
 	TooNewStart *int `json:"tooNewLogEventStartIndex,omitempty"`
 	TooOldEnd   *int `json:"tooOldLogEventEndIndex,omitempty"`
@@ -36,7 +36,7 @@ func (s *Server) putLogEvents(w http.ResponseWriter, r *http.Request, body []byt
 	}
 	switch {
 	case fault.Reset:
-		tear(w)
+		resetConnection(w)
 		return
 	case fault.Refuse != "":
 		answer(w, nil, refuse(fault.Refuse, "as the test wants it"))
@@ -50,23 +50,24 @@ func (s *Server) putLogEvents(w http.ResponseWriter, r *http.Request, body []byt
 	if f == nil {
 		f = limits(in, s.options.Now())
 	}
-	if s.known("PutLogEvents", f) != nil {
+	if s.checkViolation("PutLogEvents", f) != nil {
 		answer(w, nil, f)
 		return
 	}
 	result, f := s.store(in, fault)
 	switch {
-	case f == nil && fault.LoseAnswer:
-		tear(w)
+	case f == nil && fault.LoseResponse:
+		resetConnection(w)
 	case f == nil && fault.Hang:
 		s.pause(r, time.Hour)
-		tear(w)
+		resetConnection(w)
 	default:
 		answer(w, result, f)
 	}
 }
 
-// pause ends early when the client or the server goes.
+// pause waits. It returns early when the client or the server closes the
+// connection.
 func (s *Server) pause(r *http.Request, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -87,7 +88,8 @@ func (s *Server) next() Fault {
 	return s.fault(s.puts - 1)
 }
 
-// throttles takes a token of the account.
+// throttles reports whether the account's quota is used up, and takes a token if
+// not.
 func (s *Server) throttles() bool {
 	if s.options.Rate == 0 {
 		return false
@@ -104,7 +106,7 @@ func (s *Server) throttles() bool {
 	return false
 }
 
-// limits holds the request against what the reference says of a batch.
+// limits checks a request against the limits of a batch.
 func limits(in putRequest, now time.Time) *failure {
 	if !groupName.MatchString(in.Group) || !streamName.MatchString(in.Stream) {
 		return invalid("names %q, %q", in.Group, in.Stream)
@@ -147,15 +149,15 @@ func valid(timestamp int64, now time.Time) bool {
 	return timestamp >= now.Add(-MaxPast).UnixMilli() && timestamp <= now.Add(MaxFuture).UnixMilli()
 }
 
-// store keeps the events that are within the service's window.
+// store stores the events that are within the service's time window.
 func (s *Server) store(in putRequest, fault Fault) (putResult, *failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.groups[in.Group]
-	if fault.Vanish {
+	if fault.DeleteGroup {
 		delete(s.groups, in.Group)
 		g = nil
-	} else if fault.VanishStream && g != nil {
+	} else if fault.DeleteStream && g != nil {
 		delete(g.streams, in.Stream)
 	}
 	if g == nil {
@@ -164,13 +166,13 @@ func (s *Server) store(in putRequest, fault Fault) (putResult, *failure) {
 	if !g.streams[in.Stream] {
 		return putResult{}, refuse("ResourceNotFoundException", "The specified log stream does not exist.")
 	}
-	result, now, lost := putResult{NextSequenceToken: "ignored"}, s.options.Now(), fault.LoseAnswer || fault.Hang
+	result, now, lost := putResult{NextSequenceToken: "ignored"}, s.options.Now(), fault.LoseResponse || fault.Hang
 	for i, e := range in.Events {
 		if reason := result.reject(i, e.Timestamp, now, g.retention); reason != "" {
 			s.rejected[reason]++
 			continue
 		}
-		if s.number++; !s.forgets {
+		if s.number++; !s.discards {
 			s.stored = append(s.stored, Event{in.Group, in.Stream, e.Timestamp, e.Message})
 		}
 		if lost {
@@ -180,7 +182,7 @@ func (s *Server) store(in putRequest, fault Fault) (putResult, *failure) {
 	return result, nil
 }
 
-// reject books an event that is out of the window, and says why.
+// reject records an event outside the time window and returns the reason, or "".
 func (p *putResult) reject(i int, timestamp int64, now time.Time, retention int) string {
 	r := p.Rejected
 	if r == nil {

@@ -1,4 +1,5 @@
-// The usual way as a plugin, for comparison: see internal/testing/logsbaseline.
+// Command baseline is the baseline of the benchmarks as a plugin: see
+// internal/testing/logsbaseline.
 package main
 
 import "C"

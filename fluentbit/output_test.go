@@ -21,7 +21,7 @@ import (
 	"github.com/nova/novawire/internal/testing/fakelogs"
 )
 
-// lines is a chunk of lines of a service.
+// lines returns a chunk of lines of a service.
 func lines(service string, at time.Time, all ...string) (chunk []byte) {
 	for i, line := range all {
 		chunk = append(chunk, chunks.Line(at.Add(time.Duration(i)*time.Millisecond), line, chunks.Kubernetes("nova", service, "app", "node-a"))...)
@@ -29,11 +29,11 @@ func lines(service string, at time.Time, all ...string) (chunk []byte) {
 	return chunk
 }
 
-func TestGroupsAndStreamsAreMadeAndKept(t *testing.T) {
-	s := service(t, fakelogs.Options{})
-	o := output(t, s, map[string]string{"retention_days": "7"})
+func TestOutput_Flush_CreatesGroupsAndStreams(t *testing.T) {
+	s := startService(t, fakelogs.Options{})
+	o := newOutput(t, s, map[string]string{"retention_days": "7"})
 	chunk := append(lines("feed", time.Now(), "a"), chunks.V1(int(time.Now().Unix()), chunks.Map{{"log", "of no pod"}})...)
-	if v := o.Flush(chunk, "systemd"); v != fluentbit.Done {
+	if v := o.Flush(chunk, "systemd"); v != fluentbit.OK {
 		t.Fatalf("verdict is %v", v)
 	}
 	var got []string
@@ -44,49 +44,49 @@ func TestGroupsAndStreamsAreMadeAndKept(t *testing.T) {
 	if diff := cmp.Diff([]string{"/nova/none/none node-a, 7 days", "/nova/nova/feed node-a, 7 days"}, got); diff != "" {
 		t.Errorf("stored in (-want +got):\n%s", diff)
 	}
-	if n := series(o, "novawire_logs_delivered_total", `class="node"`); n != 1 {
+	if n := metricSum(o, "novawire_logs_delivered_total", `class="node"`); n != 1 {
 		t.Errorf("%d events of no pod", n)
 	}
 }
 
-// A group that somebody else made is theirs: its retention stays.
-func TestTheRetentionOfOthersStays(t *testing.T) {
-	s := service(t, fakelogs.Options{})
-	s.Make("/nova/nova/feed", "node-b")
-	o := output(t, s, nil)
+// The plugin sets no retention on a group that it did not create.
+func TestOutput_Flush_KeepsRetentionOfExistingGroup(t *testing.T) {
+	s := startService(t, fakelogs.Options{})
+	s.CreateStream("/nova/nova/feed", "node-b")
+	o := newOutput(t, s, nil)
 	o.Flush(lines("feed", time.Now(), "a"), "t")
 	if len(s.Stored()) != 1 || s.Retention("/nova/nova/feed") != 0 {
 		t.Errorf("stored %v, retention %d", s.Stored(), s.Retention("/nova/nova/feed"))
 	}
 }
 
-// A chunk of two services, one of which cannot be delivered: when it comes
-// again, only that one is.
-func TestAChunkThatComesAgainGoesOnWhereItStopped(t *testing.T) {
-	s := service(t, fakelogs.Options{})
-	s.Make("/nova/nova/feed", "node-a")
-	s.Make("/nova/nova/user", "node-a")
+// One of the two services of a chunk cannot be delivered: only that one is sent
+// again.
+func TestOutput_Flush_ResumesRetriedChunk(t *testing.T) {
+	s := startService(t, fakelogs.Options{})
+	s.CreateStream("/nova/nova/feed", "node-a")
+	s.CreateStream("/nova/nova/user", "node-a")
 	puts := 0
-	s.Misbehave(func(int) fakelogs.Fault {
+	s.InjectFaults(func(int) fakelogs.Fault {
 		if puts++; puts == 1 {
 			return fakelogs.Fault{}
 		}
 		return fakelogs.Fault{Refuse: "ServiceUnavailableException"}
 	})
-	o := output(t, s, map[string]string{"flush_timeout": "1s"})
+	o := newOutput(t, s, map[string]string{"flush_timeout": "1s"})
 	chunk := append(lines("feed", time.Now(), "f1", "f2"), lines("user", time.Now(), "u1", "u2")...)
-	if v := o.Flush(chunk, "t"); v != fluentbit.Again || len(s.Stored()) != 2 {
+	if v := o.Flush(chunk, "t"); v != fluentbit.Retry || len(s.Stored()) != 2 {
 		t.Fatalf("verdict %v, stored %d", v, len(s.Stored()))
 	}
-	s.Misbehave(nil)
-	if v := o.Flush(chunk, "t"); v != fluentbit.Done {
+	s.InjectFaults(nil)
+	if v := o.Flush(chunk, "t"); v != fluentbit.OK {
 		t.Fatalf("verdict is %v", v)
 	}
 	if n := len(s.Stored()); n != 4 {
 		t.Errorf("%d events are stored of 4", n)
 	}
-	for metric, want := range map[string]int{"accepted": 4, "delivered": 4, "resumed": 2, "resent": 0, "chunks": 2, "chunks_again": 1} {
-		if got := series(o, "novawire_logs_"+metric+"_total"); got != want {
+	for metric, want := range map[string]int{"accepted": 4, "delivered": 4, "resumed": 2, "resent": 0, "chunks": 2, "chunks_retried": 1} {
+		if got := metricSum(o, "novawire_logs_"+metric+"_total"); got != want {
 			t.Errorf("%s is %d, want %d", metric, got, want)
 		}
 	}
@@ -95,22 +95,22 @@ func TestAChunkThatComesAgainGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
-func TestEventsOutOfTheWindowAreRejectedAndCounted(t *testing.T) {
-	s := service(t, fakelogs.Options{})
-	s.Make("/nova/nova/feed", "node-a")
-	s.Retain("/nova/nova/feed", 3)
-	o := output(t, s, nil)
+func TestOutput_Flush_CountsRejectedEvents(t *testing.T) {
+	s := startService(t, fakelogs.Options{})
+	s.CreateStream("/nova/nova/feed", "node-a")
+	s.SetRetention("/nova/nova/feed", 3)
+	o := newOutput(t, s, nil)
 	now := time.Now()
 	var chunk []byte
 	for _, at := range []time.Duration{0, -20 * 24 * time.Hour, 3 * time.Hour, -5 * 24 * time.Hour, -time.Hour, -15 * 24 * time.Hour} {
 		chunk = append(chunk, lines("feed", now.Add(at), fmt.Sprint(at))...)
 	}
-	if v := o.Flush(chunk, "t"); v != fluentbit.Done {
+	if v := o.Flush(chunk, "t"); v != fluentbit.OK {
 		t.Fatalf("verdict is %v", v)
 	}
-	got := map[string]int{"delivered": series(o, "novawire_logs_delivered_total")}
+	got := map[string]int{"delivered": metricSum(o, "novawire_logs_delivered_total")}
 	for _, reason := range []string{"too_old", "expired", "too_new"} {
-		got[reason] = series(o, "novawire_logs_rejected_total", `reason="`+reason+`"`)
+		got[reason] = metricSum(o, "novawire_logs_rejected_total", `reason="`+reason+`"`)
 	}
 	if diff := cmp.Diff(map[string]int{"delivered": 2, "too_old": 2, "expired": 1, "too_new": 1}, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
@@ -118,22 +118,22 @@ func TestEventsOutOfTheWindowAreRejectedAndCounted(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"too_old": 2, "expired": 1, "too_new": 1}, s.Rejected()); diff != "" {
 		t.Errorf("the service rejected (-want +got):\n%s", diff)
 	}
-	if r := s.Refused(); len(r) > 0 {
+	if r := s.Violations(); len(r) > 0 {
 		t.Errorf("the service complains: %s", r)
 	}
 }
 
-// What no request may hold as it came is cut, and what is larger than one
-// request is several, within every limit of the service.
-func TestLargeChunksAreWithinTheLimits(t *testing.T) {
-	s := service(t, fakelogs.Options{})
-	o := output(t, s, nil)
+// A message that is too long is divided, and a chunk that is too large takes
+// several requests, all within the service's limits.
+func TestOutput_Flush_LargeChunks(t *testing.T) {
+	s := startService(t, fakelogs.Options{})
+	o := newOutput(t, s, nil)
 	now := time.Now()
 	big := []string{strings.Repeat("x", 1_500_000), strings.Repeat("é\"\\", 400_000), `{"message":"` + strings.Repeat("y", 999_000) + `"}`}
 	for range 300 {
 		big = append(big, strings.Repeat("z", 7000))
 	}
-	if v := o.Flush(lines("feed", now, big...), "t"); v != fluentbit.Done {
+	if v := o.Flush(lines("feed", now, big...), "t"); v != fluentbit.OK {
 		t.Fatalf("verdict is %v", v)
 	}
 	total := 0
@@ -143,32 +143,32 @@ func TestLargeChunksAreWithinTheLimits(t *testing.T) {
 	if want := 1_500_000 + 300*7000; total < want || total > want+2000 {
 		t.Errorf("%d bytes are stored of %d", total, want)
 	}
-	if r := s.Refused(); len(r) > 0 {
+	if r := s.Violations(); len(r) > 0 {
 		t.Errorf("the service complains: %s", r)
 	}
 	small := strings.Split(strings.Repeat("s,", 25_000), ",")[:25_000]
 	before := s.Calls("PutLogEvents")
-	if v := o.Flush(lines("feed", now, small...), "t"); v != fluentbit.Done || len(s.Refused()) > 0 {
-		t.Errorf("verdict is %v, refused %v", v, s.Refused())
+	if v := o.Flush(lines("feed", now, small...), "t"); v != fluentbit.OK || len(s.Violations()) > 0 {
+		t.Errorf("verdict is %v, refused %v", v, s.Violations())
 	}
 	if n := s.Calls("PutLogEvents") - before; n > 5 {
 		t.Errorf("25,000 short lines took %d requests", n)
 	}
 }
 
-// The counts of a minute are a document for each service when the output ends,
-// however often the lines were sent.
-func TestCountsAreOneDocumentForAService(t *testing.T) {
-	s := service(t, fakelogs.Options{})
-	s.Misbehave(func(put int) fakelogs.Fault {
-		return map[int]fakelogs.Fault{1: {LoseAnswer: true}, 2: {Refuse: "ThrottlingException"}}[put]
+// The counts of a minute are one document for each service, however often the
+// lines were sent.
+func TestOutput_Counts_OneDocumentPerService(t *testing.T) {
+	s := startService(t, fakelogs.Options{})
+	s.InjectFaults(func(put int) fakelogs.Fault {
+		return map[int]fakelogs.Fault{1: {LoseResponse: true}, 2: {Refuse: "ThrottlingException"}}[put]
 	})
-	o := output(t, s, nil)
+	o := newOutput(t, s, nil)
 	chunk := append(
 		lines("feed", time.Now(), `{"level":"ERROR","fields":{"message":"m","http.response.status_code":503}}`, `{"level":"ERROR","fields":{"message":"redis timed out"}}`, `{"level":"INFO","status":200}`),
 		lines("user", time.Now(), `{"level":"WARN","fields":{"rpc.grpc.status_code":14}}`, `{"fields":{"monotonic_counter.http_server_errors_total":4}}`)...,
 	)
-	for o.Flush(chunk, "t") != fluentbit.Done {
+	for o.Flush(chunk, "t") != fluentbit.OK {
 	}
 	o.Close()
 	var got []string
@@ -188,21 +188,21 @@ func TestCountsAreOneDocumentForAService(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("documents (-want +got):\n%s", diff)
 	}
-	if n := series(o, "novawire_logs_delivered_total", `class="metrics"`); n != 2 {
+	if n := metricSum(o, "novawire_logs_delivered_total", `class="metrics"`); n != 2 {
 		t.Errorf("%d documents are counted", n)
 	}
 }
 
-// An output that ends leaves no goroutine, answers what is under way, and does
-// not wait for a service that is silent.
-func TestCloseIsBounded(t *testing.T) {
-	s := service(t, fakelogs.Options{})
-	s.Make("/nova/nova/feed", "node-a")
-	s.Misbehave(func(int) fakelogs.Fault { return fakelogs.Fault{Delay: time.Hour} })
-	o := output(t, s, map[string]string{"request_timeout": "60s", "flush_timeout": "60s"})
-	verdicts := make(chan fluentbit.Verdict, 40)
+// Close leaves no goroutine, returns a result for chunks under way and does not
+// wait for a service that does not respond.
+func TestOutput_Close(t *testing.T) {
+	s := startService(t, fakelogs.Options{})
+	s.CreateStream("/nova/nova/feed", "node-a")
+	s.InjectFaults(func(int) fakelogs.Fault { return fakelogs.Fault{Delay: time.Hour} })
+	o := newOutput(t, s, map[string]string{"request_timeout": "60s", "flush_timeout": "60s"})
+	verdicts := make(chan fluentbit.Result, 40)
 	for i := range cap(verdicts) { // more than there are hands
-		go func() { verdicts <- o.Hand(lines("feed", time.Now(), fmt.Sprint(i)), []byte("t")) }()
+		go func() { verdicts <- o.Submit(lines("feed", time.Now(), fmt.Sprint(i)), []byte("t")) }()
 	}
 	for deadline := time.Now().Add(10 * time.Second); s.Calls("PutLogEvents") == 0; {
 		if time.Now().After(deadline) {
@@ -220,22 +220,22 @@ func TestCloseIsBounded(t *testing.T) {
 		t.Fatal("the output did not end")
 	}
 	for range cap(verdicts) {
-		if v := <-verdicts; v != fluentbit.Again {
+		if v := <-verdicts; v != fluentbit.Retry {
 			t.Errorf("verdict is %v", v)
 		}
 	}
 }
 
-func TestAnEmptyChunkIsDone(t *testing.T) {
-	if v := output(t, service(t, fakelogs.Options{}), nil).Flush(nil, "t"); v != fluentbit.Done {
+func TestOutput_Flush_EmptyChunk(t *testing.T) {
+	if v := newOutput(t, startService(t, fakelogs.Options{}), nil).Flush(nil, "t"); v != fluentbit.OK {
 		t.Errorf("verdict is %v", v)
 	}
 }
 
-// mistaken is a service of ours that panics.
-type mistaken struct{ delivery.Service }
+// panickingService panics in every call.
+type panickingService struct{ delivery.Service }
 
-func TestAMistakeOfOursDoesNotEndFluentBit(t *testing.T) {
+func TestOutput_Submit_Panic(t *testing.T) {
 	c, err := parse(map[string]string{"region": "x", "metric_namespace": "none"})
 	if err != nil {
 		t.Fatal(err)
@@ -244,26 +244,26 @@ func TestAMistakeOfOursDoesNotEndFluentBit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var troubles atomic.Int64
 			o := fluentbit.New(c, fluentbit.Settings{
-				Service: mistaken{}, Clock: delivery.Clock{Now: now, Wait: clock.Wait}, Pace: delivery.NewPace(),
-				Trouble: func(error) { troubles.Add(1) },
+				Service: panickingService{}, Clock: delivery.Clock{Now: now, Wait: clock.Wait}, Limiter: delivery.NewRateLimiter(),
+				OnError: func(error) { troubles.Add(1) },
 			})
 			defer o.Close()
-			if v := o.Hand(lines("feed", chunks.Noon, "a"), []byte("t")); v != fluentbit.Again || troubles.Load() == 0 {
+			if v := o.Submit(lines("feed", chunks.Noon, "a"), []byte("t")); v != fluentbit.Retry || troubles.Load() == 0 {
 				t.Errorf("verdict %v, %d troubles", v, troubles.Load())
 			}
 		})
 	}
 }
 
-// recorder is a service of a bubble: it keeps entries, and is away on demand.
-type recorder struct {
+// recordingService keeps entries and fails on demand.
+type recordingService struct {
 	away atomic.Bool
 
 	mu      sync.Mutex
 	entries []string
 }
 
-func (r *recorder) Put(_ context.Context, _, stream string, entries [][]byte) (delivery.Rejected, error) {
+func (r *recordingService) Put(_ context.Context, _, stream string, entries [][]byte) (delivery.Rejected, error) {
 	if r.away.Load() {
 		return delivery.Rejected{}, errors.New("away")
 	}
@@ -275,21 +275,21 @@ func (r *recorder) Put(_ context.Context, _, stream string, entries [][]byte) (d
 	return delivery.Rejected{}, nil
 }
 
-func (*recorder) CreateGroup(context.Context, string) error          { return nil }
-func (*recorder) CreateStream(context.Context, string, string) error { return nil }
-func (*recorder) Retain(context.Context, string, int) error          { return nil }
+func (*recordingService) CreateGroup(context.Context, string) error          { return nil }
+func (*recordingService) CreateStream(context.Context, string, string) error { return nil }
+func (*recordingService) SetRetention(context.Context, string, int) error    { return nil }
 
-// A minute's counts are one document, which waits for a service that is away and
-// keeps its minute; a minute without counts has none.
-func TestAMinuteIsOneDocumentWheneverItIsDelivered(t *testing.T) {
+// The document of a minute waits until the service responds and keeps its time. A
+// minute without counts has no document.
+func TestOutput_Counts_OneDocumentPerMinute(t *testing.T) {
 	c, err := parse(map[string]string{"region": "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		r := &recorder{}
+		r := &recordingService{}
 		o := fluentbit.New(c, fluentbit.Settings{
-			Service: r, Clock: delivery.Clock{Now: time.Now, Wait: clock.Wait}, Pace: delivery.NewPace(), Trouble: func(error) {},
+			Service: r, Clock: delivery.Clock{Now: time.Now, Wait: clock.Wait}, Limiter: delivery.NewRateLimiter(), OnError: func(error) {},
 		})
 		start := time.Now().Truncate(time.Minute)
 		for range 3 { // one document of three chunks

@@ -32,7 +32,7 @@ var clock = delivery.Clock{Now: time.Now, Wait: func(ctx context.Context, d time
 	}
 }}
 
-func service(t testing.TB, o fakelogs.Options) *fakelogs.Server {
+func startService(t testing.TB, o fakelogs.Options) *fakelogs.Server {
 	t.Helper()
 	o.Region, o.AccessKey, o.SecretKey = "eu-west-1", "id", "secret"
 	s, err := fakelogs.Start(context.Background(), o)
@@ -43,9 +43,9 @@ func service(t testing.TB, o fakelogs.Options) *fakelogs.Server {
 	return s
 }
 
-// output is one that speaks to the service. Its pauses are short: what is
-// tested is what happens, not how long it takes.
-func output(t testing.TB, s *fakelogs.Server, keys map[string]string) *fluentbit.Output {
+// newOutput returns an output that is connected to the service. Its pauses are
+// short: the tests check what happens, not how long it takes.
+func newOutput(t testing.TB, s *fakelogs.Server, keys map[string]string) *fluentbit.Output {
 	t.Helper()
 	all := map[string]string{"region": "eu-west-1", "endpoint": s.URL(), "node": "node-a", "flush_timeout": "20s", "request_timeout": "500ms"}
 	maps.Copy(all, keys)
@@ -67,7 +67,7 @@ func output(t testing.TB, s *fakelogs.Server, keys map[string]string) *fluentbit
 			Endpoint: c.Endpoint, Region: c.Region, Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
 			HTTP: &http.Client{Transport: transport}, Timeout: c.RequestTimeout, Now: time.Now,
 		},
-		Clock: quick, Pace: delivery.NewPace(), Trouble: func(err error) { t.Log(err) },
+		Clock: quick, Limiter: delivery.NewRateLimiter(), OnError: func(err error) { t.Log(err) },
 	})
 	t.Cleanup(func() {
 		o.Close()
@@ -76,25 +76,25 @@ func output(t testing.TB, s *fakelogs.Server, keys map[string]string) *fluentbit
 	return o
 }
 
-// host brings chunks as Fluent Bit does: several at once, and again those that
-// it is asked to.
-type host struct {
+// chunkSource flushes chunks as Fluent Bit does: several at once, and again until
+// the result is OK.
+type chunkSource struct {
 	output *fluentbit.Output
 	sent   map[string]int // messages by their identity
 	chunks [][]byte
 }
 
 const (
-	chunksOfHost = 24
-	linesOfChunk = 120
+	chunksPerSource = 24
+	linesPerChunk   = 120
 )
 
-// prepare makes chunks of three services with lines that have an identity each.
-func prepare(o *fluentbit.Output) *host {
-	h, now := &host{output: o, sent: map[string]int{}}, time.Now()
-	for c := range chunksOfHost {
+// newChunkSource makes chunks of three services. Each line has an id.
+func newChunkSource(o *fluentbit.Output) *chunkSource {
+	h, now := &chunkSource{output: o, sent: map[string]int{}}, time.Now()
+	for c := range chunksPerSource {
 		var chunk []byte
-		for l := range linesOfChunk {
+		for l := range linesPerChunk {
 			id := fmt.Sprintf("%d/%d", c, l)
 			h.sent[id]++
 			// Two services in one chunk, and times that go to and fro.
@@ -108,8 +108,8 @@ func prepare(o *fluentbit.Output) *host {
 	return h
 }
 
-// bring ends when every chunk was answered Done.
-func (h *host) bring(t testing.TB, workers int) {
+// deliverAll returns when the result of every chunk was OK.
+func (h *chunkSource) deliverAll(t testing.TB, workers int) {
 	t.Helper()
 	var bringing sync.WaitGroup
 	queue := make(chan []byte, len(h.chunks))
@@ -120,7 +120,7 @@ func (h *host) bring(t testing.TB, workers int) {
 	for range workers {
 		bringing.Go(func() {
 			for chunk := range queue {
-				for deadline := time.Now().Add(time.Minute); h.output.Hand(chunk, []byte("kube.x")) != fluentbit.Done; {
+				for deadline := time.Now().Add(time.Minute); h.output.Submit(chunk, []byte("kube.x")) != fluentbit.OK; {
 					if time.Now().After(deadline) {
 						t.Error("a chunk was not done after a minute")
 						return
@@ -132,8 +132,8 @@ func (h *host) bring(t testing.TB, workers int) {
 	bringing.Wait()
 }
 
-// series reads one of an output's metrics, summed over its labels.
-func series(o *fluentbit.Output, name string, labels ...string) (sum int) {
+// metricSum returns the sum of an output's series with the labels.
+func metricSum(o *fluentbit.Output, name string, labels ...string) (sum int) {
 	var text strings.Builder
 	fluentbit.WriteMetrics(&text, []*fluentbit.Output{o})
 lines:
@@ -153,8 +153,8 @@ lines:
 	return sum
 }
 
-// identities counts what the service has, by identity.
-func identities(t testing.TB, s *fakelogs.Server) map[string]int {
+// storedByID counts the stored events by id.
+func storedByID(t testing.TB, s *fakelogs.Server) map[string]int {
 	t.Helper()
 	all := map[string]int{}
 	for _, e := range s.Stored() {
@@ -171,9 +171,9 @@ func identities(t testing.TB, s *fakelogs.Server) map[string]int {
 	return all
 }
 
-// Every fault of the service: what was sent is stored or counted, to the event,
-// and stored twice only where an answer was lost, which is counted too.
-func TestFaultsOfTheService(t *testing.T) {
+// For every fault of the service, each event that was sent is stored or counted,
+// and stored twice only if a response was lost, which is counted too.
+func TestOutput_Faults(t *testing.T) {
 	every := func(n int, f fakelogs.Fault) func(int) fakelogs.Fault {
 		return func(put int) fakelogs.Fault {
 			if put%n == n-1 {
@@ -202,42 +202,42 @@ func TestFaultsOfTheService(t *testing.T) {
 		"throttles the account":           {rate: 6, shows: "novawire_logs_throttled_total"},
 		"is unavailable":                  {fault: every(2, fakelogs.Fault{Refuse: "ServiceUnavailableException"}), shows: "novawire_logs_retried_total"},
 		"resets connections":              {fault: every(3, fakelogs.Fault{Reset: true}), shows: "novawire_logs_resent_total", unsure: true},
-		"stores and loses the answer":     {fault: every(3, fakelogs.Fault{LoseAnswer: true}), shows: "novawire_logs_resent_total", unsure: true},
+		"stores and loses the answer":     {fault: every(3, fakelogs.Fault{LoseResponse: true}), shows: "novawire_logs_resent_total", unsure: true},
 		"stores and is silent":            {fault: every(5, fakelogs.Fault{Hang: true}), shows: "novawire_logs_resent_total", unsure: true},
 		"fails inside":                    {fault: every(3, fakelogs.Fault{Refuse: "InternalFailure"}), shows: "novawire_logs_resent_total", unsure: true},
-		"loses the group":                 {fault: every(4, fakelogs.Fault{Vanish: true}), shows: "novawire_logs_retried_total"},
-		"loses the stream":                {fault: every(4, fakelogs.Fault{VanishStream: true}), shows: "novawire_logs_retried_total"},
+		"loses the group":                 {fault: every(4, fakelogs.Fault{DeleteGroup: true}), shows: "novawire_logs_retried_total"},
+		"loses the stream":                {fault: every(4, fakelogs.Fault{DeleteStream: true}), shows: "novawire_logs_retried_total"},
 		"denies access for a while":       {fault: first(5, fakelogs.Fault{Refuse: "AccessDeniedException"}), shows: "novawire_logs_retried_total"},
 		"does not know the key":           {fault: first(5, fakelogs.Fault{Refuse: "ExpiredTokenException"}), shows: "novawire_logs_retried_total"},
 		"is slow":                         {fault: every(1, fakelogs.Fault{Delay: 50 * time.Millisecond})},
-		"is away for longer than a chunk": {fault: first(400, fakelogs.Fault{Refuse: "ServiceUnavailableException"}), keys: map[string]string{"flush_timeout": "1s"}, shows: "novawire_logs_chunks_again_total"},
+		"is away for longer than a chunk": {fault: first(400, fakelogs.Fault{Refuse: "ServiceUnavailableException"}), keys: map[string]string{"flush_timeout": "1s"}, shows: "novawire_logs_chunks_retried_total"},
 		"fails in all ways": {fault: func(put int) fakelogs.Fault {
-			return []fakelogs.Fault{{}, {Refuse: "ThrottlingException"}, {LoseAnswer: true}, {}, {Vanish: true}, {Reset: true}, {}, {VanishStream: true}}[put%8]
+			return []fakelogs.Fault{{}, {Refuse: "ThrottlingException"}, {LoseResponse: true}, {}, {DeleteGroup: true}, {Reset: true}, {}, {DeleteStream: true}}[put%8]
 		}, shows: "novawire_logs_resent_total", unsure: true},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := service(t, fakelogs.Options{Rate: c.rate})
-			s.Misbehave(c.fault)
-			h := prepare(output(t, s, c.keys))
-			h.bring(t, 4)
-			h.reconcile(t, s)
-			if c.shows != "" && series(h.output, c.shows) == 0 {
+			s := startService(t, fakelogs.Options{Rate: c.rate})
+			s.InjectFaults(c.fault)
+			h := newChunkSource(newOutput(t, s, c.keys))
+			h.deliverAll(t, 4)
+			h.checkStored(t, s)
+			if c.shows != "" && metricSum(h.output, c.shows) == 0 {
 				t.Errorf("%s is 0", c.shows)
 			}
-			if n := series(h.output, "novawire_logs_resent_total"); n > 0 && !c.unsure {
+			if n := metricSum(h.output, "novawire_logs_resent_total"); n > 0 && !c.unsure {
 				t.Errorf("%d events were sent again though no answer was lost", n)
 			}
 		})
 	}
 }
 
-// reconcile holds what was sent, what the service has and what the output says
-// against each other.
-func (h *host) reconcile(t *testing.T, s *fakelogs.Server) {
+// checkStored compares what was sent with what the service stored and what the
+// output counted.
+func (h *chunkSource) checkStored(t *testing.T, s *fakelogs.Server) {
 	t.Helper()
-	stored, twice := identities(t, s), 0
+	stored, twice := storedByID(t, s), 0
 	for id := range h.sent {
 		if stored[id] == 0 {
 			t.Errorf("%s was not stored", id)
@@ -247,18 +247,18 @@ func (h *host) reconcile(t *testing.T, s *fakelogs.Server) {
 	if len(stored) != len(h.sent) {
 		t.Errorf("%d events are stored, %d were sent", len(stored), len(h.sent))
 	}
-	if twice != s.Lost() {
-		t.Errorf("%d are stored twice, %d answers were lost", twice, s.Lost())
+	if twice != s.LostResponses() {
+		t.Errorf("%d are stored twice, %d answers were lost", twice, s.LostResponses())
 	}
-	if resent := series(h.output, "novawire_logs_resent_total"); twice > resent {
+	if resent := metricSum(h.output, "novawire_logs_resent_total"); twice > resent {
 		t.Errorf("%d are stored twice, %d are counted as sent again", twice, resent)
 	}
 	for metric, want := range map[string]int{"novawire_logs_accepted_total": len(h.sent), "novawire_logs_delivered_total": len(h.sent), "novawire_logs_rejected_total": 0} {
-		if got := series(h.output, metric, `class="pods"`); got != want {
+		if got := metricSum(h.output, metric, `class="pods"`); got != want {
 			t.Errorf("%s is %d, want %d", metric, got, want)
 		}
 	}
-	for _, r := range s.Refused() {
+	for _, r := range s.Violations() {
 		t.Errorf("the service complains: %s", r)
 	}
 }

@@ -26,7 +26,7 @@ func start(t *testing.T) (*fakelogs.Server, *cloudwatchlogs.Client) {
 	return s, sdk(s, "secret")
 }
 
-// sdk is AWS's own client: what it says and hears is the protocol.
+// sdk returns AWS's own client, which defines the protocol.
 func sdk(s *fakelogs.Server, secret string) *cloudwatchlogs.Client {
 	return cloudwatchlogs.New(cloudwatchlogs.Options{
 		Region: "eu-west-1", BaseEndpoint: aws.String(s.URL()), RetryMaxAttempts: 1,
@@ -50,7 +50,7 @@ func code(err error) string {
 	return ""
 }
 
-func TestAWSsOwnClientUnderstandsTheServer(t *testing.T) {
+func TestServer_ServesSDK(t *testing.T) {
 	s, client := start(t)
 	now := time.Now()
 	if _, err := put(t, client, at(now, "a")); code(err) != "ResourceNotFoundException" {
@@ -89,7 +89,7 @@ func TestAWSsOwnClientUnderstandsTheServer(t *testing.T) {
 	if diff := cmp.Diff(want, s.Stored()); diff != "" {
 		t.Errorf("stored (-want +got):\n%s", diff)
 	}
-	if r := s.Refused(); len(r) > 0 {
+	if r := s.Violations(); len(r) > 0 {
 		t.Errorf("refused %q", r)
 	}
 	if s.Retention("/nova/a") != 7 {
@@ -97,7 +97,7 @@ func TestAWSsOwnClientUnderstandsTheServer(t *testing.T) {
 	}
 }
 
-func TestEveryDocumentedLimitIsKept(t *testing.T) {
+func TestServer_Limits(t *testing.T) {
 	now := time.Now()
 	many := func(n, size int) (events []types.InputLogEvent) {
 		message := strings.Repeat("x", size)
@@ -126,28 +126,28 @@ func TestEveryDocumentedLimitIsKept(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			s, client := start(t)
-			s.Make("/nova/a", "s")
+			s.CreateStream("/nova/a", "s")
 			_, err := put(t, client, c.events...)
 			if taken := err == nil; taken != c.taken {
 				t.Errorf("taken %v, error %.200v", taken, err)
 			}
 			// The client itself refuses what has no required member.
-			if len(s.Refused()) != 1 && !c.taken && c.events != nil {
-				t.Errorf("refused %q", s.Refused())
+			if len(s.Violations()) != 1 && !c.taken && c.events != nil {
+				t.Errorf("refused %q", s.Violations())
 			}
 		})
 	}
 }
 
-func TestRequestsAreSignedWithTheRightKey(t *testing.T) {
+func TestServer_Signature(t *testing.T) {
 	s, _ := start(t)
-	s.Make("/nova/a", "s")
+	s.CreateStream("/nova/a", "s")
 	if _, err := put(t, sdk(s, "another"), at(time.Now(), "a")); code(err) != "InvalidSignatureException" {
 		t.Errorf("error is %v", err)
 	}
 }
 
-func TestNamesAreTheServices(t *testing.T) {
+func TestServer_GroupNames(t *testing.T) {
 	_, client := start(t)
 	for _, name := range []string{"", "a b", "aws/mine", "é", strings.Repeat("a", 513)} {
 		if _, err := client.CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &name}); err == nil {
@@ -156,14 +156,14 @@ func TestNamesAreTheServices(t *testing.T) {
 	}
 }
 
-func TestTheAccountIsThrottled(t *testing.T) {
+func TestServer_Throttles(t *testing.T) {
 	now := time.Now()
 	s, err := fakelogs.Start(t.Context(), fakelogs.Options{Region: "eu-west-1", AccessKey: "id", SecretKey: "secret", Rate: 2, Now: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	s.Make("/nova/a", "s")
+	s.CreateStream("/nova/a", "s")
 	var codes []string
 	for range 3 {
 		_, err := put(t, sdk(s, "secret"), at(now, "a"))
@@ -174,26 +174,26 @@ func TestTheAccountIsThrottled(t *testing.T) {
 	}
 }
 
-func TestFaultsStoreOrDoNot(t *testing.T) {
+func TestServer_Faults(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault        fakelogs.Fault
 		stored, lost int
 	}{
 		"reset":           {fakelogs.Fault{Reset: true}, 0, 0},
 		"refused":         {fakelogs.Fault{Refuse: "ThrottlingException"}, 0, 0},
-		"answer lost":     {fakelogs.Fault{LoseAnswer: true}, 1, 1},
-		"group vanished":  {fakelogs.Fault{Vanish: true}, 0, 0},
-		"stream vanished": {fakelogs.Fault{VanishStream: true}, 0, 0},
+		"answer lost":     {fakelogs.Fault{LoseResponse: true}, 1, 1},
+		"group vanished":  {fakelogs.Fault{DeleteGroup: true}, 0, 0},
+		"stream vanished": {fakelogs.Fault{DeleteStream: true}, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, client := start(t)
-			s.Make("/nova/a", "s")
-			s.Misbehave(func(int) fakelogs.Fault { return c.fault })
+			s.CreateStream("/nova/a", "s")
+			s.InjectFaults(func(int) fakelogs.Fault { return c.fault })
 			if _, err := put(t, client, at(time.Now(), "a")); err == nil {
 				t.Error("the client noticed nothing")
 			}
-			if len(s.Stored()) != c.stored || s.Lost() != c.lost {
-				t.Errorf("stored %d, lost %d; want %d, %d", len(s.Stored()), s.Lost(), c.stored, c.lost)
+			if len(s.Stored()) != c.stored || s.LostResponses() != c.lost {
+				t.Errorf("stored %d, lost %d; want %d, %d", len(s.Stored()), s.LostResponses(), c.stored, c.lost)
 			}
 		})
 	}

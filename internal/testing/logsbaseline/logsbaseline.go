@@ -1,10 +1,10 @@
 //go:build cgo
 
-// Package usualway is the usual way to write an output for CloudWatch Logs in
-// Go: GetRecord of github.com/fluent/fluent-bit-go decodes a record into maps,
-// json.Marshal makes it a message, and AWS's client takes it. Benchmarks set the
-// plugin beside it; nothing else uses it. It lifts nothing, sorts nothing and
-// counts nothing, which is less work: the comparison favours it.
+// Package logsbaseline is the common way to write an output for CloudWatch Logs
+// in Go: GetRecord of github.com/fluent/fluent-bit-go decodes a record into maps,
+// json.Marshal makes it a message, and AWS's client sends it. Only benchmarks use
+// it. It does not extract, sort or count anything, which is less work, so the
+// comparison favours it.
 package logsbaseline
 
 import (
@@ -16,14 +16,14 @@ import (
 	"github.com/fluent/fluent-bit-go/output"
 )
 
-// The limits of a batch.
+// The limits of a request.
 const (
 	maxBytes    = 1_048_576
 	maxEvents   = 10_000
 	eventExtras = 26
 )
 
-// Batches makes requests' worth of events of a chunk.
+// Batches returns the events of a chunk, divided into requests.
 func Batches(data unsafe.Pointer, length int) (batches [][]types.InputLogEvent) {
 	var batch []types.InputLogEvent
 	size := 0
@@ -56,7 +56,7 @@ func when(at any) time.Time {
 	return time.Now()
 }
 
-// plain makes strings of the keys and of the bytes that GetRecord gives.
+// plain converts the keys and bytes that GetRecord returns to strings.
 func plain(record map[any]any) map[string]any {
 	all := make(map[string]any, len(record))
 	for key, value := range record {

@@ -1,0 +1,220 @@
+// Package fluentbit is the Fluent Bit output plugin in plain Go: it delivers the
+// events of chunks to CloudWatch Logs. The cgo half in cmd/novawire-fluentbit
+// calls it from Fluent Bit's callbacks.
+//
+// A chunk returns OK when each of its events is stored, or counted with the
+// reason why it cannot be stored. Otherwise it returns Retry; when Fluent Bit
+// flushes the chunk again, events that are stored are not sent again.
+package fluentbit
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nova/novawire/fluentbit/delivery"
+	"github.com/nova/novawire/fluentbit/emf"
+	"github.com/nova/novawire/fluentbit/record"
+)
+
+// Result is the return code of a flush, with the numbers of Fluent Bit's API.
+type Result int
+
+// The results. Error makes Fluent Bit drop the chunk; this package never returns it.
+const (
+	Error Result = iota
+	OK
+	Retry
+)
+
+// Settings are the dependencies of an output.
+type Settings struct {
+	Service delivery.Service
+	Clock   delivery.Clock
+	// Limiter limits the requests to one account and region. Outputs share it.
+	Limiter *delivery.RateLimiter
+	Jitter  func(time.Duration) time.Duration
+	// OnError receives errors of delivery, which are retried.
+	OnError func(error)
+}
+
+// Output is one instance of the plugin. All methods are safe for concurrent use.
+type Output struct {
+	config      Config
+	settings    Settings
+	sender      *delivery.Sender
+	pods        *record.Pods
+	checkpoints *delivery.Checkpoints
+	counts      serviceCounts
+
+	ctx           context.Context //nolint:containedctx // Fluent Bit's callbacks have none
+	cancel        context.CancelFunc
+	workers       sync.WaitGroup
+	countingEnded chan struct{} // closed when no more events can be delivered
+	reporter      sync.WaitGroup
+	closing       sync.Once
+	buffers       bufferPool
+	idleJobs      chan *job
+	jobs          chan *job
+
+	chunks, retriedChunks, panics, undecodable atomic.Int64
+}
+
+// destination is where the lines and the counts of a pod go. record.Pods keeps it.
+type destination struct {
+	lines  delivery.Stream
+	counts emf.Service
+}
+
+const (
+	backoff    = 200 * time.Millisecond
+	maxBackoff = 5 * time.Second
+	// maxCheckpointBytes bounds the memory for checkpoints of chunks that will be
+	// retried. A checkpoint takes a few hundred bytes, so this covers more chunks
+	// than Fluent Bit holds in memory.
+	maxCheckpointBytes = 8 << 20
+)
+
+// New starts an output.
+func New(c Config, set Settings) *Output {
+	ctx, cancel := context.WithCancel(context.Background())
+	o := &Output{config: c, settings: set, checkpoints: delivery.NewCheckpoints(maxCheckpointBytes), ctx: ctx, cancel: cancel, countingEnded: make(chan struct{})}
+	o.pods = &record.Pods{Destination: o.destinationOf, Node: c.Node, ServiceNameLabels: c.ServiceNameLabels, AllMetadata: c.AllMetadata}
+	o.sender = delivery.New(set.Service, delivery.Settings{
+		Clock: set.Clock, Limiter: set.Limiter, Retention: c.Retention, Backoff: backoff, MaxBackoff: maxBackoff,
+		Jitter: set.Jitter, OnError: set.OnError, OnDelivered: o.counts.delivered,
+	})
+	o.startWorkers()
+	if c.MetricsNamespace != "" {
+		o.reporter.Go(o.reportCounts)
+	}
+	return o
+}
+
+// closeTimeout bounds each of the two steps of Close: requests that are under
+// way, then the counts of the last minute.
+const closeTimeout = 2 * time.Second
+
+// Close stops delivery, delivers the counts of the last minute and waits for
+// both. Chunks that are not delivered by then return Retry. Further calls do
+// nothing.
+func (o *Output) Close() { o.closing.Do(o.close) }
+
+func (o *Output) close() {
+	o.cancel()
+	ctx, workersEnded := context.WithCancel(context.Background())
+	var timeout sync.WaitGroup
+	timeout.Go(func() {
+		if o.settings.Clock.Wait(ctx, closeTimeout) == nil {
+			o.sender.Stop()
+		}
+	})
+	o.workers.Wait()
+	workersEnded()
+	timeout.Wait()
+	close(o.countingEnded)
+	o.reporter.Wait()
+	o.sender.Close()
+}
+
+func (o *Output) destinationOf(p *record.Pod) any {
+	class := delivery.Pods
+	if !p.Known() {
+		class = delivery.Node
+	}
+	group := o.config.Group.Fill(p)
+	return &destination{
+		lines: delivery.Stream{Group: group, Name: o.config.Stream.Fill(p), Class: class},
+		counts: emf.Service{Namespace: p.Namespace, Name: p.Service, Destination: delivery.Stream{
+			Group: group, Name: o.config.MetricsStream.Fill(&record.Pod{Namespace: p.Namespace, Service: p.Service, Node: p.Node}), Class: delivery.Metrics,
+		}},
+	}
+}
+
+// Flush delivers a chunk. It does not keep data.
+func (o *Output) Flush(data []byte, tag string) (result Result) {
+	o.chunks.Add(1)
+	buffer := o.buffers.take(o.pods)
+	// After a panic the buffer is not reused: a goroutine may still refer to it.
+	defer o.recoverPanic("deliver chunk", func() { result = Retry })
+	chunk := buffer.decoder.Decode(data, tag, o.settings.Clock.Now().UnixMilli())
+	items := buffer.itemsOf(chunk)
+	o.accept(data, tag, chunk, items)
+	result = OK
+	if !o.deliver(buffer, chunk, items) {
+		o.retriedChunks.Add(1)
+		o.checkpoints.Save(data, tag, items)
+		result = Retry
+	}
+	o.buffers.put(buffer)
+	return result
+}
+
+// recoverPanic is deferred around our code so that a panic does not end Fluent Bit.
+func (o *Output) recoverPanic(step string, then func()) {
+	if r := recover(); r != nil {
+		o.panics.Add(1)
+		o.settings.OnError(fmt.Errorf("%s: panic: %v", step, r))
+		then()
+	}
+}
+
+// accept counts the events of a new chunk, or restores the checkpoint of one that
+// is retried.
+func (o *Output) accept(data []byte, tag string, chunk *record.Chunk, items []delivery.Item) {
+	if checkpoint := o.checkpoints.Take(data, tag); checkpoint != nil {
+		checkpoint.Restore(items)
+		for i := range items {
+			if items[i].Settled {
+				o.countersOf(&chunk.Events[i]).Resumed.Add(1)
+			}
+		}
+		return
+	}
+	o.undecodable.Add(int64(chunk.Undecodable))
+	o.panics.Add(int64(chunk.Panics))
+	for i := range chunk.Events {
+		o.countersOf(&chunk.Events[i]).Accepted.Add(1)
+	}
+}
+
+func (o *Output) countersOf(e *record.Event) *delivery.Counters {
+	return o.sender.Ledger.Class(e.Pod.Destination.(*destination).lines.Class)
+}
+
+// deliver sends the items to their streams concurrently and reports whether all
+// are settled.
+func (o *Output) deliver(b *buffer, chunk *record.Chunk, items []delivery.Item) bool {
+	ctx, cancel := context.WithCancel(o.ctx)
+	defer cancel()
+	var incomplete atomic.Bool
+	send := func(s *streamItems) {
+		defer o.recoverPanic("deliver to "+s.to.Name, func() { incomplete.Store(true) })
+		if !o.sender.Deliver(ctx, s.to, s.items) {
+			incomplete.Store(true)
+		}
+	}
+	var sending sync.WaitGroup
+	timer := o.cancelAfterTimeout(ctx, cancel)
+	for _, s := range b.byStream(chunk, items) {
+		sending.Go(func() { send(s) })
+	}
+	sending.Wait()
+	cancel()
+	<-timer
+	return !incomplete.Load()
+}
+
+// cancelAfterTimeout cancels ctx after FlushTimeout. The channel it returns is
+// closed when its goroutine has ended.
+func (o *Output) cancelAfterTimeout(ctx context.Context, cancel context.CancelFunc) <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = o.settings.Clock.Wait(ctx, o.config.FlushTimeout)
+		cancel()
+	}()
+	return ended
+}
