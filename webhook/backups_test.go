@@ -177,7 +177,7 @@ func TestWhatIsUnwiseIsWarnedAbout(t *testing.T) {
 		"a public address":                                       {enabled("s3-endpoint", "https://203.0.113.7:9000"), "", allThere, []string{"nothing is encrypted"}},
 		"a private address":                                      {enabled("s3-endpoint", "http://10.1.2.3:9000"), "", allThere, nil},
 		"a Service":                                              {enabled("s3-endpoint", "http://s3.storage.svc.cluster.local:7070"), "", allThere, nil},
-		"a Service, in short":                                    {enabled("s3-endpoint", "http://s3.storage:7070"), "", allThere, nil},
+		"a Service, in short":                                    {enabled("s3-endpoint", "http://s3.storage.svc:7070"), "", allThere, nil},
 		"encrypted at somebody else's":                           {enabled("s3-endpoint", "http://s3.eu.example.com", "encryption-recipients", "recipients/r", "encryption-identity", "identity/i"), "", allThere, nil},
 		"drills that cannot read":                                {enabled("encryption-recipients", "recipients/r"), "", allThere, []string{"every drill will fail"}},
 		"no drills":                                              {enabled("encryption-recipients", "recipients/r", "drill-schedule", "never"), "", allThere, nil},

@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// Cron is a schedule of five fields, as CronJob takes it, in which the minute
-// and the hour may be H: a value that differs from one workload to the next and
-// stays the same for each, so that they do not all start at once. H(0-29) keeps
-// it within a range. The notation is Jenkins'.
+// Cron is a schedule of five fields, as CronJob accepts it. The minute and the hour may
+// be H: a value that is derived from the workload's name, so that workloads start at
+// different times, each always at the same. H(0-29) limits the range. The notation is
+// that of Jenkins.
 type Cron struct {
 	fields [5]string
-	// perDay is how often a day that it runs on has a start, at most.
+	// perDay is the number of starts on a day on which the schedule runs.
 	perDay int
 }
 
 type cronField struct {
 	name     string
 	min, max int
-	names    []string // of values from least on, in lower case
-	allowsH  bool     // takes H
+	names    []string // of the values from min on, in lower case
+	allowsH  bool     // accepts H
 }
 
 var cronFields = [5]cronField{
@@ -32,8 +32,9 @@ var cronFields = [5]cronField{
 	{name: "day of week", max: 6, names: []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}},
 }
 
-// ParseCron reads a schedule by the rules of CronJob, which are those of
-// github.com/robfig/cron/v3: lists, ranges, steps, names, * and ?.
+// ParseCron parses a schedule by the rules of CronJob, which are those of
+// github.com/robfig/cron/v3: lists, ranges, steps, names, * and ?. A schedule that never
+// fires is an error.
 func ParseCron(expression string) (Cron, error) {
 	var c Cron
 	fields := strings.Fields(expression)
@@ -54,8 +55,8 @@ func ParseCron(expression string) (Cron, error) {
 	return c, nil
 }
 
-// firesInAnyMonth refuses the thirtieth of February: a schedule that never comes. With
-// a day of the week, cron takes days that fit either.
+// firesInAnyMonth reports whether a month of the schedule has one of its days. If both
+// day fields are restricted, cron fires on days that match either.
 func firesInAnyMonth(days, months map[int]bool, weekday string) bool {
 	if weekday != "*" && weekday != "?" {
 		return true
@@ -70,10 +71,10 @@ func firesInAnyMonth(days, months map[int]bool, weekday string) bool {
 	return false
 }
 
-// PerDay is how many starts a day has on which the schedule runs.
+// PerDay returns the number of starts on a day on which the schedule runs.
 func (c Cron) PerDay() int { return c.perDay }
 
-// Schedule is the expression with a value for each H, chosen by the seed.
+// Schedule returns the expression with each H replaced by a value derived from the seed.
 func (c Cron) Schedule(seed uint64) string {
 	resolved := c.fields
 	for i, rule := range cronFields {
@@ -86,7 +87,7 @@ func (c Cron) Schedule(seed uint64) string {
 	return strings.Join(resolved[:], " ")
 }
 
-// hashRange is the range of an H.
+// hashRange returns the range of an H.
 func (f cronField) hashRange(field string) (low, high int, ok bool) {
 	if !f.allowsH {
 		return 0, 0, false
@@ -105,7 +106,7 @@ func (f cronField) hashRange(field string) (low, high int, ok bool) {
 	return low, high, errLow == nil && errHigh == nil && low <= high
 }
 
-// values are those that a field stands for; an H stands for one.
+// values returns the values of a field. An H stands for one value.
 func (f cronField) values(field string) (map[int]bool, error) {
 	seen := map[int]bool{}
 	if low, _, ok := f.hashRange(field); ok {
@@ -120,7 +121,7 @@ func (f cronField) values(field string) (map[int]bool, error) {
 	return seen, nil
 }
 
-// add adds the values of one part: *, a value, a range, each with or without a step.
+// add adds the values of one list element: *, a value or a range, with or without a step.
 func (f cronField) add(part string, seen map[int]bool) error {
 	span, every, stepped := strings.Cut(part, "/")
 	low, high, err := f.span(span, stepped)
@@ -150,7 +151,7 @@ func (f cronField) span(span string, stepped bool) (low, high int, err error) {
 	switch {
 	case two:
 		high, err = f.value(to)
-	case stepped: // 5/15 begins at 5 and has no end
+	case stepped: // 5/15 starts at 5 and has no end
 		high = f.max
 	default:
 		high = low
@@ -174,7 +175,7 @@ func (f cronField) value(s string) (int, error) {
 	return v, nil
 }
 
-// digits reads a number that has no sign: strconv.Atoi takes one.
+// digits parses a number without a sign, which strconv.Atoi would accept.
 func digits(s string) (int, error) {
 	if s == "" || strings.Trim(s, "0123456789") != "" {
 		return 0, fmt.Errorf("%q is not a number", s)

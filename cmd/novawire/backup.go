@@ -8,12 +8,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nova/novawire/controller/backup/resources"
 	"github.com/spf13/cobra"
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
 func backupCommand() *cobra.Command {

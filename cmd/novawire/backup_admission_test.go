@@ -13,7 +13,7 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 )
 
-// database is a StatefulSet that asks for backup, with more annotations.
+// database returns a StatefulSet that requests backup.
 func database(ns, name string, annotations ...string) *appsv1.StatefulSet {
 	d := deployment(ns, name, nil)
 	s := &appsv1.StatefulSet{ObjectMeta: d.ObjectMeta, Spec: appsv1.StatefulSetSpec{Selector: d.Spec.Selector, Template: d.Spec.Template}}
@@ -64,10 +64,8 @@ func refusesBackups(m *environment, t *testing.T) {
 	}
 }
 
-// What is no business of the webhook reaches it not at all: a bad value is
-// admitted where the namespace did not opt in, and what has no annotation of
-// backup is not counted.
-func askedOnlyAboutBackup(m *environment, t *testing.T) {
+// The match conditions keep other StatefulSets away from the webhook.
+func reviewsOnlyBackupRequests(m *environment, t *testing.T) {
 	plain := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "plain-"}}
 	m.create(plain)
 	m.create(database(plain.Name, "auth-db", backupapi.AnnotationSchedule, "hourly"))
@@ -82,13 +80,13 @@ func askedOnlyAboutBackup(m *environment, t *testing.T) {
 		t.Error(err)
 	}
 	if got := reviews(); got != before {
-		t.Errorf("%v reviews of what does not ask for backup", got-before)
+		t.Errorf("%v reviews of a StatefulSet that requests no backup", got-before)
 	}
-	other.Annotations, other.ResourceVersion = database("", "").Annotations, "" // the controller writes its status meanwhile
+	other.Annotations, other.ResourceVersion = database("", "").Annotations, "" // the controller writes its status at the same time
 	if err := m.client.Update(t.Context(), other); err != nil {
 		t.Error(err)
 	}
-	other.Annotations, other.ResourceVersion = nil, "" // is asked about: it was one until now
+	other.Annotations, other.ResourceVersion = nil, "" // reviewed: it requested backup until now
 	if err := m.client.Update(t.Context(), other); err != nil {
 		t.Error(err)
 	}
@@ -97,7 +95,7 @@ func askedOnlyAboutBackup(m *environment, t *testing.T) {
 	}
 }
 
-// oldMistake is of a time when the webhook was away.
+// oldMistake checks a StatefulSet that was created while the webhook was down.
 func oldMistake(m *environment, t *testing.T, was *appsv1.StatefulSet) {
 	t.Helper()
 	var w warningRecorder

@@ -27,7 +27,7 @@ func (m *environment) cronJob(namespace, name string) *batchv1.CronJob {
 	return o
 }
 
-func schedulesBackups(m *environment, t *testing.T) {
+func createsCronJobs(m *environment, t *testing.T) {
 	ns := m.namespace(nil)
 	m.create(database(ns, "auth-db"))
 	asked := time.Now()
@@ -59,7 +59,7 @@ func backupCommands(m *environment, t *testing.T) {
 		{[]string{"now"}, exitUsage, "name one StatefulSet, as sts/NAME"},
 		{[]string{"now", "deploy/auth-db"}, exitUsage, `"deploy/auth-db": name a StatefulSet`},
 		{[]string{"now", "sts/nobody", "--detach"}, exitProblem, `statefulsets.apps "nobody" not found`},
-		{[]string{"list", "nobody"}, exitProblem, "is not backed up: it has no CronJob nobody-backup"},
+		{[]string{"list", "nobody"}, exitProblem, "is not backed up: CronJob nobody-backup does not exist"},
 		{[]string{"restore", "sts/auth-db"}, exitUsage, "name the database: --database"},
 		{[]string{"status", "-o", "xml"}, exitUsage, `output "xml": use table or json`},
 	} {
@@ -134,7 +134,7 @@ func containsAll(text string, parts []string) bool {
 	return true
 }
 
-func TestALogOfTheNightIsReadable(t *testing.T) {
+func TestFormatLogLine(t *testing.T) {
 	cases := map[string]string{
 		`{"time":"2026-11-23T01:00:02.5Z","level":"INFO","msg":"backup committed","database":"nova_auth","bytes":7}`: "01:00:02 INFO backup committed database=nova_auth bytes=7",
 		`{"time":"2026-11-23T01:00:02.5Z","level":"INFO","msg":`:                                                     `{"time":"2026-11-23T01:00:02.5Z","level":"INFO","msg":`,

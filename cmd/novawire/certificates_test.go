@@ -31,7 +31,7 @@ import (
 
 // The program makes its own authority, has the API server trust it, and
 // `novawire check certs` finds nothing wrong with that.
-func TestTheProgramKeepsItsOwnCertificate(t *testing.T) {
+func TestWebhook_OwnCertificate(t *testing.T) {
 	config := cluster.Config(t)
 	c, err := client.New(config, client.Options{})
 	if err != nil {
@@ -110,7 +110,7 @@ func TestTheProgramKeepsItsOwnCertificate(t *testing.T) {
 	}
 }
 
-func TestCheckCertsTellsWhatIsWrong(t *testing.T) {
+func TestCheckCerts_Problems(t *testing.T) {
 	const name = "novawire.novawire-system.svc"
 	policy := certs.DefaultPolicy()
 	authority, err := certs.NewAuthority("test", time.Now(), policy, rand.Reader)
@@ -135,7 +135,7 @@ func TestCheckCertsTellsWhatIsWrong(t *testing.T) {
 	}{
 		"a fresh leaf is well":                 {issue(name, 0), authority, ""},
 		"a leaf that has expired":              {issue(name, policy.Leaf+time.Hour), authority, "only"},
-		"a leaf that should have been renewed": {issue(name, policy.Leaf*4/5), authority, "was not renewed"},
+		"a leaf that should have been renewed": {issue(name, policy.Leaf*4/5), authority, "has not been renewed"},
 		"a leaf for another name":              {issue("elsewhere", 0), authority, "not " + name},
 		"a caBundle of another authority":      {issue(name, 0), other, "not trusted by the webhook"},
 	}
@@ -157,7 +157,7 @@ func TestCheckCertsTellsWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestCertificateFilesAreLoadedAgain(t *testing.T) {
+func TestWebhook_ReloadsCertificateFiles(t *testing.T) {
 	dir := t.TempDir()
 	write := func(host string) {
 		certificate, key, err := certutil.GenerateSelfSignedCertKey(host, nil, nil)

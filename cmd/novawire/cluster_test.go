@@ -49,8 +49,8 @@ var built struct {
 	err error
 }
 
-// program is the novawire binary, built once for the test process: the tests
-// stop and kill it, which only a process of its own bears.
+// program builds the novawire binary once for the test process. The tests stop and
+// kill it, so it runs as a process of its own.
 func program(t testing.TB) string {
 	t.Helper()
 	built.Do(func() {
@@ -68,8 +68,7 @@ func program(t testing.TB) string {
 	return filepath.Join(built.dir, "novawire")
 }
 
-// environment is a running `novawire webhook`, and the way to the API server that
-// calls it.
+// environment is a running `novawire webhook` and the API server that calls it.
 type environment struct {
 	testing.TB
 	config  *rest.Config
@@ -83,10 +82,10 @@ type environment struct {
 	log     *bytes.Buffer
 }
 
-const startConfig = "injection: {clusterName: test, gateway: {grpcEndpoint: 'http://gateway:4317'}}\n"
+const startConfig = "apiVersion: config.nova.dev/v1alpha1\nkind: ManagerConfiguration\ninjection: {clusterName: test, gateway: {grpcEndpoint: 'http://gateway:4317'}}\n"
 
-// startManager starts the program and registers the webhooks of the product's
-// own manifests, but for where they are reached.
+// startManager starts the program and registers the webhooks of the product's own
+// manifests with the URL of this process.
 func startManager(t testing.TB) *environment {
 	t.Helper()
 	config := cluster.Config(t)
@@ -139,7 +138,7 @@ func (m *environment) start() {
 	})
 }
 
-// stop sends SIGTERM and returns how the program ended.
+// stop sends SIGTERM and returns the error of the program.
 func (m *environment) stop() error {
 	m.Helper()
 	if err := m.process.Process.Signal(syscall.SIGTERM); err != nil {
@@ -154,7 +153,7 @@ func (m *environment) stop() error {
 	}
 }
 
-// register applies manifests/base/webhooks.yaml with a URL for a Service, and
+// register applies manifests/base/webhooks.yaml with a URL in place of the Service and
 // waits until the API server calls it.
 func (m *environment) register(bundle []byte) {
 	m.Helper()
@@ -168,14 +167,14 @@ func (m *environment) register(bundle []byte) {
 		if strings.Contains(document, "kind: MutatingWebhookConfiguration") {
 			m.decode(document, &mutating)
 			for i := range mutating.Webhooks {
-				mutating.Webhooks[i].ClientConfig = m.reach(mutating.Webhooks[i].ClientConfig, bundle)
+				mutating.Webhooks[i].ClientConfig = m.clientConfig(mutating.Webhooks[i].ClientConfig, bundle)
 			}
 			m.create(&mutating)
 			continue
 		}
 		m.decode(document, &validating)
 		for i := range validating.Webhooks {
-			validating.Webhooks[i].ClientConfig = m.reach(validating.Webhooks[i].ClientConfig, bundle)
+			validating.Webhooks[i].ClientConfig = m.clientConfig(validating.Webhooks[i].ClientConfig, bundle)
 		}
 		m.create(&validating)
 	}
@@ -186,7 +185,7 @@ func (m *environment) register(bundle []byte) {
 	})
 }
 
-func (m *environment) reach(c admissionv1.WebhookClientConfig, bundle []byte) admissionv1.WebhookClientConfig {
+func (m *environment) clientConfig(c admissionv1.WebhookClientConfig, bundle []byte) admissionv1.WebhookClientConfig {
 	url := "https://" + address(m.port) + *c.Service.Path
 	return admissionv1.WebhookClientConfig{URL: &url, CABundle: bundle}
 }
@@ -198,7 +197,7 @@ func (m *environment) decode(document string, into any) {
 	}
 }
 
-// create makes an object and removes it when the test is over.
+// create creates an object and deletes it at the end of the test.
 func (m *environment) create(o client.Object) {
 	m.Helper()
 	if err := m.client.Create(m.Context(), o); err != nil {
@@ -207,7 +206,7 @@ func (m *environment) create(o client.Object) {
 	m.Cleanup(func() { _ = m.client.Delete(context.Background(), o) })
 }
 
-// namespace makes an opted-in namespace.
+// namespace creates a namespace that is labelled for wiring.
 func (m *environment) namespace(annotations map[string]string) string {
 	m.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
@@ -220,12 +219,17 @@ func (m *environment) namespace(annotations map[string]string) string {
 
 func (m *environment) write(name string, text []byte) {
 	m.Helper()
-	if err := os.WriteFile(filepath.Join(m.dir, name), text, 0o600); err != nil {
+	file := filepath.Join(m.dir, name)
+	// Replaced as a whole, as the kubelet does: the program may read it at any time.
+	if err := os.WriteFile(file+".new", text, 0o600); err != nil {
+		m.Fatal(err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
 		m.Fatal(err)
 	}
 }
 
-// metric reads a metric's value; a series that is not there is 0.
+// metric returns the value of a series, 0 if it does not exist.
 func (m *environment) metric(series string) float64 {
 	response, err := http.Get("http://" + m.metrics + "/metrics")
 	if err != nil {
@@ -287,7 +291,7 @@ func freePort(t testing.TB) int {
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// podIn is a pod that nothing owns.
+// podIn returns a pod without an owner.
 func podIn(namespace string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "app-", Namespace: namespace},

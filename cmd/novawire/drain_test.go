@@ -8,11 +8,10 @@ import (
 	"testing"
 )
 
-// An API server's connection is used for everything until the program is told to
-// end, and for one answer more: then it goes elsewhere.
-func TestAClientLeavesWithTheNextAnswer(t *testing.T) {
-	var leaving drainer
-	server := httptest.NewUnstartedServer(leaving.handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+// A client reuses its connection until shutdown starts, and gets one more response on it.
+func TestDrainer(t *testing.T) {
+	var drain drainer
+	server := httptest.NewUnstartedServer(drain.handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	defer server.Close()
@@ -38,9 +37,9 @@ func TestAClientLeavesWithTheNextAnswer(t *testing.T) {
 		t.Fatal("a connection is not kept, or not new")
 	}
 	ended, end := context.WithCancel(t.Context())
-	later := leaving.delayedContext(ended)
+	later := drain.delayedContext(ended)
 	end()
-	eventually(t, "leaving", leaving.started.Load)
+	eventually(t, "drain", drain.started.Load)
 	if later.Err() != nil {
 		t.Error("the server ends at once")
 	}

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-		"time"
+	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"

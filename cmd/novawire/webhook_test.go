@@ -44,14 +44,14 @@ func TestAdmission(t *testing.T) {
 		{"completes a pod that a second webhook changed, and doubles nothing", reinvocation},
 		{"warns at apply about what will happen to the pods", warnsAtApply},
 		{"writes an Event for the owner of a pod that needs one", writesEvents},
-		{"takes a changed configuration, and keeps the old one when the new one is bad", reloads},
+		{"loads a changed configuration and keeps the previous one when the new one is bad", reloads},
 		{"counts what it decided", countsDecisions},
-		{"refuses a mistake in what is asked of backup", refusesBackups},
-		{"is asked about backup where it is asked for, and nowhere else", askedOnlyAboutBackup},
-		{"keeps the CronJobs of a StatefulSet that asks for backup", schedulesBackups},
-		{"asks for runs and tells how backups stand, from the command line", backupCommands},
-		{"creates pods while the webhook is gone, and wires them when it is back", failsOpen},
-		{"ends with success on SIGTERM", endsOnSignal},
+		{"refuses a mistake in a backup annotation", refusesBackups},
+		{"reviews only StatefulSets that request backup", reviewsOnlyBackupRequests},
+		{"creates the CronJobs of a StatefulSet that requests backup", createsCronJobs},
+		{"requests runs and shows the status of backups from the command line", backupCommands},
+		{"admits pods while the webhook is down and wires them when it is back", failsOpen},
+		{"exits with success on SIGTERM", endsOnSignal},
 	} {
 		if !t.Run(c.name, func(t *testing.T) { sub := *m; sub.TB = t; c.test(&sub, t) }) {
 			t.Logf("the program's log:\n%s", m.log)

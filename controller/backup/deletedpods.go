@@ -3,10 +3,11 @@ package backup
 import (
 	"sync"
 
-	"github.com/nova/novawire/controller/backup/resources"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
 // deletedPods keeps the last state of deleted pods until it is counted. Deleting a
