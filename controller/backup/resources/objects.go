@@ -49,10 +49,12 @@ func (c Config) DrillCronJob(t Target) *batchv1.CronJob {
 	return c.cronJob(t, DrillName(t.StatefulSet.Name), VerbDrill, DrillSchedule(t))
 }
 
+// BackupSchedule returns the schedule of backups with each H resolved.
 func BackupSchedule(t Target) string {
 	return t.Request.Schedule.Schedule(scheduleSeed(t.StatefulSet.Namespace, t.StatefulSet.Name, VerbRun))
 }
 
+// DrillSchedule returns the schedule of drills with each H resolved.
 func DrillSchedule(t Target) string {
 	return t.Request.DrillSchedule.Schedule(scheduleSeed(t.StatefulSet.Namespace, t.StatefulSet.Name, VerbDrill))
 }
