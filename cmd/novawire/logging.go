@@ -11,15 +11,15 @@ import (
 
 // setUpLogging makes this program, controller-runtime and client-go write JSON lines
 // with the same keys: time, level, msg and, for an error, error.
-func setUpLogging(w io.Writer) {
-	handler := logHandler(w)
+func setUpLogging(w io.Writer, level slog.Leveler) {
+	handler := logHandler(w, level)
 	slog.SetDefault(slog.New(handler))
 	log.SetLogger(logr.FromSlogHandler(handler))
 	klog.SetSlogLogger(slog.New(handler))
 }
 
-func logHandler(w io.Writer) slog.Handler {
-	return slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: renameError})
+func logHandler(w io.Writer, level slog.Leveler) slog.Handler {
+	return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: renameError})
 }
 
 // renameError renames the key that logr gives to the error of Error calls.

@@ -13,7 +13,7 @@ import (
 
 func TestSetUpLogging_OneSetOfKeys(t *testing.T) {
 	var out bytes.Buffer
-	handler := logHandler(&out)
+	handler := logHandler(&out, slog.LevelInfo)
 	klog.SetSlogLogger(slog.New(handler))
 	t.Cleanup(klog.ClearLogger)
 	cause := errors.New("the cause")

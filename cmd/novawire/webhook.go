@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/nova/novawire/certs/expiry"
 	"github.com/nova/novawire/webhook"
+	"github.com/nova/novawire/webhook/lint"
 )
 
 type webhookFlags struct {
@@ -33,6 +35,7 @@ type webhookFlags struct {
 	healthAddress  string
 	reloadEvery    time.Duration
 	controllers    bool
+	logLevel       string
 }
 
 func webhookCommand() *cobra.Command {
@@ -67,12 +70,17 @@ Exit codes: 0 ended by a signal, 1 it could not start or run, 2 a wrong command 
 	f.IntVar(&flags.port, "port", 10250, "port of the webhook")
 	f.StringVar(&flags.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 disables it")
 	f.StringVar(&flags.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 disables it")
+	f.StringVar(&flags.logLevel, "log-level", "info", "lowest level that is logged: debug, info, warn or error; debug includes skipped pods")
 	f.BoolVar(&flags.controllers, "controllers", true, "run the controllers on the replica that leads")
 	return cmd
 }
 
 func runWebhook(ctx context.Context, flags webhookFlags, stderr io.Writer) error {
-	setUpLogging(stderr)
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(flags.logLevel)); err != nil {
+		return usageError{fmt.Errorf("webhook: --log-level %q: use debug, info, warn or error", flags.logLevel)}
+	}
+	setUpLogging(stderr, level)
 	current, err := newReloader(flags.config, flags.reloadEvery, metrics.Registry)
 	if err != nil {
 		return err
@@ -137,7 +145,7 @@ func addAdmission(mgr manager.Manager, current *reloader, drain *drainer) error 
 	counts := webhook.NewMetrics(metrics.Registry)
 	namespaces := &webhook.CachedNamespaces{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Metrics: counts}
 	events := webhook.EventRecorder{Recorder: mgr.GetEventRecorder("novawire")}
-	services := webhook.LiveServices{Live: mgr.GetAPIReader()}
+	services := lint.LiveServices{Live: mgr.GetAPIReader()}
 	// Requesting the informer now fills the cache before the first review.
 	if _, err := mgr.GetCache().GetInformer(context.Background(), webhook.NamespaceMetadata()); err != nil {
 		return fmt.Errorf("watch namespaces: %w", err)
@@ -145,7 +153,7 @@ func addAdmission(mgr manager.Manager, current *reloader, drain *drainer) error 
 	server := mgr.GetWebhookServer()
 	server.Register("/mutate-pod", drain.handler(webhook.Pods(current, namespaces, events, counts)))
 	server.Register("/warn-workload", drain.handler(webhook.Workloads(current, namespaces, services, counts)))
-	server.Register("/validate-backup", drain.handler(webhook.Backups(current.BackupDefaults, webhook.LiveReferents{Live: mgr.GetAPIReader()}, counts)))
+	server.Register("/validate-backup", drain.handler(webhook.Backups(current.BackupDefaults, lint.LiveReferences{Live: mgr.GetAPIReader()}, counts)))
 	return nil
 }
 
