@@ -1,6 +1,6 @@
-// Package admissionbaseline is a mutating webhook in the style of controller-runtime's
-// examples: it decodes the pod, changes it, marshals it and computes the patch from
-// the difference. Only benchmarks use it.
+// Package admissionbaseline is a mutating webhook in the common style of
+// controller-runtime: it decodes the pod, changes it, marshals it and computes the
+// difference. Benchmarks compare the engine with it.
 package admissionbaseline
 
 import (
@@ -13,9 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
-// Change returns a function that copies the injected fields of wired to a pod. Copying
-// finished values is less work than computing them, so the comparison favours the
-// baseline.
+// Change returns a function that makes a pod equal to wired. It copies the finished
+// values, which is less work than computing them and favours the baseline.
 func Change(wired *corev1.Pod) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) {
 		pod.Labels = merged(pod.Labels, wired.Labels)
@@ -35,7 +34,7 @@ func merged(a, b map[string]string) map[string]string {
 	return a
 }
 
-// Respond returns the admission response with the patch for the change.
+// Respond returns a response with the patch that makes the change.
 func Respond(raw []byte, change func(*corev1.Pod)) admission.Response {
 	var pod corev1.Pod
 	if err := json.Unmarshal(raw, &pod); err != nil {
@@ -49,7 +48,7 @@ func Respond(raw []byte, change func(*corev1.Pod)) admission.Response {
 	return admission.PatchResponseFromRaw(raw, changed)
 }
 
-// Webhook is the handler that a controller-runtime server is given.
+// Webhook returns the handler for a controller-runtime server.
 func Webhook(change func(*corev1.Pod)) *admission.Webhook {
 	return &admission.Webhook{Handler: admission.HandlerFunc(func(_ context.Context, request admission.Request) admission.Response {
 		return Respond(request.Object.Raw, change)

@@ -1,4 +1,4 @@
-// Package samplepod creates pods for benchmarks, in the form in which an API server
+// Package samplepod returns pods for benchmarks, in the form in which an API server
 // sends them for admission: with defaults, an owner and managed fields.
 package samplepod
 
@@ -18,7 +18,7 @@ func Small() []byte { return pod(1, 3) }
 // ManyContainers returns a pod with six containers, about 8.5 KB.
 func ManyContainers() []byte { return pod(6, 3) }
 
-// ThousandVariables returns a pod whose container has a thousand variables, about 50 KB.
+// ThousandVariables returns a pod with one container of a thousand variables, about 50 KB.
 func ThousandVariables() []byte { return pod(1, 1000) }
 
 func pod(containers, variables int) []byte {
