@@ -7,43 +7,42 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-json-experiment/json"
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/internal/validate"
 	"github.com/nova/novawire/webhook/inject"
+	"github.com/nova/novawire/webhook/lint"
 )
 
-// Refused is the action of a review whose object was not admitted.
+// Refused is the action of a review whose object is not admitted.
 const Refused inject.Action = "refused"
 
-// Why a StatefulSet was refused, or could not be looked at.
+// Reasons for refusing a StatefulSet, or for admitting it without a check.
 const (
 	BadBackup             inject.Reason = "bad-backup-annotation"
 	UnreadableStatefulSet inject.Reason = "unreadable-statefulset"
 )
 
-// Backups serves the reviews of StatefulSets that have a backup.nova.dev
-// annotation. A bad value and an unknown key are refused, because a backup that
-// silently does not run is worse than a failed apply; what was there before is
-// warned about and no more, so that an old mistake holds up no roll-out. The
-// defaults are those of the configuration in force.
-func Backups(defaults func() backupapi.Request, referents Referents, metrics *Metrics) http.Handler {
-	b := backups{defaults, referents}
-	return &handler{name: "backup", undone: "backup not checked", unreadable: UnreadableStatefulSet, answer: b.answer, Metrics: metrics}
+// Backups returns the handler for reviews of StatefulSets with backup.nova.dev
+// annotations. It refuses bad values and unknown keys, because a backup that
+// silently does not run is worse than a failed apply. A mistake that the object
+// had before, with the same value, is only a warning, so that it blocks no
+// roll-out. defaults returns the request that annotations are read on top of.
+func Backups(defaults func() backupapi.Request, references lint.References, metrics *Metrics) http.Handler {
+	b := backups{defaults, references}
+	return &handler{name: "backup", effect: "backup not checked", unreadable: UnreadableStatefulSet, answer: b.answer, metrics: metrics}
 }
 
 type backups struct {
-	defaults  func() backupapi.Request
-	referents Referents
+	defaults   func() backupapi.Request
+	references lint.References
 }
 
-// statefulSet is what is read of one.
+// statefulSet has the fields of a StatefulSet that are read.
 type statefulSet struct {
 	Metadata struct {
-		Namespace         string            `json:"namespace"`
 		Name              string            `json:"name"`
 		Annotations       map[string]string `json:"annotations"`
 		DeletionTimestamp string            `json:"deletionTimestamp"`
@@ -64,122 +63,76 @@ type statefulSet struct {
 	} `json:"spec"`
 }
 
+func (s *statefulSet) volumeClaims() []lint.VolumeClaim {
+	claims := make([]lint.VolumeClaim, 0, len(s.Spec.VolumeClaimTemplates))
+	for _, c := range s.Spec.VolumeClaimTemplates {
+		claims = append(claims, lint.VolumeClaim{Name: c.Metadata.Name, Storage: c.Spec.Resources.Requests.Storage})
+	}
+	return claims
+}
+
 func (b backups) answer(ctx context.Context, req *request) (answer, error) {
-	var now, before statefulSet
-	if err := json.Unmarshal(req.Object, &now); err != nil {
-		return answer{}, fmt.Errorf("read StatefulSet: %w", err)
+	var object, oldObject statefulSet
+	if err := json.Unmarshal(req.Object, &object); err != nil {
+		return answer{}, fmt.Errorf("decode StatefulSet: %w", err)
 	}
-	_ = json.Unmarshal(req.OldObject, &before) // none, or the API server's own
-	if now.Metadata.DeletionTimestamp != "" {
-		return answer{action: Silent, reason: NothingToDo}, nil // finalizers go, whatever the annotations say
+	_ = json.Unmarshal(req.OldObject, &oldObject) // empty at CREATE
+	if object.Metadata.DeletionTimestamp != "" {
+		return answer{action: Passed, reason: NoWarnings}, nil // removing a finalizer must always work
 	}
-	now.Metadata.Namespace, before.Metadata.Namespace = req.Namespace, req.Namespace
 	defaults := b.defaults()
-	asked, refusals := judge(defaults, &now)
-	askedBefore, known := judge(defaults, &before)
-	refused, lines := ratchet(refusals, known, now.Metadata.Annotations, before.Metadata.Annotations)
-	if askedBefore.Enabled && !asked.Enabled {
-		lines = append(lines, "no backup is made from now on; those that were made stay in "+askedBefore.Place(req.Namespace, now.Metadata.Name))
+	name, annotations, oldAnnotations := object.Metadata.Name, object.Metadata.Annotations, oldObject.Metadata.Annotations
+	request, refusals := backupapi.ParseStatefulSet(defaults, req.Namespace, name, annotations)
+	oldRequest, oldRefusals := backupapi.ParseStatefulSet(defaults, req.Namespace, oldObject.Metadata.Name, oldAnnotations)
+	refused, warnings := separateNewRefusals(refusals, oldRefusals, annotations, oldAnnotations)
+	if oldRequest.Enabled && !request.Enabled {
+		warnings = append(warnings, "no more backups are made; existing backups stay in "+oldRequest.Location(req.Namespace, name))
 	}
-	if asked.Enabled {
-		lines = append(lines, doubts(asked, &now)...)
+	if request.Enabled {
+		warnings = append(warnings, lint.Backup(request, object.volumeClaims())...)
 	}
-	if asked.Enabled && !sameKeys(now.Metadata.Annotations, before.Metadata.Annotations) {
-		lines = append(lines, b.absent(ctx, defaults, asked, &now)...)
+	if request.Enabled && !equalRequests(annotations, oldAnnotations) {
+		warnings = append(warnings, lint.BackupReferences(ctx, b.references, defaults, lint.StatefulSet{Namespace: req.Namespace, Name: name, Request: request})...)
 	}
-	for i := range lines {
-		lines[i] = "novawire: " + lines[i]
+	for i := range warnings {
+		warnings[i] = "novawire: " + warnings[i]
 	}
 	switch {
 	case len(refused) > 0:
-		return answer{response: response{refusal: strings.Join(refused, "; "), warnings: lines}, action: Refused, reason: BadBackup}, nil
-	case len(lines) > 0:
-		return answer{response: response{warnings: lines}, action: Warned, reason: Warnings}, nil
+		return answer{response: response{refusal: strings.Join(refused, "; "), warnings: warnings}, action: Refused, reason: BadBackup}, nil
+	case len(warnings) > 0:
+		return answer{response: response{warnings: warnings}, action: Warned, reason: Warnings}, nil
 	}
-	return answer{action: Silent, reason: NothingToDo}, nil
+	return answer{action: Passed, reason: NoWarnings}, nil
 }
 
-// ratchet parts what is wrong into what the change brings along, which is
-// refused, and what was wrong before with the same value, which is told.
-func ratchet(refusals, known []validate.Refusal, now, before map[string]string) (refused, told []string) {
+// separateNewRefusals separates the mistakes that a change introduces, which are
+// refused, from those that the old object had with the same value, which become
+// warnings.
+func separateNewRefusals(refusals, oldRefusals []validate.Refusal, annotations, oldAnnotations map[string]string) (refused, warnings []string) {
 	for _, r := range refusals {
-		if slices.Contains(known, r) && now[r.Setting] == before[r.Setting] {
-			told = append(told, r.Error())
+		if slices.Contains(oldRefusals, r) && annotations[r.Setting] == oldAnnotations[r.Setting] {
+			warnings = append(warnings, r.Error())
 		} else {
 			refused = append(refused, r.Error())
 		}
 	}
-	return refused, told
+	return refused, warnings
 }
 
-// judge reads what a StatefulSet asks for, and what of it cannot be done.
-func judge(defaults backupapi.Request, s *statefulSet) (backupapi.Request, []validate.Refusal) {
-	return backupapi.ParseStatefulSet(defaults, s.Metadata.Namespace, s.Metadata.Name, s.Metadata.Annotations)
+// equalRequests reports whether two objects request the same backup. It ignores the
+// status, which the controller writes, and the trigger of a single run, which refers
+// to no other object.
+func equalRequests(annotations, oldAnnotations map[string]string) bool {
+	return maps.Equal(requestKeys(annotations), requestKeys(oldAnnotations))
 }
 
-// sameKeys tells whether two objects ask the same of backup. The status, which
-// the controller writes, is no question, and a run now is none about what it needs.
-func sameKeys(now, before map[string]string) bool {
-	asks := func(annotations map[string]string) map[string]string {
-		keys := map[string]string{}
-		for key, value := range annotations {
-			if strings.HasPrefix(key, backupapi.AnnotationPrefix) && key != backupapi.AnnotationStatus && key != backupapi.AnnotationRun {
-				keys[key] = value
-			}
-		}
-		return keys
-	}
-	return maps.Equal(asks(now), asks(before))
-}
-
-// referentTimeout bounds the look for what a request refers to; a warning is
-// not worth holding up an apply for longer.
-const referentTimeout = 500 * time.Millisecond
-
-// absent tells what a request refers to that is not there, or is another's.
-func (b backups) absent(ctx context.Context, defaults, asked backupapi.Request, s *statefulSet) (lines []string) {
-	ctx, cancel := context.WithTimeout(ctx, referentTimeout)
-	defer cancel()
-	namespace := s.Metadata.Namespace
-	for _, secret := range []struct{ key, name string }{
-		{backupapi.AnnotationURLSecret, asked.URLSecret.Name},
-		{backupapi.AnnotationAWSSecret, asked.AWSSecret},
-		{backupapi.AnnotationEncryptionRecipients, asked.EncryptionRecipients.Name},
-		{backupapi.AnnotationEncryptionIdentity, asked.EncryptionIdentity.Name},
-	} {
-		if secret.name == "" {
-			continue
-		}
-		if there, err := b.referents.HasSecret(ctx, namespace, secret.name); err == nil && !there {
-			lines = append(lines, fmt.Sprintf("%s: there is no Secret %s in namespace %s: no run starts before there is one", secret.key, secret.name, namespace))
+func requestKeys(annotations map[string]string) map[string]string {
+	keys := map[string]string{}
+	for key, value := range annotations {
+		if strings.HasPrefix(key, backupapi.AnnotationPrefix) && key != backupapi.AnnotationStatus && key != backupapi.AnnotationRun {
+			keys[key] = value
 		}
 	}
-	if account := asked.ServiceAccount; account != "" {
-		if there, err := b.referents.HasServiceAccount(ctx, namespace, account); err == nil && !there {
-			lines = append(lines, fmt.Sprintf("%s: there is no ServiceAccount %s in namespace %s: no run starts before there is one",
-				backupapi.AnnotationServiceAccount, account, namespace))
-		}
-	}
-	return append(lines, b.sharedPlace(ctx, defaults, asked, s)...)
-}
-
-// sharedPlace tells of another StatefulSet whose backups are kept in the same
-// place: there, the one prunes and lists what is the other's.
-func (b backups) sharedPlace(ctx context.Context, defaults, asked backupapi.Request, s *statefulSet) []string {
-	place := strings.TrimRight(asked.Place(s.Metadata.Namespace, s.Metadata.Name), "/")
-	others, err := b.referents.StatefulSets(ctx)
-	if err != nil || place == "" {
-		return nil
-	}
-	for _, other := range others {
-		if other.Namespace == s.Metadata.Namespace && other.Name == s.Metadata.Name || !backupapi.HasKeys(other.Annotations) {
-			continue
-		}
-		request, _ := backupapi.ParseRequest(defaults, other.Annotations)
-		if request.Enabled && request.S3Endpoint == asked.S3Endpoint && strings.TrimRight(request.Place(other.Namespace, other.Name), "/") == place {
-			return []string{fmt.Sprintf("%s: StatefulSet %s in namespace %s keeps its backups in %s too: give each a prefix of its own",
-				backupapi.AnnotationBucket, other.Name, other.Namespace, place)}
-		}
-	}
-	return nil
+	return keys
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/nova/novawire/webhook/inject"
 )
 
-// EventRecorder records Events through client-go, which queues, aggregates and
-// sends them in the background, and drops them when it cannot.
+// EventRecorder records Events with client-go, which queues, aggregates and sends
+// them in the background and drops them if it cannot send them.
 type EventRecorder struct {
 	Recorder events.EventRecorder
 }
 
-// Warn records a Warning about a pod on its owner.
+// Warn records an Event of type Warning on the owner of a pod.
 func (e EventRecorder) Warn(namespace string, owner ObjectReference, reason inject.Reason, message string) {
 	e.Recorder.Eventf(&corev1.ObjectReference{
 		APIVersion: owner.APIVersion,

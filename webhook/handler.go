@@ -4,45 +4,44 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/nova/novawire/webhook/inject"
 )
 
-// Engines gives the engine of the present configuration.
+// Engines returns the engine of the present configuration.
 type Engines interface {
 	Engine() *inject.Engine
 }
 
-// Failed is the action of a review that could not be decided and was admitted
-// as it came.
+// Failed is the action of a review that could not be decided. The object is admitted
+// unchanged.
 const Failed inject.Action = "failed"
 
-// Why a review failed.
+// Reasons for a failed review.
 const (
 	UnreadableReview inject.Reason = "unreadable-review"
 	UnreadablePod    inject.Reason = "unreadable-pod"
 	Panicked         inject.Reason = "panicked"
 )
 
-// answer is a response and how it is counted.
+// answer is a response with the action and the reason that are logged and counted.
 type answer struct {
 	response
 	action inject.Action
 	reason inject.Reason
 }
 
-// handler serves one path: it reads a review, has it answered, and responds.
+// handler serves one path: it decodes a review, calls answer and responds.
 type handler struct {
-	name   string // the metrics' label
-	undone string // what did not happen where answer fails
-	// unreadable is why it fails: an object of another shape.
-	unreadable inject.Reason
+	name       string        // the label "webhook" of the metrics
+	effect     string        // what it means for the object that answer fails
+	unreadable inject.Reason // the reason if answer fails
 	answer     func(context.Context, *request) (answer, error)
-	*Metrics
+	metrics    *Metrics
 }
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -52,16 +51,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := bodies.Get().(*bytes.Buffer)
 	body.Reset()
 	defer bodies.Put(body)
-	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maximumReview)); err != nil {
-		h.observe(h.name, Failed, UnreadableReview, start)
+	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxReviewSize)); err != nil {
+		h.logUnreadable(r.Context(), err)
+		h.metrics.observe(h.name, Failed, UnreadableReview, start)
 		http.Error(w, "read body: "+err.Error(), http.StatusBadRequest)
 		return
 	}
 	req, err := decodeReview(body.Bytes())
 	if err != nil {
-		// Without a uid there is no answer that the API server would take; its
-		// failurePolicy, Ignore, admits the pod.
-		h.observe(h.name, Failed, UnreadableReview, start)
+		// Without a UID no valid answer is possible. The failurePolicy, Ignore, admits
+		// the object.
+		h.logUnreadable(r.Context(), err)
+		h.metrics.observe(h.name, Failed, UnreadableReview, start)
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
@@ -69,24 +70,25 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body.Reset()
 	body.Grow(4096)
 	writeReview(w, appendResponse(body.AvailableBuffer(), req.UID, a.response))
-	h.observe(h.name, a.action, a.reason, start)
+	h.metrics.observe(h.name, a.action, a.reason, start)
 }
 
-// failOpen answers a review, and admits it as it came if that fails.
+// failOpen answers a review. If that fails the object is admitted unchanged.
 func (h *handler) failOpen(ctx context.Context, req *request) (a answer) {
 	defer func() {
 		if p := recover(); p != nil {
-			slog.ErrorContext(ctx, "admission panicked", "path", h.name, "namespace", req.Namespace, "panic", fmt.Sprint(p))
+			h.logFailure(ctx, req, Panicked, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 			a = answer{action: Failed, reason: Panicked}
 		}
 	}()
 	a, err := h.answer(ctx, req)
 	if err != nil {
-		slog.ErrorContext(ctx, "admission failed", "path", h.name, "namespace", req.Namespace, "error", err)
+		h.logFailure(ctx, req, h.unreadable, err)
 		return answer{
-			response: response{warnings: []string{"novawire: " + h.undone + ": " + err.Error()}},
+			response: response{warnings: []string{"novawire: " + h.effect + ": " + err.Error()}},
 			action:   Failed, reason: h.unreadable,
 		}
 	}
+	h.logDecision(ctx, req, a)
 	return a
 }

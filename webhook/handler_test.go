@@ -1,15 +1,19 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -54,7 +58,7 @@ func reviewOf(object string) string {
 	return `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","namespace":"nova","operation":"CREATE","object":` + object + `}}`
 }
 
-// answered reads the answer as the API server does.
+// answered decodes the response strictly.
 func answered(t *testing.T, recorder *httptest.ResponseRecorder) *admissionv1.AdmissionResponse {
 	t.Helper()
 	var review admissionv1.AdmissionReview
@@ -69,73 +73,77 @@ func answered(t *testing.T, recorder *httptest.ResponseRecorder) *admissionv1.Ad
 	return review.Response
 }
 
-func counted(t *testing.T, m *Metrics, action inject.Action, reason inject.Reason) {
+func assertCounted(t *testing.T, m *Metrics, action inject.Action, reason inject.Reason) {
 	t.Helper()
 	if n := testutil.ToFloat64(m.decisions.WithLabelValues("pod", string(action), string(reason))); n != 1 {
 		t.Errorf("%s for %s was counted %v times", action, reason, n)
 	}
 }
 
-func TestAWiredPodIsAnsweredWithAPatch(t *testing.T) {
+func TestPods_RespondsWithPatch(t *testing.T) {
 	recorder, metrics := serve(t, named, nil, reviewOf(`{"metadata":{"name":"a"},"spec":{"containers":[{"name":"a","image":"a"}]}}`))
 	response := answered(t, recorder)
 	if response.PatchType == nil || *response.PatchType != admissionv1.PatchTypeJSONPatch || !json.Valid(response.Patch) {
 		t.Errorf("patch %s", response.Patch)
 	}
-	counted(t, metrics, inject.Wired, inject.AsAsked)
+	assertCounted(t, metrics, inject.Wired, inject.AsAsked)
 }
 
-func TestWhateverGoesWrongThePodIsAdmitted(t *testing.T) {
-	t.Run("the pod cannot be read", func(t *testing.T) {
+func TestPods_FailsOpen(t *testing.T) {
+	t.Run("admits an unreadable pod", func(t *testing.T) {
 		recorder, metrics := serve(t, named, nil, reviewOf(`{"spec":{"containers":"none"}}`))
 		if response := answered(t, recorder); response.Patch != nil || len(response.Warnings) != 1 {
 			t.Errorf("response: %+v", response)
 		}
-		counted(t, metrics, Failed, UnreadablePod)
+		assertCounted(t, metrics, Failed, UnreadablePod)
 	})
-	t.Run("something panics", func(t *testing.T) {
+	t.Run("admits after a panic", func(t *testing.T) {
 		recorder, metrics := serve(t, func(context.Context, string) inject.Namespace { panic("a bug") }, nil, reviewOf(`{}`))
 		if response := answered(t, recorder); response.Patch != nil {
 			t.Errorf("response: %+v", response)
 		}
-		counted(t, metrics, Failed, Panicked)
+		assertCounted(t, metrics, Failed, Panicked)
 	})
 	for name, body := range map[string]string{"no JSON": `{"request":`, "no request": `{}`, "no uid": `{"request":{"object":{}}}`} {
-		t.Run("the review cannot be read: "+name, func(t *testing.T) {
+		t.Run("leaves an unreadable review to failurePolicy: "+name, func(t *testing.T) {
 			recorder, metrics := serve(t, named, nil, body)
 			if recorder.Code != http.StatusBadRequest {
 				t.Errorf("status %d: failurePolicy has to decide", recorder.Code)
 			}
-			counted(t, metrics, Failed, UnreadableReview)
+			assertCounted(t, metrics, Failed, UnreadableReview)
 		})
 	}
 }
 
-func TestAnEventIsForTheControllerAndNotForADryRun(t *testing.T) {
+func TestPods_RecordsEvents(t *testing.T) {
 	pod := `{"metadata":{"annotations":{"inject.nova.dev/protocol":"grcp"},"ownerReferences":[{"kind":"Other","name":"x"},{"kind":"StatefulSet","name":"db","controller":true}]},"spec":{}}`
-	var told []string
+	var recorded []string
 	events := func(owner ObjectReference, reason inject.Reason) {
-		told = append(told, owner.Kind+" "+owner.Name+" "+reason.Event())
+		recorded = append(recorded, owner.Kind+" "+owner.Name+" "+reason.Event())
 	}
 	serve(t, named, events, strings.Replace(reviewOf(pod), `"uid"`, `"dryRun":true,"uid"`, 1))
-	if len(told) > 0 {
-		t.Errorf("a dry run told %q", told)
+	if len(recorded) > 0 {
+		t.Errorf("a dry run recorded %q", recorded)
 	}
 	serve(t, named, events, reviewOf(pod))
-	if len(told) != 1 || told[0] != "StatefulSet db BadAnnotation" {
-		t.Errorf("told %q", told)
+	if len(recorded) != 1 || recorded[0] != "StatefulSet db BadAnnotation" {
+		t.Errorf("recorded %q", recorded)
 	}
 }
 
-func TestAWarningStaysWithinTheLimitAndIsText(t *testing.T) {
-	for _, long := range []string{strings.Repeat("x", 300), strings.Repeat("ü", 200), "short"} {
-		if short := shorten(long); len(short) > 256 || !utf8.ValidString(short) {
-			t.Errorf("%d bytes: %q", len(short), short)
+func TestAppendResponse_TruncatesWarnings(t *testing.T) {
+	for _, warning := range []string{strings.Repeat("x", 300), strings.Repeat("ü", 200), "short"} {
+		var review admissionv1.AdmissionReview
+		if err := json.Unmarshal(appendResponse(nil, "u-1", response{warnings: []string{warning}}), &review); err != nil {
+			t.Fatal(err)
+		}
+		if got := review.Response.Warnings[0]; len(got) > 256 || !utf8.ValidString(got) {
+			t.Errorf("%d bytes: %q", len(got), got)
 		}
 	}
 }
 
-// reader is a client that knows one namespace, or none.
+// reader is a fake client with one namespace or an error.
 type reader struct {
 	client.Reader
 	labels      map[string]string
@@ -149,7 +157,7 @@ func (r reader) Get(_ context.Context, _ client.ObjectKey, o client.Object, _ ..
 	return r.err
 }
 
-func TestANamespaceIsNeverTheReasonForAnUnwiredPod(t *testing.T) {
+func TestCachedNamespaces(t *testing.T) {
 	optedIn := map[string]string{injection.LabelWiring: injection.WiringEnabled}
 	missing := reader{err: errors.New("not there")}
 	current := reader{labels: optedIn, annotations: map[string]string{"a": "current"}}
@@ -159,17 +167,79 @@ func TestANamespaceIsNeverTheReasonForAnUnwiredPod(t *testing.T) {
 		want        string
 		misses      float64
 	}{
-		"in the cache":                       {current, missing, "current", 0},
-		"not in the cache yet":               {missing, current, "current", 1},
-		"in the cache as it was before":      {stale, current, "current", 1},
-		"stale, and not to be had in time":   {stale, missing, "stale", 1},
-		"nowhere to be had: the defaults do": {missing, missing, "", 1},
+		"uses the cache":                                    {current, missing, "current", 0},
+		"reads a missing namespace live":                    {missing, current, "current", 1},
+		"reads an outdated namespace live":                  {stale, current, "current", 1},
+		"uses an outdated namespace if the live read fails": {stale, missing, "stale", 1},
+		"uses the defaults if everything fails":             {missing, missing, "", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			metrics := NewMetrics(prometheus.NewRegistry())
 			ns := (&CachedNamespaces{Cache: c.cache, Live: c.live, Metrics: metrics}).Namespace(t.Context(), "nova")
 			if ns.Name != "nova" || ns.Annotations["a"] != c.want || testutil.ToFloat64(metrics.misses) != c.misses {
 				t.Errorf("%+v after %v misses", ns, testutil.ToFloat64(metrics.misses))
+			}
+		})
+	}
+}
+
+// logged runs a review with the default logger set to level debug and returns the
+// log records.
+func logged(t *testing.T, namespaces namespaceFunc, body string) (records []map[string]any) {
+	t.Helper()
+	var buffer bytes.Buffer
+	previous := slog.Default()
+	slog.SetDefault(slog.New(slog.NewJSONHandler(&buffer, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	defer slog.SetDefault(previous)
+	serve(t, namespaces, func(ObjectReference, inject.Reason) {}, body)
+	for decoder := json.NewDecoder(&buffer); decoder.More(); {
+		var record map[string]any
+		if err := decoder.Decode(&record); err != nil {
+			t.Fatal(err)
+		}
+		delete(record, "time")
+		records = append(records, record)
+	}
+	return records
+}
+
+func TestPods_Logs(t *testing.T) {
+	const metadata = `"metadata":{"generateName":"feed-7d9-","labels":{"nova.dev/wiring":"disabled"},"ownerReferences":[{"kind":"ReplicaSet","name":"feed-7d9","uid":"o-1","controller":true}]}`
+	object := map[string]any{"webhook": "pod", "review": "u-1", "kind": "", "namespace": "nova", "generateName": "feed-7d9-", "owner": "ReplicaSet/feed-7d9", "ownerUID": "o-1"}
+	for name, c := range map[string]struct {
+		namespaces namespaceFunc
+		body       string
+		want       map[string]any
+	}{
+		"a skipped pod at debug": {named, reviewOf(`{` + metadata + `,"spec":{}}`), map[string]any{"level": "DEBUG", "msg": "admission decided", "action": "skipped", "reason": "opted-out"}},
+		"a failure as an error": {
+			named, reviewOf(`{` + metadata + `,"spec":{"containers":"none"}}`),
+			map[string]any{"level": "ERROR", "msg": "admission failed: the object is admitted unchanged", "reason": "unreadable-pod"},
+		},
+		"a panic as an error": {
+			func(context.Context, string) inject.Namespace { panic("a bug") }, reviewOf(`{` + metadata + `,"spec":{}}`),
+			map[string]any{"level": "ERROR", "msg": "admission failed: the object is admitted unchanged", "reason": "panicked"},
+		},
+		"a rewired pod": {
+			named, reviewOf(`{` + strings.Replace(metadata, `"labels":{"nova.dev/wiring":"disabled"}`, `"annotations":{"inject.nova.dev/status":"{\"config\":\"old\"}"}`, 1) + `,"spec":{"containers":[{"name":"a"}]}}`),
+			map[string]any{"level": "INFO", "msg": "admission decided", "action": "rewired", "reason": "as-asked"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			records := logged(t, c.namespaces, c.body)
+			if len(records) != 1 {
+				t.Fatalf("%d records: %v", len(records), records)
+			}
+			if c.want["level"] == "ERROR" {
+				if text, _ := records[0]["error"].(string); text == "" {
+					t.Error("no error in the record")
+				}
+				delete(records[0], "error")
+			}
+			want := maps.Clone(object)
+			maps.Copy(want, c.want)
+			if diff := cmp.Diff(want, records[0]); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}

@@ -8,30 +8,30 @@ import (
 	"github.com/nova/novawire/webhook/inject"
 )
 
-// Metrics count admission.
+// Metrics are the Prometheus metrics of admission.
 type Metrics struct {
 	decisions *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
 	misses    prometheus.Counter
 }
 
-// NewMetrics makes the metrics and registers them.
+// NewMetrics creates the metrics and registers them.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "novawire_admission_decisions_total",
-			Help: "Admission reviews by what was done and why.",
+			Help: "Admission reviews by webhook, action and reason.",
 		}, []string{"webhook", "action", "reason"}),
-		// An answer takes tens of microseconds; a second is the worst that a
-		// three-second timeout leaves room for.
+		// Most answers take tens of microseconds. The API server stops waiting after
+		// three seconds.
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "novawire_admission_duration_seconds",
-			Help:    "Time from the first byte of a review to its answer.",
+			Help:    "Time from the start of a review to its answer.",
 			Buckets: []float64{50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 50e-3, 250e-3, 1},
 		}, []string{"webhook"}),
 		misses: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "novawire_namespace_cache_misses_total",
-			Help: "Reviews whose namespace was not in the cache as it must be by now.",
+			Help: "Reviews whose namespace was missing or outdated in the cache and was read live.",
 		}),
 	}
 	registry.MustRegister(m.decisions, m.duration, m.misses)

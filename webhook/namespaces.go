@@ -13,29 +13,29 @@ import (
 	"github.com/nova/novawire/webhook/inject"
 )
 
-// liveTimeout bounds the GET for a namespace that the cache does not have yet: a
-// tenth of the webhook's own timeout.
+// liveTimeout bounds the GET of a namespace that is not in the cache yet. It is a
+// tenth of the webhook's timeout.
 const liveTimeout = 300 * time.Millisecond
 
-// NamespaceMetadata is the object to cache and to read: a namespace without its
-// spec and status.
+// NamespaceMetadata returns the object to cache and to read: the metadata of a
+// Namespace.
 func NamespaceMetadata() *metav1.PartialObjectMetadata {
 	o := &metav1.PartialObjectMetadata{}
 	o.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"})
 	return o
 }
 
-// CachedNamespaces reads namespaces from a cache and, where it lags, live.
+// CachedNamespaces reads namespaces from a cache, or live if the cache is behind.
 type CachedNamespaces struct {
 	Cache   client.Reader
 	Live    client.Reader
 	Metrics *Metrics
 }
 
-// Namespace has the annotations of a namespace. The API server asks only about
-// namespaces that are opted in, so a cached one that is not is as stale as one
-// that is missing. If nothing can be learnt the defaults have to do: a pod is
-// never left out for want of its namespace.
+// Namespace returns the annotations of a namespace. The API server only sends reviews
+// from namespaces that are opted in, so a cached namespace without the label is
+// outdated, like a missing one. If the namespace cannot be read it has no
+// annotations and the defaults apply: that is never a reason not to wire a pod.
 func (n *CachedNamespaces) Namespace(ctx context.Context, name string) inject.Namespace {
 	ns := NamespaceMetadata()
 	key := types.NamespacedName{Name: name}

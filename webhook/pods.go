@@ -9,14 +9,13 @@ import (
 	"github.com/nova/novawire/webhook/inject"
 )
 
-// Namespaces gives the defaults of a namespace. It always has an answer: the
-// best it could learn in a moment.
+// Namespaces returns the annotations of a namespace, or none if it cannot read them
+// in time. It never fails.
 type Namespaces interface {
 	Namespace(ctx context.Context, name string) inject.Namespace
 }
 
-// Events records what the owner of a pod must act on. It neither blocks nor
-// fails.
+// Events records Events about pods on their owners. It neither blocks nor fails.
 type Events interface {
 	Warn(namespace string, owner ObjectReference, reason inject.Reason, message string)
 }
@@ -30,10 +29,10 @@ type ObjectReference struct {
 	Controller bool   `json:"controller"`
 }
 
-// Pods serves the reviews of pods.
+// Pods returns the handler for reviews of pods: it wires them.
 func Pods(engines Engines, namespaces Namespaces, events Events, metrics *Metrics) http.Handler {
 	p := pods{engines, namespaces, events}
-	return &handler{name: "pod", undone: "not wired", unreadable: UnreadablePod, answer: p.answer, Metrics: metrics}
+	return &handler{name: "pod", effect: "not wired", unreadable: UnreadablePod, answer: p.answer, metrics: metrics}
 }
 
 type pods struct {
@@ -56,8 +55,9 @@ func (p pods) answer(ctx context.Context, req *request) (answer, error) {
 	}, nil
 }
 
-// warnings are the notes that come back at apply. A controller's client drops
-// those of its pods; for them there are the workload's own.
+// warnings returns the notes that users see at kubectl apply. Controllers drop the
+// warnings about pods that they create, so Workloads returns the same ones about
+// the template.
 func warnings(d inject.Decision) (lines []string) {
 	if d.Action == inject.Skipped && d.Reason.Level() > inject.Info {
 		lines = append(lines, "novawire: not wired: "+d.Reason.Text())
@@ -70,10 +70,10 @@ func warnings(d inject.Decision) (lines []string) {
 	return lines
 }
 
-// record tells the pod's owner what it must act on.
+// record writes an Event on the pod's owner for each reason of level Act.
 func (p pods) record(req *request, d inject.Decision) {
 	var owner ObjectReference
-	tell := func(reason inject.Reason, message string) {
+	warn := func(reason inject.Reason, message string) {
 		if reason.Level() < inject.Act {
 			return
 		}
@@ -85,10 +85,10 @@ func (p pods) record(req *request, d inject.Decision) {
 		}
 	}
 	if d.Action == inject.Skipped {
-		tell(d.Reason, d.Reason.Text())
+		warn(d.Reason, d.Reason.Text())
 	}
 	for _, n := range d.Notes {
-		tell(n.Reason, n.String())
+		warn(n.Reason, n.String())
 	}
 }
 

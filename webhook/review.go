@@ -1,8 +1,8 @@
-// Package webhook answers the API server's admission reviews: it decodes the
-// little that it needs, lets the engine decide, responds and counts. It is the
-// one place that fails open: whatever goes wrong, the object is admitted, as it
-// came, and the failure is counted. Nothing is refused but a mistake in what a
-// StatefulSet asks of backup.
+// Package webhook answers the admission reviews of the API server: it decodes a
+// review, lets the engine decide, responds and counts. It is the only place that
+// fails open: if anything goes wrong, the object is admitted unchanged and the
+// failure is logged and counted. Only mistakes in the backup annotations of a
+// StatefulSet are refused.
 package webhook
 
 import (
@@ -13,9 +13,11 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/nova/novawire/internal/validate"
 )
 
-// review is what is read of an AdmissionReview, admission.k8s.io/v1.
+// review has the fields of an AdmissionReview (admission.k8s.io/v1) that are read.
 type review struct {
 	Request *request `json:"request"`
 }
@@ -37,32 +39,31 @@ type kind struct {
 	Kind    string `json:"kind"`
 }
 
-// response is what is answered. Without a refusal it is allowed: this webhook
-// has no say in whether a pod may run.
+// response is the answer to a review. The object is admitted unless refusal is set.
 type response struct {
 	patch    []byte // RFC 6902
 	warnings []string
-	refusal  string // what is wrong with the object, in one line
+	refusal  string // why the object is not admitted, in one line
 }
 
-// maximumReview is the largest body that is read: the API server's own limit on
-// a request is 3 MiB, and a review may carry an object and an old object.
-const maximumReview = 8 << 20
+// maxReviewSize is the largest body that is read, in bytes. The API server limits a
+// request to 3 MiB, and a review can contain an object and an old object.
+const maxReviewSize = 8 << 20
 
 func decodeReview(body []byte) (*request, error) {
 	var r review
 	err := json.Unmarshal(body, &r, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if err != nil {
-		return nil, fmt.Errorf("read admission review: %w", err)
+		return nil, fmt.Errorf("decode admission review: %w", err)
 	}
 	if r.Request == nil || r.Request.UID == "" {
-		return nil, errors.New("read admission review: it has no request")
+		return nil, errors.New("decode admission review: the review has no request")
 	}
 	return r.Request, nil
 }
 
-// appendResponse writes the AdmissionReview of an answer. By hand, because that
-// is about as much work as one call of an encoder, for the whole of it.
+// appendResponse appends the AdmissionReview of a response. It writes the JSON
+// directly, which is faster than an encoder and about as long.
 func appendResponse(dst []byte, uid string, r response) []byte {
 	dst = append(dst, `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","response":{"uid":`...)
 	dst, _ = jsontext.AppendQuote(dst, uid)
@@ -84,7 +85,7 @@ func appendResponse(dst []byte, uid string, r response) []byte {
 		} else {
 			dst = append(dst, ',')
 		}
-		dst, _ = jsontext.AppendQuote(dst, shorten(warning))
+		dst, _ = jsontext.AppendQuote(dst, validate.Truncate(warning, maxWarningSize))
 	}
 	if len(r.warnings) > 0 {
 		dst = append(dst, ']')
@@ -92,21 +93,11 @@ func appendResponse(dst []byte, uid string, r response) []byte {
 	return append(dst, "}}\n"...)
 }
 
-// shorten keeps a warning within the 256 bytes from which on the API server may
-// cut it (k8s.io/apiserver, warning.AddWarning).
-func shorten(warning string) string {
-	const limit = 256
-	if len(warning) <= limit {
-		return warning
-	}
-	cut := limit - len("…")
-	for cut > 0 && warning[cut]&0xc0 == 0x80 { // inside a rune
-		cut--
-	}
-	return warning[:cut] + "…"
-}
+// maxWarningSize is the size, in bytes, above which the API server can truncate a
+// warning (k8s.io/apiserver, warning.AddWarning).
+const maxWarningSize = 256
 
 func writeReview(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // the API server has gone: nothing is left to tell it
+	_, _ = w.Write(body) // the API server has closed the connection
 }

@@ -17,13 +17,13 @@ type KeyValue struct {
 	Value string
 }
 
-// Parse reads a list in the form of OTEL_RESOURCE_ATTRIBUTES:
-// key=value pairs joined by commas, keys and values percent-encoded
-// (OpenTelemetry specification, Resource SDK, "Specifying resource information
-// via an environment variable"). The specification lets an SDK discard the
-// whole variable for one bad pair, so the reader is lenient where a meaning is
-// plain (a stray "%", "=" or space stands for itself, an empty element is
-// skipped) and returns what has none as mistakes, beside the good pairs.
+// Parse reads a list in the form of OTEL_RESOURCE_ATTRIBUTES: key=value pairs
+// separated by commas, with percent-encoded keys and values (OpenTelemetry
+// specification, Resource SDK, "Specifying resource information via an environment
+// variable"). The specification lets an SDK discard the whole variable because of
+// one bad pair. Parse accepts everything that is unambiguous: a stray "%", "=" or
+// space stands for itself, an empty element is skipped. It returns an error for
+// each other element, and all good pairs.
 func Parse(list string) (attributes []KeyValue, mistakes []error) {
 	for element := range strings.SplitSeq(list, ",") {
 		key, text, err := Repair(element)
@@ -40,10 +40,10 @@ func Parse(list string) (attributes []KeyValue, mistakes []error) {
 	return attributes, mistakes
 }
 
-// Repair reads one element of a list and returns its key, decoded, and
-// the element as the specification wants it: what was well formed is kept octet
-// for octet, the rest is percent-encoded. An empty element has neither. An
-// element without "=" that holds a $(NAME) reference has no key.
+// Repair reads one element of a list. It returns the decoded key and the element in
+// the form that the specification requires: well-formed octets stay as they are,
+// others are percent-encoded. Both are "" for an empty element. The key is "" for
+// an element without "=" that contains a $(NAME) reference.
 func Repair(element string) (key, text string, err error) {
 	element = strings.TrimSpace(element)
 	if element == "" {
@@ -66,8 +66,8 @@ func Repair(element string) (key, text string, err error) {
 	return percentDecode(key), string(appendRepaired(repaired, value)), nil
 }
 
-// Append writes an attribute, percent-encoded, to a list that begins at
-// from, with the comma that separates it from the one before.
+// Append appends a percent-encoded attribute to a list that begins at from, with a
+// comma in front of it unless it is the first.
 func Append(list []byte, from int, a KeyValue) []byte {
 	if len(list) > from {
 		list = append(list, ',')
@@ -88,7 +88,7 @@ func Format(attributes []KeyValue) string {
 	return string(list)
 }
 
-// Set replaces the attribute with a's key, or appends a.
+// Set replaces the attribute that has the key of a, or appends a.
 func Set(attributes []KeyValue, a KeyValue) []KeyValue {
 	for i := range attributes {
 		if attributes[i].Key == a.Key {
@@ -99,8 +99,8 @@ func Set(attributes []KeyValue, a KeyValue) []KeyValue {
 	return append(attributes, a)
 }
 
-// The octets that need no encoding are W3C Baggage's baggage-octet, without
-// "=", which separates, and "%", which encodes.
+// plainOctet reports whether an octet needs no encoding: it is a baggage-octet of
+// W3C Baggage, except "=" and "%", which have a meaning.
 func plainOctet(c byte) bool {
 	switch c {
 	case '"', ',', ';', '\\', '=', '%':
@@ -122,7 +122,7 @@ func appendPercentEncoded(dst []byte, s string) []byte {
 	return dst
 }
 
-// appendRepaired encodes what is neither plain nor encoded already.
+// appendRepaired appends s and encodes the octets that are neither plain nor encoded.
 func appendRepaired(dst []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
 		if _, ok := encodedOctet(s[i:]); ok {
@@ -148,7 +148,7 @@ func wellFormed(s string) bool {
 	return true
 }
 
-// percentDecode decodes what is encoded and keeps a "%" that encodes nothing.
+// percentDecode decodes %XX and keeps a "%" that is not followed by two hex digits.
 func percentDecode(s string) string {
 	if !strings.Contains(s, "%") {
 		return s
@@ -165,7 +165,7 @@ func percentDecode(s string) string {
 	return string(decoded)
 }
 
-// encodedOctet reads the %XX that s begins with.
+// encodedOctet decodes the %XX at the beginning of s and reports whether there is one.
 func encodedOctet(s string) (byte, bool) {
 	if len(s) < 3 || s[0] != '%' {
 		return 0, false

@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestAttributesComeBack(t *testing.T) {
+func TestFormat_RoundTrip(t *testing.T) {
 	for _, attributes := range [][]KeyValue{
 		nil,
 		{{"team", "identity"}},
@@ -19,7 +19,7 @@ func TestAttributesComeBack(t *testing.T) {
 	}
 }
 
-func TestOneBadPairDoesNotCostTheRest(t *testing.T) {
+func TestParse_KeepsGoodPairs(t *testing.T) {
 	got, mistakes := Parse("a=1,bad,b=50%,=x,,c=%2C")
 	want := []KeyValue{{"a", "1"}, {"b", "50%"}, {"c", ","}}
 	if diff := cmp.Diff(want, got); diff != "" || len(mistakes) != 2 {

@@ -14,13 +14,13 @@ func Keys() []api.Key { return slices.Clone(keys) }
 var keys = []api.Key{
 	{Name: LabelWiring, On: api.OnNamespace, Label: true, Default: "–", Allowed: "`enabled`", Meaning: "opts the namespace in"},
 
-	{Name: LabelWiring, On: api.OnPod, Label: true, Default: "–", Allowed: "`disabled`", Meaning: "this pod is left alone"},
-	{Name: AnnotationCollector, On: api.OnPod, Default: "`sidecar`", Allowed: "`sidecar`, `gateway`, `none`", Meaning: "where telemetry goes: a collector in the pod, a shared one, or nowhere"},
+	{Name: LabelWiring, On: api.OnPod, Label: true, Default: "–", Allowed: "`disabled`", Meaning: "the pod is not wired"},
+	{Name: AnnotationCollector, On: api.OnPod, Default: "`sidecar`", Allowed: "`sidecar`, `gateway`, `none`", Meaning: "destination of telemetry: a collector in the pod, a shared collector, or none"},
 	{Name: AnnotationProtocol, On: api.OnPod, Default: "`grpc`", Allowed: "`grpc`, `http/protobuf`", Meaning: "OTLP transport; endpoint and protocol are always set together"},
 	{Name: AnnotationServiceName, On: api.OnPod, Default: "workload name", Allowed: "1 to 255 printable characters", Meaning: "`OTEL_SERVICE_NAME`"},
 	{Name: AnnotationResourceAttributes, On: api.OnPod, Default: "–", Allowed: "`key=value,key=value`, percent-encoded", Meaning: "merged into `OTEL_RESOURCE_ATTRIBUTES`"},
-	{Name: AnnotationTraceSampling, On: api.OnPod, Default: "`1`", Allowed: "a ratio from `0` to `1`", Meaning: "share of new traces that is kept: `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`"},
-	{Name: AnnotationContainers, On: api.OnPod, Default: "all app containers", Allowed: "a comma list of container names", Meaning: "the containers that get environment, even where `envFrom` hides what they set"},
+	{Name: AnnotationTraceSampling, On: api.OnPod, Default: "`1`", Allowed: "a ratio from `0` to `1`", Meaning: "share of new traces that are kept: `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`"},
+	{Name: AnnotationContainers, On: api.OnPod, Default: "all app containers", Allowed: "a comma list of container names", Meaning: "the containers that get variables, even if they have an `envFrom`"},
 	{Name: AnnotationLogs, On: api.OnPod, Default: "`structured`", Allowed: "`structured`, `none`", Meaning: "whether the pod is labelled `logging=structured`"},
 	{Name: AnnotationMetrics, On: api.OnPod, Default: "`true`", Allowed: "`true`, `false`", Meaning: "whether the pod gets scrape annotations and the `nova.dev/metrics` label"},
 	{Name: AnnotationMetricsPort, On: api.OnPod, Default: "found by port name", Allowed: "a declared port's name, or 1 to 65535", Meaning: "`prometheus.io/port`"},

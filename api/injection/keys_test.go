@@ -6,7 +6,7 @@ import (
 	"github.com/nova/novawire/api"
 )
 
-func TestEveryRequestKeyIsOfTheLanguage(t *testing.T) {
+func TestKeys_AreTheKeysOfParseRequest(t *testing.T) {
 	language := map[string]bool{}
 	for _, k := range keys {
 		if k.On == api.OnPod && !k.Label && !k.Written {

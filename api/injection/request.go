@@ -24,25 +24,25 @@ const (
 	CollectorNone    Collector = "none"
 )
 
-// Request is what a pod asks of injection, each field with its default or with
-// the value of the strongest layer that has a good one.
+// Request is a parsed injection request. Each field has the value of the strongest
+// layer with a valid one, or the default.
 type Request struct {
 	Collector          Collector
 	Protocol           sidecarapi.Protocol
-	ServiceName        string // "" to find one
+	ServiceName        string // "" if no layer sets it
 	ServiceNameFrom    string // the layer that set ServiceName
 	ResourceAttributes []attribute.KeyValue
 	TraceSampling      string   // a ratio, as written
 	Containers         []string // nil for all
 	Logs               bool
 	Metrics            bool
-	MetricsPort        string // a port's name or number; "" to find one
+	MetricsPort        string // a port's name or number; "" if no layer sets it
 	MetricsPath        string
 	MetricsScheme      string
 	Sidecar            Resources
 }
 
-// Layer is one place that annotations come from.
+// Layer is one source of annotations.
 type Layer struct {
 	Source      string // as refusals name it: "namespace", "pod"
 	Annotations map[string]string
@@ -79,8 +79,8 @@ func (l Layer) refusal(key string, reason error) validate.Refusal {
 	return validate.Refusal{Source: l.Source, Setting: key, Value: validate.Redact(l.Annotations[key]), Allowed: reason.Error(), Ignored: true}
 }
 
-// appendUnknown reports the keys of a layer that do not exist, sorted, each with
-// the key that was probably meant.
+// appendUnknown appends a refusal for each unknown key of a layer, sorted by key, with
+// the nearest known key.
 func appendUnknown(refusals []validate.Refusal, layer Layer, known int) []validate.Refusal {
 	ours := 0
 	for key := range layer.Annotations {
@@ -118,7 +118,7 @@ func isRequestKey(key string) bool {
 	return false
 }
 
-// requestRules is in the order of [Keys], which is the order of refusals.
+// requestRules has the rule of each annotation, in the order of [Keys] and of refusals.
 var requestRules = []requestRule{
 	{AnnotationCollector, func(r *Request, _, v string) error {
 		return oneOf(&r.Collector, v, CollectorSidecar, CollectorGateway, CollectorNone)
@@ -193,11 +193,11 @@ func setResourceAttributes(r *Request, source, v string) error {
 	merged := append([]attribute.KeyValue(nil), r.ResourceAttributes...)
 	for _, a := range attributes {
 		switch a.Key {
-		case "": // a reference means nothing in an annotation
+		case "": // annotations have no references
 			return fmt.Errorf("key=value pairs joined by commas: attribute %q is not", a.Value)
 		case "service.name":
 			if r.ServiceNameFrom == source {
-				continue // its own annotation says it more plainly
+				continue // the annotation service-name of the same layer is stronger
 			}
 			if err := setServiceName(r, source, a.Value); err != nil {
 				return err

@@ -25,7 +25,7 @@ func annotations(pairs ...string) map[string]string {
 	return m
 }
 
-func TestTheStrongestGoodValueCounts(t *testing.T) {
+func TestParseRequest_UsesTheStrongestValidLayer(t *testing.T) {
 	r, mistakes := ParseRequest(requestDefaults,
 		Layer{"namespace", annotations("protocol", "http/protobuf", "trace-sampling", "0.5", "logs", "none", "resource-attributes", "tier=gold,team=a")},
 		Layer{"pod", annotations("protocol", "grcp", "trace-sampling", "0.25", "resource-attributes", "team=b", "containers", "app, worker")})
@@ -41,7 +41,7 @@ func TestTheStrongestGoodValueCounts(t *testing.T) {
 	}
 }
 
-func TestBadValuesAreToldAndIgnored(t *testing.T) {
+func TestParseRequest_IgnoresBadValues(t *testing.T) {
 	for key, values := range map[string][]string{
 		"collector":              {"", "Sidecar", "daemonset"},
 		"protocol":               {"http", "grpc "},
@@ -72,11 +72,11 @@ func TestBadValuesAreToldAndIgnored(t *testing.T) {
 	}
 }
 
-func TestRequestsAndLimitsOfDifferentLayersAgree(t *testing.T) {
+func TestParseRequest_FitsResources(t *testing.T) {
 	for name, c := range map[string]struct {
-		given    map[string]string
-		want     Resources
-		mistakes int
+		annotations map[string]string
+		want        Resources
+		mistakes    int
 	}{
 		"a request above the default limit raises it": {
 			annotations("sidecar-memory-request", "128Mi"), Resources{"10m", "200m", "128Mi", "128Mi"}, 0,
@@ -88,7 +88,7 @@ func TestRequestsAndLimitsOfDifferentLayersAgree(t *testing.T) {
 			annotations("sidecar-cpu-request", "2", "sidecar-cpu-limit", "1"), Resources{"1", "1", "32Mi", "64Mi"}, 1,
 		},
 	} {
-		r, mistakes := ParseRequest(requestDefaults, Layer{"pod", c.given})
+		r, mistakes := ParseRequest(requestDefaults, Layer{"pod", c.annotations})
 		if diff := cmp.Diff(c.want, r.Sidecar); diff != "" || len(mistakes) != c.mistakes {
 			t.Errorf("%s: mistakes %v, -want +got:\n%s", name, mistakes, diff)
 		}
@@ -98,7 +98,7 @@ func TestRequestsAndLimitsOfDifferentLayersAgree(t *testing.T) {
 	}
 }
 
-func TestAnUnknownKeyIsToldWithTheNearest(t *testing.T) {
+func TestParseRequest_SuggestsTheNearestKey(t *testing.T) {
 	_, mistakes := ParseRequest(requestDefaults, Layer{"pod", annotations("sevice-name", "x")})
 	if len(mistakes) != 1 || !strings.Contains(mistakes[0].Error(), AnnotationServiceName) {
 		t.Errorf("mistakes: %v", mistakes)

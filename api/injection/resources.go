@@ -15,16 +15,16 @@ type Resources struct {
 	MemoryLimit   string `json:"memoryLimit,omitempty"`
 }
 
-// The least limits under which the sidecar runs. Below the memory limit the
-// container runtime may not even start its process, and a native sidecar that
-// does not start keeps the app from starting.
+// The smallest limits with which the sidecar starts. With less memory the container
+// runtime may not start its process, and a native sidecar that does not start keeps
+// the app from starting.
 const (
 	MinimumSidecarMemory = "32Mi"
 	MinimumSidecarCPU    = "10m"
 )
 
-// Validate tells the first amount that is no quantity or too little to start
-// with, and a request above its limit: the API server would refuse the pod.
+// Validate returns an error for the first value that is not a quantity or too small,
+// or for a request above its limit, with which the API server would refuse the pod.
 func (r Resources) Validate() error {
 	for _, check := range []struct{ value, least string }{
 		{r.CPURequest, ""},
@@ -63,7 +63,7 @@ func setQuantity(field *string, value, least string) error {
 	return nil
 }
 
-// exceeds tells whether a request is above its limit.
+// exceeds reports whether a request is above its limit.
 func exceeds(request, limit string) bool {
 	if request == "" || limit == "" {
 		return false
@@ -73,9 +73,9 @@ func exceeds(request, limit string) bool {
 	return errRequest == nil && errLimit == nil && r.Cmp(l) > 0
 }
 
-// fitResources makes a layer's requests and limits agree with those of weaker
-// layers: of the two, the one that the layer gives moves the other. A layer that
-// gives both and contradicts itself keeps its limit.
+// fitResources makes requests and limits from different layers consistent: the value
+// that the stronger layer sets moves the other one. If a layer sets both and the
+// request exceeds the limit, the limit is used for both.
 func fitResources(r *Resources, refusals []validate.Refusal, layer Layer) []validate.Refusal {
 	for _, pair := range []struct {
 		request, limit       *string

@@ -10,53 +10,53 @@ import (
 
 // element is one element of the container's own OTEL_RESOURCE_ATTRIBUTES.
 type element struct {
-	key  string // decoded; "" where a reference stands for pairs
-	text string // as it is written again
+	key  string // decoded; "" for a reference that stands for pairs
+	text string // in the form in which it is written
 }
 
-// readAttributes reads what the user wrote into OTEL_RESOURCE_ATTRIBUTES, each
-// element repaired where that is possible. In a variable of an older wiring the
-// user's are those that it recorded, and references.
+// readAttributes reads the elements that the user wrote into
+// OTEL_RESOURCE_ATTRIBUTES and repairs them where possible. In a variable that an
+// earlier wiring wrote, these are the keys that its status lists, and references.
 func (e *environment) readAttributes() {
-	if e.found[resourceAttributes] == 0 {
+	if e.found[varResourceAttributes] == 0 {
 		return
 	}
-	v := e.current(resourceAttributes)
+	v := e.variable(varResourceAttributes)
 	if v.isReference() {
-		e.hiddenAttributes = e.users(resourceAttributes)
+		e.attributesAreHidden = e.isUserSet(varResourceAttributes)
 		return
 	}
 	for text := range strings.SplitSeq(v.Value, ",") {
 		key, text, err := attribute.Repair(text)
 		switch {
 		case err != nil:
-			e.note(Note{Reason: BadAttribute, Container: e.container.Name, Subject: variableNames[resourceAttributes], Detail: err.Error()})
-		case text == "" || key != "" && e.owned && !slices.Contains(e.old.Attributes, key):
+			e.wiring.note(Note{Reason: BadAttribute, Container: e.container.Name, Subject: variableNames[varResourceAttributes], Detail: err.Error()})
+		case text == "" || key != "" && e.hasPrevious && !slices.Contains(e.previous.Attributes, key):
 		default:
-			e.elements = append(e.elements, element{key, text})
+			e.userAttributes = append(e.userAttributes, element{key, text})
 		}
 	}
 }
 
-// attributesNameService tells that the user's attributes hold a service.name,
-// or may hold one, unseen.
+// attributesNameService reports whether the user's attributes have, or can have, a
+// service.name.
 func (e *environment) attributesNameService() bool {
-	return e.hiddenAttributes ||
-		slices.ContainsFunc(e.elements, func(u element) bool { return u.key == "" || u.key == "service.name" })
+	return e.attributesAreHidden ||
+		slices.ContainsFunc(e.userAttributes, func(u element) bool { return u.key == "" || u.key == "service.name" })
 }
 
-// chooseAttributes merges ours and the user's by key: the user's word wins, and
-// of two of theirs the last. Ours come first, so that a reference among the
-// user's, which may stand for any pairs, still has the last word.
+// chooseAttributes merges our attributes and the user's by key. The user's value
+// wins, and the last one of duplicates. Ours are written first, because SDKs use
+// the last value of a key and a reference of the user can expand to any key.
 func (e *environment) chooseAttributes() {
-	if e.hiddenAttributes {
-		e.noteVariable(HiddenAttributes, resourceAttributes)
-		e.keep(resourceAttributes)
+	if e.attributesAreHidden {
+		e.noteVariable(HiddenAttributes, varResourceAttributes)
+		e.keep(varResourceAttributes)
 		return
 	}
-	list := e.appendOurs(e.scratch[:0])
-	for i, u := range e.elements {
-		if u.key != "" && slices.ContainsFunc(e.elements[i+1:], func(later element) bool { return later.key == u.key }) {
+	list := e.appendOurs(e.wiring.scratch[:0])
+	for i, u := range e.userAttributes {
+		if u.key != "" && slices.ContainsFunc(e.userAttributes[i+1:], func(later element) bool { return later.key == u.key }) {
 			continue
 		}
 		if len(list) > 0 {
@@ -67,26 +67,26 @@ func (e *environment) chooseAttributes() {
 			e.status.Attributes = append(e.status.Attributes, u.key)
 		}
 	}
-	e.scratch = list
-	e.set(resourceAttributes, string(list), "merged by key", "the container's own variable, annotations, the pod, config")
+	e.wiring.scratch = list
+	e.set(varResourceAttributes, string(list), "merged by key", "the container's own variable, annotations, the pod, config")
 }
 
-// appendOurs writes the attributes that the pod, its annotations and the
-// configuration give, without those that the user's own elements have.
+// appendOurs appends the attributes from the pod, its annotations and the
+// configuration, except those whose key the user set.
 func (e *environment) appendOurs(list []byte) []byte {
 	add := func(key, value string) {
-		if value != "" && !slices.ContainsFunc(e.elements, func(u element) bool { return u.key == key }) {
+		if value != "" && !slices.ContainsFunc(e.userAttributes, func(u element) bool { return u.key == key }) {
 			list = attribute.Append(list, 0, attribute.KeyValue{Key: key, Value: value})
 		}
 	}
-	if !e.want[serviceName] && !e.users(serviceName) {
-		add("service.name", escapeReferences(e.service.Name)) // a reference may still hold another
+	if !e.wanted[varServiceName] && !e.isUserSet(varServiceName) {
+		add("service.name", escapeReferences(e.wiring.service.Name)) // a reference can still set another one
 	}
-	e.podAttributes(add)
-	given := e.request.ResourceAttributes
+	e.wiring.podAttributes(add)
+	given := e.wiring.request.ResourceAttributes
 	for _, a := range [...]attribute.KeyValue{
 		{Key: "service.version", Value: imageVersion(e.container.Image)},
-		{Key: "service.instance.id", Value: e.namespace + ".$(" + sidecarapi.EnvPodName + ")." + e.container.Name},
+		{Key: "service.instance.id", Value: e.wiring.namespace + ".$(" + sidecarapi.EnvPodName + ")." + e.container.Name},
 		{Key: "k8s.container.name", Value: e.container.Name},
 	} {
 		if !has(given, a.Key) {
@@ -96,14 +96,14 @@ func (e *environment) appendOurs(list []byte) []byte {
 	return list
 }
 
-// podAttributes gives the attributes that are the same for every container, the
-// annotation's instead of ours where it has the same key.
+// podAttributes calls add with the attributes that all containers share. An
+// attribute from the annotation replaces ours with the same key.
 func (w *wiring) podAttributes(add func(key, value string)) {
 	given := w.request.ResourceAttributes
 	for _, a := range [...]attribute.KeyValue{
 		{Key: "service.namespace", Value: w.namespace},
-		{Key: "deployment.environment.name", Value: escapeReferences(w.config.DeploymentEnvironment)},
-		{Key: "k8s.cluster.name", Value: escapeReferences(w.config.ClusterName)},
+		{Key: "deployment.environment.name", Value: escapeReferences(w.engine.config.DeploymentEnvironment)},
+		{Key: "k8s.cluster.name", Value: escapeReferences(w.engine.config.ClusterName)},
 		{Key: "k8s.namespace.name", Value: w.namespace},
 		{Key: w.owner.Attribute(), Value: w.owner.Name},
 		{Key: "k8s.pod.name", Value: "$(" + sidecarapi.EnvPodName + ")"},
@@ -123,7 +123,7 @@ func has(attributes []attribute.KeyValue, key string) bool {
 	return slices.ContainsFunc(attributes, func(a attribute.KeyValue) bool { return a.Key == key })
 }
 
-// imageVersion is the tag of an image reference or, without one, its digest.
+// imageVersion returns the tag of an image reference or, without a tag, its digest.
 func imageVersion(image string) string {
 	name, digest, _ := strings.Cut(image, "@")
 	last := name[strings.LastIndexByte(name, '/')+1:]

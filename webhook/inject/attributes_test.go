@@ -8,9 +8,9 @@ import (
 	"github.com/nova/novawire/api/attribute"
 )
 
-// FuzzMerge writes any text into the user's OTEL_RESOURCE_ATTRIBUTES and reads
-// the merged variable as an SDK does.
-func FuzzMerge(f *testing.F) {
+// FuzzEngine_Pod_ResourceAttributes sets the user's OTEL_RESOURCE_ATTRIBUTES to any
+// text and reads the merged variable like an SDK.
+func FuzzEngine_Pod_ResourceAttributes(f *testing.F) {
 	for _, seed := range []string{
 		"", "team=identity", "a=1,b=2,a=3", "discount=100%", "x=%zz,y=%41", "=,==,,", "a", "$(COMMON)", "$(A),b=$(C)",
 		"service.name=own", "k8s.pod.name=mine", "a=b=c;d", "ключ=значение", "a= b ", "\x00=\xff", "q=\"", "a=\\", `p=$$(X)`,
@@ -22,7 +22,7 @@ func FuzzMerge(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		value = strings.ToValidUTF8(value, "\uFFFD") // as JSON carries it
+		value = strings.ToValidUTF8(value, "\uFFFD") // like JSON
 		quoted, _ := json.Marshal(value)
 		pod := []byte(`{"metadata":{"name":"p"},"spec":{"containers":[{"name":"app","image":"i:1","env":[{"name":"OTEL_RESOURCE_ATTRIBUTES","value":` + string(quoted) + `}]}]}}`)
 		result, err := engine.Pod(pod, Namespace{Name: "nova"})
@@ -35,7 +35,7 @@ func FuzzMerge(f *testing.F) {
 			t.Fatalf("an SDK would discard the variable: %v", mistakes)
 		}
 		users, _ := attribute.Parse(value)
-		mergedKeepsLast(t, merged, users)
+		assertKeepsLast(t, merged, users)
 		if !has(merged, "k8s.namespace.name") || !has(merged, "service.instance.id") {
 			t.Errorf("ours are missing in %v", merged)
 		}
@@ -45,8 +45,8 @@ func FuzzMerge(f *testing.F) {
 	})
 }
 
-// mergedKeepsLast: of each key the user's last value, once.
-func mergedKeepsLast(t *testing.T, merged, users []attribute.KeyValue) {
+// assertKeepsLast fails unless merged has each key once, with the user's last value.
+func assertKeepsLast(t *testing.T, merged, users []attribute.KeyValue) {
 	t.Helper()
 	last := map[string]string{}
 	for _, u := range users {
@@ -64,12 +64,12 @@ func mergedKeepsLast(t *testing.T, merged, users []attribute.KeyValue) {
 		}
 		seen[m.Key] = true
 		if want, ok := last[m.Key]; ok && m.Value != want {
-			t.Errorf("%q is %q, the user's last word was %q", m.Key, m.Value, want)
+			t.Errorf("%q is %q, the last value of the user was %q", m.Key, m.Value, want)
 		}
 	}
 	for key := range last {
 		if !seen[key] {
-			t.Errorf("%q is gone", key)
+			t.Errorf("%q is missing", key)
 		}
 	}
 }

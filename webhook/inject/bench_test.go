@@ -21,7 +21,7 @@ func BenchmarkThousandVariables(b *testing.B) {
 	compare(b, "inject/thousand-variables", samplepod.ThousandVariables())
 }
 
-// BenchmarkSmallAllocs counts allocations, which a noisy machine does not change.
+// BenchmarkSmallAllocs compares allocations, which do not depend on the load of the machine.
 func BenchmarkSmallAllocs(b *testing.B) {
 	bench.Skip(b, "inject/small-allocs")
 	ours, peer := sides(b, samplepod.Small())
@@ -35,7 +35,8 @@ func compare(b *testing.B, name string, raw []byte) {
 	bench.Compare(b, name, ours, peer)
 }
 
-// sides are the engine and the usual way, doing the same to the same pod.
+// sides returns two functions that do the same to the same pod: the engine, and the
+// baseline that decodes, changes and re-marshals it.
 func sides(b *testing.B, raw []byte) (ours, peer func()) {
 	b.Helper()
 	config := DefaultConfig()
@@ -55,7 +56,7 @@ func sides(b *testing.B, raw []byte) (ours, peer func()) {
 	}
 	change := admissionbaseline.Change(&wired)
 	if n := len(admissionbaseline.Respond(raw, change).Patches); n == 0 {
-		b.Fatal("the usual way changes nothing")
+		b.Fatal("the baseline changes nothing")
 	}
 	return func() { _, _ = engine.Pod(raw, ns) }, func() { admissionbaseline.Respond(raw, change) }
 }

@@ -16,11 +16,11 @@ import (
 	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
-// revision is the engine's own part of the configuration hash: it grows when
-// the same configuration wires a pod in another way.
+// revision is part of the configuration hash. Increase it when the engine wires a
+// pod differently with the same configuration.
 const revision = 1
 
-// Config is what users write about injection; it is the same for every pod.
+// Config is the section "injection" of the configuration file.
 type Config struct {
 	// ClusterName becomes k8s.cluster.name; "" leaves the attribute out.
 	ClusterName string `json:"clusterName"`
@@ -31,12 +31,12 @@ type Config struct {
 	KubernetesVersion string `json:"kubernetesVersion"`
 	// Defaults are inject.nova.dev annotations for every namespace.
 	Defaults map[string]string `json:"defaults"`
-	// ServiceNameLabels are pod labels that name a service, the best first.
+	// ServiceNameLabels are pod labels that name a service, the strongest first.
 	ServiceNameLabels []string `json:"serviceNameLabels"`
 	// Propagators become OTEL_PROPAGATORS.
 	Propagators []string `json:"propagators"`
-	// ForeignSidecars are container names, beside the well-known ones, that are
-	// no part of an app.
+	// ForeignSidecars are names of containers that are not part of an app, in
+	// addition to the well-known ones.
 	ForeignSidecars []string `json:"foreignSidecars"`
 	Sidecar         Sidecar  `json:"sidecar"`
 	Gateway         Gateway  `json:"gateway"`
@@ -50,22 +50,22 @@ type Sidecar struct {
 	// Env are settings of the sidecar, by variable name.
 	Env map[string]string `json:"env"`
 	// SecretEnv are settings from a Secret of the pod's namespace, each
-	// "name/key". A Secret that is absent leaves its variable unset: it cannot
-	// keep the pod from starting.
+	// "name/key". A missing Secret leaves its variable unset and does not keep
+	// the pod from starting.
 	SecretEnv map[string]string `json:"secretEnv"`
 }
 
-// Configured tells whether the sidecar has settings at all. Without any it has
+// Configured reports whether the sidecar has any settings. Without settings it has
 // no backend: it accepts telemetry and counts it as dropped.
 func (s Sidecar) Configured() bool { return len(s.Env)+len(s.SecretEnv) > 0 }
 
-// Gateway is a shared collector, by protocol; an empty endpoint is none.
+// Gateway is a shared collector, with an endpoint for each protocol or "" for none.
 type Gateway struct {
 	GRPCEndpoint string `json:"grpcEndpoint"`
 	HTTPEndpoint string `json:"httpEndpoint"`
 }
 
-// DefaultConfig is what an empty file means.
+// DefaultConfig returns the configuration of an empty file.
 func DefaultConfig() Config {
 	return Config{
 		KubernetesVersion: "1.37",
@@ -78,7 +78,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate tells every mistake, each with the path of its key.
+// Validate returns an error that lists every mistake with the path of its key.
 func (c Config) Validate() error {
 	var mistakes []error
 	wrong := func(path, format string, args ...any) {
@@ -120,8 +120,9 @@ func (c Config) Validate() error {
 	return errors.Join(mistakes...)
 }
 
-// nativeSidecar tells whether the cluster runs init containers with
-// restartPolicy Always: SidecarContainers is on by default since Kubernetes 1.29.
+// nativeSidecar reports whether the cluster supports init containers with
+// restartPolicy Always: the feature SidecarContainers is on by default since
+// Kubernetes 1.29.
 func (c Config) nativeSidecar() (bool, error) {
 	major, minor, ok := strings.Cut(strings.TrimPrefix(c.KubernetesVersion, "v"), ".")
 	minor, _, _ = strings.Cut(minor, ".")
@@ -132,7 +133,7 @@ func (c Config) nativeSidecar() (bool, error) {
 	return m >= 29, nil
 }
 
-// hash identifies the configuration in the status annotation.
+// hash returns the hash that identifies the configuration in the status annotation.
 func (c Config) hash() string {
 	text, err := json.Marshal(struct {
 		Revision int

@@ -8,8 +8,8 @@ import (
 	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
-// wellKnownSidecars are containers that other injectors add: no part of an app,
-// and environment of ours could change what they do.
+// wellKnownSidecars are containers that other injectors add. They are not part of
+// the app, and our variables could change their behaviour.
 var wellKnownSidecars = []string{
 	"istio-proxy", "istio-init", "istio-validation",
 	"linkerd-proxy", "linkerd-init", "linkerd-network-validator",
@@ -18,14 +18,14 @@ var wellKnownSidecars = []string{
 	"cloud-sql-proxy", "cloudsql-proxy", "aws-appmesh-proxy", "envoy", "xray-daemon",
 }
 
-// collectors are the names of containers and images that collect telemetry
-// themselves.
+// collectors are names of containers and images that are telemetry collectors.
 var collectors = []string{
 	"otc-container", "otel-collector", "opentelemetry-collector",
 	"opentelemetry-collector-contrib", "opentelemetry-collector-k8s", "otelcol", "otelcol-contrib",
 	"aws-otel-collector", "adot-collector", "jaeger-agent", "jaeger-collector", "grafana-agent", "alloy",
 }
 
+// foreignSidecars returns the names of containers that are not part of the app.
 func foreignSidecars(c Config) map[string]bool {
 	names := map[string]bool{sidecarapi.ContainerName: true}
 	for _, list := range [][]string{wellKnownSidecars, collectors, c.ForeignSidecars} {
@@ -36,9 +36,9 @@ func foreignSidecars(c Config) map[string]bool {
 	return names
 }
 
-// foreignCollector finds what a sidecar of ours would collide with: a collector
-// of the pod's own, or an app on one of its ports. The sidecar starts first, so
-// it is the app whose listen would fail.
+// foreignCollector returns a note about something that our sidecar would collide
+// with: a collector in the pod, or a container that listens on one of its ports.
+// The sidecar starts first, so the other container's listen would fail.
 func (w *wiring) foreignCollector() (Note, bool) {
 	switch w.pod.Metadata.Annotations["sidecar.opentelemetry.io/inject"] {
 	case "", "false":
@@ -65,7 +65,7 @@ func (w *wiring) foreignCollector() (Note, bool) {
 	return Note{}, false
 }
 
-// imageName is the last element of an image's repository.
+// imageName returns the last element of an image's repository.
 func imageName(image string) string {
 	image, _, _ = strings.Cut(image, "@")
 	image = image[strings.LastIndexByte(image, '/')+1:]
@@ -80,13 +80,13 @@ func (w *wiring) wireContainers() {
 	}
 	for i := range w.pod.Spec.InitContainers {
 		c := &w.pod.Spec.InitContainers[i]
-		if w.native || c.RestartPolicy == "Always" {
+		if w.engine.native || c.RestartPolicy == "Always" {
 			w.wireContainer(c, "initContainers", i)
-		} // else nothing would receive yet what an init container sends
+		} // otherwise no collector runs yet when the init container does
 	}
 }
 
-// checkContainerNames tells names in the annotation that no container has.
+// checkContainerNames adds a note for each name in the annotation that no container has.
 func (w *wiring) checkContainerNames() {
 	for _, name := range w.request.Containers {
 		is := func(c container) bool { return c.Name == name }
@@ -97,25 +97,25 @@ func (w *wiring) checkContainerNames() {
 }
 
 func (w *wiring) wireContainer(c *container, list string, index int) {
-	old, owned := w.old.container(c.Name)
-	if owned && w.current() {
-		w.status.Containers = append(w.status.Containers, old)
+	previous, hasPrevious := w.previous.container(c.Name)
+	if hasPrevious && w.upToDate() {
+		w.status.Containers = append(w.status.Containers, previous)
 		return
 	}
+	e := environment{wiring: w, container: c, list: list, index: index, previous: previous, hasPrevious: hasPrevious}
 	if !w.selected(c) {
-		if owned {
-			w.unwireContainer(c, list, index, old)
+		if hasPrevious {
+			e.unwire()
 		}
 		return
 	}
-	e := environment{wiring: w, container: c, list: list, index: index, old: old, owned: owned}
 	e.status.Name = c.Name
 	e.wire()
 	w.status.Containers = append(w.status.Containers, e.status)
 }
 
-// selected tells whether a container gets environment, and notes why not where
-// that is worth knowing.
+// selected reports whether a container gets variables, and adds a note if the user
+// might not expect that it gets none.
 func (w *wiring) selected(c *container) bool {
 	named := slices.Contains(w.request.Containers, c.Name)
 	switch {
@@ -125,7 +125,7 @@ func (w *wiring) selected(c *container) bool {
 		return true
 	case w.request.Containers != nil:
 		return false
-	case w.foreign[c.Name]:
+	case w.engine.foreign[c.Name]:
 		w.note(Note{Reason: ForeignSidecar, Container: c.Name})
 		return false
 	}
@@ -136,14 +136,14 @@ func (w *wiring) selected(c *container) bool {
 	return true
 }
 
-// hiddenSource finds an envFrom whose variables may be ones that we would set.
-// Kubernetes lets env override envFrom, and a pod does not tell what is in a
-// ConfigMap, so the only way not to override the user's is not to set ours.
+// hiddenSource returns an envFrom source that can define variables which we would
+// set. In Kubernetes env overrides envFrom, and the pod does not show the keys of
+// a ConfigMap: we can only avoid overriding the user's variables by setting none.
 func hiddenSource(c *container) (string, bool) {
 	for _, from := range c.EnvFrom {
 		const ours = "OTEL_"
 		if n := min(len(ours), len(from.Prefix)); from.Prefix[:n] != ours[:n] {
-			continue // no name with this prefix is one of ours
+			continue // none of our names has this prefix
 		}
 		if from.SecretRef.Name != "" {
 			return "Secret " + from.SecretRef.Name, true
@@ -153,11 +153,10 @@ func hiddenSource(c *container) (string, bool) {
 	return "", false
 }
 
-// unwireContainer takes back what an older wiring set.
-func (w *wiring) unwireContainer(c *container, list string, index int, old ContainerStatus) {
-	e := environment{wiring: w, container: c, list: list, index: index, old: old, owned: true}
+// unwire removes the variables that an earlier wiring set.
+func (e *environment) unwire() {
 	e.find()
 	for _, i := range e.surplus() {
-		w.patch.remove("spec", list, itoa(index), "env", itoa(i))
+		e.wiring.patch.remove("spec", e.list, itoa(e.index), "env", itoa(i))
 	}
 }

@@ -7,29 +7,29 @@ type Action string
 
 // The actions.
 const (
-	Wired     Action = "wired"     // for the first time
-	Rewired   Action = "rewired"   // its wiring was of another configuration
-	Completed Action = "completed" // something was added since it was wired
-	Unchanged Action = "unchanged" // its wiring is current
-	Skipped   Action = "skipped"   // left alone, for the decision's reason
+	Wired     Action = "wired"     // wired for the first time
+	Rewired   Action = "rewired"   // wired again, after the configuration changed
+	Completed Action = "completed" // a container was added after the pod was wired
+	Unchanged Action = "unchanged" // the wiring is up to date
+	Skipped   Action = "skipped"   // not wired, for the decision's reason
 )
 
-// Reason is why something was done or left undone. The constant is the metric
-// label, the log key and the entry in the status; [Reason.Event] is the same
-// word as Kubernetes writes it in Events.
+// Reason is why something was or was not done. The constant is the metric label,
+// the log attribute and the entry in the status annotation; [Reason.Event] is the
+// same word in the form of an Event's reason.
 type Reason string
 
-// Why a pod was wired, or skipped whole.
+// Reasons for wiring or skipping a pod.
 const (
 	AsAsked     Reason = "as-asked"
-	Degraded    Reason = "degraded" // wired, but for what the notes tell
+	Degraded    Reason = "degraded" // wired, with the exceptions in the notes
 	OptedOut    Reason = "opted-out"
 	HostNetwork Reason = "host-network"
 	Windows     Reason = "windows"
 	MirrorPod   Reason = "mirror-pod"
 )
 
-// What a user may want to know of a pod that was wired.
+// Reasons of notes about a wired pod.
 const (
 	BadAnnotation      Reason = "bad-annotation"
 	Misplaced          Reason = "misplaced-annotation"
@@ -56,18 +56,17 @@ const (
 	UserCollector      Reason = "user-collector"
 )
 
-// Level says how far a reason is told: Info stays in the status and in
-// explanations, Warning also comes back at apply, Act becomes an Event too.
+// Level is how important a reason is. It decides where users see the reason.
 type Level int
 
 // The levels.
 const (
-	Info Level = iota
-	Warning
-	Act
+	Info    Level = iota // in the status annotation and in explanations
+	Warning              // also as a warning at kubectl apply
+	Act                  // also as an Event
 )
 
-// reasons gives each reason the sentence that people read, and its level.
+// reasons has the text and the level of each reason.
 var reasons = map[Reason]struct {
 	text  string
 	level Level
@@ -75,42 +74,42 @@ var reasons = map[Reason]struct {
 	AsAsked:     {"wired as asked", Info},
 	Degraded:    {"wired, with exceptions", Info},
 	OptedOut:    {"the pod is labelled nova.dev/wiring: disabled", Info},
-	HostNetwork: {"the pod is on the host network, where a sidecar would take the node's ports, and no gateway is configured", Act},
+	HostNetwork: {"the pod uses the host network, where a sidecar would occupy ports of the node, and no gateway is configured", Act},
 	Windows:     {"the pod runs on Windows", Info},
-	MirrorPod:   {"a mirror pod cannot be changed", Info},
+	MirrorPod:   {"the pod is a mirror pod, which cannot be changed", Info},
 
 	BadAnnotation:      {"ignored", Act},
-	Misplaced:          {"has no effect here: put it under the pod template's metadata", Warning},
-	NameClash:          {"has the same service name: their telemetry cannot be told apart", Warning},
+	Misplaced:          {"has no effect on the workload itself: move it to the metadata of the pod template", Warning},
+	NameClash:          {"has the same service name: the telemetry of the two cannot be distinguished", Warning},
 	BadAttribute:       {"left out", Act},
-	HiddenVariables:    {"environment left as it is: envFrom may hold OTEL_ variables, which env would override; to set them all the same, name the container in inject.nova.dev/containers", Warning},
-	HiddenAttributes:   {"kept: it comes from a reference, so nothing can be merged into it", Act},
-	SignalEndpoint:     {"endpoint and protocol left as they are: a signal's own endpoint is set without its protocol", Info},
-	HiddenProtocol:     {"endpoint left as it is: the gateway has none for the container's own protocol, or that is hidden in a reference", Act},
+	HiddenVariables:    {"no variables set: envFrom can define OTEL_ variables, and env would override them; to set ours anyway, list the container in inject.nova.dev/containers", Warning},
+	HiddenAttributes:   {"kept: the value comes from a reference, so no attributes can be added", Act},
+	SignalEndpoint:     {"no endpoint and protocol set: the container sets the endpoint of a single signal without its protocol", Info},
+	HiddenProtocol:     {"no endpoint set: the gateway has no endpoint for the protocol that the container sets, or the protocol comes from a reference", Act},
 	OverriddenName:     {"replaced by the pod's annotation inject.nova.dev/service-name", Info},
-	ForeignCollector:   {"no sidecar and no endpoint: the pod has a collector of its own", Info},
-	PortTaken:          {"no sidecar and no endpoint: the pod itself listens on a port that the sidecar needs", Act},
-	NoGateway:          {"no gateway is configured: the sidecar is used", Act},
-	GatewayInstead:     {"the gateway is used: on the host network a sidecar would take the node's ports", Info},
-	JobWithoutSidecar:  {"no sidecar and no endpoint: before Kubernetes 1.29 a sidecar would keep the Job from completing", Act},
-	ForeignSidecar:     {"environment left as it is: not the app's own container", Info},
+	ForeignCollector:   {"no sidecar and no endpoint: the pod has its own collector", Info},
+	PortTaken:          {"no sidecar and no endpoint: the pod listens on a port that the sidecar needs", Act},
+	NoGateway:          {"the sidecar is used: no gateway is configured", Act},
+	GatewayInstead:     {"the gateway is used: on the host network a sidecar would occupy ports of the node", Info},
+	JobWithoutSidecar:  {"no sidecar and no endpoint: before Kubernetes 1.29 a sidecar keeps a Job from completing", Act},
+	ForeignSidecar:     {"no variables set: another injector adds this container, it is not part of the app", Info},
 	UnknownContainer:   {"no container has this name", Act},
 	UserLabel:          {"kept: the user set it", Info},
-	UserScrape:         {"scrape annotations kept: the user set prometheus.io/scrape", Info},
-	NoMetricsPort:      {"not scraped: no port is named metrics, http-metrics or prometheus, and there is not exactly one TCP port", Info},
-	UnknownMetricsPort: {"not scraped: no container declares a port of this name", Act},
-	PodResources:       {"the sidecar shares the pod's own resources: it has no requests and limits", Info},
-	Guaranteed:         {"the sidecar's requests equal its limits, so that the pod's QoS class stays Guaranteed", Info},
-	UserCollector:      {"kept: the pod has a container of the sidecar's name", Info},
+	UserScrape:         {"no scrape annotations set: the user set prometheus.io/scrape", Info},
+	NoMetricsPort:      {"not scraped: no port is named metrics, http-metrics or prometheus, and the pod does not have exactly one TCP port", Info},
+	UnknownMetricsPort: {"not scraped: no container declares a port with this name", Act},
+	PodResources:       {"no requests and limits set: the pod has pod-level resources", Info},
+	Guaranteed:         {"requests equal limits, so that the pod keeps the QoS class Guaranteed", Info},
+	UserCollector:      {"kept: the pod already has a container with the name of the sidecar", Info},
 }
 
-// Text is the sentence for people.
+// Text returns the reason as a sentence.
 func (r Reason) Text() string { return reasons[r].text }
 
-// Level is how far the reason is told.
+// Level returns the level of the reason.
 func (r Reason) Level() Level { return reasons[r].level }
 
-// Event is the reason as an Event has it: UpperCamelCase.
+// Event returns the reason in the form of an Event's reason: UpperCamelCase.
 func (r Reason) Event() string {
 	var b strings.Builder
 	for word := range strings.SplitSeq(string(r), "-") {
@@ -119,39 +118,39 @@ func (r Reason) Event() string {
 	return b.String()
 }
 
-// Note is one thing that was decided, and where.
+// Note is one thing that was decided, and for which part of the pod.
 type Note struct {
 	Reason    Reason
-	Container string // "" for the pod
+	Container string // "" for the whole pod
 	Subject   string // the variable, label, annotation or port; "" for none
-	Detail    string // what Text cannot know; "" for none
+	Detail    string // specific to this pod; "" for none
 }
 
-// String is the note as people read it.
+// String returns the note as one line of text.
 func (n Note) String() string {
-	pieces := make([]string, 0, 4)
+	parts := make([]string, 0, 4)
 	if n.Container != "" {
-		pieces = append(pieces, "container "+n.Container)
+		parts = append(parts, "container "+n.Container)
 	}
-	for _, piece := range []string{n.Subject, n.Reason.Text(), n.Detail} {
-		if piece != "" {
-			pieces = append(pieces, piece)
+	for _, part := range []string{n.Subject, n.Reason.Text(), n.Detail} {
+		if part != "" {
+			parts = append(parts, part)
 		}
 	}
-	return strings.Join(pieces, ": ")
+	return strings.Join(parts, ": ")
 }
 
-// Decision is what was decided of one pod.
+// Decision is what was decided about one pod.
 type Decision struct {
 	Action Action
 	Reason Reason // of the action
 	Notes  []Note
 }
 
-// Line is one line of an explanation: what the pod has now, by which rule, and
-// where the value comes from.
+// Line is one line of an explanation: a value of the wired pod, the rule that set it
+// and where it comes from.
 type Line struct {
-	Container string // "" for the pod
+	Container string // "" for the whole pod
 	Subject   string
 	Value     string
 	Rule      string

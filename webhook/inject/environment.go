@@ -8,57 +8,57 @@ import (
 	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
-// The variables that injection knows, in the order in which it writes them:
-// what others refer to comes first, because the kubelet expands $(NAME) only to
-// variables before.
+// The variables that injection knows, in the order in which it writes them. The
+// ones that others refer to come first, because the kubelet expands $(NAME) only to
+// variables that are defined earlier.
 const (
-	podName = iota
-	podUID
-	nodeName
-	endpoint
-	protocol
-	serviceName
-	resourceAttributes
-	propagators
-	sampler
-	samplerArg
+	varPodName = iota
+	varPodUID
+	varNodeName
+	varEndpoint
+	varProtocol
+	varServiceName
+	varResourceAttributes
+	varPropagators
+	varSampler
+	varSamplerArg
 	variableCount
 )
 
 var variableNames = [variableCount]string{
-	podName:            sidecarapi.EnvPodName,
-	podUID:             sidecarapi.EnvPodUID,
-	nodeName:           sidecarapi.EnvNodeName,
-	endpoint:           "OTEL_EXPORTER_OTLP_ENDPOINT",
-	protocol:           "OTEL_EXPORTER_OTLP_PROTOCOL",
-	serviceName:        "OTEL_SERVICE_NAME",
-	resourceAttributes: "OTEL_RESOURCE_ATTRIBUTES",
-	propagators:        "OTEL_PROPAGATORS",
-	sampler:            "OTEL_TRACES_SAMPLER",
-	samplerArg:         "OTEL_TRACES_SAMPLER_ARG",
+	varPodName:            sidecarapi.EnvPodName,
+	varPodUID:             sidecarapi.EnvPodUID,
+	varNodeName:           sidecarapi.EnvNodeName,
+	varEndpoint:           "OTEL_EXPORTER_OTLP_ENDPOINT",
+	varProtocol:           "OTEL_EXPORTER_OTLP_PROTOCOL",
+	varServiceName:        "OTEL_SERVICE_NAME",
+	varResourceAttributes: "OTEL_RESOURCE_ATTRIBUTES",
+	varPropagators:        "OTEL_PROPAGATORS",
+	varSampler:            "OTEL_TRACES_SAMPLER",
+	varSamplerArg:         "OTEL_TRACES_SAMPLER_ARG",
 }
 
 var signals = [...]string{"TRACES", "METRICS", "LOGS"}
 
-// identityFields are the downward API's fields behind the first variables.
-var identityFields = [...]string{podName: "metadata.name", podUID: "metadata.uid", nodeName: "spec.nodeName"}
+// identityFields are the fields of the downward API that fill the first variables.
+var identityFields = [...]string{varPodName: "metadata.name", varPodUID: "metadata.uid", varNodeName: "spec.nodeName"}
 
-// environment is the work on one container's variables.
+// environment is the state of the work on one container's variables.
 type environment struct {
-	*wiring
-	container *container
-	list      string // of the pod's spec: containers, initContainers
-	index     int
-	old       ContainerStatus
-	owned     bool // old is there: what it does not list as kept is ours
+	wiring      *wiring
+	container   *container
+	list        string // the field of the pod's spec: containers or initContainers
+	index       int
+	previous    ContainerStatus // recorded by an earlier wiring
+	hasPrevious bool            // variables that previous does not list as kept are ours
 
-	found  [variableCount]int // place among the known plus one; the last of a name counts
-	signal bool               // a signal has an endpoint of its own without a protocol
+	found             [variableCount]int // index among the known variables plus one; of duplicates, the last
+	hasSignalEndpoint bool               // a single signal has its own endpoint without a protocol
 
-	elements         []element // the user's own resource attributes
-	hiddenAttributes bool      // they come from a reference
+	userAttributes      []element // the resource attributes that the user set
+	attributesAreHidden bool      // they come from a reference
 
-	want   [variableCount]bool
+	wanted [variableCount]bool
 	value  [variableCount]string
 	status ContainerStatus
 }
@@ -75,7 +75,7 @@ func (e *environment) wire() {
 	e.write()
 }
 
-// find looks every variable up in one pass.
+// find locates every known variable in one pass.
 func (e *environment) find() {
 	var endpoints, protocols int
 	for i := range e.container.Env.known {
@@ -92,197 +92,197 @@ func (e *environment) find() {
 			protocols |= 1 << bit
 		}
 	}
-	e.signal = endpoints&^protocols != 0
+	e.hasSignalEndpoint = endpoints&^protocols != 0
 }
 
-// users tells that the variable is there and the user's own.
-func (e *environment) users(v int) bool {
-	return e.found[v] > 0 && (!e.owned || slices.Contains(e.old.Kept, variableNames[v]))
+// isUserSet reports whether the variable is there and was set by the user.
+func (e *environment) isUserSet(v int) bool {
+	return e.found[v] > 0 && (!e.hasPrevious || slices.Contains(e.previous.Kept, variableNames[v]))
 }
 
-// keep leaves a variable of the user's as it is.
+// keep records that a variable of the user stays as it is.
 func (e *environment) keep(v int) {
 	e.status.Kept = append(e.status.Kept, variableNames[v])
-	e.explain(e.container.Name, variableNames[v], e.current(v).Value, "kept", "the container's own variable")
+	e.wiring.explain(e.container.Name, variableNames[v], e.variable(v).Value, "kept", "the container's own variable")
 }
 
-func (e *environment) current(v int) variable { return e.container.Env.known[e.found[v]-1] }
+func (e *environment) variable(v int) variable { return e.container.Env.known[e.found[v]-1] }
 
 func (e *environment) set(v int, value, rule, source string) {
-	e.want[v], e.value[v] = true, value
-	e.explain(e.container.Name, variableNames[v], value, rule, source)
+	e.wanted[v], e.value[v] = true, value
+	e.wiring.explain(e.container.Name, variableNames[v], value, rule, source)
 }
 
 func (e *environment) noteVariable(r Reason, v int) {
-	e.note(Note{Reason: r, Container: e.container.Name, Subject: variableNames[v]})
+	e.wiring.note(Note{Reason: r, Container: e.container.Name, Subject: variableNames[v]})
 }
 
 func (e *environment) chooseIdentity() {
 	for v := range identityFields {
-		e.want[v] = true
+		e.wanted[v] = true
 	}
 }
 
-// chooseEndpoint sets endpoint and protocol together, or neither: a protocol
-// that is not the endpoint's loses everything.
+// chooseEndpoint sets endpoint and protocol together or not at all: with the wrong
+// protocol for an endpoint all telemetry is lost.
 func (e *environment) chooseEndpoint() {
-	ownEndpoint, ownProtocol := e.users(endpoint), e.users(protocol)
+	ownEndpoint, ownProtocol := e.isUserSet(varEndpoint), e.isUserSet(varProtocol)
 	if ownEndpoint {
-		e.keep(endpoint)
+		e.keep(varEndpoint)
 	}
 	if ownProtocol {
-		e.keep(protocol)
+		e.keep(varProtocol)
 	}
-	wanted := e.request.Protocol
+	wanted := e.wiring.request.Protocol
 	if ownProtocol {
 		wanted = e.userProtocol()
 	}
-	switch target := e.endpoint(wanted); {
-	case ownEndpoint || !e.endpoints:
-	case e.signal && !ownProtocol:
-		e.noteVariable(SignalEndpoint, endpoint)
+	switch target := e.wiring.endpoint(wanted); {
+	case ownEndpoint || !e.wiring.setsEndpoint:
+	case e.hasSignalEndpoint && !ownProtocol:
+		e.noteVariable(SignalEndpoint, varEndpoint)
 	case ownProtocol && target == "":
-		e.noteVariable(HiddenProtocol, endpoint)
+		e.noteVariable(HiddenProtocol, varEndpoint)
 	case ownProtocol:
-		e.set(endpoint, target, "protocol", "the container's own variable")
+		e.set(varEndpoint, target, "protocol", "the container's own variable")
 	default:
-		e.set(endpoint, target, "collector "+string(e.collector), e.source(injection.AnnotationCollector))
-		e.set(protocol, string(wanted), "protocol", e.source(injection.AnnotationProtocol))
+		e.set(varEndpoint, target, "collector "+string(e.wiring.collector), e.wiring.source(injection.AnnotationCollector))
+		e.set(varProtocol, string(wanted), "protocol", e.wiring.source(injection.AnnotationProtocol))
 	}
 }
 
-// userProtocol reads the user's protocol. Where it is not plain to see, the
-// sidecar still has an answer, because each of its ports takes both protocols;
-// of a gateway nothing is known, and "" has no endpoint there.
+// userProtocol returns the protocol that the user set. If the value is hidden in a
+// reference, any protocol does for the sidecar, because each of its ports accepts
+// both. For a gateway the result is "", which has no endpoint.
 func (e *environment) userProtocol() sidecarapi.Protocol {
-	switch v := e.current(protocol); {
+	switch v := e.variable(varProtocol); {
 	case !v.isReference() && v.Value == string(sidecarapi.ProtocolGRPC):
 		return sidecarapi.ProtocolGRPC
 	case !v.isReference() && strings.HasPrefix(v.Value, "http/"):
 		return sidecarapi.ProtocolHTTP
-	case e.collector == injection.CollectorSidecar:
+	case e.wiring.collector == injection.CollectorSidecar:
 		return sidecarapi.ProtocolGRPC
 	}
 	return ""
 }
 
-// chooseServiceName: the pod's annotation, the container's own variable, then
-// what the pod's labels and owner say. A service.name among the container's own
-// attributes, seen or hidden, is the user's word too; OTEL_SERVICE_NAME would
-// override it.
+// chooseServiceName applies the rules in this order: the pod's annotation, the
+// container's own variable, the pod's labels and owner. If the container's own
+// attributes have, or can have, a service.name, OTEL_SERVICE_NAME is not set
+// because it would override it.
 func (e *environment) chooseServiceName() {
-	own := e.users(serviceName)
+	own := e.isUserSet(varServiceName)
 	switch {
-	case own && e.annotated():
-		e.noteVariable(OverriddenName, serviceName)
+	case own && e.wiring.annotated():
+		e.noteVariable(OverriddenName, varServiceName)
 	case own:
-		e.keep(serviceName)
+		e.keep(varServiceName)
 		return
-	case e.attributesNameService() && !e.annotated():
+	case e.attributesNameService() && !e.wiring.annotated():
 		return
 	}
-	if e.service.Name != "" {
-		e.set(serviceName, escapeReferences(e.service.Name), string(e.service.Rule), e.service.From)
+	if e.wiring.service.Name != "" {
+		e.set(varServiceName, escapeReferences(e.wiring.service.Name), string(e.wiring.service.Rule), e.wiring.service.From)
 	}
 }
 
 func (e *environment) choosePropagation() {
-	if e.users(propagators) {
-		e.keep(propagators)
-	} else if len(e.config.Propagators) > 0 {
-		e.set(propagators, strings.Join(e.config.Propagators, ","), "config", "propagators")
+	if e.isUserSet(varPropagators) {
+		e.keep(varPropagators)
+	} else if len(e.wiring.engine.config.Propagators) > 0 {
+		e.set(varPropagators, strings.Join(e.wiring.engine.config.Propagators, ","), "config", "propagators")
 	}
 }
 
-// chooseSampling sets sampler and argument together, or neither: an argument
-// means nothing to another sampler.
+// chooseSampling sets sampler and argument together or not at all: an argument is
+// only valid for the sampler that it was written for.
 func (e *environment) chooseSampling() {
-	if e.users(sampler) || e.users(samplerArg) {
-		for _, v := range [...]int{sampler, samplerArg} {
-			if e.users(v) {
+	if e.isUserSet(varSampler) || e.isUserSet(varSamplerArg) {
+		for _, v := range [...]int{varSampler, varSamplerArg} {
+			if e.isUserSet(v) {
 				e.keep(v)
 			}
 		}
 		return
 	}
-	e.set(sampler, "parentbased_traceidratio", "trace sampling", e.source(injection.AnnotationTraceSampling))
-	e.set(samplerArg, e.request.TraceSampling, "trace sampling", e.source(injection.AnnotationTraceSampling))
+	e.set(varSampler, "parentbased_traceidratio", "trace sampling", e.wiring.source(injection.AnnotationTraceSampling))
+	e.set(varSamplerArg, e.wiring.request.TraceSampling, "trace sampling", e.wiring.source(injection.AnnotationTraceSampling))
 }
 
-// write turns the choices into operations: first what changes in place, while
-// indexes are those of the pod as it came, then what goes, from the end, then
-// what is new.
+// write turns the choices into patch operations. Changes in place come first, while
+// the indexes of the original pod are valid; then removals, the last index first;
+// then additions.
 func (e *environment) write() {
 	if e.container.Env.count == 0 {
 		e.writeList()
 		return
 	}
 	for v := range variableCount {
-		if e.want[v] && e.found[v] > 0 && v > nodeName {
-			e.change(v)
+		if e.wanted[v] && e.found[v] > 0 && v > varNodeName {
+			e.update(v)
 		}
 	}
 	for _, i := range e.surplus() {
-		e.patch.remove("spec", e.list, itoa(e.index), "env", itoa(i))
+		e.wiring.patch.remove("spec", e.list, itoa(e.index), "env", itoa(i))
 	}
 	front := 0
 	for v := range variableCount {
-		if !e.want[v] || e.found[v] > 0 {
+		if !e.wanted[v] || e.found[v] > 0 {
 			continue
 		}
 		position := "-"
-		if v <= nodeName {
+		if v <= varNodeName {
 			position = itoa(front)
 			front++
 		}
-		e.patch.add("spec", e.list, itoa(e.index), "env", position)
+		e.wiring.patch.add("spec", e.list, itoa(e.index), "env", position)
 		e.appendVariable(v)
-		e.patch.end()
+		e.wiring.patch.end()
 	}
 }
 
 func (e *environment) writeList() {
-	e.patch.add("spec", e.list, itoa(e.index), "env")
+	e.wiring.patch.add("spec", e.list, itoa(e.index), "env")
 	separator := byte('[')
 	for v := range variableCount {
-		if e.want[v] {
-			e.patch.json = append(e.patch.json, separator)
+		if e.wanted[v] {
+			e.wiring.patch.json = append(e.wiring.patch.json, separator)
 			e.appendVariable(v)
 			separator = ','
 		}
 	}
-	e.patch.json = append(e.patch.json, ']')
-	e.patch.end()
+	e.wiring.patch.json = append(e.wiring.patch.json, ']')
+	e.wiring.patch.end()
 }
 
-// change gives a variable that is there its value. One that is a reference is
-// replaced whole: value beside valueFrom is invalid.
-func (e *environment) change(v int) {
-	now := e.current(v)
-	index := itoa(now.index)
+// update writes the value of a variable that the container has. A variable with
+// valueFrom is replaced as a whole, because value and valueFrom exclude each other.
+func (e *environment) update(v int) {
+	present := e.variable(v)
+	index := itoa(present.index)
 	switch {
-	case now.isReference():
-		e.patch.replace("spec", e.list, itoa(e.index), "env", index)
+	case present.isReference():
+		e.wiring.patch.replace("spec", e.list, itoa(e.index), "env", index)
 		e.appendVariable(v)
-	case now.Value == e.value[v]:
+	case present.Value == e.value[v]:
 		return
 	default:
-		e.patch.add("spec", e.list, itoa(e.index), "env", index, "value")
-		e.patch.json = appendQuoted(e.patch.json, e.value[v])
+		e.wiring.patch.add("spec", e.list, itoa(e.index), "env", index, "value")
+		e.wiring.patch.json = appendQuoted(e.wiring.patch.json, e.value[v])
 	}
-	e.patch.end()
+	e.wiring.patch.end()
 }
 
-// surplus are the indexes of variables of an older wiring that have no place in
-// this one, the last first.
+// surplus returns the indexes of variables that an earlier wiring set and this one
+// does not want, in descending order.
 func (e *environment) surplus() []int {
-	if !e.owned {
+	if !e.hasPrevious {
 		return nil
 	}
 	var indexes []int
 	for v := range variableCount {
-		if e.found[v] > 0 && !e.want[v] && !e.users(v) {
-			indexes = append(indexes, e.current(v).index)
+		if e.found[v] > 0 && !e.wanted[v] && !e.isUserSet(v) {
+			indexes = append(indexes, e.variable(v).index)
 		}
 	}
 	slices.Sort(indexes)
@@ -291,9 +291,9 @@ func (e *environment) surplus() []int {
 }
 
 func (e *environment) appendVariable(v int) {
-	if v <= nodeName {
-		e.patch.json = appendFieldVariable(e.patch.json, variableNames[v], identityFields[v])
+	if v <= varNodeName {
+		e.wiring.patch.json = appendFieldVariable(e.wiring.patch.json, variableNames[v], identityFields[v])
 		return
 	}
-	e.patch.json = appendVariable(e.patch.json, variableNames[v], e.value[v])
+	e.wiring.patch.json = appendVariable(e.wiring.patch.json, variableNames[v], e.value[v])
 }

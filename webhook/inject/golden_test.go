@@ -17,11 +17,11 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// Each file of testdata is a case: its comment is the sentence it proves, then
-// config.yaml and namespace.yaml where they are not the default, pod.yaml as it
-// comes, notes.txt with the decision, and wired.yaml as it leaves. Each is run
-// twice: the second time changes nothing.
-func TestGolden(t *testing.T) {
+// TestEngine_Pod runs the cases in testdata. The comment of a file says what the case
+// proves. config.yaml and namespace.yaml are optional; pod.yaml is the input,
+// notes.txt the decision and wired.yaml the output. A second run on the output must
+// change nothing.
+func TestEngine_Pod(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no golden files", err)
@@ -131,7 +131,7 @@ func yamlText(t *testing.T, pod []byte) []byte {
 	return text
 }
 
-// apply is the API server's part.
+// apply applies a patch like the API server.
 func apply(t testing.TB, pod, patch []byte) []byte {
 	t.Helper()
 	if patch == nil {
@@ -146,7 +146,7 @@ func apply(t testing.TB, pod, patch []byte) []byte {
 		t.Fatalf("apply patch %s to %s: %v", patch, pod, err)
 	}
 	if !json.Valid(patched) {
-		t.Fatalf("the patched pod is no JSON: %s", patched)
+		t.Fatalf("the patched pod is not JSON: %s", patched)
 	}
 	return patched
 }

@@ -1,33 +1,29 @@
-// Package inject decides how a pod is wired for observability: a pod, the
-// defaults of its namespace and a configuration go in; JSON patch operations, a
-// decision and its reasons come out. It is pure: no clock, no API calls, no
-// state beside the configuration.
+// Package inject decides how a pod is wired for observability. Its input is a
+// pod, the annotations of the pod's namespace and a configuration; its output is
+// a JSON patch, a decision and the reasons for it. The package is pure: it has no
+// clock, makes no API calls and keeps no state except the configuration.
 //
-// It never writes a pod anew. Operations are made by hand from the few fields it
-// reads, so a field that this build has never heard of survives.
+// It never re-marshals a pod. It writes the patch operations itself, from the few
+// fields that it reads, so that fields which this build does not know survive.
 package inject
 
 import (
-	"fmt"
-	"slices"
-	"strings"
-
 	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/internal/workload"
 )
 
-// Engine wires pods by one configuration. It is safe for concurrent use.
+// Engine wires pods according to one configuration. It is safe for concurrent use.
 type Engine struct {
 	config   Config
 	hash     string
 	native   bool
 	defaults injection.Request
-	foreign  map[string]bool // names of containers that are no part of an app
-	sidecar  []byte          // the part of the sidecar that is the same everywhere
-	settings []byte          // its settings, as elements of env
+	foreign  map[string]bool // names of containers that other injectors add
+	sidecar  []byte          // JSON of the sidecar, without what differs between pods
+	settings []byte          // its configured variables, as JSON elements of env
 }
 
-// New makes an engine, or tells every mistake of the configuration.
+// New returns an engine, or an error that lists every mistake in the configuration.
 func New(config Config) (*Engine, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -42,43 +38,43 @@ func New(config Config) (*Engine, error) {
 	return e, nil
 }
 
-// Hash identifies the engine's configuration, as statuses record it.
+// Hash returns the hash of the configuration, which the status annotation records.
 func (e *Engine) Hash() string { return e.hash }
 
-// Namespace is what injection knows of a pod's namespace.
+// Namespace is the part of a pod's namespace that injection reads.
 type Namespace struct {
 	Name        string
 	Annotations map[string]string
 }
 
-// Result is the answer for one pod.
+// Result is the decision about one pod, with the patch that carries it out.
 type Result struct {
 	Decision
-	Patch       []byte // RFC 6902, relative to the pod; nil to change nothing
-	Explanation []Line // from Explain alone
+	Patch       []byte // RFC 6902, relative to the pod; nil if nothing changes
+	Explanation []Line // only from Explain
 }
 
-// Pod decides for a pod, given as the API server sends it. The error tells that
-// raw is not a pod; there is nothing else that fails.
+// Pod decides about a pod, given as the API server sends it. It returns an error
+// only if raw cannot be decoded as a pod.
 func (e *Engine) Pod(raw []byte, ns Namespace) (Result, error) {
 	return e.decide(raw, ns, workload.Owner{}, false)
 }
 
-// Template decides for the pod template of a workload: {metadata, spec}. An
-// empty owner is taken from the template, as for a pod.
+// Template decides about the pod template of a workload: {metadata, spec}. If
+// owner is the zero value, the owner is read from the metadata, as for a pod.
 func (e *Engine) Template(raw []byte, ns Namespace, owner workload.Owner) (Result, error) {
 	return e.decide(raw, ns, owner, false)
 }
 
-// Explain is Template that also tells where each value comes from.
+// Explain is like Template and also returns where each value comes from.
 func (e *Engine) Explain(raw []byte, ns Namespace, owner workload.Owner) (Result, error) {
 	return e.decide(raw, ns, owner, true)
 }
 
-// ServiceName is the name that the pods of a template report under, unless a
-// container sets its own; "" for a template that is left alone.
+// ServiceName returns the service name of the pods of a template. A container can
+// still set its own. The name is "" if the template is skipped.
 func (e *Engine) ServiceName(raw []byte, ns Namespace, owner workload.Owner) string {
-	pod, err := e.read(raw)
+	pod, err := decode(raw)
 	if err != nil {
 		return ""
 	}
@@ -90,31 +86,8 @@ func (e *Engine) ServiceName(raw []byte, ns Namespace, owner workload.Owner) str
 	return w.service.Name
 }
 
-// MisplacedAnnotations notes annotations of a workload itself, which only mean
-// something on its pod template; sorted.
-func MisplacedAnnotations(annotations map[string]string) (notes []Note) {
-	for key := range annotations {
-		if strings.HasPrefix(key, injection.AnnotationPrefix) {
-			notes = append(notes, Note{Reason: Misplaced, Subject: key})
-		}
-	}
-	slices.SortFunc(notes, func(a, b Note) int { return strings.Compare(a.Subject, b.Subject) })
-	return notes
-}
-
-func (*Engine) read(raw []byte) (pod, error) {
-	p, err := decode(raw)
-	if err != nil {
-		return pod{}, fmt.Errorf("read pod: %w", err)
-	}
-	if p.Metadata == nil {
-		p.Metadata = &noMetadata
-	}
-	return p, nil
-}
-
 func (e *Engine) decide(raw []byte, ns Namespace, owner workload.Owner, explain bool) (Result, error) {
-	pod, err := e.read(raw)
+	pod, err := decode(raw)
 	if err != nil {
 		return Result{}, err
 	}
@@ -122,7 +95,7 @@ func (e *Engine) decide(raw []byte, ns Namespace, owner workload.Owner, explain 
 		return Result{Decision: Decision{Action: Skipped, Reason: reason}}, nil
 	}
 	w := newWiring(e, &pod, ns, owner)
-	w.explaining = explain
+	w.withExplanation = explain
 	if reason, skip := w.chooseCollector(); skip {
 		return Result{Decision: Decision{Action: Skipped, Reason: reason, Notes: w.notes}}, nil
 	}
@@ -133,7 +106,7 @@ func (e *Engine) decide(raw []byte, ns Namespace, owner workload.Owner, explain 
 	return w.result(), nil
 }
 
-// skipReason tells the pods that are none of our business.
+// skipReason returns why a pod is not wired at all, and whether there is a reason.
 func skipReason(p *pod) (Reason, bool) {
 	switch {
 	case p.Metadata.Labels[injection.LabelWiring] == injection.WiringDisabled:

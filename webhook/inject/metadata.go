@@ -12,14 +12,14 @@ import (
 // pair is a label or annotation that the pod should have.
 type pair struct {
 	key, value string
-	rule, from string // from: the annotation that would change it
+	rule, from string // from is the annotation that changes the value
 }
 
-// wireMetadata sets labels and scrape annotations. Of an earlier, current wiring
-// they stand as they are.
+// wireMetadata sets labels and scrape annotations. Those of an up-to-date earlier
+// wiring stay as they are.
 func (w *wiring) wireMetadata() {
-	if w.current() {
-		w.status.Kept = w.old.Kept
+	if w.upToDate() {
+		w.status.Kept = w.previous.Kept
 		return
 	}
 	labels, annotations := w.scrape()
@@ -31,27 +31,28 @@ func (w *wiring) wireMetadata() {
 		injection.AnnotationPrometheusScrape, injection.AnnotationPrometheusPort, injection.AnnotationPrometheusPath, injection.AnnotationPrometheusScheme)
 }
 
-// setAll writes what is wanted of one map, each key for itself: the user's stay,
-// and what an older wiring set and this one does not want goes.
-func (w *wiring) setAll(name string, now map[string]string, wanted []pair, known ...string) {
+// setAll writes the wanted pairs of one map, labels or annotations. Values that the
+// user set stay. Of the known keys, those that an earlier wiring set and that are
+// not wanted now are removed.
+func (w *wiring) setAll(name string, present map[string]string, wanted []pair, known ...string) {
 	for _, key := range known {
-		_, present := now[key]
-		if present && w.ours(key) && !slices.ContainsFunc(wanted, func(p pair) bool { return p.key == key }) {
+		_, exists := present[key]
+		if exists && w.isOurs(key) && !slices.ContainsFunc(wanted, func(p pair) bool { return p.key == key }) {
 			w.patch.remove("metadata", name, key)
 		}
 	}
-	if len(now) == 0 && len(wanted) > 0 {
-		w.makeMap(name)
+	if len(present) == 0 && len(wanted) > 0 {
+		w.createMap(name)
 	}
 	for _, p := range wanted {
-		value, present := now[p.key]
+		value, exists := present[p.key]
 		switch {
-		case present && !w.ours(p.key):
+		case exists && !w.isOurs(p.key):
 			w.status.Kept = append(w.status.Kept, p.key)
 			if value != p.value {
 				w.note(Note{Reason: UserLabel, Subject: p.key, Detail: value})
 			}
-		case !present || value != p.value:
+		case !exists || value != p.value:
 			w.patch.add("metadata", name, p.key)
 			w.patch.json = appendQuoted(w.patch.json, p.value)
 			w.patch.end()
@@ -60,33 +61,33 @@ func (w *wiring) setAll(name string, now map[string]string, wanted []pair, known
 	}
 }
 
-// makeMap makes labels or annotations where the pod has none.
-func (w *wiring) makeMap(name string) {
+// createMap adds the labels or annotations of a pod that has none.
+func (w *wiring) createMap(name string) {
 	w.patch.add("metadata", name)
 	w.patch.json = append(w.patch.json, "{}"...)
 	w.patch.end()
-	w.madeAnnotations = w.madeAnnotations || name == "annotations"
+	w.createdAnnotations = w.createdAnnotations || name == "annotations"
 }
 
-// ours tells that a label or annotation that is there is of an older wiring.
-func (w *wiring) ours(key string) bool {
-	return w.wired && !slices.Contains(w.old.Kept, key)
+// isOurs reports whether an existing label or annotation was set by an earlier wiring.
+func (w *wiring) isOurs(key string) bool {
+	return w.hasPrevious && !slices.Contains(w.previous.Kept, key)
 }
 
-// scrape decides whether and where Prometheus scrapes the pod. Who has set
-// prometheus.io/scrape has decided already.
+// scrape returns the labels and annotations by which Prometheus scrapes the pod, or
+// none. If the user set prometheus.io/scrape, that decides.
 func (w *wiring) scrape() (labels, annotations []pair) {
 	if !w.request.Metrics {
 		return nil, nil
 	}
-	now := w.pod.Metadata.Annotations
-	if value, set := now[injection.AnnotationPrometheusScrape]; set && !w.ours(injection.AnnotationPrometheusScrape) {
+	annotated := w.pod.Metadata.Annotations
+	if value, set := annotated[injection.AnnotationPrometheusScrape]; set && !w.isOurs(injection.AnnotationPrometheusScrape) {
 		w.status.Kept = append(w.status.Kept, injection.AnnotationPrometheusScrape)
 		w.note(Note{Reason: UserScrape, Subject: injection.AnnotationPrometheusScrape, Detail: value})
 		return nil, nil
 	}
 	port, rule, found := w.metricsPort()
-	if own, set := now[injection.AnnotationPrometheusPort]; set && !w.ours(injection.AnnotationPrometheusPort) {
+	if own, set := annotated[injection.AnnotationPrometheusPort]; set && !w.isOurs(injection.AnnotationPrometheusPort) {
 		port, rule, found = own, "annotation", true
 	}
 	if !found {
@@ -101,17 +102,17 @@ func (w *wiring) scrape() (labels, annotations []pair) {
 	}
 }
 
-// metricsPort is the port that the annotation says, that has one of the names
-// metrics go by, or that is the only one.
+// metricsPort returns the port that serves metrics: the one in the annotation, the
+// one with a name that is common for metrics, or the only one.
 func (w *wiring) metricsPort() (number, rule string, found bool) {
-	if asked := w.request.MetricsPort; asked != "" {
-		if _, err := strconv.Atoi(asked); err == nil {
-			return asked, "annotation", true
+	if requested := w.request.MetricsPort; requested != "" {
+		if _, err := strconv.Atoi(requested); err == nil {
+			return requested, "annotation", true
 		}
-		if number, found := w.namedPort(asked); found {
+		if number, found := w.namedPort(requested); found {
 			return number, "annotation", true
 		}
-		w.note(Note{Reason: UnknownMetricsPort, Subject: injection.AnnotationMetricsPort, Detail: asked})
+		w.note(Note{Reason: UnknownMetricsPort, Subject: injection.AnnotationMetricsPort, Detail: requested})
 		return "", "", false
 	}
 	for _, name := range [...]string{"metrics", "http-metrics", "prometheus"} {
@@ -141,11 +142,11 @@ func (w *wiring) namedPort(name string) (string, bool) {
 	return "", false
 }
 
-// appPorts yields the ports of the app's containers.
+// appPorts yields the ports of the containers that are part of the app.
 func (w *wiring) appPorts(yield func(port) bool) {
 	for i := range w.pod.Spec.Containers {
 		c := &w.pod.Spec.Containers[i]
-		if w.foreign[c.Name] {
+		if w.engine.foreign[c.Name] {
 			continue
 		}
 		for _, p := range c.Ports {
@@ -156,14 +157,14 @@ func (w *wiring) appPorts(yield func(port) bool) {
 	}
 }
 
-// writeStatus records the wiring in the pod.
+// writeStatus writes the status annotation.
 func (w *wiring) writeStatus() {
 	text, err := json.Marshal(w.status)
 	if err != nil {
-		text = []byte(`{"config":"` + w.hash + `"}`) // a name that is not UTF-8: keep the hash at least
+		text = []byte(`{"config":"` + w.engine.hash + `"}`) // a name is not UTF-8: keep at least the hash
 	}
-	if len(w.pod.Metadata.Annotations) == 0 && !w.madeAnnotations {
-		w.makeMap("annotations")
+	if len(w.pod.Metadata.Annotations) == 0 && !w.createdAnnotations {
+		w.createMap("annotations")
 	}
 	w.patch.add("metadata", "annotations", injection.AnnotationStatus)
 	w.patch.json = appendQuoted(w.patch.json, text)

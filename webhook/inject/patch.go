@@ -6,14 +6,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// patch writes RFC 6902 operations, one after the other, straight into the JSON
-// of the answer. Paths are relative to the pod.
+// patch is a list of RFC 6902 operations, written directly as JSON. Paths are
+// relative to the pod.
 type patch struct {
 	json []byte
 }
 
-// operation writes all of an operation but its value. Pieces of the path are
-// joined by slashes and escaped as RFC 6901 says.
+// operation writes an operation without its value. It joins the elements of path
+// with slashes and escapes them according to RFC 6901.
 func (p *patch) operation(op string, path ...string) {
 	if len(p.json) == 0 {
 		p.json = append(p.json, '[')
@@ -23,16 +23,16 @@ func (p *patch) operation(op string, path ...string) {
 	p.json = append(p.json, `{"op":"`...)
 	p.json = append(p.json, op...)
 	p.json = append(p.json, `","path":"`...)
-	for _, piece := range path {
+	for _, element := range path {
 		p.json = append(p.json, '/')
-		for i := range len(piece) {
-			switch c := piece[i]; c {
+		for i := range len(element) {
+			switch c := element[i]; c {
 			case '~':
 				p.json = append(p.json, '~', '0')
 			case '/':
 				p.json = append(p.json, '~', '1')
 			default:
-				p.json = append(p.json, c) // keys and numbers: nothing that JSON escapes
+				p.json = append(p.json, c) // keys and numbers need no JSON escapes
 			}
 		}
 	}
@@ -44,7 +44,7 @@ func (p *patch) remove(path ...string) {
 	p.json = append(p.json, '}')
 }
 
-// add begins an operation whose value the caller writes, and then ends with end.
+// add begins an operation. The caller appends the value and then calls end.
 func (p *patch) add(path ...string) {
 	p.operation("add", path...)
 	p.json = append(p.json, `,"value":`...)
@@ -59,7 +59,7 @@ func (p *patch) end() { p.json = append(p.json, '}') }
 
 func (p *patch) empty() bool { return len(p.json) == 0 }
 
-// bytes is the finished patch; nil where there is nothing to change.
+// bytes returns the finished patch, or nil if it has no operation.
 func (p *patch) bytes() []byte {
 	if p.empty() {
 		return nil
@@ -68,11 +68,11 @@ func (p *patch) bytes() []byte {
 }
 
 func appendQuoted[B []byte | string](dst []byte, s B) []byte {
-	dst, _ = jsontext.AppendQuote(dst, s) // invalid UTF-8 is replaced, which is all the error tells
+	dst, _ = jsontext.AppendQuote(dst, s) // the only error is invalid UTF-8, which has been replaced
 	return dst
 }
 
-// appendMember writes ,"name":"value" where value is not empty.
+// appendMember appends ,"name":"value" unless value is empty.
 func appendMember(dst []byte, name, value string) []byte {
 	if value == "" {
 		return dst
@@ -90,7 +90,7 @@ func appendVariable[B []byte | string](dst []byte, name string, value B) []byte 
 	return append(appendQuoted(dst, value), '}')
 }
 
-// appendFieldVariable refers to a field of the pod, by the downward API.
+// appendFieldVariable appends a variable that the downward API fills from a field of the pod.
 func appendFieldVariable(dst []byte, name, field string) []byte {
 	dst = append(dst, `{"name":"`...)
 	dst = append(append(dst, name...), `","valueFrom":{"fieldRef":{"fieldPath":"`...)

@@ -2,6 +2,7 @@ package inject
 
 import (
 	"bytes"
+	"fmt"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -9,15 +10,15 @@ import (
 	"github.com/nova/novawire/internal/workload"
 )
 
-// pod is the little that injection reads of a pod or of a pod template. What is
-// not here stays in the raw JSON, which operations refer to by path.
+// pod has the fields of a pod or pod template that injection reads. All other
+// fields stay in the raw JSON; patch operations refer to them by path.
 type pod struct {
 	Metadata *metadata `json:"metadata"`
 	Spec     spec      `json:"spec"`
 }
 
-// noMetadata stands in for that of a template that has none; a Job's may.
-var noMetadata metadata
+// emptyMetadata replaces the metadata of a template without any, such as a Job's.
+var emptyMetadata metadata
 
 type metadata struct {
 	Name         string                    `json:"name"`
@@ -51,8 +52,8 @@ type container struct {
 	Resources     requirements `json:"resources"`
 }
 
-// variables are a container's env. Of its elements only those are decoded that
-// injection has to look at: an app may well have a thousand.
+// variables is a container's env. Only the elements that injection needs are
+// decoded, because a container can have a thousand.
 type variables struct {
 	count int
 	known []variable
@@ -66,7 +67,7 @@ type variable struct {
 	index int // in env
 }
 
-// UnmarshalJSONFrom reads a list, or null.
+// UnmarshalJSONFrom decodes a list or null.
 func (v *variables) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	if decoder.PeekKind() != '[' {
 		return decoder.SkipValue()
@@ -92,8 +93,8 @@ func (v *variables) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 	return err
 }
 
-// mayBeKnown tells an element that may have one of our names; one with escapes
-// may have any.
+// mayBeKnown reports whether an element of env can have a name that injection
+// knows. An element with escapes can have any name.
 func mayBeKnown(element []byte) bool {
 	return bytes.Contains(element, []byte("OTEL_")) || bytes.Contains(element, []byte("NOVAWIRE_")) ||
 		bytes.Contains(element, []byte(`\u`))
@@ -115,7 +116,7 @@ type port struct {
 	Protocol      string `json:"protocol"`
 }
 
-// requirements keeps amounts as they are written: a number, or a string.
+// requirements keeps quantities as they are written: as a number or a string.
 type requirements struct {
 	Requests amounts `json:"requests"`
 	Limits   amounts `json:"limits"`
@@ -126,16 +127,22 @@ type amounts struct {
 	Memory jsontext.Value `json:"memory"`
 }
 
-// lenient reads what any API server may send: the answer to a pod that we find
-// odd is to wire it as well as we can, not to judge it.
+// lenient accepts everything that an API server can send, because validation is
+// the API server's task.
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
 func decode(raw []byte) (pod, error) {
 	var p pod
-	err := json.Unmarshal(raw, &p, lenient)
-	return p, err
+	if err := json.Unmarshal(raw, &p, lenient); err != nil {
+		return pod{}, fmt.Errorf("decode pod: %w", err)
+	}
+	if p.Metadata == nil {
+		p.Metadata = &emptyMetadata
+	}
+	return p, nil
 }
 
-func hidden(v jsontext.Value) bool { return len(v) > 0 && v.Kind() != 'n' }
+// isSet reports whether a JSON member is there and not null.
+func isSet(v jsontext.Value) bool { return len(v) > 0 && v.Kind() != 'n' }
 
-func (v variable) isReference() bool { return hidden(v.ValueFrom) }
+func (v variable) isReference() bool { return isSet(v.ValueFrom) }

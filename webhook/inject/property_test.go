@@ -12,9 +12,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// owned are the paths that a patch may touch; everything else of the input is
-// found again in the output, also fields that no API of today knows.
-func owned(path string) bool {
+// mayChange reports whether a patch may change a path. Everything else of the input
+// must be in the output, including fields that no present API has.
+func mayChange(path string) bool {
 	for _, prefix := range []string{
 		"/metadata/labels/logging", "/metadata/labels/nova.dev/metrics",
 		"/metadata/annotations/prometheus.io/", "/metadata/annotations/inject.nova.dev/status",
@@ -26,7 +26,8 @@ func owned(path string) bool {
 	return false
 }
 
-// check applies a patch and tells what it did that it may not.
+// check wires a pod and fails if the patch changes what it must not, or if a second
+// run changes anything.
 func check(t testing.TB, engine *Engine, pod []byte) {
 	t.Helper()
 	ns := Namespace{Name: "nova"}
@@ -50,18 +51,18 @@ func check(t testing.TB, engine *Engine, pod []byte) {
 	}
 }
 
-// survives compares what was there before with what is there now: objects by
-// key, lists of named objects by name, other values octet for octet.
+// survives fails unless everything in before is also in after. It compares objects
+// by key, lists of named objects by name, and other values exactly.
 func survives(t testing.TB, path string, before, after any) {
 	t.Helper()
-	if owned(path) {
+	if mayChange(path) {
 		return
 	}
 	switch b := before.(type) {
 	case map[string]any:
 		a, ok := after.(map[string]any)
 		if !ok {
-			t.Errorf("%s: is gone", path)
+			t.Errorf("%s: is missing", path)
 			return
 		}
 		if name, _ := b["name"].(string); strings.HasPrefix(name, "OTEL_") && strings.Contains(path, "/env/") {
@@ -76,7 +77,7 @@ func survives(t testing.TB, path string, before, after any) {
 		for _, value := range b {
 			i := find(rest, value)
 			if i < 0 {
-				t.Errorf("%s: %v is gone or has another place", path, value)
+				t.Errorf("%s: %v is missing or has moved", path, value)
 				return
 			}
 			survives(t, path+"/"+nameOf(value), value, rest[i])
@@ -114,8 +115,8 @@ func tree(t testing.TB, raw []byte) (value any) {
 	return value
 }
 
-// A pod from the future: fields that k8s.io/api does not know, numbers that no
-// float holds, and names that a re-marshalled pod would lose.
+// future is a pod with fields that k8s.io/api does not have and numbers that do not
+// fit into a float64. Re-marshalling would lose them.
 const future = `{"apiVersion":"v1","kind":"Pod","fromTheFuture":{"a":[1,2]},
 "metadata":{"name":"p","labels":{"a":"b"},"generation2":9007199254740993,"annotations":{"x":"y"}},
 "spec":{"quantum":true,"restartPolicyRules":[{"action":"Restart"}],"big":123456789012345678901234567890.50,
@@ -123,7 +124,7 @@ const future = `{"apiVersion":"v1","kind":"Pod","fromTheFuture":{"a":[1,2]},
 "containers":[{"name":"app","image":"i","entangled":["a",null,1e400],
 "env":[{"name":"OTEL_RESOURCE_ATTRIBUTES","value":"team=a","fromTheFuture":1},{"name":"B","valueFrom":{"fileKeyRef":{"path":"p","key":"k"},"vaultRef":{"x":1}}}]}]}}`
 
-func TestFieldsOfTheFutureSurvive(t *testing.T) {
+func TestEngine_Pod_KeepsUnknownFields(t *testing.T) {
 	engine, err := New(DefaultConfig())
 	if err != nil {
 		t.Fatal(err)
@@ -136,16 +137,16 @@ func TestFieldsOfTheFutureSurvive(t *testing.T) {
 	wired := string(apply(t, []byte(future), result.Patch))
 	for _, verbatim := range []string{"123456789012345678901234567890.50", "9007199254740993", "1e400", `"vaultRef":{"x":1}`, `"fromTheFuture":1`} {
 		if !strings.Contains(wired, verbatim) {
-			t.Errorf("%s is gone from %s", verbatim, wired)
+			t.Errorf("%s is missing from %s", verbatim, wired)
 		}
 	}
 }
 
-func TestEverythingElseSurvives(t *testing.T) {
+func TestEngine_Pod_ChangesNothingElse(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.txtar")
 	for _, file := range files {
 		if strings.HasPrefix(filepath.Base(file), "stale") {
-			continue // what an older wiring set may go
+			continue // values of an earlier wiring may be removed
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			archive, err := txtar.ParseFile(file)
@@ -161,7 +162,7 @@ func TestEverythingElseSurvives(t *testing.T) {
 	}
 }
 
-func FuzzPod(f *testing.F) {
+func FuzzEngine_Pod(f *testing.F) {
 	f.Add([]byte(future))
 	files, _ := filepath.Glob("testdata/*.txtar")
 	for _, file := range files {
@@ -185,7 +186,7 @@ func FuzzPod(f *testing.F) {
 			Spec     map[string]json.RawMessage `json:"spec"`
 		}
 		if json.Unmarshal(pod, &object) != nil || object.Spec == nil {
-			return // an API server sends objects
+			return // the API server always sends objects
 		}
 		result, err := engine.Pod(pod, Namespace{Name: "nova"})
 		if err != nil || result.Patch == nil {

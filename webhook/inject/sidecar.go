@@ -12,9 +12,9 @@ import (
 	"github.com/nova/novawire/internal/validate"
 )
 
-// sidecarTemplate is the sidecar's JSON from its name on, without the closing
-// brace and without what differs from pod to pod. It satisfies Pod Security
-// "restricted". It has no probe: a sidecar that is not well must not hold up,
+// sidecarTemplate returns the JSON of the sidecar without the closing brace and
+// without the members that differ between pods. It satisfies the Pod Security
+// Standard "restricted". It has no probes: an unhealthy sidecar must not delay,
 // restart or unready the app.
 func sidecarTemplate(s Sidecar) []byte {
 	dst := []byte{'{'}
@@ -26,7 +26,8 @@ func sidecarTemplate(s Sidecar) []byte {
 		`"readOnlyRootFilesystem":true,"runAsGroup":65532,"runAsNonRoot":true,"runAsUser":65532,"seccompProfile":{"type":"RuntimeDefault"}}`...)
 }
 
-// sidecarSettings are the configured elements of its env, sorted by name.
+// sidecarSettings returns the configured variables of the sidecar as JSON elements of
+// env, sorted by name.
 func sidecarSettings(s Sidecar) (dst []byte) {
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
 		dst = append(dst, ',')
@@ -40,25 +41,25 @@ func sidecarSettings(s Sidecar) (dst []byte) {
 	return dst
 }
 
-// placeSidecar adds, replaces or removes the collector container. Its place is
-// the first among the init containers, so that it receives before anything else
-// of the pod starts.
+// placeSidecar adds, replaces or removes the collector container. It is the first
+// init container, so that it receives telemetry before anything else in the pod
+// starts.
 func (w *wiring) placeSidecar() {
 	w.status.Collector = w.collector
 	list, index := w.findSidecar()
 	wanted := w.collector == injection.CollectorSidecar
-	ours := w.wired && w.old.Collector == injection.CollectorSidecar
-	here, there := "initContainers", "0"
-	if !w.native {
-		here, there = "containers", "-"
+	ours := w.hasPrevious && w.previous.Collector == injection.CollectorSidecar
+	wantedList, position := "initContainers", "0"
+	if !w.engine.native {
+		wantedList, position = "containers", "-"
 	}
 	switch {
 	case index >= 0 && !ours:
 		w.note(Note{Reason: UserCollector, Container: sidecarapi.ContainerName})
 		return
-	case index >= 0 && w.current():
+	case index >= 0 && w.upToDate():
 		return
-	case index >= 0 && wanted && list == here:
+	case index >= 0 && wanted && list == wantedList:
 		w.patch.replace("spec", list, itoa(index))
 		w.patch.json = w.appendSidecar(w.patch.json)
 		w.patch.end()
@@ -69,12 +70,12 @@ func (w *wiring) placeSidecar() {
 	if !wanted {
 		return
 	}
-	w.explain(sidecarapi.ContainerName, "container", w.config.Sidecar.Image, "collector", w.source(injection.AnnotationCollector))
-	if w.native && len(w.pod.Spec.InitContainers) == 0 {
-		w.patch.add("spec", here)
+	w.explain(sidecarapi.ContainerName, "container", w.engine.config.Sidecar.Image, "collector", w.source(injection.AnnotationCollector))
+	if w.engine.native && len(w.pod.Spec.InitContainers) == 0 {
+		w.patch.add("spec", wantedList)
 		w.patch.json = append(w.appendSidecar(append(w.patch.json, '[')), ']')
 	} else {
-		w.patch.add("spec", here, there)
+		w.patch.add("spec", wantedList, position)
 		w.patch.json = w.appendSidecar(w.patch.json)
 	}
 	w.patch.end()
@@ -89,8 +90,8 @@ func (w *wiring) findSidecar() (list string, index int) {
 }
 
 func (w *wiring) appendSidecar(dst []byte) []byte {
-	dst = append(dst, w.sidecar...)
-	if w.native {
+	dst = append(dst, w.engine.sidecar...)
+	if w.engine.native {
 		dst = append(dst, `,"restartPolicy":"Always"`...)
 	}
 	dst = append(dst, `,"env":[`...)
@@ -102,11 +103,12 @@ func (w *wiring) appendSidecar(dst []byte) []byte {
 	}
 	dst = append(dst, ',')
 	dst = appendVariable(dst, sidecarapi.EnvResourceAttributes, w.sidecarAttributes())
-	dst = append(append(dst, w.settings...), ']')
+	dst = append(append(dst, w.engine.settings...), ']')
 	return append(w.appendResources(dst), '}')
 }
 
-// sidecarAttributes are what the sidecar adds to telemetry that lacks them.
+// sidecarAttributes returns the attributes that the sidecar adds to telemetry
+// without them.
 func (w *wiring) sidecarAttributes() []byte {
 	list := w.scratch[:0]
 	add := func(key, value string) {
@@ -123,10 +125,11 @@ func (w *wiring) sidecarAttributes() []byte {
 	return list
 }
 
-// appendResources leaves the pod as its owner meant it: a pod with resources of
-// its own may not be exceeded by its containers, and a Guaranteed pod stays so.
+// appendResources appends the sidecar's resources. A pod with pod-level resources
+// gets none, because its containers must not exceed them. In a pod of QoS class
+// Guaranteed the requests equal the limits, so that the class stays.
 func (w *wiring) appendResources(dst []byte) []byte {
-	if hidden(w.pod.Spec.Resources) && !bytes.Equal(w.pod.Spec.Resources, []byte("{}")) {
+	if isSet(w.pod.Spec.Resources) && !bytes.Equal(w.pod.Spec.Resources, []byte("{}")) {
 		w.note(Note{Reason: PodResources, Container: sidecarapi.ContainerName})
 		return dst
 	}
@@ -145,7 +148,7 @@ func appendAmounts(dst []byte, cpu, memory string) []byte {
 	return append(appendMember(appendMember(append(dst, '{'), "cpu", cpu), "memory", memory), '}')
 }
 
-// guaranteed tells a pod whose QoS class is Guaranteed without the sidecar:
+// guaranteed reports whether the pod's QoS class is Guaranteed without the sidecar:
 // every container has limits on CPU and memory, and no lower requests.
 func (w *wiring) guaranteed() bool {
 	for _, list := range [...][]container{w.pod.Spec.Containers, w.pod.Spec.InitContainers} {
@@ -159,8 +162,8 @@ func (w *wiring) guaranteed() bool {
 	return true
 }
 
-// equalAmount compares a request with a limit; a request that is not given is
-// the limit.
+// equalAmount reports whether a request equals a limit. A missing request defaults
+// to the limit.
 func equalAmount(request, limit string) bool {
 	if limit == "" || limit == "null" {
 		return false

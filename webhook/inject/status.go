@@ -8,19 +8,19 @@ import (
 	"github.com/nova/novawire/api/injection"
 )
 
-// Status is what the status annotation records of a wired pod. It tells people
-// what was done, and it tells the engine, when the pod comes again, what was the
-// user's own: everything that is not listed as kept belongs to the wiring.
+// Status is the content of the status annotation. It shows people what was done.
+// It also shows the engine, when it sees the pod again, which values the user had
+// set: everything that is not listed as kept was written by the engine.
 type Status struct {
 	// Config is the hash of the configuration that the pod was wired with.
 	Config string `json:"config"`
 	// Collector is where the telemetry goes.
 	Collector injection.Collector `json:"collector"`
-	// Containers are those that got environment.
+	// Containers are the containers that got variables.
 	Containers []ContainerStatus `json:"containers,omitempty"`
 	// Kept are the labels and annotations that the user had set.
 	Kept []string `json:"kept,omitempty"`
-	// Notes are what was skipped, and why: reason, and where.
+	// Notes are what was skipped and why: the reason, the container and the subject.
 	Notes []string `json:"notes,omitempty"`
 }
 
@@ -29,12 +29,11 @@ type ContainerStatus struct {
 	Name string `json:"name"`
 	// Kept are the variables that the user had set.
 	Kept []string `json:"kept,omitempty"`
-	// Attributes are the keys in OTEL_RESOURCE_ATTRIBUTES that are the user's.
+	// Attributes are the keys in OTEL_RESOURCE_ATTRIBUTES that the user had set.
 	Attributes []string `json:"attributes,omitempty"`
 }
 
-// ReadStatus reads a status annotation. A pod without one, or with one that is
-// not ours, has none.
+// ReadStatus reads the status annotation and reports whether there is a valid one.
 func ReadStatus(annotations map[string]string) (Status, bool) {
 	text := annotations[injection.AnnotationStatus]
 	if text == "" {

@@ -11,35 +11,35 @@ import (
 	"github.com/nova/novawire/internal/workload"
 )
 
-// wiring is the work on one pod.
+// wiring is the state of the work on one pod.
 type wiring struct {
-	*Engine
+	engine    *Engine
 	pod       *pod
 	namespace string
-	layers    [2]injection.Layer // of the request, for explanations
-	mistakes  []validate.Refusal
+	layers    [2]injection.Layer // the layers of the request, for explanations
+	refusals  []validate.Refusal
 	owner     workload.Owner
 	request   injection.Request
 
-	old    Status // of an earlier wiring
-	wired  bool   // old is there
-	stale  bool   // old is of another configuration
-	status Status
+	previous    Status // recorded by an earlier wiring
+	hasPrevious bool
+	stale       bool // the earlier wiring used another configuration
+	status      Status
 
-	collector injection.Collector // what the request came to
-	endpoints bool                // containers are told where telemetry goes
-	service   workload.Service
+	collector    injection.Collector // the collector that is used, after all exceptions
+	setsEndpoint bool                // containers get an OTLP endpoint
+	service      workload.Service
 
-	patch           patch
-	madeAnnotations bool // the pod had none, and the patch makes the map
-	notes           []Note
-	scratch         []byte
-	explaining      bool
-	explanation     []Line
+	patch              patch
+	createdAnnotations bool // the pod had no annotations and the patch adds the map
+	notes              []Note
+	scratch            []byte
+	withExplanation    bool
+	explanation        []Line
 }
 
 func newWiring(e *Engine, p *pod, ns Namespace, owner workload.Owner) *wiring {
-	w := &wiring{Engine: e, pod: p, namespace: ns.Name, owner: owner}
+	w := &wiring{engine: e, pod: p, namespace: ns.Name, owner: owner}
 	if w.owner.Kind == "" {
 		w.owner = ownerOf(p.Metadata)
 	}
@@ -47,16 +47,16 @@ func newWiring(e *Engine, p *pod, ns Namespace, owner workload.Owner) *wiring {
 		{Source: "namespace", Annotations: ns.Annotations},
 		{Source: "pod", Annotations: p.Metadata.Annotations},
 	}
-	w.request, w.mistakes = injection.ParseRequest(e.defaults, w.layers[:]...)
-	for _, refusal := range w.mistakes {
+	w.request, w.refusals = injection.ParseRequest(e.defaults, w.layers[:]...)
+	for _, refusal := range w.refusals {
 		w.note(Note{Reason: BadAnnotation, Subject: refusal.Setting, Detail: noteDetail(refusal)})
 	}
-	w.old, w.wired = ReadStatus(p.Metadata.Annotations)
-	w.stale = w.wired && w.old.Config != e.hash
+	w.previous, w.hasPrevious = ReadStatus(p.Metadata.Annotations)
+	w.stale = w.hasPrevious && w.previous.Config != e.hash
 	w.status.Config = e.hash
 	w.patch.json = make([]byte, 0, 4096)
 	w.scratch = make([]byte, 0, 512)
-	if p.Metadata == &noMetadata {
+	if p.Metadata == &emptyMetadata {
 		w.patch.add("metadata")
 		w.patch.json = append(w.patch.json, "{}"...)
 		w.patch.end()
@@ -70,13 +70,13 @@ func (w *wiring) note(n Note) {
 }
 
 func (w *wiring) explain(container, subject, value, rule, source string) {
-	if w.explaining {
+	if w.withExplanation {
 		w.explanation = append(w.explanation, Line{container, subject, value, rule, source})
 	}
 }
 
-// noteDetail says in a note, which begins with "ignored", what was written where
-// and what to use.
+// noteDetail returns the detail of a note with reason BadAnnotation: the value, its
+// source and the allowed values.
 func noteDetail(r validate.Refusal) string {
 	if r.Allowed == "" {
 		return strconv.Quote(r.Value) + " of the " + r.Source + ": " + r.Problem
@@ -84,30 +84,32 @@ func noteDetail(r validate.Refusal) string {
 	return strconv.Quote(r.Value) + " of the " + r.Source + ": use " + r.Allowed
 }
 
-// source tells, for an explanation, which layer gave a key its value.
+// source returns the layer that set the value of a key, for an explanation.
 func (w *wiring) source(key string) string {
-	if !w.explaining {
+	if !w.withExplanation {
 		return ""
 	}
 	for i := len(w.layers) - 1; i >= 0; i-- {
 		from := w.layers[i]
 		bad := func(r validate.Refusal) bool { return r.Setting == key && r.Source == from.Source }
-		if _, ok := from.Annotations[key]; ok && !slices.ContainsFunc(w.mistakes, bad) {
+		if _, ok := from.Annotations[key]; ok && !slices.ContainsFunc(w.refusals, bad) {
 			return from.Source + " annotation " + key
 		}
 	}
-	if _, ok := w.config.Defaults[key]; ok {
+	if _, ok := w.engine.config.Defaults[key]; ok {
 		return "config defaults " + key
 	}
 	return "default"
 }
 
-// current tells that an earlier wiring stands: what it did is not done again.
-func (w *wiring) current() bool { return w.wired && !w.stale }
+// upToDate reports whether an earlier wiring used the present configuration: its
+// results stay as they are.
+func (w *wiring) upToDate() bool { return w.hasPrevious && !w.stale }
 
-// chooseCollector settles where telemetry goes, or that the pod is skipped.
+// chooseCollector decides where telemetry goes. It returns a reason and true if the
+// pod is skipped instead.
 func (w *wiring) chooseCollector() (Reason, bool) {
-	w.collector, w.endpoints = w.request.Collector, w.request.Collector != injection.CollectorNone
+	w.collector, w.setsEndpoint = w.request.Collector, w.request.Collector != injection.CollectorNone
 	if w.collector == injection.CollectorGateway && !w.hasGateway() {
 		w.note(Note{Reason: NoGateway, Subject: injection.AnnotationCollector})
 		w.collector = injection.CollectorSidecar
@@ -121,7 +123,7 @@ func (w *wiring) chooseCollector() (Reason, bool) {
 	case w.pod.Spec.HostNetwork:
 		w.collector = injection.CollectorGateway
 		w.note(Note{Reason: GatewayInstead})
-	case !w.native && w.pod.Spec.RestartPolicy != "" && w.pod.Spec.RestartPolicy != "Always":
+	case !w.engine.native && w.pod.Spec.RestartPolicy != "" && w.pod.Spec.RestartPolicy != "Always":
 		w.withoutSidecar(Note{Reason: JobWithoutSidecar})
 	default:
 		if note, found := w.foreignCollector(); found {
@@ -132,27 +134,27 @@ func (w *wiring) chooseCollector() (Reason, bool) {
 }
 
 func (w *wiring) withoutSidecar(why Note) {
-	w.collector, w.endpoints = injection.CollectorNone, false
+	w.collector, w.setsEndpoint = injection.CollectorNone, false
 	w.note(why)
 }
 
-// hasGateway tells whether a gateway takes the protocol that was asked for.
+// hasGateway reports whether a gateway is configured for the requested protocol.
 func (w *wiring) hasGateway() bool { return w.gateway(w.request.Protocol) != "" }
 
 func (w *wiring) gateway(p sidecarapi.Protocol) string {
 	switch p {
 	case sidecarapi.ProtocolGRPC:
-		return w.config.Gateway.GRPCEndpoint
+		return w.engine.config.Gateway.GRPCEndpoint
 	case sidecarapi.ProtocolHTTP:
-		return w.config.Gateway.HTTPEndpoint
+		return w.engine.config.Gateway.HTTPEndpoint
 	}
-	return "" // a protocol that is hidden
+	return "" // the protocol is unknown
 }
 
-// endpoint is where containers send telemetry over a protocol; "" for nowhere.
+// endpoint returns the URL that containers send telemetry to, or "" if they get none.
 func (w *wiring) endpoint(p sidecarapi.Protocol) string {
 	switch {
-	case !w.endpoints:
+	case !w.setsEndpoint:
 		return ""
 	case w.collector == injection.CollectorGateway:
 		return w.gateway(p)
@@ -163,12 +165,12 @@ func (w *wiring) endpoint(p sidecarapi.Protocol) string {
 	}
 }
 
-// nameService finds the service's name by the strongest rule that has one. A
-// container's own variable comes between the annotation and the rest; that is
-// settled for each container.
+// nameService finds the name of the pod's service. A container's own variable is
+// weaker than the annotation and stronger than the other rules; chooseServiceName
+// handles it for each container.
 func (w *wiring) nameService() {
 	annotation := workload.Annotation{Value: w.request.ServiceName, From: w.request.ServiceNameFrom}
-	w.service = workload.ServiceOf(annotation, w.config.ServiceNameLabels, w.pod.Metadata.Labels, w.owner)
+	w.service = workload.ServiceOf(annotation, w.engine.config.ServiceNameLabels, w.pod.Metadata.Labels, w.owner)
 }
 
 // annotated reports whether the pod itself, not its namespace, names its service.
@@ -179,9 +181,9 @@ func (w *wiring) annotated() bool {
 func (w *wiring) result() Result {
 	action := Wired
 	switch {
-	case w.current() && w.patch.empty():
+	case w.upToDate() && w.patch.empty():
 		return Result{Decision: Decision{Unchanged, AsAsked, w.notes}, Explanation: w.explanation}
-	case w.current():
+	case w.upToDate():
 		action = Completed
 	case w.stale:
 		action = Rewired
@@ -196,10 +198,10 @@ func (w *wiring) result() Result {
 	return Result{Decision: Decision{action, reason, w.notes}, Patch: w.patch.bytes(), Explanation: w.explanation}
 }
 
-// escapeReferences keeps the kubelet from expanding what is not meant as a
-// reference: in a variable's value "$$" stands for "$" (k8s.io/kubernetes,
-// third_party/forked/golang/expansion), so "$(" in an annotation cannot pull a
-// Secret's value into telemetry.
+// escapeReferences doubles each "$", because the kubelet expands $(NAME) in the
+// value of a variable and reads "$$" as "$" (k8s.io/kubernetes,
+// third_party/forked/golang/expansion). Without it, "$(" in an annotation could
+// copy the value of a Secret into telemetry.
 func escapeReferences(s string) string {
 	if !strings.Contains(s, "$") {
 		return s

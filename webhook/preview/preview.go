@@ -10,6 +10,7 @@ import (
 
 	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/webhook/inject"
+	"github.com/nova/novawire/webhook/lint"
 )
 
 // Options are what a preview needs beside the documents.
@@ -129,7 +130,7 @@ func (w *wirer) wire(o *object) Mistakes {
 		o.document.changed = true
 	}
 	if o.Kind != "Pod" {
-		result.Notes = append(result.Notes, inject.MisplacedAnnotations(o.Metadata.Annotations)...)
+		result.Notes = append(result.Notes, lint.MisplacedAnnotations(o.Metadata.Annotations)...)
 	}
 	if o.Kind != "Pod" && result.Action != inject.Skipped {
 		w.clashes(&result, o, ns, raw)

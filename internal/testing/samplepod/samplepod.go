@@ -1,5 +1,5 @@
-// Package samplepod makes pods as an API server sends them for admission, with
-// defaults, an owner and managed fields, for benchmarks to work on.
+// Package samplepod returns pods for benchmarks, in the form in which an API server
+// sends them for admission: with defaults, an owner and managed fields.
 package samplepod
 
 import (
@@ -12,13 +12,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Small is the pod of a service with one container, about 2.8 KB.
+// Small returns the pod of a service with one container, about 2.8 KB.
 func Small() []byte { return pod(1, 3) }
 
-// ManyContainers is a pod with six containers, about 8.5 KB.
+// ManyContainers returns a pod with six containers, about 8.5 KB.
 func ManyContainers() []byte { return pod(6, 3) }
 
-// ThousandVariables is a pod with one container of a thousand variables, about 50 KB.
+// ThousandVariables returns a pod with one container of a thousand variables, about 50 KB.
 func ThousandVariables() []byte { return pod(1, 1000) }
 
 func pod(containers, variables int) []byte {

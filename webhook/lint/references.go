@@ -1,0 +1,120 @@
+package lint
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	backupapi "github.com/nova/novawire/api/backup"
+)
+
+// References looks up the objects that a backup request refers to. An error, for
+// example because a permission is missing, means that nothing is known about the
+// object; it causes no warning.
+type References interface {
+	HasSecret(ctx context.Context, namespace, name string) (bool, error)
+	HasServiceAccount(ctx context.Context, namespace, name string) (bool, error)
+	StatefulSets(ctx context.Context) ([]metav1.PartialObjectMetadata, error)
+}
+
+// referencesTimeout bounds all look-ups of one review: a warning must not delay an
+// apply for longer.
+const referencesTimeout = 500 * time.Millisecond
+
+// StatefulSet is a StatefulSet with its backup request.
+type StatefulSet struct {
+	Namespace, Name string
+	Request         backupapi.Request
+}
+
+// BackupReferences returns a warning for each object that a backup request refers to
+// and that does not exist, and for another StatefulSet that uses the same location.
+// It reads the requests of other StatefulSets on top of defaults.
+func BackupReferences(ctx context.Context, references References, defaults backupapi.Request, s StatefulSet) (warnings []string) {
+	ctx, cancel := context.WithTimeout(ctx, referencesTimeout)
+	defer cancel()
+	for _, secret := range []struct{ key, name string }{
+		{backupapi.AnnotationURLSecret, s.Request.URLSecret.Name},
+		{backupapi.AnnotationAWSSecret, s.Request.AWSSecret},
+		{backupapi.AnnotationEncryptionRecipients, s.Request.EncryptionRecipients.Name},
+		{backupapi.AnnotationEncryptionIdentity, s.Request.EncryptionIdentity.Name},
+	} {
+		if secret.name == "" {
+			continue
+		}
+		if exists, err := references.HasSecret(ctx, s.Namespace, secret.name); err == nil && !exists {
+			warnings = append(warnings, missing(secret.key, "Secret", secret.name, s.Namespace))
+		}
+	}
+	if account := s.Request.ServiceAccount; account != "" {
+		if exists, err := references.HasServiceAccount(ctx, s.Namespace, account); err == nil && !exists {
+			warnings = append(warnings, missing(backupapi.AnnotationServiceAccount, "ServiceAccount", account, s.Namespace))
+		}
+	}
+	return append(warnings, sharedLocation(ctx, references, defaults, s)...)
+}
+
+func missing(key, kind, name, namespace string) string {
+	return fmt.Sprintf("%s: %s %s does not exist in namespace %s: no run starts until it is created", key, kind, name, namespace)
+}
+
+// sharedLocation returns a warning if another StatefulSet keeps its backups in the
+// same location, where each would list and prune the other's.
+func sharedLocation(ctx context.Context, references References, defaults backupapi.Request, s StatefulSet) []string {
+	location := strings.TrimRight(s.Request.Location(s.Namespace, s.Name), "/")
+	others, err := references.StatefulSets(ctx)
+	if err != nil || location == "" {
+		return nil
+	}
+	for _, other := range others {
+		if other.Namespace == s.Namespace && other.Name == s.Name || !backupapi.HasKeys(other.Annotations) {
+			continue
+		}
+		request, _ := backupapi.ParseRequest(defaults, other.Annotations)
+		if request.Enabled && request.S3Endpoint == s.Request.S3Endpoint && strings.TrimRight(request.Location(other.Namespace, other.Name), "/") == location {
+			return []string{fmt.Sprintf("%s: StatefulSet %s in namespace %s also keeps its backups in %s: give each its own prefix",
+				backupapi.AnnotationBucket, other.Name, other.Namespace, location)}
+		}
+	}
+	return nil
+}
+
+// LiveReferences asks the API server, for metadata only: the program never reads
+// the content of a Secret.
+type LiveReferences struct {
+	Live client.Reader
+}
+
+// HasSecret reports whether a Secret exists.
+func (l LiveReferences) HasSecret(ctx context.Context, namespace, name string) (bool, error) {
+	return l.exists(ctx, "Secret", namespace, name)
+}
+
+// HasServiceAccount reports whether a ServiceAccount exists.
+func (l LiveReferences) HasServiceAccount(ctx context.Context, namespace, name string) (bool, error) {
+	return l.exists(ctx, "ServiceAccount", namespace, name)
+}
+
+func (l LiveReferences) exists(ctx context.Context, kind, namespace, name string) (bool, error) {
+	o := &metav1.PartialObjectMetadata{}
+	o.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: kind})
+	err := l.Live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, o)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// StatefulSets lists the StatefulSets of all namespaces.
+func (l LiveReferences) StatefulSets(ctx context.Context) ([]metav1.PartialObjectMetadata, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "StatefulSetList"})
+	err := l.Live.List(ctx, list, client.Limit(maxWorkloads))
+	return list.Items, err
+}
