@@ -205,7 +205,7 @@ func checkVariables(raw []byte) error {
 			Containers     containers `json:"containers"`
 		} `json:"spec"`
 	}
-	if err := json.Unmarshal(raw, &pod); err != nil {
+	if json.Unmarshal(raw, &pod) != nil {
 		return nil // the engine reports it
 	}
 	for _, list := range []struct {
