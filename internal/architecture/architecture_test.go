@@ -1,14 +1,18 @@
-// Package architecture holds the rules of what may import what.
+// Package architecture tests which package may import which.
 package architecture
 
 import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const module = "github.com/nova/novawire"
@@ -46,21 +50,45 @@ var parts = []part{
 var testSupport = []string{"internal/testing", "backup/store/storetest", "e2e"}
 
 type goPackage struct {
-	ImportPath string
-	Imports    []string
-	Deps       []string
+	ImportPath  string
+	Imports     []string
+	TestImports []string
+	Deps        []string
 }
 
-func TestArrowsPointToTheContract(t *testing.T) {
+func TestImports(t *testing.T) {
 	for _, pkg := range listPackages(t) {
+		if pkg.ImportPath == module+"/e2e" {
+			pkg.Imports = pkg.TestImports // it has test files only
+		}
 		for _, problem := range check(parts, pkg) {
 			t.Error(problem)
 		}
 	}
 }
 
-// The rule is worth what it refuses.
-func TestForbiddenArrowsAreSeen(t *testing.T) {
+// TestTable compares the table of ARCHITECTURE.md with the packages of the module.
+func TestTable(t *testing.T) {
+	text, err := os.ReadFile("../../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed, existing []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(string(text), -1) {
+		listed = append(listed, row[1])
+	}
+	for _, pkg := range listPackages(t) {
+		existing = append(existing, strings.TrimPrefix(pkg.ImportPath, module+"/"))
+	}
+	slices.Sort(listed)
+	slices.Sort(existing)
+	if diff := cmp.Diff(existing, listed); diff != "" {
+		t.Errorf("packages (-) and table (+) differ:\n%s", diff)
+	}
+}
+
+// Each case is an import that must be refused.
+func TestCheck(t *testing.T) {
 	cases := map[string]goPackage{
 		"the contract imports a library":           {ImportPath: module + "/api/backup", Deps: []string{"golang.org/x/text/width"}},
 		"webhook imports controller":               {ImportPath: module + "/webhook", Imports: []string{module + "/controller/drift"}},
@@ -145,7 +173,7 @@ func external(path string) bool {
 
 func listPackages(t *testing.T) (packages []goPackage) {
 	t.Helper()
-	list := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", "./...")
+	list := exec.Command("go", "list", "-tags=e2e", "-json=ImportPath,Imports,TestImports,Deps", "./...")
 	list.Dir = "../.."
 	out, err := list.Output()
 	if err != nil {
