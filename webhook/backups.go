@@ -86,7 +86,7 @@ func (b backups) answer(ctx context.Context, req *request) (answer, error) {
 	oldRequest, oldRefusals := backupapi.ParseStatefulSet(defaults, req.Namespace, oldObject.Metadata.Name, oldAnnotations)
 	refused, warnings := separateNewRefusals(refusals, oldRefusals, annotations, oldAnnotations)
 	if oldRequest.Enabled && !request.Enabled {
-		warnings = append(warnings, "no more backups are made; existing backups stay in "+oldRequest.Place(req.Namespace, name))
+		warnings = append(warnings, "no more backups are made; existing backups stay in "+oldRequest.Location(req.Namespace, name))
 	}
 	if request.Enabled {
 		warnings = append(warnings, lint.Backup(request, object.volumeClaims())...)

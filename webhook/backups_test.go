@@ -178,7 +178,7 @@ func TestBackups_Warns(t *testing.T) {
 		"no encryption at a public address":                 {enabled("s3-endpoint", "https://203.0.113.7:9000"), "", allExist, []string{"leave the cluster unencrypted"}},
 		"no warning for a private address":                  {enabled("s3-endpoint", "http://10.1.2.3:9000"), "", allExist, nil},
 		"no warning for a Service":                          {enabled("s3-endpoint", "http://s3.storage.svc.cluster.local:7070"), "", allExist, nil},
-		"no warning for a Service by its short name":        {enabled("s3-endpoint", "http://s3.storage:7070"), "", allExist, nil},
+		"no warning for a Service by its short name":        {enabled("s3-endpoint", "http://s3.storage.svc:7070"), "", allExist, nil},
 		"no warning for encryption at an external store":    {enabled("s3-endpoint", "http://s3.eu.example.com", "encryption-recipients", "recipients/r", "encryption-identity", "identity/i"), "", allExist, nil},
 		"drills without the identity":                       {enabled("encryption-recipients", "recipients/r"), "", allExist, []string{"every drill will fail"}},
 		"no warning without drills":                         {enabled("encryption-recipients", "recipients/r", "drill-schedule", "never"), "", allExist, nil},

@@ -7,33 +7,34 @@ import (
 	"time"
 )
 
-// Cron is a schedule of five fields, as CronJob takes it, in which the minute
-// and the hour may be H: a value that differs from one workload to the next and
-// stays the same for each, so that they do not all start at once. H(0-29) keeps
-// it within a range. The notation is Jenkins'.
+// Cron is a schedule of five fields, as CronJob accepts it. The minute and the hour may
+// be H: a value that is derived from the workload's name, so that workloads start at
+// different times, each always at the same. H(0-29) limits the range. The notation is
+// that of Jenkins.
 type Cron struct {
 	fields [5]string
-	// perDay is how often a day that it runs on has a start, at most.
+	// perDay is the number of starts on a day on which the schedule runs.
 	perDay int
 }
 
 type cronField struct {
-	name        string
-	least, most int
-	names       []string // of values from least on, in lower case
-	spread      bool     // takes H
+	name     string
+	min, max int
+	names    []string // of the values from min on, in lower case
+	allowsH  bool     // accepts H
 }
 
 var cronFields = [5]cronField{
-	{name: "minute", most: 59, spread: true},
-	{name: "hour", most: 23, spread: true},
-	{name: "day of month", least: 1, most: 31},
-	{name: "month", least: 1, most: 12, names: []string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}},
-	{name: "day of week", most: 6, names: []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}},
+	{name: "minute", max: 59, allowsH: true},
+	{name: "hour", max: 23, allowsH: true},
+	{name: "day of month", min: 1, max: 31},
+	{name: "month", min: 1, max: 12, names: []string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"}},
+	{name: "day of week", max: 6, names: []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}},
 }
 
-// ParseCron reads a schedule by the rules of CronJob, which are those of
-// github.com/robfig/cron/v3: lists, ranges, steps, names, * and ?.
+// ParseCron parses a schedule by the rules of CronJob, which are those of
+// github.com/robfig/cron/v3: lists, ranges, steps, names, * and ?. A schedule that never
+// fires is an error.
 func ParseCron(expression string) (Cron, error) {
 	var c Cron
 	fields := strings.Fields(expression)
@@ -48,15 +49,15 @@ func ParseCron(expression string) (Cron, error) {
 		}
 		c.fields[i] = fields[i]
 	}
-	if c.perDay = len(values[0]) * len(values[1]); !hasADay(values[2], values[3], fields[4]) {
+	if c.perDay = len(values[0]) * len(values[1]); !firesInAnyMonth(values[2], values[3], fields[4]) {
 		return Cron{}, fmt.Errorf("no month of %q has a day of %q", fields[3], fields[2])
 	}
 	return c, nil
 }
 
-// hasADay refuses the thirtieth of February: a schedule that never comes. With
-// a day of the week, cron takes days that fit either.
-func hasADay(days, months map[int]bool, weekday string) bool {
+// firesInAnyMonth reports whether a month of the schedule has one of its days. If both
+// day fields are restricted, cron fires on days that match either.
+func firesInAnyMonth(days, months map[int]bool, weekday string) bool {
 	if weekday != "*" && weekday != "?" {
 		return true
 	}
@@ -70,14 +71,14 @@ func hasADay(days, months map[int]bool, weekday string) bool {
 	return false
 }
 
-// PerDay is how many starts a day has on which the schedule runs.
+// PerDay returns the number of starts on a day on which the schedule runs.
 func (c Cron) PerDay() int { return c.perDay }
 
-// Schedule is the expression with a value for each H, chosen by the seed.
+// Schedule returns the expression with each H replaced by a value derived from the seed.
 func (c Cron) Schedule(seed uint64) string {
 	resolved := c.fields
 	for i, rule := range cronFields {
-		if low, high, ok := rule.spreadOver(resolved[i]); ok {
+		if low, high, ok := rule.hashRange(resolved[i]); ok {
 			span := uint64(high - low + 1)
 			resolved[i] = strconv.Itoa(low + int(seed%span)) //nolint:gosec // below 60
 			seed /= span
@@ -86,13 +87,13 @@ func (c Cron) Schedule(seed uint64) string {
 	return strings.Join(resolved[:], " ")
 }
 
-// spreadOver is the range of an H.
-func (f cronField) spreadOver(field string) (low, high int, ok bool) {
-	if !f.spread {
+// hashRange returns the range of an H.
+func (f cronField) hashRange(field string) (low, high int, ok bool) {
+	if !f.allowsH {
 		return 0, 0, false
 	}
 	if field == "H" {
-		return f.least, f.most, true
+		return f.min, f.max, true
 	}
 	inner, begins := strings.CutPrefix(field, "H(")
 	inner, ends := strings.CutSuffix(inner, ")")
@@ -105,10 +106,10 @@ func (f cronField) spreadOver(field string) (low, high int, ok bool) {
 	return low, high, errLow == nil && errHigh == nil && low <= high
 }
 
-// values are those that a field stands for; an H stands for one.
+// values returns the values of a field. An H stands for one value.
 func (f cronField) values(field string) (map[int]bool, error) {
 	seen := map[int]bool{}
-	if low, _, ok := f.spreadOver(field); ok {
+	if low, _, ok := f.hashRange(field); ok {
 		seen[low] = true
 		return seen, nil
 	}
@@ -120,7 +121,7 @@ func (f cronField) values(field string) (map[int]bool, error) {
 	return seen, nil
 }
 
-// add adds the values of one part: *, a value, a range, each with or without a step.
+// add adds the values of one list element: *, a value or a range, with or without a step.
 func (f cronField) add(part string, seen map[int]bool) error {
 	span, every, stepped := strings.Cut(part, "/")
 	low, high, err := f.span(span, stepped)
@@ -141,7 +142,7 @@ func (f cronField) add(part string, seen map[int]bool) error {
 
 func (f cronField) span(span string, stepped bool) (low, high int, err error) {
 	if span == "*" || span == "?" {
-		return f.least, f.most, nil
+		return f.min, f.max, nil
 	}
 	from, to, two := strings.Cut(span, "-")
 	if low, err = f.value(from); err != nil {
@@ -150,8 +151,8 @@ func (f cronField) span(span string, stepped bool) (low, high int, err error) {
 	switch {
 	case two:
 		high, err = f.value(to)
-	case stepped: // 5/15 begins at 5 and has no end
-		high = f.most
+	case stepped: // 5/15 starts at 5 and has no end
+		high = f.max
 	default:
 		high = low
 	}
@@ -164,17 +165,17 @@ func (f cronField) span(span string, stepped bool) (low, high int, err error) {
 func (f cronField) value(s string) (int, error) {
 	for i, name := range f.names {
 		if strings.EqualFold(s, name) {
-			return f.least + i, nil
+			return f.min + i, nil
 		}
 	}
 	v, err := digits(s)
-	if err != nil || v < f.least || v > f.most {
-		return 0, fmt.Errorf("%q is not within %d to %d", s, f.least, f.most)
+	if err != nil || v < f.min || v > f.max {
+		return 0, fmt.Errorf("%q is not within %d to %d", s, f.min, f.max)
 	}
 	return v, nil
 }
 
-// digits reads a number that has no sign: strconv.Atoi takes one.
+// digits parses a number without a sign, which strconv.Atoi would accept.
 func digits(s string) (int, error) {
 	if s == "" || strings.Trim(s, "0123456789") != "" {
 		return 0, fmt.Errorf("%q is not a number", s)

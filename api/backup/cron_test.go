@@ -7,7 +7,7 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-func TestSchedulesAreRead(t *testing.T) {
+func TestParseCron(t *testing.T) {
 	cases := []struct {
 		name, expression string
 		perDay           int
@@ -53,7 +53,7 @@ func message(err error) string {
 	return err.Error()
 }
 
-func TestASpreadScheduleStaysAndDiffers(t *testing.T) {
+func TestCron_Schedule(t *testing.T) {
 	c, err := ParseCron("H(0-29) H(1-4) * * *")
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +74,7 @@ func TestASpreadScheduleStaysAndDiffers(t *testing.T) {
 	}
 }
 
-// What the API server takes is what robfig/cron parses, and the other way round.
+// Every schedule that ParseCron accepts is one that the API server accepts.
 func FuzzCron(f *testing.F) {
 	for _, s := range []string{"0 1 * * *", "*/15 0-5/2 ? JAN,feb mon-FRI", "1,2,3 4 5 6 0", "59/3 * * * *", "*-5 1 * * *", "1- 2 3 4 5", "1-2-3 4 5 6 0", "*/2/3 1 1 1 1"} {
 		f.Add(s)
@@ -82,11 +82,11 @@ func FuzzCron(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		fields := strings.Fields(s)
 		if len(fields) != 5 || strings.Contains(s, "H") || strings.Contains(s, "TZ=") || strings.HasPrefix(strings.TrimSpace(s), "@") {
-			return // ours alone, or theirs
+			return // notations that only one of the two has
 		}
 		parsed, ours := ParseCron(s)
 		if ours != nil {
-			return // stricter is safe: it is told at apply
+			return // stricter is safe: it is refused at apply
 		}
 		if _, theirs := cron.ParseStandard(parsed.Schedule(1)); theirs != nil {
 			t.Errorf("%q is taken here and not by the API server: %v", s, theirs)

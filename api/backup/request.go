@@ -15,7 +15,7 @@ import (
 // DrillNever is the value of [AnnotationDrillSchedule] that asks for no drills.
 const DrillNever = "never"
 
-// OnDelete says what becomes of a CronJob whose StatefulSet is deleted.
+// OnDelete is what happens to the CronJobs of a deleted StatefulSet.
 type OnDelete string
 
 // The values of [AnnotationOnDelete].
@@ -24,7 +24,7 @@ const (
 	OnDeleteDelete OnDelete = "delete"
 )
 
-// SecretKey refers to one entry of a Secret, in the namespace of whoever refers.
+// SecretKey refers to one key of a Secret in the same namespace.
 type SecretKey struct{ Name, Key string }
 
 func (s SecretKey) String() string {
@@ -34,13 +34,13 @@ func (s SecretKey) String() string {
 	return s.Name + "/" + s.Key
 }
 
-// Request is what a PostgreSQL StatefulSet asks of backup.
+// Request is the backup request of a PostgreSQL StatefulSet.
 type Request struct {
 	Enabled  bool
 	Schedule Cron
 	TimeZone string // IANA name
-	// Bucket is the annotation's, as written; "" for a place of its own below
-	// BucketRoot, the configuration's.
+	// Bucket is the value of the annotation. If it is "", the backups are stored
+	// below BucketRoot, the configuration's bucket.
 	Bucket, BucketRoot   string
 	RetentionDays        int
 	KeepMinimum          int
@@ -58,20 +58,20 @@ type Request struct {
 	DrillSchedule        Cron
 	Suspend              bool
 	OnDelete             OnDelete
-	ClientImage          string // "" for the StatefulSet's own
-	Run                  string // asks for a run now, once for each value
+	ClientImage          string // "" means the StatefulSet's own
+	Run                  string // requests a run now, once for each value
 }
 
-// Place is where the backups of a StatefulSet are kept: what it asks for, or a
-// folder of its own below the configuration's bucket, for one prefix is one server.
-func (r Request) Place(namespace, statefulSet string) string {
+// Location returns where the backups of a StatefulSet are stored: its own bucket, or a
+// prefix of its own below the configuration's bucket. One prefix holds one server.
+func (r Request) Location(namespace, statefulSet string) string {
 	if r.Bucket != "" || r.BucketRoot == "" {
 		return r.Bucket
 	}
 	return strings.TrimRight(r.BucketRoot, "/") + "/" + namespace + "/" + statefulSet
 }
 
-// DefaultRequest is what a StatefulSet asks for that only says enabled.
+// DefaultRequest returns the request of a StatefulSet that only sets enabled.
 func DefaultRequest() Request {
 	r := Request{
 		TimeZone: "Etc/UTC", RetentionDays: 7, KeepMinimum: 3, Databases: "*",
@@ -83,8 +83,8 @@ func DefaultRequest() Request {
 	return r
 }
 
-// ParseDefaults lays the configuration's backup.nova.dev annotations under
-// every request. Keys that only a StatefulSet can have are refused.
+// ParseDefaults parses the configuration's defaults for every request. Keys that are
+// only valid on a StatefulSet are refused.
 func ParseDefaults(defaults map[string]string) (Request, []validate.Refusal) {
 	r, refusals := ParseRequest(DefaultRequest(), defaults)
 	for _, key := range []string{AnnotationEnabled, AnnotationRun} {
@@ -96,9 +96,9 @@ func ParseDefaults(defaults map[string]string) (Request, []validate.Refusal) {
 	return r, refusals
 }
 
-// ParseRequest reads the backup.nova.dev annotations of a StatefulSet on top of
-// defaults. Every bad value and every unknown key is a refusal, in the order of
-// [Keys], then unknown keys by name; the field of a bad value keeps its default.
+// ParseRequest parses the backup.nova.dev annotations of a StatefulSet over defaults.
+// Every bad value and every unknown key is a refusal: first in the order of [Keys],
+// then unknown keys by name. The field of a bad value keeps its default.
 func ParseRequest(defaults Request, annotations map[string]string) (Request, []validate.Refusal) {
 	r := defaults
 	var refusals []validate.Refusal
@@ -129,8 +129,8 @@ func ParseRequest(defaults Request, annotations map[string]string) (Request, []v
 	return r, refusals
 }
 
-// ParseStatefulSet is [ParseRequest] for one StatefulSet: to be backed up without a
-// place to keep backups is refused as well.
+// ParseStatefulSet is [ParseRequest] for one StatefulSet. It also refuses a request
+// that names no location for the backups.
 func ParseStatefulSet(defaults Request, namespace, statefulSet string, annotations map[string]string) (Request, []validate.Refusal) {
 	r, refusals := ParseRequest(defaults, annotations)
 	for _, refusal := range refusals {
@@ -138,13 +138,13 @@ func ParseStatefulSet(defaults Request, namespace, statefulSet string, annotatio
 			return r, refusals
 		}
 	}
-	if r.Enabled && r.Place(namespace, statefulSet) == "" {
+	if r.Enabled && r.Location(namespace, statefulSet) == "" {
 		refusals = append(refusals, validate.Refusal{Setting: AnnotationBucket, Allowed: "s3://bucket/prefix, since the configuration names no bucket for all"})
 	}
 	return r, refusals
 }
 
-// HasKeys tells whether there is anything for [ParseRequest] to read.
+// HasKeys reports whether there are annotations for [ParseRequest] to parse.
 func HasKeys(annotations map[string]string) bool {
 	for key := range annotations {
 		if strings.HasPrefix(key, AnnotationPrefix) && key != AnnotationStatus {
@@ -197,8 +197,8 @@ func setBool(field *bool, value string) error {
 	return nil
 }
 
-// setTimeZone takes what CronJob takes: a name of the IANA database, which the
-// program carries along.
+// setTimeZone accepts what CronJob accepts: a name of the IANA database, which is part
+// of the program.
 func setTimeZone(r *Request, value string) error {
 	if value == "" || strings.EqualFold(value, "local") {
 		return errNotAllowed
@@ -210,7 +210,7 @@ func setTimeZone(r *Request, value string) error {
 	return nil
 }
 
-// setVariable holds a value to the rule of the variable that it becomes.
+// setVariable validates a value by the rule of the variable that passes it to pg-backup.
 func setVariable(field *string, variable, value string) error {
 	for _, v := range environment {
 		if v.Name == variable && v.Check(value) != nil {
@@ -243,7 +243,7 @@ func setDeadline(r *Request, value string) error {
 	return nil
 }
 
-// setSecretKey takes name/key; a key is what a Secret's data may be called.
+// setSecretKey parses name/key.
 func setSecretKey(field *SecretKey, value string) error {
 	name, key, ok := strings.Cut(value, "/")
 	if !ok || !isObjectName(name) || key == "" || len(key) > 253 || strings.Trim(strings.ToLower(key), lowerAndDigits+"-._") != "" {
@@ -263,7 +263,8 @@ func setObjectName(field *string, value string) error {
 
 const lowerAndDigits = "abcdefghijklmnopqrstuvwxyz0123456789"
 
-// isObjectName is Kubernetes' rule for most names, an RFC 1123 subdomain.
+// isObjectName reports whether a name is an RFC 1123 subdomain, Kubernetes' rule for
+// most names.
 func isObjectName(name string) bool {
 	if name == "" || len(name) > 253 {
 		return false
@@ -308,13 +309,13 @@ func setImage(r *Request, value string) error {
 	return nil
 }
 
-// runDrill begins a value of [AnnotationRun] that asks for a drill.
+// runDrill is the prefix of a value of [AnnotationRun] that requests a drill.
 const runDrill = "drill:"
 
-// Drills tells whether the run that is asked for is a drill.
-func (r Request) Drills() bool { return strings.HasPrefix(r.Run, runDrill) }
+// RequestsDrill reports whether the requested run is a drill.
+func (r Request) RequestsDrill() bool { return strings.HasPrefix(r.Run, runDrill) }
 
-// RunValue is a value of [AnnotationRun] for a run that is asked for at a time.
+// RunValue returns a value of [AnnotationRun] for a run requested at a time.
 func RunValue(drill bool, at time.Time) string {
 	value := strconv.FormatInt(at.UnixMilli(), 10)
 	if drill {

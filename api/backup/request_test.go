@@ -9,7 +9,7 @@ import (
 	"github.com/nova/novawire/api"
 )
 
-func TestBackupRequests(t *testing.T) {
+func TestParseRequest(t *testing.T) {
 	cases := []struct {
 		name        string
 		annotations map[string]string
@@ -53,7 +53,7 @@ func TestBackupRequests(t *testing.T) {
 	}
 }
 
-func TestBadBackupRequestsAreRefusedWithWhatIsAllowed(t *testing.T) {
+func TestParseRequest_Refusals(t *testing.T) {
 	cases := []struct{ name, key, value, want string }{
 		{"a word for a flag", AnnotationEnabled, "yes", `backup.nova.dev/enabled: "yes" is refused: use true, false`},
 		{"a schedule of four fields", AnnotationSchedule, "0 1 * *", `backup.nova.dev/schedule: "0 1 * *" is refused: use a cron expression of five fields; minute and hour may be H or H(0-29) (4 fields instead of 5)`},
@@ -85,18 +85,18 @@ func TestBadBackupRequestsAreRefusedWithWhatIsAllowed(t *testing.T) {
 	}
 }
 
-func TestBackupDefaultsOfTheConfiguration(t *testing.T) {
+func TestParseDefaults(t *testing.T) {
 	defaults, refusals := ParseDefaults(map[string]string{
 		AnnotationBucket: "s3://nova-backups/staging/", AnnotationRetentionDays: "3",
 	})
 	if len(refusals) > 0 {
 		t.Fatal(refusals)
 	}
-	if got := defaults.Place("nova", "auth-db"); got != "s3://nova-backups/staging/nova/auth-db" {
+	if got := defaults.Location("nova", "auth-db"); got != "s3://nova-backups/staging/nova/auth-db" {
 		t.Errorf("kept at %s: one prefix is one server", got)
 	}
 	own, _ := ParseRequest(defaults, map[string]string{AnnotationBucket: "s3://elsewhere/x"})
-	if got := own.Place("nova", "auth-db"); got != "s3://elsewhere/x" || own.RetentionDays != 3 {
+	if got := own.Location("nova", "auth-db"); got != "s3://elsewhere/x" || own.RetentionDays != 3 {
 		t.Errorf("kept at %s for %d days", got, own.RetentionDays)
 	}
 	if _, refusals = ParseDefaults(map[string]string{AnnotationEnabled: "true"}); len(refusals) != 1 {
@@ -104,7 +104,7 @@ func TestBackupDefaultsOfTheConfiguration(t *testing.T) {
 	}
 }
 
-func TestEveryBackupKeyIsRead(t *testing.T) {
+func TestParseRequest_EveryKey(t *testing.T) {
 	var language, read []string
 	for _, k := range Keys() {
 		if k.On == api.OnStatefulSet && !k.Written {
@@ -119,11 +119,11 @@ func TestEveryBackupKeyIsRead(t *testing.T) {
 	}
 }
 
-func TestARunValueIsTaken(t *testing.T) {
+func TestRunValue(t *testing.T) {
 	at := time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
 	for _, drill := range []bool{true, false} {
 		r, refusals := ParseRequest(Request{}, map[string]string{AnnotationRun: RunValue(drill, at)})
-		if len(refusals) > 0 || r.Drills() != drill {
+		if len(refusals) > 0 || r.RequestsDrill() != drill {
 			t.Errorf("drill %t: %v %v", drill, r.Run, refusals)
 		}
 	}

@@ -6,30 +6,32 @@ import (
 	"time"
 )
 
-// Status is the value of [AnnotationStatus]: what is known about the
-// backups of one StatefulSet. It is on the CronJob, which outlives Jobs, the
-// manager and the StatefulSet, and again on the StatefulSet, for its users.
+// Status is the value of [AnnotationStatus]: the state of the backups of one
+// StatefulSet. The record is the annotation of the CronJob, which outlives Jobs, the
+// manager and the StatefulSet. The StatefulSet has a copy for its users.
 type Status struct {
-	// Schedule and DrillSchedule are in force, in TimeZone, H resolved. An
-	// empty DrillSchedule is no drills.
+	// Schedule and DrillSchedule are the current schedules in TimeZone, with H
+	// resolved. DrillSchedule is "" if there are no drills.
 	Schedule      string `json:"schedule,omitempty"`
 	DrillSchedule string `json:"drillSchedule,omitempty"`
 	TimeZone      string `json:"timeZone,omitempty"`
-	Place         string `json:"place,omitempty"` // s3://bucket/prefix
-	// Suspended says why no run starts by itself; empty where it does.
+	Location      string `json:"location,omitempty"` // s3://bucket/prefix
+	// Suspended is the reason why no run starts on schedule; "" if runs start.
 	Suspended string `json:"suspended,omitempty"`
-	// Refused are bad annotations that came past admission: the CronJob stays as it was.
+	// Refused lists bad annotations that admission did not refuse. The CronJob keeps
+	// its previous settings.
 	Refused   []string         `json:"refused,omitempty"`
 	Databases []DatabaseStatus `json:"databases,omitempty"`
 	LastRun   *Attempt         `json:"lastRun,omitempty"`
 	LastDrill *Attempt         `json:"lastDrill,omitempty"`
-	// LastFailure is the newest attempt of any verb that failed.
+	// LastFailure is the newest failed attempt of any verb.
 	LastFailure *Attempt `json:"lastFailure,omitempty"`
 	// Failures counts attempts that failed, by category.
 	Failures map[Category]int `json:"failures,omitempty"`
-	// Handled is the value of [AnnotationRun] that was acted on.
-	Handled string `json:"handled,omitempty"`
-	// Counted are the newest pods that are in this status: none is counted twice.
+	// HandledRun is the value of [AnnotationRun] whose run was started.
+	HandledRun string `json:"handled,omitempty"`
+	// Counted lists the newest pods that this status includes, so that none is counted
+	// twice.
 	Counted []string `json:"counted,omitempty"`
 }
 
@@ -43,8 +45,8 @@ type Attempt struct {
 	Message  string    `json:"message,omitempty"`
 }
 
-// DatabaseStatus is what is known about the backups of one database. Sizes
-// and duration are those of the newest backup.
+// DatabaseStatus is the state of the backups of one database. Sizes and duration are
+// those of the newest backup.
 type DatabaseStatus struct {
 	Name         string     `json:"name"`
 	LastSuccess  *time.Time `json:"lastSuccess,omitempty"`
@@ -61,7 +63,7 @@ type DatabaseStatus struct {
 	Message      string     `json:"message,omitempty"`
 }
 
-// ParseStatus reads the annotation; an empty one is an empty status.
+// ParseStatus parses the annotation. An empty annotation is an empty status.
 func ParseStatus(value string) (Status, error) {
 	var s Status
 	if value == "" {
@@ -73,10 +75,10 @@ func ParseStatus(value string) (Status, error) {
 	return s, nil
 }
 
-// Empty tells whether nothing is known.
+// Empty reports whether nothing is recorded.
 func (s Status) Empty() bool { return s.Encode() == "{}" }
 
-// Encode is the annotation's value.
+// Encode returns the annotation's value.
 func (s Status) Encode() string {
 	text, err := json.Marshal(s)
 	if err != nil {

@@ -14,30 +14,30 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	backupcontroller "github.com/nova/novawire/controller/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
 func backupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup",
-		Short: "Run backups and drills now, list and restore them, and show how they stand",
-		Long: `Drives the Jobs that annotated StatefulSets have: in the StatefulSet's own image, with the
-credentials that its CronJobs have, and with the rights of whoever calls. What a Job
-prints is shown as it comes; Ctrl-C ends the watching, not the Job.
+		Short: "Run, list, verify and restore backups, run drills, and show their status",
+		Long: `Runs Jobs for annotated StatefulSets, in the StatefulSet's own image and with the credentials
+of its CronJobs. The caller needs the rights to create them. The output of the Job is
+shown while it runs; Ctrl-C stops the output, not the Job.
 
-Exit codes: 0 success, 1 it failed (the category is the last word), 2 a wrong command line.`,
+Exit codes: 0 success, 1 failure (the message ends with the category), 2 a wrong command line.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		backupNowCommand("now", "Back a StatefulSet up now", false),
-		backupNowCommand("drill", "Restore the newest backups into a throw-away server now, and compare", true),
+		backupNowCommand("now", "Back up a StatefulSet now", false),
+		backupNowCommand("drill", "Restore the newest backups into a temporary server now and compare them", true),
 		backupStatusCommand(), backupListCommand(), backupVerifyCommand(), backupRestoreCommand(),
 	)
 	return cmd
 }
 
-// backupFlags say where a StatefulSet is, and how long to wait for what.
+// backupFlags are the flags of the commands that run Jobs.
 type backupFlags struct {
 	cluster   clusterFlags
 	namespace string
@@ -46,20 +46,20 @@ type backupFlags struct {
 
 func (f *backupFlags) register(cmd *cobra.Command) {
 	f.cluster.register(cmd.Flags())
-	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "", "namespace of the StatefulSet; else that of the kubeconfig's context")
-	cmd.Flags().DurationVar(&f.start, "start-timeout", 5*time.Minute, "how long the Job may take to begin")
+	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "", "namespace of the StatefulSet; default: that of the kubeconfig's context")
+	cmd.Flags().DurationVar(&f.start, "start-timeout", 5*time.Minute, "how long to wait for the Job to start")
 }
 
-// backupBed is a StatefulSet's CronJobs and the way to them.
-type backupBed struct {
-	cluster     kubernetes.Interface
-	namespace   string
-	statefulSet string
-	start       time.Duration
-	out, errs   io.Writer
+// backupClient runs and follows the Jobs of one StatefulSet.
+type backupClient struct {
+	cluster        kubernetes.Interface
+	namespace      string
+	statefulSet    string
+	start          time.Duration
+	stdout, stderr io.Writer
 }
 
-func (f *backupFlags) open(cmd *cobra.Command, args []string) (*backupBed, error) {
+func (f *backupFlags) open(cmd *cobra.Command, args []string) (*backupClient, error) {
 	name, err := statefulSetName(args)
 	if err != nil {
 		return nil, err
@@ -68,13 +68,13 @@ func (f *backupFlags) open(cmd *cobra.Command, args []string) (*backupBed, error
 	if err != nil {
 		return nil, err
 	}
-	return &backupBed{
+	return &backupClient{
 		cluster: cluster, namespace: namespace, statefulSet: name, start: f.start,
-		out: cmd.OutOrStdout(), errs: cmd.ErrOrStderr(),
+		stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(),
 	}, nil
 }
 
-// statefulSetName reads sts/NAME, in the forms that kubectl takes.
+// statefulSetName parses sts/NAME, in the forms that kubectl accepts.
 func statefulSetName(args []string) (string, error) {
 	if len(args) != 1 {
 		return "", usageError{errors.New("backup: name one StatefulSet, as sts/NAME")}
@@ -98,18 +98,18 @@ func oneStatefulSet(_ *cobra.Command, args []string) error {
 	return err
 }
 
-// cronJobs are those of the StatefulSet; it may be gone, and they kept. The
-// drill's may be missing.
-func (b *backupBed) cronJobs(ctx context.Context) (backup, drill *batchv1.CronJob, err error) {
+// cronJobs returns the CronJobs of the StatefulSet, which itself may be deleted. The
+// drill's is nil if there is none.
+func (b *backupClient) cronJobs(ctx context.Context) (backup, drill *batchv1.CronJob, err error) {
 	jobs := b.cluster.BatchV1().CronJobs(b.namespace)
-	backup, err = jobs.Get(ctx, backupcontroller.BackupName(b.statefulSet), metav1.GetOptions{})
+	backup, err = jobs.Get(ctx, resources.BackupName(b.statefulSet), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, nil, fmt.Errorf("StatefulSet %s/%s is not backed up: it has no CronJob %s (see novawire backup status)", b.namespace, b.statefulSet, backupcontroller.BackupName(b.statefulSet))
+		return nil, nil, fmt.Errorf("StatefulSet %s/%s is not backed up: CronJob %s does not exist; novawire backup audit shows the reason", b.namespace, b.statefulSet, resources.BackupName(b.statefulSet))
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the CronJob: %w", err)
 	}
-	drill, err = jobs.Get(ctx, backupcontroller.DrillName(b.statefulSet), metav1.GetOptions{})
+	drill, err = jobs.Get(ctx, resources.DrillName(b.statefulSet), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return backup, nil, nil
 	}
@@ -124,16 +124,16 @@ func backupListCommand() *cobra.Command {
 	var database, output string
 	cmd := &cobra.Command{
 		Use:     "list sts/NAME",
-		Short:   "Show the backups that a StatefulSet has in its bucket",
-		Long:    "Runs pg-backup list in a Job, and shows what it prints.\n\nExit codes: 0 shown, 1 it failed, 2 a wrong command line.",
+		Short:   "List the backups of a StatefulSet in its bucket",
+		Long:    "Runs pg-backup list in a Job and shows its output.\n\nExit codes: 0 success, 1 failure, 2 a wrong command line.",
 		Example: "  novawire backup list sts/postgres -n nova",
 		Args:    oneStatefulSet,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return flags.runVerb(cmd, args, backupcontroller.VerbList, with("--database", database, "--output", output))
+			return flags.runVerb(cmd, args, resources.VerbList, flagArgs("--database", database, "--output", output))
 		},
 	}
 	flags.register(cmd)
-	cmd.Flags().StringVar(&database, "database", "", "only this database's")
+	cmd.Flags().StringVar(&database, "database", "", "only the backups of this database")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "table or json")
 	return cmd
 }
@@ -144,21 +144,21 @@ func backupVerifyCommand() *cobra.Command {
 	var deep bool
 	cmd := &cobra.Command{
 		Use:   "verify sts/NAME",
-		Short: "Read every byte of a backup, and compare it with its manifest",
-		Long:  "Runs pg-backup verify in a Job, and shows what it prints.\n\nExit codes: 0 it is what it says, 1 it is not, or could not be read, 2 a wrong command line.",
+		Short: "Read a whole backup and compare it with its manifest",
+		Long:  "Runs pg-backup verify in a Job and shows its output.\n\nExit codes: 0 the backup is intact, 1 it is damaged or cannot be read, 2 a wrong command line.",
 		Args:  oneStatefulSet,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			more := with("--database", database, "--backup", backup)
+			more := flagArgs("--database", database, "--backup", backup)
 			if deep {
 				more = append(more, "--deep")
 			}
-			return flags.runVerb(cmd, args, backupcontroller.VerbVerify, more)
+			return flags.runVerb(cmd, args, resources.VerbVerify, more)
 		},
 	}
 	flags.register(cmd)
-	cmd.Flags().StringVar(&database, "database", "", "only this database's")
-	cmd.Flags().StringVar(&backup, "backup", "", "the backup's id, as list shows it; else the newest")
-	cmd.Flags().BoolVar(&deep, "deep", false, "have pg_restore read it too")
+	cmd.Flags().StringVar(&database, "database", "", "only the backups of this database")
+	cmd.Flags().StringVar(&backup, "backup", "", "id of the backup, from list; default: the newest")
+	cmd.Flags().BoolVar(&deep, "deep", false, "also read it with pg_restore")
 	return cmd
 }
 
@@ -169,11 +169,11 @@ func backupRestoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore sts/NAME --database DATABASE",
 		Short: "Restore a database into the server that it was backed up from",
-		Long: `Runs pg-backup restore in a Job, and shows how it goes. The target is made, or has to be
-empty: anything else is refused. A StatefulSet's CronJobs are enough to restore from, say
-where it was deleted; DATABASE_URL has to reach a server.
+		Long: `Runs pg-backup restore in a Job and shows its output. The target database is created or
+must be empty; a target with content is refused. The StatefulSet itself may be deleted: its
+CronJobs are enough, but their database connection has to reach a server.
 
-Exit codes: 0 restored, 1 it failed, and the target is not to be used, 2 a wrong command line.`,
+Exit codes: 0 restored, 1 failure: do not use the target, 2 a wrong command line.`,
 		Example: `  novawire backup restore sts/postgres -n nova --database nova_auth --to nova_auth_copy
   novawire backup restore sts/postgres -n nova --database nova_auth --backup 20261122T010000Z-1a2b3c`,
 		Args: oneStatefulSet,
@@ -181,26 +181,26 @@ Exit codes: 0 restored, 1 it failed, and the target is not to be used, 2 a wrong
 			if database == "" {
 				return usageError{errors.New("backup restore: name the database: --database")}
 			}
-			more := with("--database", database, "--to", to, "--backup", backup, "--only", only)
+			more := flagArgs("--database", database, "--to", to, "--backup", backup, "--only", only)
 			if globals {
 				more = append(more, "--globals")
 			}
-			return flags.runVerb(cmd, args, backupcontroller.VerbRestore, more)
+			return flags.runVerb(cmd, args, resources.VerbRestore, more)
 		},
 	}
 	flags.register(cmd)
 	f := cmd.Flags()
-	f.StringVar(&database, "database", "", "the database whose backup it is (needed)")
-	f.StringVar(&to, "to", "", "the database to make; else one of the same name")
-	f.StringVar(&backup, "backup", "", "the backup's id, as list shows it; else the newest")
-	f.StringVar(&only, "only", "", "only these schemas, or tables as schema.table, separated by commas")
-	f.BoolVar(&globals, "globals", false, "also make the roles and tablespaces, as far as they are not there")
+	f.StringVar(&database, "database", "", "database whose backup to restore (required)")
+	f.StringVar(&to, "to", "", "database to create; default: the same name")
+	f.StringVar(&backup, "backup", "", "id of the backup, from list; default: the newest")
+	f.StringVar(&only, "only", "", "restore only these schemas or tables (schema.table), separated by commas")
+	f.BoolVar(&globals, "globals", false, "also create missing roles and tablespaces")
 	return cmd
 }
 
-// with lists the flags that have a value, as one word each: a value may begin
-// with a dash.
-func with(pairs ...string) (args []string) {
+// flagArgs returns the flags that have a value, in the form --flag=value: a value may
+// begin with a dash.
+func flagArgs(pairs ...string) (args []string) {
 	for i := 0; i < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
 			args = append(args, pairs[i]+"="+pairs[i+1])

@@ -16,12 +16,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	backupapi "github.com/nova/novawire/api/backup"
-	backupcontroller "github.com/nova/novawire/controller/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 	"github.com/nova/novawire/internal/units"
 )
 
-// backupState is a StatefulSet in `backup status -o json`.
-type backupState struct {
+// statusEntry is one StatefulSet in `backup status -o json`.
+type statusEntry struct {
 	Namespace   string `json:"namespace"`
 	StatefulSet string `json:"statefulSet"`
 	backupapi.Status
@@ -33,12 +33,12 @@ func backupStatusCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "status [sts/NAME]",
-		Short: "Show when each database was last backed up, and when that was last tried",
-		Long: `Shows what is known about the backups of every annotated StatefulSet, those of deleted ones
-too, a line for each database. SUCCESS is the age of the newest committed backup, VERIFIED that
-of the newest one which a drill restored.
+		Short: "Show the newest backup of each database and the result of the last attempt",
+		Long: `Shows the backups of every annotated StatefulSet, including deleted ones, with one line for
+each database. SUCCESS is the age of the newest committed backup. VERIFIED is the age of the
+newest backup that a drill has restored.
 
-Exit codes: 0 shown, 1 the cluster did not answer, 2 a wrong command line.`,
+Exit codes: 0 success, 1 the cluster did not answer, 2 a wrong command line.`,
 		Example: "  novawire backup status -A",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -57,35 +57,35 @@ Exit codes: 0 shown, 1 the cluster did not answer, 2 a wrong command line.`,
 			if all {
 				in = metav1.NamespaceAll
 			}
-			states, err := backupStates(cmd.Context(), cluster, in)
+			states, err := listStatuses(cmd.Context(), cluster, in)
 			if err != nil {
 				return err
 			}
 			if len(args) == 1 {
 				name, _ := statefulSetName(args)
-				states = slices.DeleteFunc(states, func(s backupState) bool { return s.StatefulSet != name })
+				states = slices.DeleteFunc(states, func(s statusEntry) bool { return s.StatefulSet != name })
 			}
 			if output == "json" {
 				encoder := json.NewEncoder(cmd.OutOrStdout())
 				encoder.SetIndent("", "  ")
 				return encoder.Encode(states)
 			}
-			return printStates(cmd.OutOrStdout(), states, time.Now())
+			return writeStatusTable(cmd.OutOrStdout(), states, time.Now())
 		},
 	}
 	f := cmd.Flags()
 	flags.register(f)
-	f.StringVarP(&namespace, "namespace", "n", "", "namespace; else that of the kubeconfig's context")
-	f.BoolVarP(&all, "all-namespaces", "A", false, "every namespace")
+	f.StringVarP(&namespace, "namespace", "n", "", "namespace; default: that of the kubeconfig's context")
+	f.BoolVarP(&all, "all-namespaces", "A", false, "all namespaces")
 	f.StringVarP(&output, "output", "o", "table", "table or json")
 	return cmd
 }
 
-// backupStates reads the annotations: those of CronJobs, which outlive their
-// StatefulSet, and of StatefulSets that have no CronJob, say because they were
-// refused.
-func backupStates(ctx context.Context, cluster kubernetes.Interface, namespace string) ([]backupState, error) {
-	states := []backupState{}
+// listStatuses reads the status annotations of CronJobs, which outlive their
+// StatefulSet, and of StatefulSets that have no CronJob, for example because the
+// request was refused.
+func listStatuses(ctx context.Context, cluster kubernetes.Interface, namespace string) ([]statusEntry, error) {
+	states := []statusEntry{}
 	known := map[[2]string]bool{}
 	add := func(namespace, name string, annotations map[string]string) error {
 		text := annotations[backupapi.AnnotationStatus]
@@ -97,16 +97,16 @@ func backupStates(ctx context.Context, cluster kubernetes.Interface, namespace s
 			return fmt.Errorf("%s/%s: %w", namespace, name, err)
 		}
 		known[[2]string{namespace, name}] = true
-		states = append(states, backupState{namespace, name, status})
+		states = append(states, statusEntry{namespace, name, status})
 		return nil
 	}
-	jobs, err := cluster.BatchV1().CronJobs(namespace).List(ctx, metav1.ListOptions{LabelSelector: backupcontroller.LabelManagedBy + "=" + backupcontroller.ManagedBy})
+	jobs, err := cluster.BatchV1().CronJobs(namespace).List(ctx, metav1.ListOptions{LabelSelector: resources.LabelManagedBy + "=" + resources.ManagedBy})
 	if err != nil {
 		return nil, fmt.Errorf("list CronJobs: %w", err)
 	}
 	var mistakes []error
 	for _, o := range jobs.Items {
-		mistakes = append(mistakes, add(o.Namespace, o.Labels[backupcontroller.LabelStatefulSet], o.Annotations))
+		mistakes = append(mistakes, add(o.Namespace, o.Labels[resources.LabelStatefulSet], o.Annotations))
 	}
 	sets, err := cluster.AppsV1().StatefulSets(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -115,13 +115,13 @@ func backupStates(ctx context.Context, cluster kubernetes.Interface, namespace s
 	for _, o := range sets.Items {
 		mistakes = append(mistakes, add(o.Namespace, o.Name, o.Annotations))
 	}
-	slices.SortFunc(states, func(a, b backupState) int {
+	slices.SortFunc(states, func(a, b statusEntry) int {
 		return strings.Compare(a.Namespace+"/"+a.StatefulSet, b.Namespace+"/"+b.StatefulSet)
 	})
 	return states, errors.Join(mistakes...)
 }
 
-func printStates(w io.Writer, states []backupState, now time.Time) error {
+func writeStatusTable(w io.Writer, states []statusEntry, now time.Time) error {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(table, "NAMESPACE\tSTATEFULSET\tDATABASE\tSUCCESS\tVERIFIED\tSIZE\tSTORED\tTOOK\tSTATE")
 	for _, s := range states {
@@ -130,7 +130,7 @@ func printStates(w io.Writer, states []backupState, now time.Time) error {
 			databases = []backupapi.DatabaseStatus{{Name: "-"}}
 		}
 		for _, d := range databases {
-			row := []string{s.Namespace, s.StatefulSet, d.Name, age(d.LastSuccess, now), age(d.LastVerified, now), "-", "-", "-", stateOf(s, d, now)}
+			row := []string{s.Namespace, s.StatefulSet, d.Name, age(d.LastSuccess, now), age(d.LastVerified, now), "-", "-", "-", stateText(s, d, now)}
 			if d.Backup != "" {
 				row[5], row[6] = units.Bytes(d.Bytes), units.Bytes(d.Stored)
 				row[7] = time.Duration(d.Seconds * float64(time.Second)).Round(time.Second).String()
@@ -148,8 +148,8 @@ func age(t *time.Time, now time.Time) string {
 	return units.Age(now.Sub(*t))
 }
 
-// stateOf says the worst first.
-func stateOf(s backupState, d backupapi.DatabaseStatus, now time.Time) string {
+// stateText describes the state of a database, the most urgent part first.
+func stateText(s statusEntry, d backupapi.DatabaseStatus, now time.Time) string {
 	var parts []string
 	if len(s.Refused) > 0 {
 		parts = append(parts, "refused: "+strings.Join(s.Refused, "; "))

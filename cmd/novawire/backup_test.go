@@ -15,10 +15,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
-	backupcontroller "github.com/nova/novawire/controller/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
-func (m *bed) cronJob(namespace, name string) *batchv1.CronJob {
+func (m *environment) cronJob(namespace, name string) *batchv1.CronJob {
 	m.Helper()
 	o := &batchv1.CronJob{}
 	m.eventually("a CronJob "+name, func() bool {
@@ -27,7 +27,7 @@ func (m *bed) cronJob(namespace, name string) *batchv1.CronJob {
 	return o
 }
 
-func schedulesBackups(m *bed, t *testing.T) {
+func createsCronJobs(m *environment, t *testing.T) {
 	ns := m.namespace(nil)
 	m.create(database(ns, "auth-db"))
 	asked := time.Now()
@@ -42,7 +42,7 @@ func schedulesBackups(m *bed, t *testing.T) {
 	})
 }
 
-func backupCommands(m *bed, t *testing.T) {
+func backupCommands(m *environment, t *testing.T) {
 	ns := m.namespace(nil)
 	set := database(ns, "auth-db")
 	m.create(set)
@@ -59,7 +59,7 @@ func backupCommands(m *bed, t *testing.T) {
 		{[]string{"now"}, exitUsage, "name one StatefulSet, as sts/NAME"},
 		{[]string{"now", "deploy/auth-db"}, exitUsage, `"deploy/auth-db": name a StatefulSet`},
 		{[]string{"now", "sts/nobody", "--detach"}, exitProblem, `statefulsets.apps "nobody" not found`},
-		{[]string{"list", "nobody"}, exitProblem, "is not backed up: it has no CronJob nobody-backup"},
+		{[]string{"list", "nobody"}, exitProblem, "is not backed up: CronJob nobody-backup does not exist"},
 		{[]string{"restore", "sts/auth-db"}, exitUsage, "name the database: --database"},
 		{[]string{"status", "-o", "xml"}, exitUsage, `output "xml": use table or json`},
 	} {
@@ -81,8 +81,8 @@ func backupCommands(m *bed, t *testing.T) {
 			t.Errorf("%s: the Job is owned by %v", verb, by)
 		}
 	}
-	if _, stderr, code := command("verify", "sts/auth-db", "--start-timeout", "1s"); code != exitProblem || !strings.Contains(stderr, "has not begun after 1s") {
-		t.Errorf("no kubelet starts anything here, but: exit %d: %s", code, stderr)
+	if _, stderr, code := command("verify", "sts/auth-db", "--start-timeout", "1s"); code != exitProblem || !strings.Contains(stderr, "has not started after 1s") {
+		t.Errorf("want a timeout, got: exit %d: %s", code, stderr)
 	}
 	m.status(t, ns)
 	stdout, _, code := command("status")
@@ -90,14 +90,14 @@ func backupCommands(m *bed, t *testing.T) {
 		t.Errorf("exit %d: want %q in\n%s", code, want, stdout)
 	}
 	stdout, _, _ = command("status", "sts/auth-db", "-o", "json")
-	var states []backupState
+	var states []statusEntry
 	if err := json.Unmarshal([]byte(stdout), &states); err != nil || len(states) != 1 || states[0].Databases[0].Rows != 12 {
 		t.Errorf("%v:\n%s", err, stdout)
 	}
 }
 
 // status plays the Jobs' pods: one that succeeded and one that did not.
-func (m *bed) status(t *testing.T, ns string) {
+func (m *environment) status(t *testing.T, ns string) {
 	t.Helper()
 	taken := time.Now().Add(-time.Hour).UTC()
 	for name, result := range map[string]backupapi.Result{
@@ -106,12 +106,12 @@ func (m *bed) status(t *testing.T, ns string) {
 	} {
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, Labels: map[string]string{
-				backupcontroller.LabelManagedBy: backupcontroller.ManagedBy, backupcontroller.LabelStatefulSet: "auth-db", backupcontroller.LabelVerb: "run", batchv1.JobNameLabel: name,
+				resources.LabelManagedBy: resources.ManagedBy, resources.LabelStatefulSet: "auth-db", resources.LabelVerb: "run", batchv1.JobNameLabel: name,
 			}},
-			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: backupcontroller.Container, Image: "postgres:17"}}},
+			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: resources.Container, Image: "postgres:17"}}},
 		}
 		m.create(pod)
-		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: backupcontroller.Container, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: resources.Container, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 			ExitCode: int32(result.Category.ExitCode()), Message: string(result.Encode()), ContainerID: "containerd://x",
 			FinishedAt: metav1.NewTime(taken.Add(time.Duration(len(result.Category)) * time.Second)),
 		}}}}
@@ -134,7 +134,7 @@ func containsAll(text string, parts []string) bool {
 	return true
 }
 
-func TestALogOfTheNightIsReadable(t *testing.T) {
+func TestFormatLogLine(t *testing.T) {
 	cases := map[string]string{
 		`{"time":"2026-11-23T01:00:02.5Z","level":"INFO","msg":"backup committed","database":"nova_auth","bytes":7}`: "01:00:02 INFO backup committed database=nova_auth bytes=7",
 		`{"time":"2026-11-23T01:00:02.5Z","level":"INFO","msg":`:                                                     `{"time":"2026-11-23T01:00:02.5Z","level":"INFO","msg":`,
@@ -142,7 +142,7 @@ func TestALogOfTheNightIsReadable(t *testing.T) {
 		`{"_aws":{}}`:      `{"_aws":{}}`,
 	}
 	for line, want := range cases {
-		if diff := cmp.Diff(want, readable(line)); diff != "" {
+		if diff := cmp.Diff(want, formatLogLine(line)); diff != "" {
 			t.Error(diff)
 		}
 	}

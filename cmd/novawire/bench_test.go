@@ -57,7 +57,7 @@ func servePeer(port string) error {
 }
 
 // startPeer starts it and waits until it answers.
-func (m *bed) startPeer(wired []byte, body []byte) string {
+func (m *environment) startPeer(wired []byte, body []byte) string {
 	m.Helper()
 	m.write("wired.json", wired)
 	self, err := os.Executable()

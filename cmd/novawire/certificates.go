@@ -19,14 +19,14 @@ import (
 	"github.com/nova/novawire/certs/rotator"
 )
 
-// Where the serving certificate comes from.
+// The sources of the serving certificate.
 const (
-	certSelf        = "self"         // our own authority, see package rotator
-	certFiles       = "files"        // files that somebody else keeps
-	certCertManager = "cert-manager" // files that cert-manager keeps, with caBundle by its cainjector
+	certSelf        = "self"         // our own certificate authority, see package rotator
+	certFiles       = "files"        // files that another program manages
+	certCertManager = "cert-manager" // files that cert-manager manages; its cainjector writes the caBundle
 )
 
-// certFlags are the certificate's part of the command line.
+// certFlags are the flags of the serving certificate.
 type certFlags struct {
 	mode, dir          string
 	namespace, service string
@@ -35,33 +35,33 @@ type certFlags struct {
 }
 
 func (c *certFlags) register(f *pflag.FlagSet) {
-	f.StringVar(&c.mode, "cert-mode", certSelf, "where the serving certificate comes from: self (an authority of our own, kept in a Secret), files, or cert-manager (files that it keeps)")
-	f.StringVar(&c.dir, "cert-dir", "/etc/novawire/certs", "files, cert-manager: folder with tls.crt and tls.key, read again when they change")
-	f.StringVar(&c.namespace, "namespace", defaultNamespace, "our own namespace: that of the Service, the Secret and the Lease")
+	f.StringVar(&c.mode, "cert-mode", certSelf, "source of the serving certificate: self (our own authority, stored in a Secret), files, or cert-manager (files that cert-manager manages)")
+	f.StringVar(&c.dir, "cert-dir", "/etc/novawire/certs", "files, cert-manager: directory of tls.crt and tls.key, which are reloaded when they change")
+	f.StringVar(&c.namespace, "namespace", defaultNamespace, "namespace of the installation: of its Service, Secret and Lease")
 	f.StringVar(&c.service, "service", defaultService, "self: Service that the certificate is valid for")
-	f.StringVar(&c.secret, "ca-secret", "novawire-ca", "self: Secret that holds the authorities; it is made when absent")
-	f.StringVar(&c.configuration, "webhook-configuration", defaultService, "self: name of the webhook configurations whose caBundle is kept")
+	f.StringVar(&c.secret, "ca-secret", "novawire-ca", "self: Secret that holds the authorities; it is created if it does not exist")
+	f.StringVar(&c.configuration, "webhook-configuration", defaultService, "self: name of the webhook configurations whose caBundle is written")
 }
 
-// certificate is what the server needs of one of the modes.
+// certificate connects the server to one source of certificates.
 type certificate struct {
-	tls   func(*tls.Config)
-	keep  manager.Runnable
-	ready healthz.Checker
+	tls      func(*tls.Config)
+	runnable manager.Runnable
+	ready    healthz.Checker
 }
 
-// prepare makes the certificate's keeper; nothing runs yet.
+// prepare creates the source of the certificate; nothing runs yet.
 func (c certFlags) prepare(cluster *rest.Config, metrics *expiry.Metrics) (certificate, error) {
 	switch c.mode {
 	case certSelf:
-		return c.own(cluster, metrics)
+		return c.selfSigned(cluster, metrics)
 	case certFiles, certCertManager:
 		return c.files(metrics)
 	}
 	return certificate{}, usageError{fmt.Errorf("webhook: cert-mode %q: use %s, %s or %s", c.mode, certSelf, certFiles, certCertManager)}
 }
 
-func (c certFlags) own(cluster *rest.Config, metrics *expiry.Metrics) (certificate, error) {
+func (c certFlags) selfSigned(cluster *rest.Config, metrics *expiry.Metrics) (certificate, error) {
 	r, err := rotator.New(cluster, rotator.Settings{
 		Namespace: c.namespace,
 		Secret:    c.secret,
@@ -77,7 +77,7 @@ func (c certFlags) own(cluster *rest.Config, metrics *expiry.Metrics) (certifica
 	if err != nil {
 		return certificate{}, fmt.Errorf("prepare certificates: %w", err)
 	}
-	return certificate{tls: r.TLS, keep: r, ready: r.Ready}, nil
+	return certificate{tls: r.TLS, runnable: r, ready: r.Ready}, nil
 }
 
 func (c certFlags) files(metrics *expiry.Metrics) (certificate, error) {
@@ -86,17 +86,17 @@ func (c certFlags) files(metrics *expiry.Metrics) (certificate, error) {
 		return certificate{}, fmt.Errorf("read certificate files: %w", err)
 	}
 	watcher.RegisterCallback(func(served tls.Certificate) {
-		metrics.Serves(served.Leaf)
-		metrics.Rotated("loaded")
+		metrics.SetLeaf(served.Leaf)
+		metrics.CountRotation("loaded")
 	})
 	serve := func(config *tls.Config) {
 		config.MinVersion = tls.VersionTLS13
 		config.GetCertificate = watcher.GetCertificate
 	}
-	return certificate{tls: serve, keep: watcher, ready: healthz.Ping}, nil
+	return certificate{tls: serve, runnable: watcher, ready: healthz.Ping}, nil
 }
 
-// serviceNames are the names that a Service answers to; API servers use the second.
+// serviceNames returns the DNS names of a Service. API servers use the second.
 func serviceNames(service, namespace string) []string {
 	return []string{service + "." + namespace, service + "." + namespace + ".svc", service + "." + namespace + ".svc.cluster.local"}
 }

@@ -31,13 +31,13 @@ import (
 
 // The program makes its own authority, has the API server trust it, and
 // `novawire check certs` finds nothing wrong with that.
-func TestTheProgramKeepsItsOwnCertificate(t *testing.T) {
+func TestWebhook_OwnCertificate(t *testing.T) {
 	config := cluster.Config(t)
 	c, err := client.New(config, client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{TB: t, config: config, client: c, dir: t.TempDir()}
+	b := &environment{TB: t, config: config, client: c, dir: t.TempDir()}
 	b.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "own-certs"}})
 	b.create(&admissionv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "own-certs"},
@@ -110,7 +110,7 @@ func TestTheProgramKeepsItsOwnCertificate(t *testing.T) {
 	}
 }
 
-func TestCheckCertsTellsWhatIsWrong(t *testing.T) {
+func TestCheckCerts_Problems(t *testing.T) {
 	const name = "novawire.novawire-system.svc"
 	policy := certs.DefaultPolicy()
 	authority, err := certs.NewAuthority("test", time.Now(), policy, rand.Reader)
@@ -135,7 +135,7 @@ func TestCheckCertsTellsWhatIsWrong(t *testing.T) {
 	}{
 		"a fresh leaf is well":                 {issue(name, 0), authority, ""},
 		"a leaf that has expired":              {issue(name, policy.Leaf+time.Hour), authority, "only"},
-		"a leaf that should have been renewed": {issue(name, policy.Leaf*4/5), authority, "was not renewed"},
+		"a leaf that should have been renewed": {issue(name, policy.Leaf*4/5), authority, "has not been renewed"},
 		"a leaf for another name":              {issue("elsewhere", 0), authority, "not " + name},
 		"a caBundle of another authority":      {issue(name, 0), other, "not trusted by the webhook"},
 	}
@@ -157,7 +157,7 @@ func TestCheckCertsTellsWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestCertificateFilesAreLoadedAgain(t *testing.T) {
+func TestWebhook_ReloadsCertificateFiles(t *testing.T) {
 	dir := t.TempDir()
 	write := func(host string) {
 		certificate, key, err := certutil.GenerateSelfSignedCertKey(host, nil, nil)
@@ -182,14 +182,14 @@ func TestCertificateFilesAreLoadedAgain(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- served.keep.Start(ctx) }()
+		go func() { ended <- served.runnable.Start(ctx) }()
 		config := &tls.Config{}
 		served.tls(config)
 		if config.MinVersion != tls.VersionTLS13 {
 			t.Errorf("%s: TLS from %x", mode, config.MinVersion)
 		}
 		write(mode + "-after")
-		(&bed{TB: t}).eventually("the new certificate is served", func() bool {
+		(&environment{TB: t}).eventually("the new certificate is served", func() bool {
 			certificate, err := config.GetCertificate(nil)
 			return err == nil && certificate.Leaf.VerifyHostname(mode+"-after") == nil
 		})

@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// The Service of an installation.
+// The default Service of an installation.
 const (
 	defaultNamespace = "novawire-system"
 	defaultService   = "novawire"
@@ -21,7 +21,7 @@ const (
 func checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Look for what is wrong with an installation",
+		Short: "Check an installation for problems",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -29,12 +29,12 @@ func checkCommand() *cobra.Command {
 	return cmd
 }
 
-// clusterFlags name a cluster as kubectl does.
+// clusterFlags select a cluster, with the names and rules of kubectl.
 type clusterFlags struct{ kubeconfig, context string }
 
 func (c *clusterFlags) register(f *pflag.FlagSet) {
-	f.StringVar(&c.kubeconfig, "kubeconfig", "", "kubeconfig file; else $KUBECONFIG, ~/.kube/config or the pod's own account")
-	f.StringVar(&c.context, "context", "", "context of the kubeconfig; else its current one")
+	f.StringVar(&c.kubeconfig, "kubeconfig", "", "kubeconfig file; default: $KUBECONFIG, ~/.kube/config or the pod's service account")
+	f.StringVar(&c.context, "context", "", "context of the kubeconfig; default: the current one")
 }
 
 func (c clusterFlags) connect() (*rest.Config, error) {
@@ -51,7 +51,7 @@ func (c clusterFlags) loader() clientcmd.ClientConfig {
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.context})
 }
 
-// open connects, and tells the namespace: the one that is given, else that of the context.
+// open returns a client and the namespace: the given one, else that of the context.
 func (c clusterFlags) open(namespace string) (kubernetes.Interface, string, error) {
 	config, err := c.connect()
 	if err != nil {
@@ -70,7 +70,7 @@ func (c clusterFlags) open(namespace string) (kubernetes.Interface, string, erro
 	return cluster, namespace, nil
 }
 
-// findings prints a line for each thing that was looked at.
+// findings prints a line for each check and counts the problems.
 type findings struct {
 	out      io.Writer
 	problems int
@@ -85,7 +85,7 @@ func (f *findings) problem(format string, args ...any) {
 	fmt.Fprintf(f.out, "problem  "+format+"\n", args...)
 }
 
-// result is an error where there were problems.
+// result returns an error if there were problems.
 func (f *findings) result() error {
 	switch f.problems {
 	case 0:

@@ -24,16 +24,17 @@ func checkCertsCommand() *cobra.Command {
 	var flags checkCertsFlags
 	cmd := &cobra.Command{
 		Use:   "certs",
-		Short: "Is the certificate that each replica serves valid and trusted, and for how long",
-		Long: `Asks every ready replica of the webhook's Service for its certificate and prints a line for
-each thing that an API server will look at: is it valid for the Service's name, and for how
-long; does the caBundle of each webhook that calls the Service trust it. A certificate with
-less than a quarter of its life left should have been renewed, and is a problem.
+		Short: "Check that each replica serves a valid and trusted certificate",
+		Long: `Reads the certificate of every ready replica of the webhook's Service and prints one line for
+each check that an API server makes: whether the certificate is valid for the Service's name,
+how long it remains valid, and whether the caBundle of each webhook that calls the Service
+trusts it. A certificate with less than a quarter of its lifetime left should have been
+renewed and is reported as a problem.
 
-Replicas are reached by port forwarding, or one of them at --address. It needs the rights to
-list webhook configurations and endpoint slices, and to forward ports to pods.
+Replicas are reached by port forwarding; --address reaches one replica directly. The caller
+needs the rights to list webhook configurations and endpoint slices and to forward ports to pods.
 
-Exit codes: 0 all is well, 1 a problem was found or the cluster did not answer, 2 a wrong
+Exit codes: 0 no problem, 1 a problem was found or the cluster did not answer, 2 a wrong
 command line.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -46,8 +47,8 @@ command line.`,
 	flags.cluster.register(f)
 	f.StringVar(&flags.namespace, "namespace", defaultNamespace, "namespace of the webhook's Service")
 	f.StringVar(&flags.service, "service", defaultService, "the webhook's Service")
-	f.StringVar(&flags.address, "address", "", "host:port where one replica is reached, instead of forwarding ports to all")
-	f.DurationVar(&flags.timeout, "timeout", 30*time.Second, "how long all of it may take")
+	f.StringVar(&flags.address, "address", "", "host:port of one replica, instead of port forwarding to all")
+	f.DurationVar(&flags.timeout, "timeout", 30*time.Second, "time limit of the whole check")
 	return cmd
 }
 
@@ -60,13 +61,13 @@ func runCheckCerts(ctx context.Context, flags checkCertsFlags, out io.Writer) er
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	clients, err := trustOf(ctx, cluster, flags.namespace, flags.service)
+	clients, err := webhookTrust(ctx, cluster, flags.namespace, flags.service)
 	if err != nil {
 		return err
 	}
 	replicas := []replica{{name: flags.address, dial: dialAddress(flags.address)}}
 	if flags.address == "" {
-		if replicas, err = replicasOf(ctx, config, cluster, flags.namespace, flags.service); err != nil {
+		if replicas, err = readyReplicas(ctx, config, cluster, flags.namespace, flags.service); err != nil {
 			return err
 		}
 	}
@@ -77,13 +78,13 @@ func runCheckCerts(ctx context.Context, flags checkCertsFlags, out io.Writer) er
 
 func checkReplicas(ctx context.Context, found *findings, replicas []replica, clients []trust, name string) {
 	if len(clients) == 0 {
-		found.problem("no webhook calls %s: nothing is admitted by it", name)
+		found.problem("no webhook configuration calls %s, so it reviews nothing", name)
 	}
 	if len(replicas) == 0 {
 		found.problem("%s has no ready replica", name)
 	}
 	for _, r := range replicas {
-		chain, err := r.served(ctx, name)
+		chain, err := r.servedCertificates(ctx, name)
 		if err != nil {
 			found.problem("%s: %v", r.name, err)
 			continue
@@ -92,26 +93,25 @@ func checkReplicas(ctx context.Context, found *findings, replicas []replica, cli
 	}
 }
 
-// checkChain judges what was served as an API server does: a leaf, and perhaps
-// certificates between it and an authority.
+// checkChain verifies the served leaf and intermediate certificates as an API server does.
 func checkChain(found *findings, replica string, chain []*x509.Certificate, clients []trust, name string, now time.Time) {
-	leaf, between := chain[0], x509.NewCertPool()
+	leaf, intermediates := chain[0], x509.NewCertPool()
 	for _, certificate := range chain[1:] {
-		between.AddCert(certificate)
+		intermediates.AddCert(certificate)
 	}
-	left := leaf.NotAfter.Sub(now).Round(time.Second)
+	remaining := leaf.NotAfter.Sub(now).Round(time.Second)
 	switch err := leaf.VerifyHostname(name); {
 	case err != nil:
 		found.problem("%s: %v", replica, err)
 	case !certs.Valid(leaf, now):
 		found.problem("%s: valid from %s to %s only", replica, stamp(leaf.NotBefore), stamp(leaf.NotAfter))
-	case left < leaf.NotAfter.Sub(leaf.NotBefore)/4:
-		found.problem("%s: expires %s, in %s, and was not renewed", replica, stamp(leaf.NotAfter), left)
+	case remaining < leaf.NotAfter.Sub(leaf.NotBefore)/4:
+		found.problem("%s: expires %s, in %s, and has not been renewed", replica, stamp(leaf.NotAfter), remaining)
 	default:
-		found.ok("%s: valid for %s until %s, for %s", replica, name, stamp(leaf.NotAfter), left)
+		found.ok("%s: valid for %s until %s, for %s", replica, name, stamp(leaf.NotAfter), remaining)
 	}
 	for _, c := range clients {
-		options := x509.VerifyOptions{DNSName: name, Roots: c.bundle.Pool(), Intermediates: between, CurrentTime: now}
+		options := x509.VerifyOptions{DNSName: name, Roots: c.bundle.Pool(), Intermediates: intermediates, CurrentTime: now}
 		if _, err := leaf.Verify(options); err != nil {
 			found.problem("%s: not trusted by %s: %v", replica, c.webhook, err)
 		} else {

@@ -49,8 +49,8 @@ var built struct {
 	err error
 }
 
-// program is the novawire binary, built once for the test process: the tests
-// stop and kill it, which only a process of its own bears.
+// program builds the novawire binary once for the test process. The tests stop and
+// kill it, so it runs as a process of its own.
 func program(t testing.TB) string {
 	t.Helper()
 	built.Do(func() {
@@ -68,9 +68,8 @@ func program(t testing.TB) string {
 	return filepath.Join(built.dir, "novawire")
 }
 
-// bed is a running `novawire webhook`, and the way to the API server that
-// calls it.
-type bed struct {
+// environment is a running `novawire webhook` and the API server that calls it.
+type environment struct {
 	testing.TB
 	config  *rest.Config
 	client  client.Client
@@ -83,11 +82,11 @@ type bed struct {
 	log     *bytes.Buffer
 }
 
-const startConfig = "injection: {clusterName: test, gateway: {grpcEndpoint: 'http://gateway:4317'}}\n"
+const startConfig = "apiVersion: config.nova.dev/v1alpha1\nkind: ManagerConfiguration\ninjection: {clusterName: test, gateway: {grpcEndpoint: 'http://gateway:4317'}}\n"
 
-// startManager starts the program and registers the webhooks of the product's
-// own manifests, but for where they are reached.
-func startManager(t testing.TB) *bed {
+// startManager starts the program and registers the webhooks of the product's own
+// manifests with the URL of this process.
+func startManager(t testing.TB) *environment {
 	t.Helper()
 	config := cluster.Config(t)
 	config.QPS = -1 // the test is the load
@@ -95,7 +94,7 @@ func startManager(t testing.TB) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &bed{TB: t, config: config, client: c, dir: t.TempDir(), port: freePort(t)}
+	m := &environment{TB: t, config: config, client: c, dir: t.TempDir(), port: freePort(t)}
 	m.metrics, m.health = address(freePort(t)), address(freePort(t))
 	bundle, key, err := certutil.GenerateSelfSignedCertKey("127.0.0.1", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
 	if err != nil {
@@ -114,7 +113,7 @@ func startManager(t testing.TB) *bed {
 	return m
 }
 
-func (m *bed) start() {
+func (m *environment) start() {
 	m.Helper()
 	m.process = exec.Command(program(m), "webhook",
 		"--config", filepath.Join(m.dir, "config.yaml"), "--config-interval", "20ms",
@@ -139,8 +138,8 @@ func (m *bed) start() {
 	})
 }
 
-// stop sends SIGTERM and returns how the program ended.
-func (m *bed) stop() error {
+// stop sends SIGTERM and returns the error of the program.
+func (m *environment) stop() error {
 	m.Helper()
 	if err := m.process.Process.Signal(syscall.SIGTERM); err != nil {
 		m.Fatal(err)
@@ -154,9 +153,9 @@ func (m *bed) stop() error {
 	}
 }
 
-// register applies manifests/base/webhooks.yaml with a URL for a Service, and
+// register applies manifests/base/webhooks.yaml with a URL in place of the Service and
 // waits until the API server calls it.
-func (m *bed) register(bundle []byte) {
+func (m *environment) register(bundle []byte) {
 	m.Helper()
 	text, err := os.ReadFile("../../manifests/base/webhooks.yaml")
 	if err != nil {
@@ -168,14 +167,14 @@ func (m *bed) register(bundle []byte) {
 		if strings.Contains(document, "kind: MutatingWebhookConfiguration") {
 			m.decode(document, &mutating)
 			for i := range mutating.Webhooks {
-				mutating.Webhooks[i].ClientConfig = m.reach(mutating.Webhooks[i].ClientConfig, bundle)
+				mutating.Webhooks[i].ClientConfig = m.clientConfig(mutating.Webhooks[i].ClientConfig, bundle)
 			}
 			m.create(&mutating)
 			continue
 		}
 		m.decode(document, &validating)
 		for i := range validating.Webhooks {
-			validating.Webhooks[i].ClientConfig = m.reach(validating.Webhooks[i].ClientConfig, bundle)
+			validating.Webhooks[i].ClientConfig = m.clientConfig(validating.Webhooks[i].ClientConfig, bundle)
 		}
 		m.create(&validating)
 	}
@@ -186,20 +185,20 @@ func (m *bed) register(bundle []byte) {
 	})
 }
 
-func (m *bed) reach(c admissionv1.WebhookClientConfig, bundle []byte) admissionv1.WebhookClientConfig {
+func (m *environment) clientConfig(c admissionv1.WebhookClientConfig, bundle []byte) admissionv1.WebhookClientConfig {
 	url := "https://" + address(m.port) + *c.Service.Path
 	return admissionv1.WebhookClientConfig{URL: &url, CABundle: bundle}
 }
 
-func (m *bed) decode(document string, into any) {
+func (m *environment) decode(document string, into any) {
 	m.Helper()
 	if err := yaml.UnmarshalStrict([]byte(document), into); err != nil {
 		m.Fatal(err)
 	}
 }
 
-// create makes an object and removes it when the test is over.
-func (m *bed) create(o client.Object) {
+// create creates an object and deletes it at the end of the test.
+func (m *environment) create(o client.Object) {
 	m.Helper()
 	if err := m.client.Create(m.Context(), o); err != nil {
 		m.Fatal(err)
@@ -207,8 +206,8 @@ func (m *bed) create(o client.Object) {
 	m.Cleanup(func() { _ = m.client.Delete(context.Background(), o) })
 }
 
-// namespace makes an opted-in namespace.
-func (m *bed) namespace(annotations map[string]string) string {
+// namespace creates a namespace that is labelled for wiring.
+func (m *environment) namespace(annotations map[string]string) string {
 	m.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 		GenerateName: "nova-", Annotations: annotations,
@@ -218,15 +217,20 @@ func (m *bed) namespace(annotations map[string]string) string {
 	return ns.Name
 }
 
-func (m *bed) write(name string, text []byte) {
+func (m *environment) write(name string, text []byte) {
 	m.Helper()
-	if err := os.WriteFile(filepath.Join(m.dir, name), text, 0o600); err != nil {
+	file := filepath.Join(m.dir, name)
+	// Replaced as a whole, as the kubelet does: the program may read it at any time.
+	if err := os.WriteFile(file+".new", text, 0o600); err != nil {
+		m.Fatal(err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
 		m.Fatal(err)
 	}
 }
 
-// metric reads a metric's value; a series that is not there is 0.
-func (m *bed) metric(series string) float64 {
+// metric returns the value of a series, 0 if it does not exist.
+func (m *environment) metric(series string) float64 {
 	response, err := http.Get("http://" + m.metrics + "/metrics")
 	if err != nil {
 		return 0
@@ -241,7 +245,7 @@ func (m *bed) metric(series string) float64 {
 	return 0
 }
 
-func (m *bed) eventually(what string, is func() bool) {
+func (m *environment) eventually(what string, is func() bool) {
 	m.Helper()
 	eventually(m, what, is)
 }
@@ -287,7 +291,7 @@ func freePort(t testing.TB) int {
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// podIn is a pod that nothing owns.
+// podIn returns a pod without an owner.
 func podIn(namespace string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "app-", Namespace: namespace},

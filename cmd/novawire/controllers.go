@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -14,50 +15,48 @@ import (
 	backupcontroller "github.com/nova/novawire/controller/backup"
 )
 
-// lease is the name of the Lease that the leader holds, in our own namespace.
+// lease is the name of the Lease that the leader holds, in the namespace of the
+// installation.
 const lease = "novawire-controllers"
 
-// controllers run on the replica that leads, in a manager of their own: one that
-// loses its lease ends, and admission, which every replica does, is not to end
-// with it.
+// controllers runs the controllers in a manager of their own on the replica that
+// leads. A manager that loses its lease stops, and admission, which every replica
+// serves, must not stop with it.
 type controllers struct {
-	cluster   *rest.Config
-	namespace string
-	options   backupcontroller.Options
-	pause     time.Duration // before a manager that ended is started anew
+	cluster      *rest.Config
+	namespace    string
+	options      backupcontroller.Options
+	restartDelay time.Duration // before a stopped manager is started again
 }
 
 func addControllers(mgr manager.Manager, cluster *rest.Config, flags webhookFlags, current *reloader) error {
 	if !flags.controllers {
 		return nil
 	}
+	statuses := backupcontroller.NewStatusCache()
+	backupcontroller.RegisterMetrics(metrics.Registry, statuses)
 	return mgr.Add(&controllers{
-		cluster: cluster, namespace: flags.certs.namespace, pause: 5 * time.Second,
-		options: backupcontroller.Options{Config: current.Backup, Metrics: backupcontroller.NewMetrics(metrics.Registry), Changed: current.changed},
+		cluster: cluster, namespace: flags.certs.namespace, restartDelay: 5 * time.Second,
+		options: backupcontroller.Options{Config: current.Backup, Statuses: statuses, Changed: current.changed},
 	})
 }
 
-// NeedLeaderElection is false: the leader is elected within.
+// NeedLeaderElection returns false: the inner manager elects the leader.
 func (c *controllers) NeedLeaderElection() bool { return false }
 
 // Start runs until the context ends.
 func (c *controllers) Start(ctx context.Context) error {
-	for {
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		err := c.lead(ctx)
-		c.options.Metrics.Reset() // whoever leads now has them
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it was asked to end
+		c.options.Statuses.Reset() // another replica may write them from now on
+		if ctx.Err() == nil {
+			slog.Error("the controllers stopped; restarting", "error", err, "delay", c.restartDelay.String())
 		}
-		slog.Error("controllers ended, and start again", "error", err)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(c.pause):
-		}
-	}
+	}, c.restartDelay)
+	return nil
 }
 
-// lead waits for the lease, and works as long as it is held.
+// lead waits for the lease and runs the controllers while this replica holds it.
 func (c *controllers) lead(ctx context.Context) error {
 	mgr, err := manager.New(c.cluster, manager.Options{
 		Cache:                         backupcontroller.CacheOptions(),
@@ -69,10 +68,10 @@ func (c *controllers) lead(ctx context.Context) error {
 		LeaderElectionReleaseOnCancel: true,
 	})
 	if err != nil {
-		return fmt.Errorf("prepare controllers: %w", err)
+		return fmt.Errorf("create the manager of the controllers: %w", err)
 	}
 	if err := backupcontroller.Add(mgr, c.options); err != nil {
-		return fmt.Errorf("prepare controllers: %w", err)
+		return fmt.Errorf("add the backup controller: %w", err)
 	}
 	return mgr.Start(ctx)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/nova/novawire/internal/testing/cluster"
 )
 
-// kustomized is what kubectl makes of a folder of the manifests.
+// kustomized renders a directory of the manifests.
 func kustomized(t *testing.T, dir string) []string {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), "kustomize", filepath.Join("../../manifests", dir))
@@ -44,11 +44,11 @@ func plainCronJob(t *testing.T, dir string) *batchv1.CronJob {
 	return nil
 }
 
-// The plain CronJob is one that the API server takes without a word, in a
-// namespace of Pod Security restricted, and that pg-backup can start with.
-func TestThePlainCronJobs(t *testing.T) {
+// The API server accepts the plain CronJob without a warning in a namespace of Pod
+// Security restricted, and pg-backup accepts its environment.
+func TestPlainCronJobs(t *testing.T) {
 	config := cluster.Config(t)
-	var w warned
+	var w warningRecorder
 	config.WarningHandler = &w
 	c, err := client.New(config, client.Options{})
 	if err != nil {
@@ -102,9 +102,8 @@ func checkEnvironment(t *testing.T, container corev1.Container) {
 	}
 }
 
-// Another try is for what it can help: the exit codes that end the Job are those
-// whose meaning is about the request, and each is one that pg-backup has.
-func TestThePlainCronJobTriesAgainWhereThatHelps(t *testing.T) {
+// Only exit codes that another attempt cannot help end the Job at once.
+func TestPlainCronJobs_PodFailurePolicy(t *testing.T) {
 	cluster.Config(t) // for kubectl beside it
 	rules := plainCronJob(t, "base/cronjobs").Spec.JobTemplate.Spec.PodFailurePolicy.Rules
 	final := map[backupapi.Category]bool{}
@@ -120,8 +119,8 @@ func TestThePlainCronJobTriesAgainWhereThatHelps(t *testing.T) {
 	}
 }
 
-// An installation forces no CronJob on those who have no such database.
-func TestTheInstallationsHaveNoPlainCronJob(t *testing.T) {
+// An installation contains no CronJob for a database that users may not have.
+func TestOverlays_HaveNoPlainCronJob(t *testing.T) {
 	cluster.Config(t)
 	for _, overlay := range []string{"kind", "staging", "prod"} {
 		for _, document := range kustomized(t, "overlays/"+overlay) {

@@ -1,5 +1,5 @@
-// Command novawire wires Kubernetes workloads for observability and backup: for
-// people, on their machine, and as the webhook that a cluster runs.
+// Command novawire wires Kubernetes workloads for observability and backup. It is the
+// command-line tool and, as novawire webhook, the manager that a cluster runs.
 package main
 
 import (

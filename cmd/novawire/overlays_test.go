@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// The configuration of every overlay is one that the program takes, and it tells
-// the sidecar where telemetry goes.
-func TestTheOverlaysConfigurationsAreGood(t *testing.T) {
+// The program accepts the configuration of every overlay, and it configures a backend for
+// the sidecar.
+func TestOverlays_Configuration(t *testing.T) {
 	files, err := filepath.Glob("../../manifests/overlays/*/config.yaml")
 	if err != nil || len(files) < 3 {
 		t.Fatalf("overlays: %q, %v", files, err)

@@ -65,6 +65,9 @@ func runPreview(flags previewFlags, paths []string, stdin io.Reader, stdout, std
 	if err != nil {
 		return err
 	}
+	if flags.config != "" && c.unversioned() {
+		fmt.Fprintln(stderr, "warning: "+versionWarning)
+	}
 	engine, err := inject.New(c.Injection)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync/atomic"
@@ -10,72 +11,89 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	backupapi "github.com/nova/novawire/api/backup"
-	backupcontroller "github.com/nova/novawire/controller/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 	"github.com/nova/novawire/webhook/inject"
 )
 
-// reloader keeps the engine of the newest good configuration. It looks at the
-// file's content on a timer: a ConfigMap's files are symbolic links that the
-// kubelet swaps about once a minute, which file notifications follow badly.
+// reloader holds the engine of the newest valid configuration. It compares the
+// file's content on a timer: the files of a ConfigMap are symbolic links that the
+// kubelet replaces about once a minute, which file notifications handle badly.
 type reloader struct {
 	file     string
 	interval time.Duration
-	seen     []byte // the content that was read last, good or not
+	lastRead []byte // the content that was read last, valid or not
 	engine   atomic.Pointer[inject.Engine]
-	backup   atomic.Pointer[backupcontroller.Config]
-	// changed holds at most one notice: that the controller is to look at
-	// everything once more is the same, however often it is said.
+	backup   atomic.Pointer[resources.Config]
+	// changed has room for one event: the controller reconciles everything again,
+	// however many changes there were.
 	changed chan event.GenericEvent
 
 	generation prometheus.Gauge
 	failures   prometheus.Counter
 }
 
-// newReloader reads the configuration; to start with a bad one is an error.
-func newReloader(file string, registry prometheus.Registerer) (*reloader, error) {
+// newReloader reads the configuration. A bad one is an error.
+func newReloader(file string, interval time.Duration, registry prometheus.Registerer) (*reloader, error) {
+	if interval <= 0 {
+		return nil, usageError{fmt.Errorf("webhook: config-interval %s: use a duration above 0", interval)}
+	}
 	r := &reloader{
 		file:     file,
-		interval: 5 * time.Second,
+		interval: interval,
 		changed:  make(chan event.GenericEvent, 1),
 		generation: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "novawire_config_generation",
-			Help: "How many configurations have been in force since the start.",
+			Help: "Configurations that were applied since the start.",
 		}),
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "novawire_config_reload_failures_total",
-			Help: "Changed configuration files that were not taken because of a mistake.",
+			Help: "Changed configuration files that were rejected because of a mistake.",
 		}),
 	}
 	registry.MustRegister(r.generation, r.failures)
-	if file != "" {
-		r.seen, _ = os.ReadFile(file) // load tells what is wrong with it
+	if file == "" {
+		return r, r.apply(defaultConfig())
 	}
-	return r, r.load()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	return r, r.load(text)
 }
 
-// Engine is the engine of the configuration in force.
+// Engine returns the engine of the current configuration.
 func (r *reloader) Engine() *inject.Engine { return r.engine.Load() }
 
-// Backup is what the configuration in force says about backup.
-func (r *reloader) Backup() backupcontroller.Config { return *r.backup.Load() }
+// Backup returns the backup section of the current configuration.
+func (r *reloader) Backup() resources.Config { return *r.backup.Load() }
 
-// BackupDefaults are what a StatefulSet asks of backup that only says enabled.
+// BackupDefaults returns the backup request of a StatefulSet that only sets enabled.
 func (r *reloader) BackupDefaults() backupapi.Request { return r.Backup().DefaultRequest() }
 
-func (r *reloader) load() error {
-	c, err := readConfig(r.file)
-	if err != nil {
-		return err
+// load applies the content of the file.
+func (r *reloader) load(text []byte) error {
+	r.lastRead = text
+	c := defaultConfig()
+	if err := c.parse(text); err != nil {
+		return fmt.Errorf("read config %s: %w", r.file, err)
 	}
+	if c.unversioned() {
+		slog.Warn(versionWarning, "file", r.file)
+	}
+	return r.apply(c)
+}
+
+func (r *reloader) apply(c config) error {
 	engine, err := inject.New(c.Injection)
 	if err != nil {
 		return err
 	}
 	if !c.Injection.Sidecar.Configured() {
-		slog.Warn("the sidecar has no backend: telemetry is accepted and counted as dropped", "key", "injection.sidecar.env")
+		slog.Warn("the sidecar has no backend: it accepts telemetry and counts it as dropped", "key", "injection.sidecar.env")
 	}
 	r.engine.Store(engine)
 	r.backup.Store(&c.Backup)
@@ -87,38 +105,30 @@ func (r *reloader) load() error {
 	return nil
 }
 
-// Start looks at the file until the context ends.
+// Start checks the file until the context ends.
 func (r *reloader) Start(ctx context.Context) error {
 	if r.file == "" {
 		<-ctx.Done()
 		return nil
 	}
-	ticker := time.NewTicker(r.interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			r.look()
-		}
-	}
+	wait.UntilWithContext(ctx, func(context.Context) { r.checkFile() }, r.interval)
+	return nil
 }
 
-// look takes a changed file, or tells once what is wrong with it.
-func (r *reloader) look() {
+// checkFile loads the file if its content has changed. It reads the file once, so
+// that what was compared is what is loaded.
+func (r *reloader) checkFile() {
 	text, err := os.ReadFile(r.file)
-	if err != nil || bytes.Equal(text, r.seen) {
-		return // gone for a moment, while it is swapped; or nothing new
+	if err != nil || bytes.Equal(text, r.lastRead) {
+		return // unchanged, or absent for a moment while the kubelet replaces it
 	}
-	r.seen = text
-	if err := r.load(); err != nil {
+	if err := r.load(text); err != nil {
 		r.failures.Inc()
-		slog.Error("configuration kept: the changed file has a mistake", "error", err)
+		slog.Error("configuration file rejected; the previous configuration stays in force", "error", err)
 		return
 	}
 	slog.Info("configuration reloaded", "file", r.file, "hash", r.Engine().Hash())
 }
 
-// NeedLeaderElection is false: every replica answers reviews.
+// NeedLeaderElection returns false: every replica answers reviews.
 func (r *reloader) NeedLeaderElection() bool { return false }

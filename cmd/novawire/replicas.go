@@ -19,14 +19,14 @@ import (
 	"github.com/nova/novawire/certs"
 )
 
-// trust is what one webhook's caBundle has the API server trust.
+// trust is the caBundle of one webhook.
 type trust struct {
 	webhook string
 	bundle  certs.Bundle
 }
 
-// trustOf returns every webhook that calls the Service.
-func trustOf(ctx context.Context, cluster kubernetes.Interface, namespace, service string) (all []trust, err error) {
+// webhookTrust returns the caBundle of every webhook that calls the Service.
+func webhookTrust(ctx context.Context, cluster kubernetes.Interface, namespace, service string) (all []trust, err error) {
 	add := func(kind, configuration, name string, c admissionv1.WebhookClientConfig) {
 		if c.Service != nil && c.Service.Namespace == namespace && c.Service.Name == service {
 			all = append(all, trust{fmt.Sprintf("%s %s, %s", kind, configuration, name), certs.ParseBundle(c.CABundle)})
@@ -59,8 +59,8 @@ type replica struct {
 	dial func(context.Context) (net.Conn, error)
 }
 
-// served returns the certificates that the replica presents, unjudged.
-func (r replica) served(ctx context.Context, name string) ([]*x509.Certificate, error) {
+// servedCertificates returns the certificates that the replica presents, unverified.
+func (r replica) servedCertificates(ctx context.Context, name string) ([]*x509.Certificate, error) {
 	conn, err := r.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -73,8 +73,8 @@ func (r replica) served(ctx context.Context, name string) ([]*x509.Certificate, 
 	return secure.ConnectionState().PeerCertificates, nil
 }
 
-// replicasOf returns the pods that are ready behind the Service.
-func replicasOf(ctx context.Context, config *rest.Config, cluster kubernetes.Interface, namespace, service string) (all []replica, err error) {
+// readyReplicas returns the ready pods of the Service.
+func readyReplicas(ctx context.Context, config *rest.Config, cluster kubernetes.Interface, namespace, service string) (all []replica, err error) {
 	slices, err := cluster.DiscoveryV1().EndpointSlices(namespace).
 		List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service})
 	if err != nil {
@@ -103,7 +103,7 @@ func dialAddress(address string) func(context.Context) (net.Conn, error) {
 }
 
 // forwardTo connects to a port of a pod through the API server, as kubectl
-// port-forward does. The forwarding ends with the context.
+// port-forward does. Forwarding ends with the context.
 func forwardTo(config *rest.Config, cluster kubernetes.Interface, namespace, pod string, port int32) func(context.Context) (net.Conn, error) {
 	return func(ctx context.Context) (net.Conn, error) {
 		url := cluster.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("portforward").URL()

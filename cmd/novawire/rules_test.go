@@ -14,7 +14,7 @@ const promtoolVariable = "NOVAWIRE_PROMTOOL"
 
 // Each rule of the monitoring component has a file of cases in testdata/rules,
 // by its own name, in the language of `promtool test rules`.
-func TestTheAlertsFireWhenTheyShould(t *testing.T) {
+func TestAlerts(t *testing.T) {
 	promtool := os.Getenv(promtoolVariable)
 	if promtool == "" {
 		message := promtoolVariable + ` is not set; run it with: eval "$(tools/provide promtool env)" && go test -run ` + t.Name() + ` ./cmd/novawire, or make test`
@@ -46,8 +46,8 @@ func TestTheAlertsFireWhenTheyShould(t *testing.T) {
 	}
 }
 
-// copyRule writes what a PrometheusRule holds as Prometheus reads it. Each of its
-// alerts has a case.
+// copyRule writes the groups of a PrometheusRule as a rule file and checks that each
+// alert has a test case.
 func copyRule(t *testing.T, from, to string) {
 	t.Helper()
 	text, err := os.ReadFile(from)

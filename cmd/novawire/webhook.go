@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -17,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	clientconfig "sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -47,16 +45,16 @@ func webhookCommand() *cobra.Command {
 		Short: "Run the admission webhook and its controllers, in a cluster",
 		Long: `Serves the API server's admission reviews: POST /mutate-pod wires pods,
 POST /warn-workload warns about workloads at apply, POST /validate-backup refuses
-mistakes in backup.nova.dev annotations. Whatever else goes wrong, an object is
-admitted as it came, and that is counted.
+mistakes in backup.nova.dev annotations. If anything else fails, the object is admitted
+unchanged and the failure is counted.
 
-One replica, the leader, keeps the CronJobs that backup.nova.dev annotations ask for, and
-tells what their Jobs report.
+One replica, the leader, creates the CronJobs that backup.nova.dev annotations request and
+records the results of their Jobs.
 
-The configuration file is read again when it changes; a file with a mistake is told,
-and the configuration before it stays. After SIGTERM the API
-servers are asked for two seconds to go elsewhere; the program ends when the requests
-under way are answered.
+The configuration file is read again when it changes. If the new file has a mistake, the
+mistake is logged and the previous configuration stays in force. After SIGTERM the program
+asks API servers for two seconds to use other connections, answers the requests in flight
+and ends.
 
 Exit codes: 0 ended by a signal, 1 it could not start or run, 2 a wrong command line.`,
 		Args: cobra.NoArgs,
@@ -65,15 +63,15 @@ Exit codes: 0 ended by a signal, 1 it could not start or run, 2 a wrong command 
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.config, "config", "", "configuration file (YAML); without one the defaults hold")
-	f.DurationVar(&flags.reloadEvery, "config-interval", 5*time.Second, "how often the configuration file is looked at")
+	f.StringVar(&flags.config, "config", "", "configuration file (YAML); the defaults apply if it is empty")
+	f.DurationVar(&flags.reloadEvery, "config-interval", 5*time.Second, "how often the configuration file is checked for changes")
 	flags.certs.register(f)
-	f.StringVar(&flags.host, "host", "", "address to serve on; empty for all")
+	f.StringVar(&flags.host, "host", "", "address to serve on; empty for all addresses")
 	f.IntVar(&flags.port, "port", 10250, "port of the webhook")
-	f.StringVar(&flags.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 for none")
-	f.StringVar(&flags.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 for none")
+	f.StringVar(&flags.metricsAddress, "metrics-address", ":8080", "address of /metrics; 0 disables it")
+	f.StringVar(&flags.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 disables it")
 	f.StringVar(&flags.logLevel, "log-level", "info", "lowest level that is logged: debug, info, warn or error; debug includes skipped pods")
-	f.BoolVar(&flags.controllers, "controllers", true, "keep the backup CronJobs of annotated StatefulSets too, on the replica that leads")
+	f.BoolVar(&flags.controllers, "controllers", true, "run the controllers on the replica that leads")
 	return cmd
 }
 
@@ -82,9 +80,8 @@ func runWebhook(ctx context.Context, flags webhookFlags, stderr io.Writer) error
 	if err := level.UnmarshalText([]byte(flags.logLevel)); err != nil {
 		return usageError{fmt.Errorf("webhook: --log-level %q: use debug, info, warn or error", flags.logLevel)}
 	}
-	slog.SetDefault(slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})))
-	log.SetLogger(logr.FromSlogHandler(slog.Default().Handler()))
-	current, err := newReloader(flags.config, metrics.Registry)
+	setUpLogging(stderr, level)
+	current, err := newReloader(flags.config, flags.reloadEvery, metrics.Registry)
 	if err != nil {
 		return err
 	}
@@ -100,20 +97,23 @@ func runWebhook(ctx context.Context, flags webhookFlags, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	current.interval = flags.reloadEvery
-	var leaving leave
-	for _, step := range []func() error{
-		func() error { return mgr.Add(current) },
-		func() error { return addControllers(mgr, cluster, flags, current) },
-		func() error { return mgr.Add(served.keep) },
-		func() error { return addAdmission(mgr, current, &leaving) },
-		func() error { return addHealth(mgr, served) },
-	} {
-		if err := step(); err != nil {
-			return fmt.Errorf("prepare: %w", err)
-		}
+	var drain drainer
+	if err := mgr.Add(current); err != nil {
+		return fmt.Errorf("add the configuration reloader: %w", err)
 	}
-	return mgr.Start(leaving.delay(ctx))
+	if err := addControllers(mgr, cluster, flags, current); err != nil {
+		return fmt.Errorf("add the controllers: %w", err)
+	}
+	if err := mgr.Add(served.runnable); err != nil {
+		return fmt.Errorf("add the certificates: %w", err)
+	}
+	if err := addAdmission(mgr, current, &drain); err != nil {
+		return fmt.Errorf("add admission: %w", err)
+	}
+	if err := addHealth(mgr, served); err != nil {
+		return fmt.Errorf("add health checks: %w", err)
+	}
+	return mgr.Start(drain.delayedContext(ctx))
 }
 
 func newManager(cluster *rest.Config, flags webhookFlags, served certificate) (manager.Manager, error) {
@@ -135,25 +135,25 @@ func newManager(cluster *rest.Config, flags webhookFlags, served certificate) (m
 		}),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("prepare: %w", err)
+		return nil, fmt.Errorf("create the manager: %w", err)
 	}
 	return mgr, nil
 }
 
 // addAdmission registers the webhooks.
-func addAdmission(mgr manager.Manager, current *reloader, leaving *leave) error {
+func addAdmission(mgr manager.Manager, current *reloader, drain *drainer) error {
 	counts := webhook.NewMetrics(metrics.Registry)
 	namespaces := &webhook.CachedNamespaces{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Metrics: counts}
 	events := webhook.EventRecorder{Recorder: mgr.GetEventRecorder("novawire")}
 	services := lint.LiveServices{Live: mgr.GetAPIReader()}
-	// Asking for the informer now has the cache filled before the first review.
+	// Requesting the informer now fills the cache before the first review.
 	if _, err := mgr.GetCache().GetInformer(context.Background(), webhook.NamespaceMetadata()); err != nil {
 		return fmt.Errorf("watch namespaces: %w", err)
 	}
 	server := mgr.GetWebhookServer()
-	server.Register("/mutate-pod", leaving.handler(webhook.Pods(current, namespaces, events, counts)))
-	server.Register("/warn-workload", leaving.handler(webhook.Workloads(current, namespaces, services, counts)))
-	server.Register("/validate-backup", leaving.handler(webhook.Backups(current.BackupDefaults, lint.LiveReferences{Live: mgr.GetAPIReader()}, counts)))
+	server.Register("/mutate-pod", drain.handler(webhook.Pods(current, namespaces, events, counts)))
+	server.Register("/warn-workload", drain.handler(webhook.Workloads(current, namespaces, services, counts)))
+	server.Register("/validate-backup", drain.handler(webhook.Backups(current.BackupDefaults, lint.LiveReferences{Live: mgr.GetAPIReader()}, counts)))
 	return nil
 }
 

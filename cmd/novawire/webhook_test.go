@@ -34,7 +34,7 @@ func TestAdmission(t *testing.T) {
 	m := startManager(t)
 	for _, c := range []struct {
 		name string
-		test func(*bed, *testing.T)
+		test func(*environment, *testing.T)
 	}{
 		{"wires the pods of every kind of owner", wiresEveryOwner},
 		{"leaves a pod that opted out, and a namespace that did not opt in", leavesOthers},
@@ -44,14 +44,14 @@ func TestAdmission(t *testing.T) {
 		{"completes a pod that a second webhook changed, and doubles nothing", reinvocation},
 		{"warns at apply about what will happen to the pods", warnsAtApply},
 		{"writes an Event for the owner of a pod that needs one", writesEvents},
-		{"takes a changed configuration, and keeps the old one when the new one is bad", reloads},
+		{"loads a changed configuration and keeps the previous one when the new one is bad", reloads},
 		{"counts what it decided", countsDecisions},
-		{"refuses a mistake in what is asked of backup", refusesBackups},
-		{"is asked about backup where it is asked for, and nowhere else", askedOnlyAboutBackup},
-		{"keeps the CronJobs of a StatefulSet that asks for backup", schedulesBackups},
-		{"asks for runs and tells how backups stand, from the command line", backupCommands},
-		{"creates pods while the webhook is gone, and wires them when it is back", failsOpen},
-		{"ends with success on SIGTERM", endsOnSignal},
+		{"refuses a mistake in a backup annotation", refusesBackups},
+		{"reviews only StatefulSets that request backup", reviewsOnlyBackupRequests},
+		{"creates the CronJobs of a StatefulSet that requests backup", createsCronJobs},
+		{"requests runs and shows the status of backups from the command line", backupCommands},
+		{"admits pods while the webhook is down and wires them when it is back", failsOpen},
+		{"exits with success on SIGTERM", endsOnSignal},
 	} {
 		if !t.Run(c.name, func(t *testing.T) { sub := *m; sub.TB = t; c.test(&sub, t) }) {
 			t.Logf("the program's log:\n%s", m.log)
@@ -65,7 +65,7 @@ func owned(pod *corev1.Pod, apiVersion, kind, name string) *corev1.Pod {
 	return pod
 }
 
-func wiresEveryOwner(m *bed, t *testing.T) {
+func wiresEveryOwner(m *environment, t *testing.T) {
 	ns := m.namespace(nil)
 	hashed := func(label string) *corev1.Pod {
 		pod := podIn(ns)
@@ -94,7 +94,7 @@ func wiresEveryOwner(m *bed, t *testing.T) {
 	}
 }
 
-func leavesOthers(m *bed, t *testing.T) {
+func leavesOthers(m *environment, t *testing.T) {
 	out := podIn(m.namespace(nil))
 	out.Labels = map[string]string{injection.LabelWiring: injection.WiringDisabled}
 	plain := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "plain-"}}
@@ -109,7 +109,7 @@ func leavesOthers(m *bed, t *testing.T) {
 	}
 }
 
-func dryRun(m *bed, t *testing.T) {
+func dryRun(m *environment, t *testing.T) {
 	ns := m.namespace(nil)
 	pod := podIn(ns)
 	if err := m.client.Create(t.Context(), pod, client.DryRunAll); err != nil || !isWired(pod) {
@@ -121,7 +121,7 @@ func dryRun(m *bed, t *testing.T) {
 	}
 }
 
-func freshNamespace(m *bed, t *testing.T) {
+func freshNamespace(m *environment, t *testing.T) {
 	for range 20 {
 		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "fresh-"}}
 		m.create(ns)
@@ -140,7 +140,7 @@ func freshNamespace(m *bed, t *testing.T) {
 	}
 }
 
-func manyPods(m *bed, t *testing.T) {
+func manyPods(m *environment, t *testing.T) {
 	ns := m.namespace(nil)
 	var group sync.WaitGroup
 	errs := make(chan error, 500)
@@ -162,7 +162,7 @@ func manyPods(m *bed, t *testing.T) {
 }
 
 // A second webhook, called after ours, adds a container.
-func reinvocation(m *bed, t *testing.T) {
+func reinvocation(m *environment, t *testing.T) {
 	ns := m.namespace(nil)
 	other := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var review admissionreview.AdmissionReview
@@ -212,14 +212,14 @@ func reinvocation(m *bed, t *testing.T) {
 	}
 }
 
-// warned is a client that keeps the warnings of the API server.
-type warned struct {
+// warningRecorder is a client that keeps the warnings of the API server.
+type warningRecorder struct {
 	lines []string
 }
 
-func (w *warned) HandleWarningHeader(_ int, _, text string) { w.lines = append(w.lines, text) }
+func (w *warningRecorder) HandleWarningHeader(_ int, _, text string) { w.lines = append(w.lines, text) }
 
-func (w *warned) has(parts ...string) bool {
+func (w *warningRecorder) has(parts ...string) bool {
 	for _, line := range w.lines {
 		all := true
 		for _, part := range parts {
@@ -232,7 +232,7 @@ func (w *warned) has(parts ...string) bool {
 	return false
 }
 
-func (m *bed) warned(w *warned) client.Client {
+func (m *environment) warned(w *warningRecorder) client.Client {
 	m.Helper()
 	config := rest.CopyConfig(m.config)
 	config.WarningHandler = w
@@ -258,7 +258,7 @@ func deployment(ns, name string, change func(*corev1.PodTemplateSpec)) *appsv1.D
 	return d
 }
 
-func warnsAtApply(m *bed, t *testing.T) {
+func warnsAtApply(m *environment, t *testing.T) {
 	ns := m.namespace(nil)
 	annotate := func(key, value string) func(*corev1.PodTemplateSpec) {
 		return func(p *corev1.PodTemplateSpec) { p.Annotations[key] = value }
@@ -286,7 +286,7 @@ func warnsAtApply(m *bed, t *testing.T) {
 		{misplaced, []string{injection.AnnotationProtocol, "pod template"}},
 		{never, []string{injection.AnnotationTraceSampling, `"2"`}},
 	} {
-		var w warned
+		var w warningRecorder
 		if err := m.warned(&w).Create(t.Context(), c.object); err != nil {
 			t.Errorf("%s: %v", c.object.GetName(), err)
 		}
@@ -294,7 +294,7 @@ func warnsAtApply(m *bed, t *testing.T) {
 			t.Errorf("%s: no warning with %q in %q", c.object.GetName(), c.parts, w.lines)
 		}
 	}
-	var w warned
+	var w warningRecorder
 	c := m.warned(&w)
 	for _, name := range []string{"accounts", "accounts-v2"} {
 		if err := c.Create(t.Context(), deployment(ns, name, annotate(injection.AnnotationServiceName, "accounts"))); err != nil {
@@ -306,7 +306,7 @@ func warnsAtApply(m *bed, t *testing.T) {
 	}
 }
 
-func writesEvents(m *bed, t *testing.T) {
+func writesEvents(m *environment, t *testing.T) {
 	ns := m.namespace(nil)
 	pod := owned(podIn(ns), "apps/v1", "StatefulSet", "postgres")
 	pod.Annotations = map[string]string{injection.AnnotationProtocol: "grcp"}
@@ -327,7 +327,7 @@ func writesEvents(m *bed, t *testing.T) {
 	})
 }
 
-func reloads(m *bed, t *testing.T) {
+func reloads(m *environment, t *testing.T) {
 	ns := m.namespace(nil)
 	generation, failures := m.metric("novawire_config_generation"), m.metric("novawire_config_reload_failures_total")
 	cluster := func() string {
@@ -351,7 +351,7 @@ func reloads(m *bed, t *testing.T) {
 	}
 }
 
-func countsDecisions(m *bed, t *testing.T) {
+func countsDecisions(m *environment, t *testing.T) {
 	series := `novawire_admission_decisions_total{action="wired",reason="as-asked",webhook="pod"}`
 	before, observed := m.metric(series), m.metric(`novawire_admission_duration_seconds_count{webhook="pod"}`)
 	if err := m.client.Create(t.Context(), podIn(m.namespace(nil))); err != nil {
@@ -362,7 +362,7 @@ func countsDecisions(m *bed, t *testing.T) {
 	}
 }
 
-func failsOpen(m *bed, t *testing.T) {
+func failsOpen(m *environment, t *testing.T) {
 	ns := m.namespace(nil)
 	if err := m.stop(); err != nil {
 		t.Fatalf("ended with %v:\n%s", err, m.log)
@@ -389,7 +389,7 @@ func failsOpen(m *bed, t *testing.T) {
 	}
 }
 
-func endsOnSignal(m *bed, t *testing.T) {
+func endsOnSignal(m *environment, t *testing.T) {
 	m.start()
 	if err := m.stop(); err != nil {
 		t.Errorf("ended with %v", err)

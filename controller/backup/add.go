@@ -1,6 +1,6 @@
-// Package schedule turns annotated PostgreSQL StatefulSets into backup and drill
-// CronJobs, and what those report into Events, an annotation and metrics. It
-// never touches a backup: nothing here can delete one.
+// Package backup is the controller that creates backup and drill CronJobs for annotated
+// PostgreSQL StatefulSets and records the results of their pods as Events, a status
+// annotation and metrics. It never reads or deletes a backup.
 package backup
 
 import (
@@ -25,19 +25,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
-// Options are what the controller needs beside the manager.
+// Options configures the controller.
 type Options struct {
-	Config  func() Config // in force now
-	Metrics *Metrics
-	// Changed is told when another configuration is in force.
+	Config   func() resources.Config // returns the current configuration
+	Statuses *StatusCache
+	// Changed receives an event when the configuration changes.
 	Changed <-chan event.GenericEvent
 }
 
-// CacheOptions keeps only what the controller looks at: of most kinds, its own.
+// CacheOptions limits the informers to the objects that Novawire manages, except for
+// StatefulSets and Namespaces.
 func CacheOptions() cache.Options {
-	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{LabelManagedBy: ManagedBy})}
+	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{resources.LabelManagedBy: resources.ManagedBy})}
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
@@ -46,58 +48,57 @@ func CacheOptions() cache.Options {
 	}
 }
 
-// Add registers the controller. It is to run on one replica at a time.
+// Add registers the controller. It must run on one replica at a time.
 func Add(mgr manager.Manager, o Options) error {
-	o.Metrics.Reset()
+	o.Statuses.Reset()
 	r := &reconciler{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), events: mgr.GetEventRecorder("novawire-backup"),
-		config: o.Config, metrics: o.Metrics, gone: newGone(),
+		config: o.Config, statuses: o.Statuses, deletedPods: newDeletedPods(),
 		apply: applier{client: mgr.GetClient(), live: mgr.GetAPIReader()},
 	}
-	again := true // a manager that lost the lead registers anew
+	skipNameValidation := true // each new term as leader registers the controller again
 	return builder.ControllerManagedBy(mgr).
-		Named("schedule").
-		WithOptions(controller.Options{SkipNameValidation: &again, MaxConcurrentReconciles: 4}).
-		For(&appsv1.StatefulSet{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: concerns})).
-		Watches(&batchv1.CronJob{}, handler.EnqueueRequestsFromMapFunc(byLabel)).
-		Watches(&batchv1.Job{}, handler.EnqueueRequestsFromMapFunc(byLabel), builder.WithPredicates(predicate.Funcs{DeleteFunc: func(event.DeleteEvent) bool { return false }})).
-		Watches(&corev1.ServiceAccount{}, handler.EnqueueRequestsFromMapFunc(byLabel)).
-		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(byLabel)).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(byLabel), builder.WithPredicates(predicate.Funcs{DeleteFunc: r.gone.keep})).
-		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.ofNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
-		WatchesRawSource(source.Channel(o.Changed, handler.EnqueueRequestsFromMapFunc(r.all))).
+		Named("backup").
+		WithOptions(controller.Options{SkipNameValidation: &skipNameValidation, MaxConcurrentReconciles: 4}).
+		For(&appsv1.StatefulSet{}, builder.WithPredicates(predicate.Funcs{UpdateFunc: hasBackupKeys})).
+		Watches(&batchv1.CronJob{}, handler.EnqueueRequestsFromMapFunc(statefulSetFromLabel)).
+		Watches(&batchv1.Job{}, handler.EnqueueRequestsFromMapFunc(statefulSetFromLabel), builder.WithPredicates(predicate.Funcs{DeleteFunc: func(event.DeleteEvent) bool { return false }})).
+		Watches(&corev1.ServiceAccount{}, handler.EnqueueRequestsFromMapFunc(statefulSetFromLabel)).
+		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(statefulSetFromLabel)).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(statefulSetFromLabel), builder.WithPredicates(predicate.Funcs{DeleteFunc: r.deletedPods.add})).
+		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.statefulSetsOfNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		WatchesRawSource(source.Channel(o.Changed, handler.EnqueueRequestsFromMapFunc(r.allStatefulSets))).
 		Complete(r)
 }
 
-// concerns tells whether a change of a StatefulSet could matter here: it has, or
-// had, something to say about backup.
-func concerns(e event.UpdateEvent) bool {
+// hasBackupKeys reports whether the StatefulSet has or had a backup annotation.
+func hasBackupKeys(e event.UpdateEvent) bool {
 	return backupapi.HasKeys(e.ObjectNew.GetAnnotations()) || backupapi.HasKeys(e.ObjectOld.GetAnnotations())
 }
 
-// byLabel finds the StatefulSet that something was made for.
-func byLabel(_ context.Context, o client.Object) []reconcile.Request {
-	name := o.GetLabels()[LabelStatefulSet]
+// statefulSetFromLabel maps an object to the StatefulSet that it was made for.
+func statefulSetFromLabel(_ context.Context, o client.Object) []reconcile.Request {
+	name := o.GetLabels()[resources.LabelStatefulSet]
 	if name == "" {
 		return nil
 	}
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}}
 }
 
-// ofNamespace finds the annotated StatefulSets of a namespace.
-func (r *reconciler) ofNamespace(ctx context.Context, ns client.Object) []reconcile.Request {
-	return r.annotated(ctx, client.InNamespace(ns.GetName()))
+// statefulSetsOfNamespace maps a namespace to its annotated StatefulSets.
+func (r *reconciler) statefulSetsOfNamespace(ctx context.Context, ns client.Object) []reconcile.Request {
+	return r.listAnnotated(ctx, client.InNamespace(ns.GetName()))
 }
 
-// all finds every annotated StatefulSet.
-func (r *reconciler) all(ctx context.Context, _ client.Object) []reconcile.Request {
-	return r.annotated(ctx)
+// allStatefulSets maps a changed configuration to every annotated StatefulSet.
+func (r *reconciler) allStatefulSets(ctx context.Context, _ client.Object) []reconcile.Request {
+	return r.listAnnotated(ctx)
 }
 
-func (r *reconciler) annotated(ctx context.Context, in ...client.ListOption) (requests []reconcile.Request) {
+func (r *reconciler) listAnnotated(ctx context.Context, in ...client.ListOption) (requests []reconcile.Request) {
 	var list appsv1.StatefulSetList
 	if err := r.client.List(ctx, &list, in...); err != nil {
-		return nil // the cache has gone: the manager is ending
+		return nil // the cache is stopped: the manager is shutting down
 	}
 	for _, s := range list.Items {
 		if backupapi.HasKeys(s.Annotations) {
@@ -107,7 +108,7 @@ func (r *reconciler) annotated(ctx context.Context, in ...client.ListOption) (re
 	return requests
 }
 
-// namespaceMetadata is what is cached of a namespace.
+// namespaceMetadata returns the metadata-only type that is cached of a namespace.
 func namespaceMetadata() *metav1.PartialObjectMetadata {
 	return &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}}
 }

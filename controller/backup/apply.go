@@ -17,35 +17,37 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
-// Field managers: the objects themselves, and what is known about them.
+// Field managers of the objects and of the status annotation.
 const (
 	objectOwner = client.FieldOwner("novawire")
 	statusOwner = client.FieldOwner("novawire-status")
 )
 
-// errTaken says that an object of the name is there and is somebody else's.
-var errTaken = errors.New("an object of that name is there, and is not ours")
+// errNameTaken reports an object of the wanted name that Novawire did not create.
+var errNameTaken = errors.New("an object of this name exists and was not created by Novawire for this StatefulSet")
 
-// applier writes objects that are not as they should be. In a cluster that is as
-// it should be it writes nothing.
+// applier applies objects server-side, and only those that differ from the wanted
+// state: a converged cluster is not written to.
 type applier struct {
 	client client.Client
-	live   client.Reader // past the cache, which holds only what is ours
+	live   client.Reader // reads past the cache, which holds only our objects
 }
 
-// apply makes an object what is wanted, and tells whether it had to be created.
-// What others set beside it stays.
+// apply creates or updates an object and reports whether it created it. Fields that
+// others own stay.
 func (a applier) apply(ctx context.Context, wanted client.Object) (created bool, err error) {
-	content, err := wantedContent(wanted)
+	content, err := applyConfiguration(wanted)
 	if err != nil {
 		return false, err
 	}
 	have := emptyLike(wanted)
 	err = a.client.Get(ctx, client.ObjectKeyFromObject(wanted), have)
 	if apierrors.IsNotFound(err) {
-		created, err = true, a.free(ctx, wanted)
+		created, err = true, a.checkNameFree(ctx, wanted)
 	}
 	if err != nil {
 		return false, err
@@ -65,44 +67,45 @@ func (a applier) apply(ctx context.Context, wanted client.Object) (created bool,
 	return created, nil
 }
 
-// free tells whether a name may be taken.
-func (a applier) free(ctx context.Context, wanted client.Object) error {
-	there := &metav1.PartialObjectMetadata{TypeMeta: typeOf(wanted)}
+// checkNameFree returns [errNameTaken] if an object of the name exists that is not ours.
+func (a applier) checkNameFree(ctx context.Context, wanted client.Object) error {
+	there := &metav1.PartialObjectMetadata{TypeMeta: typeMetaOf(wanted)}
 	err := a.live.Get(ctx, client.ObjectKeyFromObject(wanted), there)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil
 	case err != nil:
 		return err
-	case there.Labels[LabelManagedBy] != ManagedBy || there.Labels[LabelStatefulSet] != wanted.GetLabels()[LabelStatefulSet]:
-		return fmt.Errorf("%s %s: %w", there.Kind, there.Name, errTaken)
+	case there.Labels[resources.LabelManagedBy] != resources.ManagedBy || there.Labels[resources.LabelStatefulSet] != wanted.GetLabels()[resources.LabelStatefulSet]:
+		return fmt.Errorf("%s %s: %w", there.Kind, there.Name, errNameTaken)
 	}
-	return nil // ours, and not yet in the cache
+	return nil // ours, not yet in the cache
 }
 
-// annotate sets an annotation of an object that is there, and none of it else.
+// annotate sets one annotation of an existing object and does nothing if the object
+// was deleted or replaced.
 func (a applier) annotate(ctx context.Context, o client.Object, key, value string) error {
 	if o.GetAnnotations()[key] == value {
 		return nil
 	}
 	u := &unstructured.Unstructured{}
-	kind := typeOf(o)
+	kind := typeMetaOf(o)
 	u.SetAPIVersion(kind.APIVersion)
 	u.SetKind(kind.Kind)
 	u.SetNamespace(o.GetNamespace())
 	u.SetName(o.GetName())
-	u.SetUID(o.GetUID()) // a successor of the same name is another
+	u.SetUID(o.GetUID()) // a new object of the same name is a conflict
 	u.SetAnnotations(map[string]string{key: value})
-	if err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), statusOwner, client.ForceOwnership); err != nil {
+	if err := a.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), statusOwner, client.ForceOwnership); client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
 		return fmt.Errorf("annotate %s %s: %w", kind.Kind, o.GetName(), err)
 	}
 	return nil
 }
 
-// wantedContent is the object as it is applied, with a mark of itself: what is no
-// longer wanted is not seen by looking for what is.
-func wantedContent(o client.Object) (*unstructured.Unstructured, error) {
-	u, err := contentOf(o)
+// applyConfiguration returns the object to apply with a hash of its content. The hash
+// reveals fields that are no longer wanted, which [contains] does not see.
+func applyConfiguration(o client.Object) (*unstructured.Unstructured, error) {
+	u, err := resources.Unstructured(o)
 	if err != nil {
 		return nil, err
 	}
@@ -115,35 +118,13 @@ func wantedContent(o client.Object) (*unstructured.Unstructured, error) {
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	annotations[annotationApplied] = hex.EncodeToString(sum[:8])
+	annotations[resources.AnnotationAppliedHash] = hex.EncodeToString(sum[:8])
 	u.SetAnnotations(annotations)
 	return u, nil
 }
 
-// contentOf is an object as people write it: without what others fill in.
-func contentOf(o client.Object) (*unstructured.Unstructured, error) {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-	if err != nil {
-		return nil, fmt.Errorf("write %s: %w", o.GetName(), err)
-	}
-	delete(content, "status")
-	return &unstructured.Unstructured{Object: withoutNulls(content)}, nil
-}
-
-func withoutNulls(m map[string]any) map[string]any {
-	for key, value := range m {
-		switch v := value.(type) {
-		case nil:
-			delete(m, key)
-		case map[string]any:
-			withoutNulls(v)
-		}
-	}
-	return m
-}
-
-// contains tells whether an object has all that is wanted. What the API server
-// fills in is no difference; a list has to be the same item by item.
+// contains reports whether an object has every wanted field. Defaults that the API
+// server adds do not count as differences; lists must have the same length.
 func contains(have, want any) bool {
 	switch w := want.(type) {
 	case map[string]any:
@@ -172,9 +153,8 @@ func contains(have, want any) bool {
 	return reflect.DeepEqual(have, want)
 }
 
-// typeOf names the kinds that are applied: what is read from a cache says
-// nothing of its own.
-func typeOf(o client.Object) metav1.TypeMeta {
+// typeMetaOf returns the kind of an object. Objects from a cache have no TypeMeta.
+func typeMetaOf(o client.Object) metav1.TypeMeta {
 	switch o.(type) {
 	case *batchv1.CronJob:
 		return metav1.TypeMeta{APIVersion: "batch/v1", Kind: "CronJob"}

@@ -1,153 +1,71 @@
 package backup
 
 import (
-	"fmt"
+	"context"
 	"slices"
-	"strings"
-	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
-// attempt is what one pod did, or why it did nothing.
-type attempt struct {
-	id       string // counts it once
-	job      string
-	verb     string
-	finished time.Time
-	result   backupapi.Result
-	of       *corev1.ObjectReference // the pod, or the Job that had none
-}
+// maxCounted bounds Status.Counted. A StatefulSet has far fewer pods at a time: two
+// CronJobs keep two successful and two failed Jobs each, of at most three pods.
+const maxCounted = 64
 
-// waiting marks a pod that has not run: if it does yet, that counts anew.
-const waiting = "/waits"
-
-// identity tells the few pods of a StatefulSet apart.
-func identity(uid types.UID) string { return string(uid[:min(8, len(uid))]) }
-
-// waitsForHelp are the reasons of a container that waits for someone to mend
-// something (k8s.io/kubernetes, pkg/kubelet/images and pkg/kubelet/kuberuntime).
-var waitsForHelp = []string{"CreateContainerConfigError", "CreateContainerError", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RunContainerError"}
-
-// attempted tells what a pod did, if there is something to tell already. A pod
-// that is gone has ended, whatever its status says last.
-func attempted(pod *corev1.Pod, gone bool) (attempt, bool) {
-	a := attempt{
-		id: identity(pod.UID), job: pod.Labels[batchv1.JobNameLabel], verb: pod.Labels[LabelVerb],
-		finished: pod.CreationTimestamp.UTC(),
-		result:   backupapi.Result{Verb: pod.Labels[LabelVerb], Started: pod.CreationTimestamp.UTC()},
-		of:       &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
+// recordAttempts adds the results of pods and Jobs to the status, each once, and
+// records an Event for each.
+func (r *reconciler) recordAttempts(ctx context.Context, s *state) error {
+	attempts, err := r.listAttempts(ctx, s)
+	if err != nil {
+		return err
 	}
-	fail := func(category backupapi.Category, format string, args ...any) (attempt, bool) {
-		a.result.Category, a.result.Message = category, fmt.Sprintf(format, args...)
-		return a, true
-	}
-	main, ran := statusOf(pod.Status.ContainerStatuses, Container)
-	if ended := main.State.Terminated; ran && ended != nil {
-		a.finished, a.result = ended.FinishedAt.UTC(), resultOf(a.verb, ended)
-		return a, true
-	}
-	if ended := failedInit(pod); ended != nil {
-		a.finished = ended.FinishedAt.UTC()
-		return fail(backupapi.CategoryNotStarted, "installing pg-backup: exit code %d: %s", ended.ExitCode, strings.TrimSpace(ended.Message))
-	}
-	if pod.Status.Phase == corev1.PodFailed {
-		return fail(backupapi.CategoryKilled, "%s", strings.TrimSpace(pod.Status.Reason+" "+pod.Status.Message))
-	}
-	if gone {
-		a.finished = goneAt(pod)
-		if main.State.Running == nil {
-			a.id += waiting
-			return fail(backupapi.CategoryNotStarted, "the pod was deleted before it ran")
-		}
-		return fail(backupapi.CategoryKilled, "the pod was deleted while it ran, and reported nothing")
-	}
-	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		if w := s.State.Waiting; w != nil && slices.Contains(waitsForHelp, w.Reason) {
-			a.id += waiting
-			return fail(backupapi.CategoryNotStarted, "container %s waits: %s: %s", s.Name, w.Reason, w.Message)
+	deleted := r.deletedPods.list(s.name)
+	for _, pod := range deleted {
+		if a, ok := attemptOf(pod, true); ok {
+			attempts = append(attempts, a)
 		}
 	}
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
-			a.id += waiting
-			return fail(backupapi.CategoryNotStarted, "no node takes the pod: %s", c.Message)
+	slices.SortStableFunc(attempts, func(a, b attempt) int { return a.finished.Compare(b.finished) })
+	for _, a := range attempts {
+		if _, recorded := eventReasons[a.verb]; !recorded || slices.Contains(s.status.Counted, a.id) {
+			continue
 		}
+		r.recordAttemptEvent(s, a)
+		s.status = applyResult(s.status, a)
 	}
-	return attempt{}, false
-}
-
-// resultOf reads the termination message. A program that could leave none was
-// killed, or was not ours: the exit code says which.
-func resultOf(verb string, ended *corev1.ContainerStateTerminated) backupapi.Result {
-	result, err := backupapi.ParseResult([]byte(ended.Message))
-	if err == nil {
-		return result
+	if surplus := len(s.status.Counted) - maxCounted; surplus > 0 {
+		s.status.Counted = s.status.Counted[surplus:]
 	}
-	result = backupapi.Result{
-		Verb: verb, Started: ended.StartedAt.UTC(), Seconds: ended.FinishedAt.Sub(ended.StartedAt.Time).Seconds(),
-		Category: backupapi.CategoryOf(int(ended.ExitCode)),
+	if !s.status.Empty() {
+		r.statuses.set(s.name, s.status) // the Events exist: a later error must not repeat them
 	}
-	if result.Category == backupapi.CategorySucceeded {
-		result.Category = backupapi.CategoryUnexpected // nothing says what was backed up
-	}
-	result.Message = fmt.Sprintf("exit code %d, and no report", ended.ExitCode)
-	if ended.Reason != "" && ended.Reason != "Error" {
-		result.Message = ended.Reason + ": " + result.Message
-	}
-	return result
-}
-
-func statusOf(statuses []corev1.ContainerStatus, name string) (corev1.ContainerStatus, bool) {
-	for _, s := range statuses {
-		if s.Name == name {
-			return s, true
-		}
-	}
-	return corev1.ContainerStatus{}, false
-}
-
-func failedInit(pod *corev1.Pod) *corev1.ContainerStateTerminated {
-	if pod.Status.Phase != corev1.PodFailed {
-		return nil
-	}
-	for _, s := range pod.Status.InitContainerStatuses {
-		if s.State.Terminated != nil && s.State.Terminated.ExitCode != 0 {
-			return s.State.Terminated
-		}
-	}
+	r.deletedPods.removeFirst(s.name, len(deleted))
 	return nil
 }
 
-func goneAt(pod *corev1.Pod) time.Time {
-	if pod.DeletionTimestamp != nil {
-		return pod.DeletionTimestamp.UTC()
+// listAttempts returns the attempts of all pods and Jobs that exist.
+func (r *reconciler) listAttempts(ctx context.Context, s *state) (attempts []attempt, err error) {
+	owned := []client.ListOption{client.InNamespace(s.name.Namespace), client.MatchingLabels{resources.LabelStatefulSet: s.name.Name}}
+	var pods corev1.PodList
+	if err := r.client.List(ctx, &pods, owned...); err != nil {
+		return nil, err
 	}
-	return pod.CreationTimestamp.UTC()
-}
-
-// neverStarted tells of a Job that ended without a pod: a quota, a policy or a
-// missing ServiceAccount kept its pods from being made.
-func neverStarted(job *batchv1.Job) (attempt, bool) {
-	if job.Status.Failed > 0 || job.Status.Succeeded > 0 {
-		return attempt{}, false // its pods tell
-	}
-	for _, c := range job.Status.Conditions {
-		if c.Type != batchv1.JobFailed || c.Status != corev1.ConditionTrue {
-			continue
+	for i := range pods.Items {
+		if a, ok := attemptOf(&pods.Items[i], false); ok {
+			attempts = append(attempts, a)
 		}
-		return attempt{
-			id: identity(job.UID), job: job.Name, verb: job.Labels[LabelVerb], finished: c.LastTransitionTime.UTC(),
-			result: backupapi.Result{
-				Verb: job.Labels[LabelVerb], Started: job.CreationTimestamp.UTC(), Category: backupapi.CategoryNotStarted,
-				Message: fmt.Sprintf("no pod was made: %s: %s", c.Reason, c.Message),
-			},
-			of: &corev1.ObjectReference{APIVersion: "batch/v1", Kind: "Job", Namespace: job.Namespace, Name: job.Name, UID: job.UID},
-		}, true
 	}
-	return attempt{}, false
+	var jobs batchv1.JobList
+	if err := r.client.List(ctx, &jobs, owned...); err != nil {
+		return nil, err
+	}
+	for i := range jobs.Items {
+		if a, ok := attemptOfJob(&jobs.Items[i]); ok {
+			attempts = append(attempts, a)
+		}
+	}
+	return attempts, nil
 }

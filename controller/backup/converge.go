@@ -3,7 +3,6 @@ package backup
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -15,99 +14,133 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	backupapi "github.com/nova/novawire/api/backup"
-	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
-// Why the CronJobs of a StatefulSet start nothing, as users read it.
-const (
-	deleted  = "the StatefulSet was deleted; its backups are kept"
-	disabled = backupapi.AnnotationEnabled + " is not true on the StatefulSet"
-	optedOut = "the namespace is not labelled " + injection.LabelWiring + ": " + injection.WiringEnabled
-)
-
-// converge makes the cluster's objects what is wanted now.
-func (r *reconciler) converge(ctx context.Context, it *round) error {
+// converge applies, suspends or deletes the objects of a StatefulSet.
+func (r *reconciler) converge(ctx context.Context, s *state) error {
 	switch {
-	case it.set == nil:
-		return r.suspend(ctx, it, deleted)
-	case !it.optedIn:
-		return r.suspend(ctx, it, optedOut)
-	case !it.request.Enabled && it.backup != nil && len(it.backup.OwnerReferences) > 0:
-		return r.remove(ctx, it)
-	case !it.request.Enabled:
-		return r.suspend(ctx, it, disabled)
-	case len(it.refusals) > 0:
-		return r.refuse(it)
+	case s.set == nil:
+		return r.suspend(ctx, s, reasonDeleted)
+	case !s.optedIn():
+		return r.suspend(ctx, s, reasonNamespace)
+	case !s.request.Enabled && s.backup != nil && len(s.backup.OwnerReferences) > 0:
+		return r.deleteObjects(ctx, s)
+	case !s.request.Enabled:
+		return r.suspend(ctx, s, reasonDisabled)
+	case len(s.refusals) > 0:
+		r.refuse(s)
+		return nil
 	}
-	return r.applyObjects(ctx, it)
+	return r.applyObjects(ctx, s)
 }
 
-func (r *reconciler) target(it *round) Target {
-	return Target{StatefulSet: it.set, Request: it.request, Status: it.status}
+func (s *state) target() resources.Target {
+	return resources.Target{StatefulSet: s.set, Request: s.request, Status: s.status}
 }
 
-func (r *reconciler) applyObjects(ctx context.Context, it *round) error {
-	c, t := r.config(), r.target(it)
-	if err := r.resume(ctx, it); err != nil {
+func (r *reconciler) applyObjects(ctx context.Context, s *state) error {
+	config, target := r.config(), s.target()
+	if err := r.resume(ctx, s); err != nil {
 		return err
 	}
-	for _, o := range c.Objects(t) {
+	location := s.request.Location(s.name.Namespace, s.name.Name)
+	for _, o := range config.Objects(target) {
 		created, err := r.apply.apply(ctx, o)
-		if errors.Is(err, errTaken) {
-			r.tell(it, corev1.EventTypeWarning, "BackupRefused", "nothing was changed: %s", err)
-			return err
+		if errors.Is(err, errNameTaken) {
+			r.recordEvent(s, corev1.EventTypeWarning, "BackupRefused", "no backup is scheduled: %s", err)
 		}
 		if err != nil {
 			return err
 		}
 		if job, ok := o.(*batchv1.CronJob); ok && created {
-			r.tell(it, corev1.EventTypeNormal, "BackupScheduled", "CronJob %s: %s, %s, to %s", job.Name, job.Spec.Schedule, *job.Spec.TimeZone, it.request.Place(it.name.Namespace, it.name.Name))
+			r.recordEvent(s, corev1.EventTypeNormal, "BackupScheduled", "created CronJob %s: schedule %s, time zone %s, location %s", job.Name, job.Spec.Schedule, *job.Spec.TimeZone, location)
 		}
 	}
-	if err := r.removeUnwanted(ctx, it, c); err != nil {
+	if err := r.deleteUnwanted(ctx, s, config); err != nil {
 		return err
 	}
-	s := &it.status
-	s.Schedule, s.TimeZone, s.Place, s.Refused = schedule(t), it.request.TimeZone, it.request.Place(it.name.Namespace, it.name.Name), nil
-	if s.DrillSchedule = ""; it.request.Drill {
-		s.DrillSchedule = drillSchedule(t)
+	s.status.Schedule, s.status.TimeZone = resources.BackupSchedule(target), s.request.TimeZone
+	s.status.DrillSchedule = ""
+	if s.request.Drill {
+		s.status.DrillSchedule = resources.DrillSchedule(target)
 	}
+	s.status.Location, s.status.Refused = location, nil
 	reason := ""
-	if it.request.Suspend {
-		reason = suspendedByRequest
+	if s.request.Suspend {
+		reason = resources.ReasonSuspended
 	}
-	r.tellSuspension(it, reason)
+	r.setSuspended(s, reason)
 	return nil
 }
 
-// removeUnwanted deletes what an earlier request or configuration made.
-func (r *reconciler) removeUnwanted(ctx context.Context, it *round, c Config) error {
-	if !it.request.Drill && it.drill != nil {
-		if err := r.delete(ctx, it.drill); err != nil {
+// refuse records why the request is refused and keeps the objects of the last
+// valid one: a backup with yesterday's settings is better than none.
+func (r *reconciler) refuse(s *state) {
+	var lines []string
+	for _, refusal := range s.refusals {
+		lines = append(lines, refusal.Error())
+	}
+	if !slices.Equal(lines, s.status.Refused) {
+		r.recordEvent(s, corev1.EventTypeWarning, "BackupRefused", "%s", strings.Join(lines, "; "))
+	}
+	s.status.Refused = lines
+}
+
+// deleteUnwanted deletes the objects that an earlier request or configuration
+// needed and the current one does not.
+func (r *reconciler) deleteUnwanted(ctx context.Context, s *state, config resources.Config) error {
+	if !s.request.Drill && s.drill != nil {
+		if err := r.delete(ctx, s.drill); err != nil {
 			return err
 		}
 	}
-	name := types.NamespacedName{Namespace: it.name.Namespace, Name: BackupName(it.name.Name)}
-	if it.request.ServiceAccount != "" {
-		if err := r.deleteOwn(ctx, it, name, &corev1.ServiceAccount{}); err != nil {
+	if s.request.ServiceAccount != "" {
+		if err := r.deleteOwned(ctx, s, resources.BackupName(s.name.Name), &corev1.ServiceAccount{}); err != nil {
 			return err
 		}
 	}
-	if !c.Network.Disabled {
+	if !config.Network.Disabled {
 		return nil
 	}
-	return r.deletePolicies(ctx, it, name)
+	return r.deletePolicies(ctx, s)
 }
 
-func (r *reconciler) deletePolicies(ctx context.Context, it *round, name types.NamespacedName) error {
-	database := types.NamespacedName{Namespace: name.Namespace, Name: name.Name + "-database"}
-	return errors.Join(r.deleteOwn(ctx, it, name, &networkingv1.NetworkPolicy{}), r.deleteOwn(ctx, it, database, &networkingv1.NetworkPolicy{}))
+// deleteObjects deletes everything that was made for a StatefulSet which is no
+// longer backed up and asked for on-delete: delete. Backups in S3 stay.
+func (r *reconciler) deleteObjects(ctx context.Context, s *state) error {
+	for _, cronJob := range []*batchv1.CronJob{s.backup, s.drill} {
+		if cronJob == nil {
+			continue
+		}
+		if err := r.delete(ctx, cronJob); err != nil {
+			return err
+		}
+	}
+	if err := r.deletePolicies(ctx, s); err != nil {
+		return err
+	}
+	if err := r.deleteOwned(ctx, s, resources.BackupName(s.name.Name), &corev1.ServiceAccount{}); err != nil {
+		return err
+	}
+	s.backup, s.drill = nil, nil
+	r.setSuspended(s, reasonDisabled)
+	return nil
 }
 
-func (r *reconciler) deleteOwn(ctx context.Context, it *round, name types.NamespacedName, o client.Object) error {
-	err := r.client.Get(ctx, name, o)
-	if apierrors.IsNotFound(err) || err == nil && o.GetLabels()[LabelStatefulSet] != it.name.Name {
+func (r *reconciler) deletePolicies(ctx context.Context, s *state) error {
+	for _, name := range resources.PolicyNames(s.name.Name) {
+		if err := r.deleteOwned(ctx, s, name, &networkingv1.NetworkPolicy{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deleteOwned deletes an object if it exists and was made for this StatefulSet.
+func (r *reconciler) deleteOwned(ctx context.Context, s *state, name string, o client.Object) error {
+	err := r.client.Get(ctx, types.NamespacedName{Namespace: s.name.Namespace, Name: name}, o)
+	if apierrors.IsNotFound(err) || err == nil && o.GetLabels()[resources.LabelStatefulSet] != s.name.Name {
 		return nil
 	}
 	if err != nil {
@@ -120,77 +153,4 @@ func (r *reconciler) delete(ctx context.Context, o client.Object) error {
 	uid := o.GetUID()
 	err := r.client.Delete(ctx, o, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
 	return client.IgnoreNotFound(err)
-}
-
-// remove deletes all that was made for a StatefulSet which asked for that, and
-// is no longer backed up. Backups stay where they are.
-func (r *reconciler) remove(ctx context.Context, it *round) error {
-	name := types.NamespacedName{Namespace: it.name.Namespace, Name: BackupName(it.name.Name)}
-	for _, cronJob := range []*batchv1.CronJob{it.backup, it.drill} {
-		if cronJob == nil {
-			continue
-		}
-		if err := r.delete(ctx, cronJob); err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(r.deletePolicies(ctx, it, name), r.deleteOwn(ctx, it, name, &corev1.ServiceAccount{})); err != nil {
-		return err
-	}
-	it.backup, it.drill = nil, nil
-	r.tellSuspension(it, disabled)
-	return nil
-}
-
-// suspend leaves CronJobs as they are, but for starting nothing, and says why on
-// each. Applying would need to know what they are to be, which is gone.
-func (r *reconciler) suspend(ctx context.Context, it *round, reason string) error {
-	for _, o := range []*batchv1.CronJob{it.backup, it.drill} {
-		if o == nil || o.Spec.Suspend != nil && *o.Spec.Suspend && o.Annotations[annotationSuspendedBecause] == reason {
-			continue
-		}
-		yes, now := true, o.DeepCopy()
-		now.Spec.Suspend = &yes
-		if now.Annotations == nil {
-			now.Annotations = map[string]string{}
-		}
-		now.Annotations[annotationSuspendedBecause] = reason
-		if err := r.client.Patch(ctx, now, client.MergeFrom(o), objectOwner); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("suspend %s: %w", o.Name, err)
-		}
-	}
-	if it.backup == nil && it.drill == nil && it.status.Suspended == "" && len(it.status.Databases) == 0 {
-		return nil // it was never backed up: nothing to tell
-	}
-	r.tellSuspension(it, reason)
-	return nil
-}
-
-// resume takes back what suspend said; applying lifts the suspension.
-func (r *reconciler) resume(ctx context.Context, it *round) error {
-	for _, o := range []*batchv1.CronJob{it.backup, it.drill} {
-		if o == nil || it.request.Suspend || o.Annotations[annotationSuspendedBecause] == "" {
-			continue
-		}
-		now := o.DeepCopy()
-		delete(now.Annotations, annotationSuspendedBecause)
-		if err := r.client.Patch(ctx, now, client.MergeFrom(o), objectOwner); client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("resume %s: %w", o.Name, err)
-		}
-	}
-	return nil
-}
-
-// refuse keeps what is there: yesterday's backup of a database is better than
-// none because of today's mistake.
-func (r *reconciler) refuse(it *round) error {
-	var lines []string
-	for _, refusal := range it.refusals {
-		lines = append(lines, refusal.Error())
-	}
-	if !slices.Equal(lines, it.status.Refused) {
-		r.tell(it, corev1.EventTypeWarning, "BackupRefused", "%s", strings.Join(lines, "; "))
-	}
-	it.status.Refused = lines
-	return nil
 }

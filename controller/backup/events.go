@@ -9,86 +9,78 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/controller/backup/resources"
+	"github.com/nova/novawire/internal/validate"
 )
 
-// longestNote is the API server's limit on an Event's note, in bytes.
-const longestNote = 1024
+// maxNoteBytes is the API server's limit for an Event's note.
+const maxNoteBytes = 1024
 
-// tell records an Event on the StatefulSet or, where it is gone, on the CronJob.
-func (r *reconciler) tell(it *round, kind, reason, format string, args ...any) {
-	r.tellOf(it, nil, kind, reason, format, args...)
+// recordEvent records an Event about the StatefulSet or, if it does not exist,
+// about its CronJob.
+func (r *reconciler) recordEvent(s *state, eventType, reason, format string, args ...any) {
+	r.recordRelatedEvent(s, nil, eventType, reason, format, args...)
 }
 
-// tellOf is tell about what another object did. Events of one reason about the
-// same two objects are counted as one, with the note of the first: each pod's
-// are its own because of this.
-func (r *reconciler) tellOf(it *round, of *corev1.ObjectReference, kind, reason, format string, args ...any) {
-	var about runtime.Object
+// recordRelatedEvent records an Event that names a second object, such as the pod
+// that failed. The event recorder counts Events of one reason about the same two
+// objects as one and keeps the first note, so each pod gets an Event of its own.
+func (r *reconciler) recordRelatedEvent(s *state, related *corev1.ObjectReference, eventType, reason, format string, args ...any) {
+	var regarding, second runtime.Object
 	switch {
-	case it.set != nil:
-		about = it.set
-	case it.backup != nil:
-		about = it.backup
-	case it.drill != nil:
-		about = it.drill
+	case s.set != nil:
+		regarding = s.set
+	case s.backup != nil:
+		regarding = s.backup
+	case s.drill != nil:
+		regarding = s.drill
 	default:
 		return
 	}
-	var related runtime.Object
-	if of != nil {
-		related = of
+	if related != nil {
+		second = related
 	}
-	r.events.Eventf(about, related, kind, reason, "Backup", "%s", clip(fmt.Sprintf(format, args...), longestNote-len("…")))
+	r.events.Eventf(regarding, second, eventType, reason, "Backup", "%s", validate.Truncate(fmt.Sprintf(format, args...), maxNoteBytes))
 }
 
-// tellSuspension tells once that nothing starts by itself any more, or does again.
-func (r *reconciler) tellSuspension(it *round, reason string) {
-	switch {
-	case reason == it.status.Suspended:
-	case reason != "":
-		r.tell(it, corev1.EventTypeWarning, "BackupSuspended", "%s", reason)
-	default:
-		r.tell(it, corev1.EventTypeNormal, "BackupResumed", "no longer: %s", it.status.Suspended)
-	}
-	it.status.Suspended = reason
+// eventReasons are the reasons of Events about attempts, by verb. Attempts of
+// other verbs are not recorded.
+var eventReasons = map[string]struct{ succeeded, failed string }{
+	resources.VerbRun:     {"BackupSucceeded", "BackupFailed"},
+	resources.VerbDrill:   {"DrillPassed", "DrillFailed"},
+	resources.VerbRestore: {"RestoreSucceeded", "RestoreFailed"},
 }
 
-// reasons of what pods did: when it succeeded, and when it failed.
-var reasons = map[string][2]string{
-	VerbRun:     {"BackupSucceeded", "BackupFailed"},
-	VerbDrill:   {"DrillPassed", "DrillFailed"},
-	VerbRestore: {"RestoreSucceeded", "RestoreFailed"},
-}
-
-// tellAttempt records what a pod did, before it is folded into the status.
-func (r *reconciler) tellAttempt(it *round, a attempt) {
-	reason, ok := reasons[a.verb]
+// recordAttemptEvent records what a pod did. It compares the result with the
+// status before [applyResult] updates it.
+func (r *reconciler) recordAttemptEvent(s *state, a attempt) {
+	reason, ok := eventReasons[a.verb]
 	if !ok {
 		return
 	}
 	result := a.result
 	switch {
 	case result.Succeeded():
-		r.tellOf(it, a.of, corev1.EventTypeNormal, reason[0], "%s: %s", a.job, summary(result))
+		r.recordRelatedEvent(s, a.object, corev1.EventTypeNormal, reason.succeeded, "%s: %s", a.job, summary(result))
 	case result.Category == backupapi.CategoryNotStarted:
-		r.tellOf(it, a.of, corev1.EventTypeWarning, "BackupNotStarted", "%s: %s", a.job, result.Message)
+		r.recordRelatedEvent(s, a.object, corev1.EventTypeWarning, "BackupNotStarted", "%s: %s", a.job, result.Message)
 	default:
-		r.tellOf(it, a.of, corev1.EventTypeWarning, reason[1], "%s: %s: %s", a.job, result.Category, failure(result))
+		r.recordRelatedEvent(s, a.object, corev1.EventTypeWarning, reason.failed, "%s: %s: %s", a.job, result.Category, failure(result))
 	}
-	if odd := oddities(it.status, result); len(odd) > 0 {
-		r.tellOf(it, a.of, corev1.EventTypeWarning, "BackupAnomaly", "%s: %s; the backup counts, pg-backup list names the tables", a.job, strings.Join(odd, "; "))
+	if notes := anomalyNotes(s.status, result); len(notes) > 0 {
+		r.recordRelatedEvent(s, a.object, corev1.EventTypeWarning, "BackupAnomaly", "%s: %s; the backup is valid, pg-backup list names the tables", a.job, strings.Join(notes, "; "))
 	}
 }
 
-// oddities are what differs suspiciously from the run before.
-func oddities(before backupapi.Status, r backupapi.Result) (lines []string) {
+// anomalyNotes describes the suspicious differences from the previous backup.
+func anomalyNotes(before backupapi.Status, r backupapi.Result) (lines []string) {
 	for _, d := range r.Databases {
 		if d.Anomalies > 0 {
-			lines = append(lines, fmt.Sprintf("%s: %d tables vanished or lost nine tenths of their rows", d.Name, d.Anomalies))
+			lines = append(lines, fmt.Sprintf("%s: %d tables disappeared or lost 90 %% of their rows", d.Name, d.Anomalies))
 		}
 	}
-	for _, name := range vanished(before, r) {
-		lines = append(lines, fmt.Sprintf("database %s is no longer there, and its backups are kept", name))
+	for _, name := range missingDatabases(before, r) {
+		lines = append(lines, fmt.Sprintf("database %s no longer exists; its backups are kept", name))
 	}
 	return lines
 }
@@ -104,7 +96,7 @@ func summary(r backupapi.Result) string {
 	return strings.Join(parts, "; ")
 }
 
-// failure names the databases that failed; others of the run may have succeeded.
+// failure returns the message of a failed result and of each database that failed.
 func failure(r backupapi.Result) string {
 	message := r.Message
 	for _, d := range r.Databases {

@@ -2,7 +2,6 @@ package backup
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -16,108 +15,134 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/controller/backup/resources"
 	"github.com/nova/novawire/internal/validate"
 )
 
 type reconciler struct {
-	client  client.Client
-	live    client.Reader
-	events  events.EventRecorder
-	config  func() Config
-	metrics *Metrics
-	gone    *gone
-	apply   applier
+	client      client.Client
+	live        client.Reader // reads past the cache
+	events      events.EventRecorder
+	config      func() resources.Config
+	statuses    *StatusCache
+	deletedPods *deletedPods
+	apply       applier
 }
 
-// round is one look at one StatefulSet: what is there, and what is known.
-type round struct {
-	name     types.NamespacedName
-	set      *appsv1.StatefulSet // nil: there is none
-	backup   *batchv1.CronJob    // nil: there is none
-	drill    *batchv1.CronJob
-	optedIn  bool
-	request  backupapi.Request
-	refusals []validate.Refusal
-	status   backupapi.Status // as annotated, then as it is now
+// state is what one reconciliation has read and computed for one StatefulSet.
+type state struct {
+	name      types.NamespacedName
+	set       *appsv1.StatefulSet // nil if it does not exist or is being deleted
+	backup    *batchv1.CronJob    // nil if it does not exist
+	drill     *batchv1.CronJob    // nil if it does not exist
+	namespace client.Object
+	request   backupapi.Request
+	refusals  []validate.Refusal
+	status    backupapi.Status // as it was stored, then updated step by step
 }
 
-// Reconcile makes the CronJobs of a StatefulSet what it asks for, and tells what
-// their pods did.
+// Reconcile creates, updates or suspends the CronJobs of one StatefulSet and
+// records what their pods reported.
 func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	it := &round{name: req.NamespacedName}
-	for _, step := range []func(context.Context, *round) error{r.read, r.count, r.converge, r.runNow, r.annotate} {
-		if err := step(ctx, it); errors.Is(err, errNothing) {
-			r.metrics.forget(it.name)
-			r.gone.forget(it.name)
-			return reconcile.Result{}, nil
-		} else if err != nil {
-			return reconcile.Result{}, fmt.Errorf("back up %s: %w", it.name, err)
-		}
+	if err := r.reconcile(ctx, req.NamespacedName); err != nil {
+		return reconcile.Result{}, fmt.Errorf("reconcile backup of %s: %w", req.NamespacedName, err)
 	}
 	return reconcile.Result{}, nil
 }
 
-// errNothing ends a round: nothing was asked for, and nothing is there.
-var errNothing = errors.New("nothing to do")
-
-func (r *reconciler) read(ctx context.Context, it *round) error {
-	var err error
-	if it.set, err = get(ctx, r.client, it.name, &appsv1.StatefulSet{}); err != nil {
-		return err
-	}
-	if it.set != nil && it.set.DeletionTimestamp != nil {
-		it.set = nil
-	}
-	if it.backup, err = r.own(ctx, it.name.Namespace, BackupName(it.name.Name), it.name.Name); err != nil {
-		return err
-	}
-	if it.drill, err = r.own(ctx, it.name.Namespace, DrillName(it.name.Name), it.name.Name); err != nil {
-		return err
-	}
-	if it.backup == nil && it.drill == nil && (it.set == nil || !backupapi.HasKeys(it.set.Annotations)) {
-		return errNothing
-	}
-	return r.understand(ctx, it)
-}
-
-func (r *reconciler) understand(ctx context.Context, it *round) error {
-	ns, err := get(ctx, r.client, types.NamespacedName{Name: it.name.Namespace}, namespaceMetadata())
+func (r *reconciler) reconcile(ctx context.Context, name types.NamespacedName) error {
+	s, err := r.read(ctx, name)
 	if err != nil {
 		return err
 	}
-	if ns == nil || ns.DeletionTimestamp != nil {
-		return errNothing // nothing can be made there any more
+	if s == nil { // no backup was requested, and none of our objects exists
+		r.statuses.forget(name)
+		r.deletedPods.forget(name)
+		return nil
 	}
-	it.optedIn = ns.Labels[injection.LabelWiring] == injection.WiringEnabled
-	var annotations map[string]string
-	if it.set != nil {
-		annotations = it.set.Annotations
+	if err := r.recordAttempts(ctx, s); err != nil {
+		return err
 	}
-	it.request, it.refusals = backupapi.ParseStatefulSet(r.config().DefaultRequest(), it.name.Namespace, it.name.Name, annotations)
-	text := annotations[backupapi.AnnotationStatus]
-	if it.backup != nil && it.backup.Annotations[backupapi.AnnotationStatus] != "" {
-		text = it.backup.Annotations[backupapi.AnnotationStatus]
+	if err := r.converge(ctx, s); err != nil {
+		return err
 	}
-	if it.status, err = backupapi.ParseStatus(text); err != nil {
-		r.tell(it, corev1.EventTypeWarning, "BackupStatusUnreadable", "the annotation was written over: %s", err)
+	if err := r.startRequestedRun(ctx, s); err != nil {
+		return err
 	}
-	// What this process knows is newer than what its cache holds: nobody else writes it.
-	if known, ok := r.metrics.of(it.name); ok {
-		it.status = known
-	}
-	return nil
+	return r.writeStatus(ctx, s)
 }
 
-// own is a CronJob that was made for the StatefulSet, and not another's whose
-// cut name happens to be the same.
-func (r *reconciler) own(ctx context.Context, namespace, name, statefulSet string) (*batchv1.CronJob, error) {
-	o, err := get(ctx, r.client, types.NamespacedName{Namespace: namespace, Name: name}, &batchv1.CronJob{})
-	if o != nil && o.Labels[LabelStatefulSet] != statefulSet {
+// read returns nil if there is nothing to reconcile: the StatefulSet requests no
+// backup and has no CronJob, or its namespace is being deleted.
+func (r *reconciler) read(ctx context.Context, name types.NamespacedName) (*state, error) {
+	s := &state{name: name}
+	var err error
+	if s.set, err = get(ctx, r.client, name, &appsv1.StatefulSet{}); err != nil {
+		return nil, err
+	}
+	if s.set != nil && s.set.DeletionTimestamp != nil {
+		s.set = nil
+	}
+	if s.backup, err = r.getOwned(ctx, name, resources.BackupName(name.Name)); err != nil {
+		return nil, err
+	}
+	if s.drill, err = r.getOwned(ctx, name, resources.DrillName(name.Name)); err != nil {
+		return nil, err
+	}
+	if s.backup == nil && s.drill == nil && (s.set == nil || !backupapi.HasKeys(s.set.Annotations)) {
+		return nil, nil
+	}
+	namespace, err := get(ctx, r.client, types.NamespacedName{Name: name.Namespace}, namespaceMetadata())
+	if err != nil {
+		return nil, err
+	}
+	if namespace == nil || namespace.DeletionTimestamp != nil {
+		return nil, nil // the API server refuses new objects in it
+	}
+	s.namespace = namespace
+	var annotations map[string]string
+	if s.set != nil {
+		annotations = s.set.Annotations
+	}
+	s.request, s.refusals = backupapi.ParseStatefulSet(r.config().DefaultRequest(), name.Namespace, name.Name, annotations)
+	s.status = r.storedStatus(s, annotations)
+	return s, nil
+}
+
+// optedIn reports whether the namespace has the label that enables wiring.
+func (s *state) optedIn() bool {
+	return s.namespace.GetLabels()[injection.LabelWiring] == injection.WiringEnabled
+}
+
+// storedStatus returns the status of this process's cache, else that of the
+// CronJob, else that of the StatefulSet. The status cache is newer than the
+// informer's: nobody else writes the annotation.
+func (r *reconciler) storedStatus(s *state, annotations map[string]string) backupapi.Status {
+	if known, ok := r.statuses.get(s.name); ok {
+		return known
+	}
+	text := annotations[backupapi.AnnotationStatus]
+	if s.backup != nil && s.backup.Annotations[backupapi.AnnotationStatus] != "" {
+		text = s.backup.Annotations[backupapi.AnnotationStatus]
+	}
+	status, err := backupapi.ParseStatus(text)
+	if err != nil {
+		r.recordEvent(s, corev1.EventTypeWarning, "BackupStatusUnreadable", "the status annotation is not valid and will be replaced: %s", err)
+	}
+	return status
+}
+
+// getOwned returns the CronJob of a name if it was made for the StatefulSet. Two
+// shortened names can be equal, so the label decides.
+func (r *reconciler) getOwned(ctx context.Context, set types.NamespacedName, name string) (*batchv1.CronJob, error) {
+	o, err := get(ctx, r.client, types.NamespacedName{Namespace: set.Namespace, Name: name}, &batchv1.CronJob{})
+	if o != nil && o.Labels[resources.LabelStatefulSet] != set.Name {
 		return nil, err
 	}
 	return o, err
 }
 
+// get returns nil if the object does not exist.
 func get[T client.Object](ctx context.Context, from client.Reader, name types.NamespacedName, o T) (T, error) {
 	var none T
 	err := from.Get(ctx, name, o)
@@ -130,33 +155,23 @@ func get[T client.Object](ctx context.Context, from client.Reader, name types.Na
 	return o, nil
 }
 
-// annotate writes what is known where it is kept, and where users look.
-func (r *reconciler) annotate(ctx context.Context, it *round) error {
-	if it.status.Empty() {
+// writeStatus stores the status on the CronJob, which is the record, and copies it
+// to the StatefulSet, where users look.
+func (r *reconciler) writeStatus(ctx context.Context, s *state) error {
+	if s.status.Empty() {
 		return nil // never backed up
 	}
-	r.metrics.set(it.name, it.status)
-	value := it.status.Encode()
-	// What this round created is not in the cache: the one that follows annotates it.
-	for _, o := range []client.Object{objectOrNil(it.backup), objectOrNil(it.set)} {
-		if o == nil {
-			continue
-		}
-		if err := r.apply.annotate(ctx, o, backupapi.AnnotationStatus, value); apierrors.IsConflict(err) {
-			continue // deleted since
-		} else if err != nil {
+	r.statuses.set(s.name, s.status)
+	value := s.status.Encode()
+	// A CronJob that this reconciliation created is not in the informer's cache
+	// yet: its own event starts the reconciliation that annotates it.
+	if s.backup != nil {
+		if err := r.apply.annotate(ctx, s.backup, backupapi.AnnotationStatus, value); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-func objectOrNil[T any, P interface {
-	*T
-	client.Object
-}](o P) client.Object {
-	if o == nil {
-		return nil
+	if s.set != nil {
+		return r.apply.annotate(ctx, s.set, backupapi.AnnotationStatus, value)
 	}
-	return o
+	return nil
 }

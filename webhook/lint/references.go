@@ -67,7 +67,7 @@ func missing(key, kind, name, namespace string) string {
 // sharedLocation returns a warning if another StatefulSet keeps its backups in the
 // same location, where each would list and prune the other's.
 func sharedLocation(ctx context.Context, references References, defaults backupapi.Request, s StatefulSet) []string {
-	location := strings.TrimRight(s.Request.Place(s.Namespace, s.Name), "/")
+	location := strings.TrimRight(s.Request.Location(s.Namespace, s.Name), "/")
 	others, err := references.StatefulSets(ctx)
 	if err != nil || location == "" {
 		return nil
@@ -77,7 +77,7 @@ func sharedLocation(ctx context.Context, references References, defaults backupa
 			continue
 		}
 		request, _ := backupapi.ParseRequest(defaults, other.Annotations)
-		if request.Enabled && request.S3Endpoint == s.Request.S3Endpoint && strings.TrimRight(request.Place(other.Namespace, other.Name), "/") == location {
+		if request.Enabled && request.S3Endpoint == s.Request.S3Endpoint && strings.TrimRight(request.Location(other.Namespace, other.Name), "/") == location {
 			return []string{fmt.Sprintf("%s: StatefulSet %s in namespace %s also keeps its backups in %s: give each its own prefix",
 				backupapi.AnnotationBucket, other.Name, other.Namespace, location)}
 		}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+func TestConfig_Version(t *testing.T) {
+	for text, problem := range map[string]string{
+		"":                            "",
+		"injection: {clusterName: a}": "",
+		"apiVersion: config.nova.dev/v1alpha1\nkind: ManagerConfiguration":              "",
+		"apiVersion: config.nova.dev/v2\nkind: ManagerConfiguration":                    `apiVersion: "config.nova.dev/v2" is not supported: use config.nova.dev/v1alpha1`,
+		"apiVersion: config.nova.dev/v1alpha1\nkind: Config":                            `kind: "Config" is not supported: use ManagerConfiguration`,
+		"apiVersion: config.nova.dev/v1alpha1":                                          `kind: "" is not supported`,
+		"kind: ManagerConfiguration":                                                    `apiVersion: "" is not supported`,
+		"apiVersion: config.nova.dev/v1alpha1\nkind: ManagerConfiguration\nbackups: {}": `unknown field "backups"`,
+	} {
+		c := defaultConfig()
+		err := c.parse([]byte(text))
+		if problem == "" && err != nil || problem != "" && (err == nil || !strings.Contains(err.Error(), problem)) {
+			t.Errorf("%q: %v, want %q", text, err, problem)
+		}
+	}
+}
+
+func TestReloader(t *testing.T) {
+	var log bytes.Buffer
+	previous := slog.Default()
+	slog.SetDefault(slog.New(slog.NewJSONHandler(&log, nil)))
+	t.Cleanup(func() { slog.SetDefault(previous) })
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("injection: {clusterName: first}\n")
+	r, err := newReloader(file, time.Second, prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "has no version") {
+		t.Errorf("no warning about the missing version in %s", &log)
+	}
+	first := r.Engine().Hash()
+	t.Run("rejects a bad file once and keeps the previous configuration", func(t *testing.T) {
+		write("injection: {clusterNam: typo}\n")
+		r.checkFile()
+		r.checkFile()
+		if n := testutil.ToFloat64(r.failures); n != 1 || r.Engine().Hash() != first {
+			t.Errorf("%v failures, hash %s, want 1 and %s", n, r.Engine().Hash(), first)
+		}
+	})
+	t.Run("loads a corrected file", func(t *testing.T) {
+		write("injection: {clusterName: second}\n")
+		r.checkFile()
+		if r.Engine().Hash() == first {
+			t.Error("the corrected file was not loaded")
+		}
+	})
+	// The kubelet replaces the file while it is read: the program has to load the
+	// content that it compared, or it misses a change until the next one.
+	t.Run("loads the content that it compared", func(t *testing.T) {
+		write("injection: {clusterName: third}\n")
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write("injection: {clusterNam: typo}\n")
+		before := testutil.ToFloat64(r.failures)
+		if err := r.load(text); err != nil {
+			t.Errorf("loading the content that was read: %v", err)
+		}
+		r.checkFile()
+		if testutil.ToFloat64(r.failures) != before+1 {
+			t.Error("the change during the first read was missed")
+		}
+	})
+	t.Run("a file that is absent for a moment changes nothing", func(t *testing.T) {
+		hash, failures := r.Engine().Hash(), testutil.ToFloat64(r.failures)
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		r.checkFile()
+		if r.Engine().Hash() != hash || testutil.ToFloat64(r.failures) != failures {
+			t.Error("an absent file was treated as a change")
+		}
+	})
+}
+
+func TestWebhook_RefusesBadInterval(t *testing.T) {
+	for _, interval := range []string{"0", "0s", "-1s"} {
+		_, stderr, code := cli(t, "", "webhook", "--config-interval", interval)
+		if code != exitUsage || !strings.Contains(stderr, "config-interval") {
+			t.Errorf("--config-interval %s: exit %d: %s", interval, code, stderr)
+		}
+	}
+}

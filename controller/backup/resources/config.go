@@ -1,0 +1,80 @@
+package resources
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	backupapi "github.com/nova/novawire/api/backup"
+)
+
+// Config is the backup section of the manager's configuration. It applies to every
+// StatefulSet.
+type Config struct {
+	// Defaults are backup.nova.dev annotations for every StatefulSet. Its
+	// bucket is a root: each StatefulSet gets a folder NAMESPACE/NAME of its own.
+	Defaults map[string]string `json:"defaults"`
+	// Image is the pg-backup image: an init container installs the program from it.
+	Image           string            `json:"image"`
+	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy"`
+	// Resources are those of a backup. DrillResources are those of a drill, which runs
+	// a PostgreSQL server.
+	Resources      corev1.ResourceRequirements `json:"resources"`
+	DrillResources corev1.ResourceRequirements `json:"drillResources"`
+	// TelemetryEndpoint receives OTLP over HTTP, usually on port 4318. "" disables it.
+	TelemetryEndpoint string `json:"telemetryEndpoint"`
+	// CloudWatchNamespace receives metrics. "none" disables them.
+	CloudWatchNamespace string `json:"cloudWatchNamespace"`
+	// ServiceAccountAnnotations are set on generated ServiceAccounts, for example
+	// eks.amazonaws.com/role-arn.
+	ServiceAccountAnnotations map[string]string `json:"serviceAccountAnnotations"`
+	// Env holds further variables of pg-backup for every Job.
+	Env     map[string]string `json:"env"`
+	Network Network           `json:"network"`
+	Scratch Scratch           `json:"scratch"`
+}
+
+// Network configures the NetworkPolicies.
+type Network struct {
+	// StoreCIDRs are the address ranges of S3, STS and CloudWatch. Empty allows any
+	// address, because AWS publishes no short list.
+	StoreCIDRs []string `json:"storeCIDRs"`
+	// Disabled creates no NetworkPolicies.
+	Disabled bool `json:"disabled"`
+}
+
+// Scratch configures the volume that a drill restores into.
+type Scratch struct {
+	// StorageClass requests an ephemeral volume claim of that class. "" uses an
+	// emptyDir on the node's disk.
+	StorageClass string `json:"storageClass"`
+	// Medium of the emptyDir: "" or Memory.
+	Medium corev1.StorageMedium `json:"medium"`
+	// Minimum is the smallest size. The size grows with the newest backup.
+	Minimum resource.Quantity `json:"minimum"`
+}
+
+// DefaultConfig returns the defaults. They contain no bucket: without one in the
+// configuration, a StatefulSet that names none is refused.
+func DefaultConfig() Config {
+	return Config{
+		Image:               "ghcr.io/nova/pg-backup:latest",
+		ImagePullPolicy:     corev1.PullIfNotPresent,
+		Resources:           resourceRequirements("100m", "128Mi", "512Mi"),
+		DrillResources:      resourceRequirements("200m", "256Mi", "1Gi"),
+		CloudWatchNamespace: "Nova/Backup",
+		Scratch:             Scratch{Minimum: resource.MustParse("1Gi")},
+	}
+}
+
+func resourceRequirements(cpu, memory, memoryLimit string) corev1.ResourceRequirements {
+	return corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu), corev1.ResourceMemory: resource.MustParse(memory)},
+		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(memoryLimit)},
+	}
+}
+
+// DefaultRequest returns the request of a StatefulSet that only sets enabled.
+func (c Config) DefaultRequest() backupapi.Request {
+	r, _ := backupapi.ParseDefaults(c.Defaults) // Validate reports the errors
+	return r
+}

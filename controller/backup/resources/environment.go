@@ -1,0 +1,65 @@
+package resources
+
+import (
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	backupapi "github.com/nova/novawire/api/backup"
+)
+
+func (c Config) environment(t Target, verb string) []corev1.EnvVar {
+	r, s := t.Request, t.StatefulSet
+	var env []corev1.EnvVar
+	set := func(name, value string) {
+		if value != "" {
+			env = append(env, corev1.EnvVar{Name: name, Value: value})
+		}
+	}
+	if reachesDatabase(verb) {
+		env = append(env, corev1.EnvVar{Name: backupapi.EnvDatabaseURL, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+			LocalObjectReference: corev1.LocalObjectReference{Name: r.URLSecret.Name}, Key: r.URLSecret.Key,
+		}}})
+	}
+	if verb == VerbRun {
+		set(backupapi.EnvDatabases, escaped(r.Databases))
+	}
+	set(backupapi.EnvS3Bucket, escaped(r.Location(s.Namespace, s.Name)))
+	set(backupapi.EnvS3Endpoint, escaped(r.S3Endpoint))
+	set(backupapi.EnvAWSRegion, r.AWSRegion)
+	set(backupapi.EnvRetentionDays, strconv.Itoa(r.RetentionDays))
+	set(backupapi.EnvKeepMinimum, strconv.Itoa(r.KeepMinimum))
+	set(backupapi.EnvParallelism, strconv.Itoa(r.Parallelism))
+	set(backupapi.EnvDeadline, r.Deadline.String())
+	set(backupapi.EnvCloudWatchNamespace, c.CloudWatchNamespace)
+	if r.AWSSecret != "" {
+		set("AWS_SHARED_CREDENTIALS_FILE", awsDirectory+"/credentials")
+	}
+	if verb == VerbRun && r.EncryptionRecipients.Name != "" {
+		set(backupapi.EnvEncryptionFile, ageDirectory+"/recipients")
+	}
+	if readsBackups(verb) && r.EncryptionIdentity.Name != "" {
+		set(backupapi.EnvIdentityFile, ageDirectory+"/identity")
+	}
+	if verb == VerbDrill {
+		set(backupapi.EnvScratchDirectory, scratchDirectory)
+	}
+	if c.TelemetryEndpoint != "" {
+		set("OTEL_EXPORTER_OTLP_ENDPOINT", escaped(c.TelemetryEndpoint))
+		set("OTEL_RESOURCE_ATTRIBUTES", "k8s.namespace.name="+s.Namespace+",k8s.statefulset.name="+s.Name)
+	}
+	for _, name := range sortedKeys(c.Env) {
+		set(name, escaped(c.Env[name]))
+	}
+	return env
+}
+
+// escaped keeps the kubelet from expanding $(NAME) in a value.
+func escaped(value string) string { return strings.ReplaceAll(value, "$(", "$$(") }
+
+func reachesDatabase(verb string) bool { return verb == VerbRun || verb == VerbRestore }
+
+func readsBackups(verb string) bool {
+	return verb == VerbDrill || verb == VerbRestore || verb == VerbVerify
+}

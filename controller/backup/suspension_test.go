@@ -1,0 +1,99 @@
+package backup
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/controller/backup/resources"
+)
+
+func TestReconcile_Suspension(t *testing.T) {
+	t.Run("a deleted StatefulSet leaves its CronJobs suspended with the reason, and a new one of the name resumes them", func(t *testing.T) {
+		b := newEnvironment(t)
+		s := b.statefulSet("auth-db", enabled())
+		b.awaitCronJob("auth-db-drill", running)
+		b.ran("auth-db", resources.VerbRun, "night", 0, succeeded("20261123T010000Z-aaaaaa", 10))
+		b.awaitStatus("auth-db", "backed up", backedUp)
+		b.delete(s)
+		b.awaitCronJob("auth-db-backup", suspended(reasonDeleted))
+		b.awaitCronJob("auth-db-drill", suspended(reasonDeleted))
+		b.awaitEvent("BackupSuspended", reasonDeleted)
+		b.statefulSet("auth-db", enabled())
+		b.awaitCronJob("auth-db-backup", running)
+		b.awaitStatus("auth-db", "known from before", backedUp)
+	})
+	t.Run("on-delete: delete makes the StatefulSet the owner of its CronJobs", func(t *testing.T) {
+		b := newEnvironment(t)
+		s := b.statefulSet("auth-db", enabled(backupapi.AnnotationOnDelete, "delete"))
+		for _, name := range []string{"auth-db-backup", "auth-db-drill"} {
+			o := b.awaitCronJob(name, running)
+			if len(o.OwnerReferences) != 1 || o.OwnerReferences[0].UID != s.UID {
+				t.Errorf("%s is owned by %v, want the StatefulSet", name, o.OwnerReferences)
+			}
+		}
+		b.annotate(s, map[string]string{backupapi.AnnotationOnDelete: ""})
+		b.awaitCronJob("auth-db-backup", func(o *batchv1.CronJob) string { return unless(len(o.OwnerReferences) == 0, "is still owned") })
+	})
+	t.Run("removing enabled suspends the CronJobs", func(t *testing.T) {
+		b := newEnvironment(t)
+		s := b.statefulSet("auth-db", enabled())
+		b.awaitCronJob("auth-db-drill", running)
+		b.annotate(s, map[string]string{backupapi.AnnotationEnabled: ""})
+		b.awaitCronJob("auth-db-backup", suspended(reasonDisabled))
+		b.awaitCronJob("auth-db-drill", suspended(reasonDisabled))
+		b.annotate(s, enabled())
+		b.awaitCronJob("auth-db-drill", running)
+	})
+	t.Run("removing enabled with on-delete: delete deletes the CronJobs", func(t *testing.T) {
+		b := newEnvironment(t)
+		s := b.statefulSet("auth-db", enabled(backupapi.AnnotationOnDelete, "delete"))
+		b.awaitCronJob("auth-db-drill", running)
+		b.annotate(s, map[string]string{backupapi.AnnotationEnabled: "", backupapi.AnnotationOnDelete: ""})
+		b.eventually("nothing is left", func() string {
+			return unless(b.cronJob("auth-db-backup") == nil && b.cronJob("auth-db-drill") == nil, "a CronJob is")
+		})
+	})
+	t.Run("removing the namespace label suspends the CronJobs until it is set again", func(t *testing.T) {
+		b := newEnvironment(t)
+		b.statefulSet("auth-db", enabled())
+		b.awaitCronJob("auth-db-drill", running)
+		b.label("")
+		b.awaitCronJob("auth-db-backup", suspended(reasonNamespace))
+		b.label(injection.WiringEnabled)
+		b.awaitCronJob("auth-db-backup", running)
+	})
+	t.Run("a renamed StatefulSet leaves the old CronJobs suspended and gets a location of its own", func(t *testing.T) {
+		b := newEnvironment(t)
+		s := b.statefulSet("auth-db", enabled())
+		b.awaitCronJob("auth-db-backup", running)
+		b.delete(s)
+		b.statefulSet("auth-postgres", enabled())
+		b.awaitCronJob("auth-db-backup", suspended(reasonDeleted))
+		b.awaitCronJob("auth-postgres-backup", func(o *batchv1.CronJob) string {
+			env := o.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Env
+			want := corev1.EnvVar{Name: backupapi.EnvS3Bucket, Value: "s3://nova-backups/test/" + b.namespace + "/auth-postgres"}
+			return unless(slices.Contains(env, want), fmt.Sprint(env))
+		})
+	})
+}
+
+func (b *environment) label(value string) {
+	b.Helper()
+	ns := &corev1.Namespace{}
+	if err := b.client.Get(b.Context(), client.ObjectKey{Name: b.namespace}, ns); err != nil {
+		b.Fatal(err)
+	}
+	if ns.Labels[injection.LabelWiring] = value; value == "" {
+		delete(ns.Labels, injection.LabelWiring)
+	}
+	if err := b.client.Update(b.Context(), ns); err != nil {
+		b.Fatal(err)
+	}
+}
