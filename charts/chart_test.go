@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -150,8 +151,14 @@ func TestParity(t *testing.T) {
 			}
 			want := normal(t, kustomize(t, dir), c.without)
 			got := normal(t, mustRender(t, "novawire-system", append(c.values, valuesOf(t, config))...), "")
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("kustomize (-) and the chart (+) differ:\n%s", diff)
+			for _, key := range slices.Sorted(maps.Keys(want)) {
+				if diff := cmp.Diff(want[key], got[key]); diff != "" {
+					t.Errorf("%s: kustomize (-) and the chart (+) differ:\n%s", key, diff)
+				}
+				delete(got, key)
+			}
+			for key := range got {
+				t.Errorf("%s: only the chart has it", key)
 			}
 		})
 	}
@@ -168,7 +175,7 @@ func installation(t *testing.T, components []string) string {
 	if manifests, err = filepath.Rel(dir, manifests); err != nil {
 		t.Fatal(err)
 	}
-	text := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [" + manifests + "/base]\ncomponents:\n"
+	text := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nlabels: [{pairs: {app.kubernetes.io/part-of: novawire}}]\nresources: [" + manifests + "/base]\ncomponents:\n"
 	for _, name := range components {
 		text += "  - " + manifests + "/components/" + name + "\n"
 	}
@@ -217,7 +224,7 @@ var hashSuffix = regexp.MustCompile(`^(novawire-config|fluent-bit-config)-[0-9a-
 
 // normal returns the objects by kind and name, without what only one of the two
 // tools adds: Helm's labels, the hash in the name of a ConfigMap and the hash of a
-// ConfigMap in an annotation. ConfigMaps hold parsed YAML.
+// ConfigMap in an annotation. ConfigMaps hold parsed YAML; variables are sorted.
 func normal(t *testing.T, all []unstructured.Unstructured, without string) map[string]any {
 	t.Helper()
 	result := map[string]any{}
@@ -271,6 +278,11 @@ func rename(value any) {
 	switch v := value.(type) {
 	case map[string]any:
 		for key, inner := range v {
+			if variables, ok := inner.([]any); ok && key == "env" {
+				slices.SortFunc(variables, func(a, b any) int {
+					return strings.Compare(a.(map[string]any)["name"].(string), b.(map[string]any)["name"].(string))
+				})
+			}
 			if text, ok := inner.(string); ok {
 				if name := hashSuffix.FindStringSubmatch(text); name != nil {
 					v[key] = name[1]
