@@ -58,6 +58,7 @@ func TestOptional(t *testing.T) {
 			{"backup: {secretCheck: false}", "ClusterRole", "novawire-backup-secret-check"},
 			{"logging: {enabled: false}", "DaemonSet", "fluent-bit"},
 			{"logging: {enabled: false}", "PodMonitor", "novawire-fluent-bit"},
+			{"logging: {enabled: false}", "PrometheusRule", "novawire-logs"},
 			{"logging: {createNamespace: false}", "Namespace", "novawire-logging"},
 			{"namespace: {create: false}", "Namespace", "novawire-system"},
 			{"monitoring: {rules: false}", "PrometheusRule", "novawire-certificates"},

@@ -48,20 +48,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- toYaml $config -}}
 {{- end -}}
 
+{{/* namespace (list $ NAMESPACE): where objects go that manifests have in NAMESPACE. */}}
+{{- define "novawire.namespace" -}}
+{{- $root := index . 0 -}}
+{{- if eq (index . 1) "novawire-logging" -}}{{- $root.Values.logging.namespace -}}{{- else -}}{{- $root.Release.Namespace -}}{{- end -}}
+{{- end -}}
+
 {{/*
-objects (list $ NAMESPACE FILE…): the objects of manifests that kustomize uses too, in the
-release's namespaces and with its labels. The files are copies of manifests/base.
+objects (list $ FILE…): the objects of manifests that kustomize uses too, in the
+release's namespaces and with its labels. The files are copies of manifests.
 */}}
 {{- define "novawire.objects" -}}
 {{- $root := index . 0 -}}
-{{- $namespace := index . 1 -}}
-{{- range $file := slice . 2 -}}
+{{- range $file := slice . 1 -}}
 {{- range $document := splitList "\n---\n" ($root.Files.Get (printf "files/%s" $file)) -}}
 {{- $object := fromYaml $document -}}
 {{- if $object.Error -}}{{- fail (printf "%s: %s" $file $object.Error) -}}{{- end -}}
-{{- if $object.metadata.namespace -}}{{- $_ := set $object.metadata "namespace" $namespace -}}{{- end -}}
+{{- with $object.metadata.namespace -}}{{- $_ := set $object.metadata "namespace" (include "novawire.namespace" (list $root .)) -}}{{- end -}}
 {{- $_ := set $object.metadata "labels" (mergeOverwrite (fromYaml (include "novawire.labels" $root)) ($object.metadata.labels | default dict)) -}}
-{{- range $object.subjects -}}{{- $_ := set . "namespace" $namespace -}}{{- end }}
+{{- range $object.subjects -}}{{- $_ := set . "namespace" (include "novawire.namespace" (list $root .namespace)) -}}{{- end }}
 ---
 {{ toYaml $object }}
 {{- end -}}
