@@ -136,7 +136,7 @@ func (r *reconciler) storedStatus(s *state, annotations map[string]string) backu
 // shortened names can be equal, so the label decides.
 func (r *reconciler) getOwned(ctx context.Context, set types.NamespacedName, name string) (*batchv1.CronJob, error) {
 	o, err := get(ctx, r.client, types.NamespacedName{Namespace: set.Namespace, Name: name}, &batchv1.CronJob{})
-	if o != nil && o.Labels[resources.LabelStatefulSet] != set.Name {
+	if o != nil && o.Labels[resources.LabelStatefulSet] != resources.LabelValue(set.Name) {
 		return nil, err
 	}
 	return o, err
