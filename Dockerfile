@@ -1,11 +1,11 @@
-# Every program of the product, built in one stage: docker build --target NAME .
-# Nothing here needs BuildKit. Base images come by build argument, so that ones
-# made on the spot serve where no registry is reached.
+# Builds every program of the product in one stage: docker build --target NAME .
+# BuildKit is not required. Base images are build arguments, so that locally built ones
+# can be used if no registry can be reached.
 ARG GO_IMAGE=golang:1.26-bookworm
 ARG CLIENTS_IMAGE=debian:trixie-slim
 
-# The stage runs on the builder's own platform and cross-compiles. The legacy
-# builder sets neither variable: it builds for the machine it is on.
+# The stage runs on the builder's platform and cross-compiles. The legacy builder sets
+# neither variable and builds for its own platform.
 FROM --platform=${BUILDPLATFORM:-linux/amd64} ${GO_IMAGE} AS build
 LABEL dev.nova.stage=build
 WORKDIR /src
@@ -20,7 +20,7 @@ RUN CGO_ENABLED=0 GOARCH=${TARGETARCH} GOFLAGS=-buildvcs=false go build -trimpat
       -X github.com/nova/novawire/internal/version.Version=${VERSION} \
       -X github.com/nova/novawire/internal/version.Commit=${COMMIT}" \
     ./cmd/...
-# The Fluent Bit plugin is a library that C loads: another platform's needs its compiler.
+# The Fluent Bit plugin is a C shared library; another platform needs its C compiler.
 RUN case "${TARGETARCH:-$(go env GOARCH)}" in \
       "$(go env GOHOSTARCH)") ;; \
       arm64) apt-get update && apt-get install -y --no-install-recommends gcc-aarch64-linux-gnu libc6-dev-arm64-cross && export CC=aarch64-linux-gnu-gcc ;; \
@@ -32,7 +32,7 @@ RUN case "${TARGETARCH:-$(go env GOARCH)}" in \
       -X github.com/nova/novawire/internal/version.Commit=${COMMIT}" \
     ./cmd/novawire-fluentbit
 
-# What a static program needs of a system: authorities to trust, and not to be root.
+# A static program needs only the list of certificate authorities and a non-root user.
 FROM scratch AS static
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 USER 65532:65532
@@ -45,13 +45,13 @@ FROM static AS novawire-sidecar
 COPY --from=build /out/novawire-sidecar /novawire-sidecar
 ENTRYPOINT ["/novawire-sidecar"]
 
-# Carries the plugin to an image of Fluent Bit: novawire-fluentbit install.
+# `novawire-fluentbit install` copies the plugin into a volume for Fluent Bit's image.
 FROM static AS novawire-fluentbit
 COPY --from=build /out/novawire-fluentbit /out/out_novawire.so /
 ENTRYPOINT ["/novawire-fluentbit"]
 
-# Runs alone, with PostgreSQL's clients, and carries the program to images that
-# have their own: pg-backup install.
+# Runs by itself, with PostgreSQL's clients. `pg-backup install` copies the program into
+# a volume for images that have their own clients.
 FROM ${CLIENTS_IMAGE} AS pg-backup
 RUN apt-get update && \
     apt-get install -y --no-install-recommends ca-certificates postgresql-client && \

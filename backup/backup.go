@@ -1,95 +1,12 @@
-// Package backup is the domain of pg-backup: how databases become backups in an
-// object store, when a backup counts, when it may go, and how it comes back.
+// Package backup defines what a backup is: its manifest, the catalog of backups
+// in a store, and the interfaces of the systems it works with: [Source], [Target],
+// [Store] and [Observer].
 //
 // A backup is a folder of objects and a manifest.json. The manifest is written
-// last, on the condition that none is there: it is the commit. Without it there
-// is no backup; list, restore, verify and prune look at manifests only.
+// last, and only if none exists yet: writing it commits the backup. Without a
+// manifest there is no backup; list, restore, verify and prune read manifests only.
 //
-// The package knows neither PostgreSQL's protocol nor S3's: [Source], [Target]
-// and [Store] do. It has no clock and reads no environment.
+// The operations are packages of their own: dump, restore, verify and retention.
+// The adapters are postgres, store/s3, codec and report. This package speaks
+// neither PostgreSQL's nor S3's protocol, has no clock and reads no environment.
 package backup
-
-import (
-	"context"
-	"errors"
-	"io"
-	"time"
-)
-
-// Errors of a store.
-var (
-	// ErrNotFound says that there is no such object.
-	ErrNotFound = errors.New("no such object")
-	// ErrExists says that an object is there that must not be.
-	ErrExists = errors.New("the object exists already")
-)
-
-// Object is one stored object.
-type Object struct {
-	Key      string // below the store's prefix
-	Size     int64
-	Modified time.Time // by the store's clock
-}
-
-// Unfinished is an upload in parts that was begun and not completed.
-type Unfinished struct {
-	Key, Upload string
-	Begun       time.Time // by the store's clock
-}
-
-// Reader reads objects.
-type Reader interface {
-	// List calls each for every object whose key begins with the prefix, in the
-	// order of keys.
-	List(ctx context.Context, prefix string, each func(Object) error) error
-	// Open reads an object from its beginning. A connection that breaks is taken
-	// up again where it broke. ErrNotFound if there is none.
-	Open(ctx context.Context, key string) (io.ReadCloser, error)
-	// Stat tells an object's size and age. ErrNotFound if there is none.
-	Stat(ctx context.Context, key string) (Object, error)
-}
-
-// Writer writes objects. An object is visible whole or not at all.
-type Writer interface {
-	// Put writes a small object.
-	Put(ctx context.Context, key string, body []byte) error
-	// PutNew does so if there is none of that key, else ErrExists.
-	PutNew(ctx context.Context, key string, body []byte) error
-	// Begin starts an object that is written in parts.
-	Begin(ctx context.Context, key string) (Upload, error)
-}
-
-// Upload is an object that is being written in parts. Parts may be written at
-// the same time; all but the last have one size.
-type Upload interface {
-	// Part writes a part, numbered from 1. body is the caller's again on return.
-	Part(ctx context.Context, number int, body []byte) error
-	// Complete makes the object visible.
-	Complete(ctx context.Context) error
-	// Abort leaves nothing behind.
-	Abort(ctx context.Context) error
-}
-
-// Remover deletes.
-type Remover interface {
-	// Now is the store's clock, which lifecycle rules and locks go by.
-	Now(ctx context.Context) (time.Time, error)
-	// Delete removes objects; it is no error if one is gone already.
-	Delete(ctx context.Context, keys ...string) error
-	// LockedUntil tells until when an object must not be deleted; the zero time if
-	// it may be.
-	LockedUntil(ctx context.Context, key string) (time.Time, error)
-	// Unfinished lists uploads that were begun and not completed.
-	Unfinished(ctx context.Context, each func(Unfinished) error) error
-	// Discard ends such an upload.
-	Discard(ctx context.Context, upload Unfinished) error
-}
-
-// Store is all of it.
-type Store interface {
-	Reader
-	Writer
-	Remover
-	// Location names the place for people: s3://bucket/prefix.
-	Location() string
-}

@@ -12,19 +12,19 @@ import (
 
 // Entry is a folder of the store that looks like a backup.
 type Entry struct {
-	Database  string
-	ID        string
-	Taken     time.Time // when its run began
-	Committed bool      // it has a manifest: it is a backup
-	Held      bool
-	Tried     bool // a drill left a verify.json
-	Stored    int64
-	Newest    time.Time // when the last object was written
-	keys      []string
-	sizes     map[string]int64
+	Database        string
+	ID              string
+	Taken           time.Time // when its run began
+	Committed       bool      // it has a manifest: it is a backup
+	Held            bool
+	HasVerification bool // a drill left a verify.json
+	Stored          int64
+	Newest          time.Time // when the last object was written
+	Keys            []string
+	Sizes           map[string]int64
 }
 
-func (e Entry) folder() string { return folder(e.Database, e.ID) }
+func (e Entry) Folder() string { return Folder(e.Database, e.ID) }
 
 // Catalog is what a store holds, each database's entries from the newest to the
 // oldest.
@@ -35,19 +35,19 @@ type Catalog map[string][]Entry
 func ReadCatalog(ctx context.Context, store Reader, database string) (Catalog, error) {
 	prefix := ""
 	if database != "" {
-		prefix = escape(database) + "/"
+		prefix = EscapeDatabase(database) + "/"
 	}
 	found := map[string]*Entry{}
 	err := store.List(ctx, prefix, func(o Object) error {
-		db, id, name, ok := split(o.Key)
+		db, id, name, ok := SplitKey(o.Key)
 		if !ok {
 			return nil
 		}
-		e := found[folder(db, id)]
+		e := found[Folder(db, id)]
 		if e == nil {
-			e = &Entry{Database: db, ID: id, sizes: map[string]int64{}}
-			e.Taken, _ = idAt(id)
-			found[folder(db, id)] = e
+			e = &Entry{Database: db, ID: id, Sizes: map[string]int64{}}
+			e.Taken, _ = timeOfID(id)
+			found[Folder(db, id)] = e
 		}
 		e.add(name, o)
 		return nil
@@ -60,16 +60,16 @@ func ReadCatalog(ctx context.Context, store Reader, database string) (Catalog, e
 
 func (e *Entry) add(name string, o Object) {
 	switch name {
-	case manifestName:
+	case ManifestName:
 		e.Committed = true
-	case holdName:
+	case HoldName:
 		e.Held = true
-	case verifyName:
-		e.Tried = true
+	case VerificationName:
+		e.HasVerification = true
 	}
 	e.Stored += o.Size
-	e.keys = append(e.keys, o.Key)
-	e.sizes[o.Key] = o.Size
+	e.Keys = append(e.Keys, o.Key)
+	e.Sizes[o.Key] = o.Size
 	if o.Modified.After(e.Newest) {
 		e.Newest = o.Modified
 	}
@@ -108,7 +108,7 @@ func (c Catalog) Committed(database string) (backups []Entry) {
 // NewestVerified finds the newest backup of a database that a drill restored.
 func NewestVerified(ctx context.Context, store Reader, backups []Entry) (Entry, bool, error) {
 	for _, e := range backups {
-		if !e.Tried {
+		if !e.HasVerification {
 			continue
 		}
 		v, err := ReadVerification(ctx, store, e.Database, e.ID)

@@ -16,13 +16,13 @@ type Held struct {
 	Limit int64 `json:"limit"`
 }
 
-// toleratedShare of the limit may pass without a warning: a tenth, which leaves
+// warningShare of the limit may pass without a warning: a tenth, which leaves
 // nine nights for whatever else holds vacuum back.
-const toleratedShare = 10
+const warningShare = 10
 
-// warning is empty while there is nothing to say.
-func (h Held) warning() string {
-	if h.Limit == 0 || h.Transactions <= h.Limit/toleratedShare {
+// Warning is empty while there is nothing to say.
+func (h Held) Warning() string {
+	if h.Limit == 0 || h.Transactions <= h.Limit/warningShare {
 		return ""
 	}
 	held := (time.Duration(h.Seconds) * time.Second).String()

@@ -13,7 +13,7 @@ func Hold(ctx context.Context, store Store, m Manifest, reason string, at time.T
 	if err != nil {
 		return fmt.Errorf("encode hold: %w", err)
 	}
-	if err := store.Put(ctx, m.folder()+holdName, append(body, '\n')); err != nil {
+	if err := store.Put(ctx, m.Folder()+HoldName, append(body, '\n')); err != nil {
 		return fmt.Errorf("hold %s: %w", m.ID, err)
 	}
 	return nil
@@ -21,7 +21,7 @@ func Hold(ctx context.Context, store Store, m Manifest, reason string, at time.T
 
 // Release lets retention have a backup again.
 func Release(ctx context.Context, store Store, m Manifest) error {
-	if err := store.Delete(ctx, m.folder()+holdName); err != nil {
+	if err := store.Delete(ctx, m.Folder()+HoldName); err != nil {
 		return fmt.Errorf("release %s: %w", m.ID, err)
 	}
 	return nil

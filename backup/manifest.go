@@ -75,6 +75,14 @@ func (m Manifest) Stored() (n int64) {
 	return n
 }
 
+// Title names the stream for people: its kind, and the table of a data stream.
+func (s Stream) Title() string {
+	if s.Kind == StreamData {
+		return s.Kind + " " + pgarchive.SQLName(s.Schema, s.Table)
+	}
+	return s.Kind
+}
+
 func (s Stream) stored() (n int64) {
 	for _, o := range s.Objects {
 		n += o.Size
@@ -82,8 +90,8 @@ func (s Stream) stored() (n int64) {
 	return n
 }
 
-// stream returns the streams of one kind.
-func (m Manifest) stream(kind string) (found []Stream) {
+// StreamsOf returns the streams of one kind.
+func (m Manifest) StreamsOf(kind string) (found []Stream) {
 	for _, s := range m.Streams {
 		if s.Kind == kind {
 			found = append(found, s)
@@ -92,10 +100,10 @@ func (m Manifest) stream(kind string) (found []Stream) {
 	return found
 }
 
-func (m Manifest) folder() string { return folder(m.Database, m.ID) }
+func (m Manifest) Folder() string { return Folder(m.Database, m.ID) }
 
-// encode writes the manifest for machines and for the people who restore by hand.
-func (m Manifest) encode() ([]byte, error) {
+// Encode writes the manifest for machines and for the people who restore by hand.
+func (m Manifest) Encode() ([]byte, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false) // the commands hold < and &
@@ -110,7 +118,7 @@ func (m Manifest) encode() ([]byte, error) {
 // there is no such backup.
 func ReadManifest(ctx context.Context, store Reader, database, id string) (Manifest, error) {
 	var m Manifest
-	if err := readJSON(ctx, store, folder(database, id)+manifestName, &m); err != nil {
+	if err := readJSON(ctx, store, Folder(database, id)+ManifestName, &m); err != nil {
 		return m, err
 	}
 	if m.Format < 1 || m.Format > ManifestFormat {
@@ -122,11 +130,11 @@ func ReadManifest(ctx context.Context, store Reader, database, id string) (Manif
 	return m, nil
 }
 
-// longestManifest bounds what is read into memory: a table takes about 100 bytes.
-const longestManifest = 256 << 20
+// maxManifest bounds what is read into memory: a table takes about 100 bytes.
+const maxManifest = 256 << 20
 
 func readJSON(ctx context.Context, store Reader, key string, into any) error {
-	body, err := readObject(ctx, store, key)
+	body, err := ReadObject(ctx, store, key)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", key, err)
 	}
@@ -136,11 +144,11 @@ func readJSON(ctx context.Context, store Reader, key string, into any) error {
 	return nil
 }
 
-func readObject(ctx context.Context, store Reader, key string) ([]byte, error) {
+func ReadObject(ctx context.Context, store Reader, key string) ([]byte, error) {
 	r, err := store.Open(ctx, key)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	return io.ReadAll(io.LimitReader(r, longestManifest))
+	return io.ReadAll(io.LimitReader(r, maxManifest))
 }

@@ -1,6 +1,9 @@
 package backup
 
-import "sync/atomic"
+import (
+	"io"
+	"sync/atomic"
+)
 
 // Progress is what a long verb has done so far; others read it while it works.
 type Progress struct {
@@ -9,8 +12,8 @@ type Progress struct {
 	label    atomic.Value
 }
 
-// begin starts to measure something new.
-func (p *Progress) begin(label string, estimate int64) {
+// Begin starts to measure something new.
+func (p *Progress) Begin(label string, estimate int64) {
 	p.label.Store(label)
 	p.estimate.Store(estimate)
 	p.moved.Store(0)
@@ -21,4 +24,18 @@ func (p *Progress) begin(label string, estimate int64) {
 func (p *Progress) Now() (label string, moved, estimate int64) {
 	label, _ = p.label.Load().(string)
 	return label, p.moved.Load(), p.estimate.Load()
+}
+
+// Reader returns a reader that adds the bytes it passes on to the progress.
+func (p *Progress) Reader(from io.Reader) io.Reader { return &progressReader{from, p} }
+
+type progressReader struct {
+	from     io.Reader
+	progress *Progress
+}
+
+func (r *progressReader) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	r.progress.moved.Add(int64(n))
+	return n, err
 }

@@ -13,6 +13,9 @@ var (
 	ErrLocked = errors.New("another backup of this database is running")
 	// ErrNoDatabase says that there is no such database, or no longer.
 	ErrNoDatabase = errors.New("no such database")
+	// ErrConflict says that a dump could not get a lock in time, or that a standby's
+	// recovery cancelled it: a new snapshot may do better.
+	ErrConflict = errors.New("lock or recovery conflict")
 )
 
 // Source is a PostgreSQL server to dump from.
@@ -34,14 +37,14 @@ type Snapshot interface {
 	Base(ctx context.Context, without []Table) (Dump, error)
 	// Data dumps the data of one table.
 	Data(ctx context.Context, table Table) (Dump, error)
-	// Alive tells whether the snapshot is still held, and with it that all dumps
+	// CheckAlive tells whether the snapshot is still held, and with it that all dumps
 	// saw the same moment; and what holding it has cost. It is asked once.
-	Alive(ctx context.Context) (Held, error)
+	CheckAlive(ctx context.Context) (Held, error)
 	// Unreadable names what the role may not dump, and why: missing grants, row
 	// security. A dump would fail on the first of them.
 	Unreadable(ctx context.Context) ([]string, error)
-	// Rehearse dumps the definitions alone, with every lock that a dump takes.
-	Rehearse(ctx context.Context) (Dump, error)
+	// Definitions dumps the definitions alone, with every lock that a dump takes.
+	Definitions(ctx context.Context) (Dump, error)
 	Close(ctx context.Context) error
 }
 

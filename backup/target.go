@@ -28,14 +28,14 @@ type Target interface {
 	Globals(ctx context.Context, sql io.Reader) (warnings []string, err error)
 	// Restore runs pg_restore on an archive that is read once.
 	Restore(ctx context.Context, job Job, archive io.Reader) error
-	// Head runs pg_restore, several statements at a time, on an archive without data.
-	Head(ctx context.Context, job Job, head []byte, atATime int) error
+	// RestoreHead runs pg_restore, several statements at a time, on an archive without data.
+	RestoreHead(ctx context.Context, job Job, head []byte, atATime int) error
 	// Load opens a session that loads tables. settings are SQL that the archive
 	// wants to be run first: its encoding and the like.
 	Load(ctx context.Context, database string, settings []string) (Loader, error)
-	// Settle applies the database's own settings after all is there. What the server
+	// ApplyProperties applies the database's own settings after all is there. What the server
 	// cannot have, such as an owner it does not know, is returned as warnings.
-	Settle(ctx context.Context, database string, p Properties) (warnings []string, err error)
+	ApplyProperties(ctx context.Context, database string, p Properties) (warnings []string, err error)
 }
 
 // Loader is one session that loads tables, one after the other. After an error
@@ -54,9 +54,9 @@ type Job struct {
 	Section  string
 	// Entries are the numbers of those to restore; nil is all of them.
 	Entries []int
-	// Slots is how many of the restore's sessions the run stands for: so much of the
+	// Workers is how many of the restore's sessions the run stands for: so much of the
 	// server's memory and cores is its own. Zero is one.
-	Slots int
+	Workers int
 	// Bytes is about how large the tables are whose indexes it builds.
 	Bytes int64
 }

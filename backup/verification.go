@@ -29,16 +29,16 @@ type Verification struct {
 // none was made.
 func ReadVerification(ctx context.Context, store Reader, database, id string) (Verification, error) {
 	var v Verification
-	err := readJSON(ctx, store, folder(database, id)+verifyName, &v)
+	err := readJSON(ctx, store, Folder(database, id)+VerificationName, &v)
 	return v, err
 }
 
-func (v Verification) write(ctx context.Context, store Writer) error {
+func (v Verification) Write(ctx context.Context, store Writer) error {
 	body, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode verification: %w", err)
 	}
-	if err := store.Put(ctx, folder(v.Database, v.ID)+verifyName, append(body, '\n')); err != nil {
+	if err := store.Put(ctx, Folder(v.Database, v.ID)+VerificationName, append(body, '\n')); err != nil {
 		return fmt.Errorf("write verification of %s: %w", v.ID, err)
 	}
 	return nil
@@ -48,5 +48,5 @@ func (v Verification) write(ctx context.Context, store Writer) error {
 // would leave its own.
 func MarkDamaged(ctx context.Context, store Writer, m Manifest, program string, at time.Time, damage error) error {
 	v := Verification{Format: 1, ID: m.ID, Database: m.Database, Started: at.UTC(), Program: program, Differences: []string{damage.Error()}}
-	return v.write(ctx, store)
+	return v.Write(ctx, store)
 }

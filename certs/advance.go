@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Step is what happened to an authority.
+// Step is a state change of an authority.
 type Step string
 
-// The steps of an authority's life that [Authorities.Advance] takes.
+// The steps that [Authorities.Advance] takes.
 const (
-	Found  Step = "found"  // it was in a bundle, unknown, and is kept for now
-	Seen   Step = "seen"   // it is in every bundle and will sign
-	Left   Step = "left"   // it is in no bundle any more and is forgotten
-	Minted Step = "minted" // it is new, and to be published
+	Found     Step = "found"     // an unknown authority was in a bundle and was added to the list
+	Published Step = "published" // the authority is in every bundle and may sign after the settling time
+	Removed   Step = "removed"   // the authority is in no bundle any more and was removed from the list
+	Created   Step = "created"   // the authority is new and has to be published
 )
 
 // Change is one step of one authority.
@@ -25,26 +25,26 @@ type Change struct {
 	Authority Authority
 }
 
-// foundLimit bounds how many unknown authorities are kept, for tools that write
-// a new one each time they run. The latest are refused: to forget one that a
-// bundle still holds would be to find it again.
-const foundLimit = 32
+// maxFound limits how many unknown authorities are kept, because some tools write
+// a new one each time they run. The latest are ignored. Dropping older ones would
+// not help: they would be found in the bundles again.
+const maxFound = 32
 
-// Observation is the world that Advance judges by.
+// Observation is the state of the cluster that Advance decides on.
 type Observation struct {
 	// Now must have been read before Bundles were.
 	Now time.Time
-	// Bundles has one entry for every client's bundle, read from where clients
-	// read it. Where there are none, everything counts as seen.
+	// Bundles holds one bundle for each client, read from where the client reads
+	// it. If it is empty, every authority counts as published.
 	Bundles []Bundle
 }
 
-// Advance takes each step that is due and returns the list as it should be
-// stored. Only after it is stored may a bundle be written from it.
+// Advance takes each step that is due and returns the new list. The caller must
+// store the list before it writes a bundle from it.
 func (as Authorities) Advance(name string, o Observation, policy Policy, random io.Reader) (Authorities, []Change, error) {
 	next := slices.Clone(as)
 	var changes []Change
-	for _, step := range []func(Authorities, Observation, Policy) (Authorities, []Change){keepFound, markSeen, forgetLeft} {
+	for _, step := range []func(Authorities, Observation, Policy) (Authorities, []Change){addFound, markPublished, removeRetired} {
 		var taken []Change
 		next, taken = step(next, o, policy)
 		changes = append(changes, taken...)
@@ -54,20 +54,20 @@ func (as Authorities) Advance(name string, o Observation, policy Policy, random 
 	}
 	a, err := NewAuthority(name, o.Now, policy, random)
 	if err != nil {
-		return as, nil, fmt.Errorf("mint an authority: %w", err)
+		return as, nil, fmt.Errorf("create an authority: %w", err)
 	}
-	return append(next, a), append(changes, Change{Minted, a}), nil
+	return append(next, a), append(changes, Change{Created, a}), nil
 }
 
-// keepFound takes in unexpired authorities that bundles hold and the list does not:
-// the list may have been lost, or another issuer used before, and a replica may
-// still be serving a leaf of theirs.
-func keepFound(as Authorities, o Observation, policy Policy) (Authorities, []Change) {
+// addFound adds the unexpired authorities that a bundle contains and the list does
+// not. The list may have been lost, or another issuer may have been used before, and
+// a replica may still serve a leaf that such an authority signed.
+func addFound(as Authorities, o Observation, policy Policy) (Authorities, []Change) {
 	var found Authorities
 	var changes []Change
 	kept := count(as, func(a Authority) bool { return !a.Found.IsZero() })
 	for _, certificate := range slices.Concat(o.Bundles...) {
-		if as.know(certificate) || found.know(certificate) || !o.Now.Before(certificate.NotAfter) || kept+len(found) >= foundLimit {
+		if as.contains(certificate) || found.contains(certificate) || !o.Now.Before(certificate.NotAfter) || kept+len(found) >= maxFound {
 			continue
 		}
 		a := Authority{Certificate: certificate, Leaf: policy.Leaf, Found: o.Now}
@@ -76,31 +76,32 @@ func keepFound(as Authorities, o Observation, policy Policy) (Authorities, []Cha
 	return append(found, as...), changes
 }
 
-// markSeen lets an authority sign that every bundle holds, at once where no other
-// can be in use.
-func markSeen(as Authorities, o Observation, policy Policy) (Authorities, []Change) {
+// markPublished sets SignsFrom of the authorities that every bundle contains: the
+// current time if no other authority can be in use, and else the end of the settling
+// time.
+func markPublished(as Authorities, o Observation, policy Policy) (Authorities, []Change) {
 	var changes []Change
 	for i, a := range as {
-		if a.Key == nil || !a.SignsFrom.IsZero() || !everyHolds(o.Bundles, a.Certificate) {
+		if a.Key == nil || !a.SignsFrom.IsZero() || !allContain(o.Bundles, a.Certificate) {
 			continue
 		}
 		as[i].SignsFrom = o.Now
 		if count(as, func(other Authority) bool { return Valid(other.Certificate, o.Now) }) > 1 {
 			as[i].SignsFrom = o.Now.Add(policy.Settle)
 		}
-		changes = append(changes, Change{Seen, as[i]})
+		changes = append(changes, Change{Published, as[i]})
 	}
 	return as, changes
 }
 
-// forgetLeft drops authorities that have left and are gone from every bundle.
-// Until then the list is what tells them from unknown ones.
-func forgetLeft(as Authorities, o Observation, policy Policy) (Authorities, []Change) {
+// removeRetired removes the retired authorities that no bundle contains any more.
+// Until then they stay in the list; else they would be taken for unknown ones.
+func removeRetired(as Authorities, o Observation, policy Policy) (Authorities, []Change) {
 	var kept Authorities
 	var changes []Change
 	for i, a := range as {
-		if as.left(i, o.Now, policy) && !anyHolds(o.Bundles, a.Certificate) {
-			changes = append(changes, Change{Left, a})
+		if as.retired(i, o.Now, policy) && !anyContains(o.Bundles, a.Certificate) {
+			changes = append(changes, Change{Removed, a})
 		} else {
 			kept = append(kept, a)
 		}
@@ -108,9 +109,9 @@ func forgetLeft(as Authorities, o Observation, policy Policy) (Authorities, []Ch
 	return kept, changes
 }
 
-// successorDue tells whether the newest authority that can sign, now or after it
-// has been published, is near its end. One that is not valid yet was minted under
-// a wrong clock, and does not count.
+// successorDue reports whether the newest authority that can sign, now or after it
+// was published, is due for renewal. An authority that is not valid yet was created
+// under a wrong clock and does not count.
 func (as Authorities) successorDue(now time.Time) bool {
 	for _, a := range slices.Backward(as) {
 		if a.Key != nil && !now.Before(a.Certificate.NotBefore) {
@@ -120,12 +121,12 @@ func (as Authorities) successorDue(now time.Time) bool {
 	return true
 }
 
-func everyHolds(bundles []Bundle, certificate *x509.Certificate) bool {
-	return !slices.ContainsFunc(bundles, func(b Bundle) bool { return !b.Holds(certificate) })
+func allContain(bundles []Bundle, certificate *x509.Certificate) bool {
+	return !slices.ContainsFunc(bundles, func(b Bundle) bool { return !b.Contains(certificate) })
 }
 
-func anyHolds(bundles []Bundle, certificate *x509.Certificate) bool {
-	return slices.ContainsFunc(bundles, func(b Bundle) bool { return b.Holds(certificate) })
+func anyContains(bundles []Bundle, certificate *x509.Certificate) bool {
+	return slices.ContainsFunc(bundles, func(b Bundle) bool { return b.Contains(certificate) })
 }
 
 func count[T any](all []T, is func(T) bool) (n int) {

@@ -14,26 +14,31 @@ import (
 	"time"
 )
 
-// Authority is a certificate authority and what must be known of it to let it go.
+// Authority is a certificate authority, with the facts that decide when it may sign
+// and when it can be removed.
 type Authority struct {
 	Certificate *x509.Certificate
-	// Key signs leaves. It is nil where it was lost, or never known: such an
-	// authority is trusted until its leaves have expired, and signs nothing.
+	// Key signs leaves. It is nil if it was lost or never known. Such an authority
+	// signs nothing and is trusted until its leaves have expired.
 	Key *ecdsa.PrivateKey
-	// Leaf is the longest life of a leaf it signs, whatever later policy says.
+	// Leaf is the longest lifetime of a leaf that it signs, even if a later policy
+	// allows more.
 	Leaf time.Duration
-	// SignsFrom is when it may sign; zero until it was seen in every bundle.
+	// SignsFrom is the time from which it may sign. It is zero until every bundle
+	// contains the authority.
 	SignsFrom time.Time
-	// Found is set where the authority was met in a bundle and nowhere else:
-	// somebody may have signed with it until then.
+	// Found is the time when the authority was found in a bundle. It is zero for
+	// authorities that this package created. Somebody may have signed with a found
+	// authority until that time.
 	Found time.Time
 }
 
-// ErrNoKey is returned by [Authority.Issue] where the key is not known.
+// ErrNoKey is returned by [Authority.Issue] if the key is not known.
 var ErrNoKey = errors.New("the authority's key is not known")
 
-// NewAuthority makes a self-signed certificate authority. Its subject is the
-// name and its serial number, since authorities that overlap must differ.
+// NewAuthority creates a self-signed certificate authority. Its subject contains
+// the name and the serial number, because authorities that overlap need different
+// subjects.
 func NewAuthority(name string, now time.Time, policy Policy, random io.Reader) (Authority, error) {
 	serial, err := newSerial(random)
 	if err != nil {
@@ -53,7 +58,7 @@ func NewAuthority(name string, now time.Time, policy Policy, random io.Reader) (
 		IsCA:                  true,
 		MaxPathLenZero:        true,
 	}
-	certificate, err := create(random, template, template, key, key)
+	certificate, err := createCertificate(random, template, template, key, key)
 	if err != nil {
 		return Authority{}, fmt.Errorf("create authority certificate: %w", err)
 	}
@@ -63,9 +68,9 @@ func NewAuthority(name string, now time.Time, policy Policy, random io.Reader) (
 // Issue signs a serving certificate for names, which are DNS names or IP
 // addresses. It never outlives the authority.
 //
-// now must have been read before the authorities were: then every leaf expires
-// within a leaf's life of the moment its authority stopped being the signer,
-// however long the process was paused in between.
+// The caller must read now before it reads the authorities. Then every leaf expires
+// within one leaf lifetime of the time when its authority stopped being the signer,
+// even if the process was paused in between.
 func (a Authority) Issue(names []string, now time.Time, policy Policy, random io.Reader) (*tls.Certificate, error) {
 	if a.Key == nil {
 		return nil, ErrNoKey
@@ -92,14 +97,14 @@ func (a Authority) Issue(names []string, now time.Time, policy Policy, random io
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
-	leaf, err := create(random, template, a.Certificate, key, a.Key)
+	leaf, err := createCertificate(random, template, a.Certificate, key, a.Key)
 	if err != nil {
 		return nil, fmt.Errorf("create leaf certificate: %w", err)
 	}
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-func create(random io.Reader, template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) (*x509.Certificate, error) {
+func createCertificate(random io.Reader, template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) (*x509.Certificate, error) {
 	der, err := x509.CreateCertificate(random, template, parent, &key.PublicKey, signer)
 	if err != nil {
 		return nil, err
@@ -107,11 +112,12 @@ func create(random io.Reader, template, parent *x509.Certificate, key, signer *e
 	return x509.ParseCertificate(der)
 }
 
-// newSerial is 127 random bits: RFC 5280 wants it positive and at most 20 bytes.
+// newSerial returns 127 random bits. RFC 5280, section 4.1.2.2, requires a positive
+// number of at most 20 bytes.
 func newSerial(random io.Reader) (*big.Int, error) {
 	b := make([]byte, 16)
 	if _, err := io.ReadFull(random, b); err != nil {
-		return nil, fmt.Errorf("draw a serial number: %w", err)
+		return nil, fmt.Errorf("generate serial number: %w", err)
 	}
 	b[0] &= 0x7f
 	b[15] |= 1

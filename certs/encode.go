@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	typeCertificate = "CERTIFICATE"
-	typeKey         = "PRIVATE KEY" // PKCS #8
+	blockCertificate = "CERTIFICATE"
+	blockKey         = "PRIVATE KEY" // PKCS #8
 )
 
-// record is an authority as it is stored.
+// record is the stored form of an authority.
 type record struct {
 	Certificate string    `json:"certificate"`
 	Key         string    `json:"key,omitempty"`
@@ -24,7 +24,7 @@ type record struct {
 	Found       time.Time `json:"found,omitzero"`
 }
 
-// Encode returns the authorities and their keys as text to be kept secret.
+// Encode returns the authorities and their private keys as JSON. The text is secret.
 func (as Authorities) Encode() ([]byte, error) {
 	records := make([]record, 0, len(as))
 	for _, a := range as {
@@ -37,27 +37,27 @@ func (as Authorities) Encode() ([]byte, error) {
 			if err != nil {
 				return nil, fmt.Errorf("encode key of %s: %w", a.Certificate.Subject, err)
 			}
-			r.Key = string(pem.EncodeToMemory(&pem.Block{Type: typeKey, Bytes: der}))
+			r.Key = string(pem.EncodeToMemory(&pem.Block{Type: blockKey, Bytes: der}))
 		}
 		records = append(records, r)
 	}
 	return json.MarshalIndent(records, "", "  ")
 }
 
-// Decode reads what Encode wrote, as much of it as can be used: an authority
-// whose key is damaged is trusted still and signs nothing. What could not be
-// used is told in the error, which comes beside the rest and quotes none of it.
+// Decode reads the output of Encode. If parts are damaged it returns the usable
+// authorities and an error that names the damaged ones. An authority with a damaged
+// key is returned without its key. The error never quotes the text, which is secret.
 func Decode(text []byte) (Authorities, error) {
 	var records []record
 	if err := json.Unmarshal(text, &records); err != nil {
-		return nil, errors.New("read authorities: not the JSON that was stored")
+		return nil, errors.New("decode authorities: invalid JSON")
 	}
 	var as Authorities
 	var problems []error
 	for i, r := range records {
 		a, err := r.authority()
 		if err != nil {
-			problems = append(problems, fmt.Errorf("read authority %d: %w", i, err))
+			problems = append(problems, fmt.Errorf("decode authority %d: %w", i, err))
 		}
 		if a.Certificate != nil {
 			as = append(as, a)
@@ -70,7 +70,7 @@ func (r record) authority() (Authority, error) {
 	bundle := ParseBundle([]byte(r.Certificate))
 	leaf, err := time.ParseDuration(r.Leaf)
 	if len(bundle) != 1 || err != nil {
-		return Authority{}, errors.New("no certificate, or no leaf lifetime")
+		return Authority{}, errors.New("certificate or leaf lifetime is missing")
 	}
 	a := Authority{Certificate: bundle[0], Leaf: leaf, SignsFrom: r.SignsFrom, Found: r.Found}
 	if r.Key == "" {
@@ -83,7 +83,7 @@ func (r record) authority() (Authority, error) {
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	key, ok := parsed.(*ecdsa.PrivateKey)
 	if err != nil || !ok || !key.PublicKey.Equal(a.Certificate.PublicKey) {
-		return a, errors.New("key is not the certificate's")
+		return a, errors.New("key does not match the certificate")
 	}
 	a.Key = key
 	return a, nil

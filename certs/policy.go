@@ -1,15 +1,15 @@
-// Package certs decides how a webhook's certificates live: certificate
-// authorities that overlap, the leaves they sign, and when each may be minted,
-// sign, retire and leave. It is pure: time, randomness and names are arguments,
-// and it imports nothing but the standard library. Where the authorities are
-// kept and how clients come to trust them is the rotator's part.
+// Package certs decides when the certificate authorities of a webhook are created,
+// published, used and removed, and signs serving certificates. Authorities overlap,
+// so that a rotation never interrupts admission. The package is pure: time,
+// randomness and names are arguments, and it imports the standard library only.
+// Package rotator stores the authorities and publishes them to the clients.
 //
-// Two rules make rotation free of gaps:
+// Two rules avoid gaps:
 //
-//   - An authority signs nothing before it has been seen in every bundle, and a
-//     settling time has passed in which clients notice their new bundle.
-//   - An authority leaves the bundles only after the last leaf it can have
-//     signed has expired.
+//   - An authority signs nothing until every bundle contains it and a settling
+//     time has passed, in which clients load their new bundle.
+//   - An authority is removed from the bundles only after the last leaf that it
+//     can have signed has expired.
 package certs
 
 import (
@@ -18,24 +18,24 @@ import (
 	"time"
 )
 
-// Policy says how long things live.
+// Policy holds the lifetimes.
 type Policy struct {
 	// Authority is the lifetime of a certificate authority. Its successor is
-	// minted when two thirds have passed.
+	// created after two thirds of it.
 	Authority time.Duration
-	// Leaf is the lifetime of a serving certificate, renewed at two thirds.
+	// Leaf is the lifetime of a serving certificate. It is renewed after two thirds.
 	Leaf time.Duration
-	// Settle passes between an authority being seen in every bundle and its
-	// first signature. It is longer than an API server takes to act on a changed
-	// webhook configuration.
+	// Settle is the time between the moment when every bundle contains an authority
+	// and its first signature. It must be longer than an API server needs to load a
+	// changed webhook configuration.
 	Settle time.Duration
-	// Skew is how far the clocks of replicas and API servers may differ.
-	// Certificates are valid from that much before they are made.
+	// Skew is the largest difference between the clocks of replicas and API servers.
+	// Certificates become valid this long before they are created.
 	Skew time.Duration
 }
 
-// DefaultPolicy suits a cluster: an API server's informers lag by less than a
-// second, and by as much as a watch that has to be opened again.
+// DefaultPolicy returns the policy for a cluster. The informers of an API server
+// usually lag by less than a second, and longer while a watch is reopened.
 func DefaultPolicy() Policy {
 	return Policy{
 		Authority: 365 * 24 * time.Hour,
@@ -45,9 +45,10 @@ func DefaultPolicy() Policy {
 	}
 }
 
-// Validate refuses lifetimes that leave no time to renew: the last third of an
-// authority must hold its successor's settling and a whole leaf, the last third
-// of a leaf must hold the settling of an authority that replaces a lost one.
+// Validate returns an error if the lifetimes leave no time for renewal. The last
+// third of an authority must be longer than the settling time of its successor plus
+// the lifetime of a leaf. The last third of a leaf must be longer than the settling
+// time of an authority that replaces a lost one.
 func (p Policy) Validate() error {
 	switch {
 	case p.Settle < 0 || p.Skew < 0:
@@ -60,13 +61,13 @@ func (p Policy) Validate() error {
 	return nil
 }
 
-// RenewalDue tells whether two thirds of a certificate's life have passed.
+// RenewalDue reports whether two thirds of a certificate's lifetime have passed.
 func RenewalDue(certificate *x509.Certificate, now time.Time) bool {
 	life := certificate.NotAfter.Sub(certificate.NotBefore)
 	return !now.Before(certificate.NotBefore.Add(life / 3 * 2))
 }
 
-// Valid tells whether now is within a certificate's life.
+// Valid reports whether now is within the certificate's validity period.
 func Valid(certificate *x509.Certificate, now time.Time) bool {
 	return !now.Before(certificate.NotBefore) && now.Before(certificate.NotAfter)
 }

@@ -12,24 +12,24 @@ import (
 	"github.com/nova/novawire/certs"
 )
 
-// The simulation plays the protocol by its rules, in every order that chance
-// finds: replicas stop between any two steps of a round, start again without
-// their leaf, lose the stored authorities; API servers notice a bundle late. At
-// every moment every API server must trust every leaf that is served.
+// The simulation runs the rotation protocol with random interleavings. Replicas stop
+// between any two steps of a reconciliation, restart without their leaf, and lose the
+// stored authorities. API servers load a bundle late. At every moment every API server
+// must trust every leaf that is served.
 //
-// A tick is a second. Lives are short so that a run sees some fifty rotations.
-var brief = certs.Policy{Authority: 360 * time.Second, Leaf: 90 * time.Second, Settle: 15 * time.Second, Skew: 5 * time.Second}
+// A tick is a second. Lifetimes are short, so that a run covers about fifty rotations.
+var simulationPolicy = certs.Policy{Authority: 360 * time.Second, Leaf: 90 * time.Second, Settle: 15 * time.Second, Skew: 5 * time.Second}
 
 const ticks = 10_000
 
-func TestEveryServedLeafIsTrustedAtEveryMoment(t *testing.T) {
+func TestSimulation(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			w := &world{T: t, Rand: rand.New(rand.NewPCG(seed, seed)), now: birth, bundles: make([]certs.Bundle, 2)}
+			w := &simulation{T: t, Rand: rand.New(rand.NewPCG(seed, seed)), now: start, bundles: make([]certs.Bundle, 2)}
 			for range 3 {
-				w.replicas = append(w.replicas, &simulated{world: w})
-				w.servers = append(w.servers, &server{})
+				w.replicas = append(w.replicas, &simulatedReplica{simulation: w})
+				w.servers = append(w.servers, &simulatedServer{})
 			}
 			for range ticks {
 				w.tick()
@@ -37,30 +37,30 @@ func TestEveryServedLeafIsTrustedAtEveryMoment(t *testing.T) {
 					return
 				}
 			}
-			t.Logf("%d authorities, %d leaves, %d losses of the Secret", w.minted, w.issued, w.losses)
-			if w.minted < 20 || w.issued < 200 {
+			t.Logf("%d authorities, %d leaves, %d losses of the Secret", w.created, w.issued, w.losses)
+			if w.created < 20 || w.issued < 200 {
 				t.Error("the simulation did not rotate")
 			}
 		})
 	}
 }
 
-type world struct {
+type simulation struct {
 	*testing.T
 	*rand.Rand
-	now                    time.Time
-	authorities            certs.Authorities // the Secret
-	version                int               // its resourceVersion
-	bundles                []certs.Bundle    // one configuration with two webhooks
-	published              int               // its resourceVersion
-	replicas               []*simulated
-	servers                []*server
-	minted, issued, losses int
-	lastLoss               time.Time
+	now                     time.Time
+	authorities             certs.Authorities // the Secret
+	version                 int               // its resourceVersion
+	bundles                 []certs.Bundle    // one configuration with two webhooks
+	published               int               // its resourceVersion
+	replicas                []*simulatedReplica
+	servers                 []*simulatedServer
+	created, issued, losses int
+	lastLoss                time.Time
 }
 
-// server is an API server that notices a bundle up to the settling time late.
-type server struct {
+// simulatedServer is an API server that notices a bundle up to the settling time late.
+type simulatedServer struct {
 	sees    []certs.Bundle
 	pending []notice
 }
@@ -70,21 +70,21 @@ type notice struct {
 	bundles []certs.Bundle
 }
 
-func (w *world) tick() {
+func (w *simulation) tick() {
 	w.now = w.now.Add(time.Second)
 	for _, s := range w.servers {
 		for len(s.pending) > 0 && !w.now.Before(s.pending[0].at) {
 			s.sees, s.pending = s.pending[0].bundles, s.pending[1:]
 		}
 	}
-	if w.IntN(700) == 0 && w.now.Sub(w.lastLoss) > brief.Leaf {
+	if w.IntN(700) == 0 && w.now.Sub(w.lastLoss) > simulationPolicy.Leaf {
 		w.authorities, w.lastLoss = nil, w.now
 		w.version++
 		w.losses++
 	}
 	for _, r := range w.replicas {
-		if w.IntN(500) == 0 && w.now.Sub(w.lastLoss) > brief.Leaf {
-			*r = simulated{world: w} // it starts again
+		if w.IntN(500) == 0 && w.now.Sub(w.lastLoss) > simulationPolicy.Leaf {
+			*r = simulatedReplica{simulation: w} // it restarts
 		}
 		r.act()
 	}
@@ -95,18 +95,19 @@ func (w *world) tick() {
 	}
 }
 
-func (w *world) check(i int, s *server, j int, r *simulated) {
+func (w *simulation) check(i int, s *simulatedServer, j int, r *simulatedReplica) {
 	if r.leaf == nil || !certs.Valid(r.leaf, w.now) {
 		return // not ready
 	}
 	for k, bundle := range s.sees {
 		if !trusts(bundle, r.leaf, w.now) {
-			w.Errorf("%v: API server %d does not trust replica %d by bundle %d of %d authorities", w.now.Sub(birth), i, j, k, len(bundle))
+			w.Errorf("%v: API server %d does not trust replica %d by bundle %d of %d authorities", w.now.Sub(start), i, j, k, len(bundle))
 		}
 	}
 }
 
-// trusts is verification without its arithmetic, which others test.
+// trusts reports whether the bundle contains the issuer of the leaf. It does not
+// verify the signature, which other tests do.
 func trusts(bundle certs.Bundle, leaf *x509.Certificate, now time.Time) bool {
 	for _, a := range bundle {
 		if bytes.Equal(a.SubjectKeyId, leaf.AuthorityKeyId) && certs.Valid(a, now) {
@@ -116,9 +117,9 @@ func trusts(bundle certs.Bundle, leaf *x509.Certificate, now time.Time) bool {
 	return false
 }
 
-// simulated is a replica between two steps of a round.
-type simulated struct {
-	*world
+// simulatedReplica is a replica between two steps of a round.
+type simulatedReplica struct {
+	*simulation
 	leaf    *x509.Certificate
 	step    int
 	paused  time.Time
@@ -129,7 +130,7 @@ type simulated struct {
 	version int
 }
 
-func (r *simulated) act() {
+func (r *simulatedReplica) act() {
 	if r.now.Before(r.paused) {
 		return
 	}
@@ -139,32 +140,32 @@ func (r *simulated) act() {
 	}
 	switch r.step {
 	case 0:
-		r.began, r.bundles, r.at = r.now, append([]certs.Bundle(nil), r.world.bundles...), r.published
+		r.began, r.bundles, r.at = r.now, append([]certs.Bundle(nil), r.simulation.bundles...), r.published
 	case 1:
-		r.stored, r.version = r.authorities, r.world.version
+		r.stored, r.version = r.authorities, r.simulation.version
 	case 2:
 		r.decide()
 	}
 	r.step = (r.step + 1) % 3
 }
 
-func (r *simulated) decide() {
-	if r.now.Sub(r.began) > brief.Skew {
+func (r *simulatedReplica) decide() {
+	if r.now.Sub(r.began) > simulationPolicy.Skew {
 		return
 	}
-	next, changes, err := r.stored.Advance("test", certs.Observation{Now: r.began, Bundles: r.bundles}, brief, crand.Reader)
+	next, changes, err := r.stored.Advance("test", certs.Observation{Now: r.began, Bundles: r.bundles}, simulationPolicy, crand.Reader)
 	if err != nil {
 		r.Fatal(err)
 	}
 	if len(changes) > 0 {
-		if r.version == r.world.version {
+		if r.version == r.simulation.version {
 			r.authorities = next
-			r.world.version++
-			r.minted += count(changes, certs.Minted)
+			r.simulation.version++
+			r.created += count(changes, certs.Created)
 		}
 		return
 	}
-	trusted := next.Trusted(r.began, brief)
+	trusted := next.Trusted(r.began, simulationPolicy)
 	if !same(trusted, r.bundles[0]) || !same(trusted, r.bundles[1]) {
 		r.publish(trusted)
 		return
@@ -178,23 +179,23 @@ func (r *simulated) decide() {
 	}
 }
 
-func (r *simulated) publish(trusted certs.Bundle) {
+func (r *simulatedReplica) publish(trusted certs.Bundle) {
 	if r.at != r.published {
 		return
 	}
-	r.world.bundles = []certs.Bundle{trusted, trusted}
+	r.simulation.bundles = []certs.Bundle{trusted, trusted}
 	r.published++
 	for _, s := range r.servers {
-		at := r.now.Add(time.Duration(r.IntN(int(brief.Settle/time.Second))) * time.Second)
+		at := r.now.Add(time.Duration(r.IntN(int(simulationPolicy.Settle/time.Second))) * time.Second)
 		if n := len(s.pending); n > 0 && at.Before(s.pending[n-1].at) {
-			at = s.pending[n-1].at // a watch keeps the order
+			at = s.pending[n-1].at // a watch delivers in order
 		}
-		s.pending = append(s.pending, notice{at, r.world.bundles})
+		s.pending = append(s.pending, notice{at, r.simulation.bundles})
 	}
 }
 
 func leafBy(t *testing.T, a certs.Authority, now time.Time) *x509.Certificate {
-	issued, err := a.Issue([]string{"webhook.nova.svc"}, now, brief, crand.Reader)
+	issued, err := a.Issue([]string{"webhook.nova.svc"}, now, simulationPolicy, crand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,8 +19,8 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 )
 
-// Whatever goes wrong is told in three places, and costs no backup.
-func TestBackupFailures(t *testing.T) {
+// Every failure is reported by an Event, a metric and the status, and no backup is lost.
+func TestBackup_Failures(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t, 17)
 	d.enable()
@@ -48,16 +48,16 @@ func TestBackupFailures(t *testing.T) {
 			}
 		})
 	}
-	d.backup("now") // what failed has left nothing behind that is in the way
+	d.backup("now") // failed runs leave nothing that disturbs the next one
 	if keys := d.manifests(); len(keys) < 2 || !slices.Contains(keys, first[0]) {
 		t.Errorf("the first backup, %s, is not among %q", first[0], keys)
 	}
-	d.told("BackupAnomaly", "nova_auth: 1 tables vanished") // the one that filled the volume
+	d.expectEvent("BackupAnomaly", "nova_auth: 1 tables vanished") // the table that filled the volume
 	d.metric("novawire_backup_anomalies", ofNovaAuth, exactly(1))
 }
 
-// failed checks the metric and the status of a failure. The last success is as it was.
-func (d database) failed(category backupapi.Category, good *time.Time) {
+// expectFailure checks the metric and the status of a failure. The last success is as it was.
+func (d database) expectFailure(category backupapi.Category, good *time.Time) {
 	d.t.Helper()
 	d.metric("novawire_backup_failures_total", fmt.Sprintf(`category=%q,namespace="NS",statefulset="auth-db"`, category), positive)
 	eventually(d.t, fmt.Sprintf("the status tells of %q", category), time.Minute, func(ctx context.Context) (bool, error) {
@@ -69,8 +69,8 @@ func (d database) failed(category backupapi.Category, good *time.Time) {
 	})
 }
 
-// start asks for a run and returns the name of its Job.
-func (d database) start(verb string) string {
+// startJob requests a run and returns the name of its Job.
+func (d database) startJob(verb string) string {
 	d.t.Helper()
 	out := d.backup(verb, "--detach")
 	name := regexp.MustCompile(`Job \S+/(\S+)`).FindStringSubmatch(out)
@@ -100,8 +100,8 @@ func wrongPassword(d database) {
 	if err == nil {
 		d.t.Errorf("novawire backup now succeeded:\n%s", out)
 	}
-	d.told("BackupFailed", "permission", "password authentication failed")
-	d.failed(backupapi.CategoryPermission, good)
+	d.expectEvent("BackupFailed", "permission", "password authentication failed")
+	d.expectFailure(backupapi.CategoryPermission, good)
 }
 
 func unreachableBucket(d database) {
@@ -110,12 +110,12 @@ func unreachableBucket(d database) {
 		d.annotate(backupapi.AnnotationS3Endpoint, endpoint)
 		d.settled(backupapi.EnvS3Endpoint, endpoint)
 	}
-	reach(d.s3(nowhere))
+	reach(d.s3(closedPort))
 	defer reach(d.endpoint())
-	job := d.start("now")
-	defer d.removeJob(job)                                    // it would try again
-	d.toldWithin(5*time.Minute, "BackupFailed", "store", job) // each request is tried for a minute
-	d.failed(backupapi.CategoryStore, good)
+	job := d.startJob("now")
+	defer d.removeJob(job)                                           // it would be retried
+	d.expectEventWithin(5*time.Minute, "BackupFailed", "store", job) // each request is tried for a minute
+	d.expectFailure(backupapi.CategoryStore, good)
 }
 
 func (d database) removeJob(name string) {
@@ -123,7 +123,7 @@ func (d database) removeJob(name string) {
 	kubectl(d.t, "", "-n", d.name, "delete", "job", name, "--ignore-not-found", "--cascade", "foreground")
 }
 
-// settled waits until the CronJob has an environment variable as wanted.
+// settled waits until the CronJob has this value of an environment variable.
 func (d database) settled(name, value string) {
 	d.t.Helper()
 	eventually(d.t, name+" is "+value, time.Minute, func(ctx context.Context) (bool, error) {
@@ -137,25 +137,25 @@ func (d database) settled(name, value string) {
 	})
 }
 
-// killedJob ends runs that wait for a table which somebody else has locked, so that
-// the moment is no matter of luck: one without a word, and one by deleting its Job.
+// killedJob ends runs while they wait for a locked table, so that the moment is
+// deterministic: one by SIGKILL, and one by deleting its Job.
 func killedJob(d database) {
 	good := d.lastSuccess()
 	for category, end := range map[backupapi.Category]func(job string, pod *corev1.Pod){
-		backupapi.CategoryKilled:      func(_ string, pod *corev1.Pod) { d.killFromOutside(pod) },
+		backupapi.CategoryKilled:      func(_ string, pod *corev1.Pod) { d.sigkill(pod) },
 		backupapi.CategoryInterrupted: func(job string, _ *corev1.Pod) { d.removeJob(job) },
 	} {
 		release := d.lock()
-		job := d.start("now")
+		job := d.startJob("now")
 		end(job, d.waitsForTheTable(job))
-		d.told("BackupFailed", string(category), job)
-		d.failed(category, good)
-		d.removeJob(job) // the killed one would try again
+		d.expectEvent("BackupFailed", string(category), job)
+		d.expectFailure(category, good)
+		d.removeJob(job) // the killed run would be retried
 		release()
 	}
 }
 
-// lock holds the table accounts until it is released.
+// lock locks the table accounts until release is called.
 func (d database) lock() (release func()) {
 	d.t.Helper()
 	holder := exec.CommandContext(d.t.Context(), "kubectl", "--kubeconfig", testenv.EnvConf().KubeconfigFile(), "-n", d.name,
@@ -174,8 +174,7 @@ func (d database) lock() (release func()) {
 	return func() { _, _ = session.Close(), holder.Wait() }
 }
 
-// waitsForTheTable waits until a pod of a Job has asked the server for the table
-// that it does not get.
+// waitsForTheTable waits until a pod of the Job waits for the lock of the table.
 func (d database) waitsForTheTable(job string) (found *corev1.Pod) {
 	d.t.Helper()
 	eventually(d.t, "a run waits for the table", 2*time.Minute, func(ctx context.Context) (bool, error) {
@@ -195,15 +194,16 @@ func (d database) waitsForTheTable(job string) (found *corev1.Pod) {
 	return found
 }
 
-// killFromOutside sends SIGKILL to pg-backup, as the kernel does when memory is
-// short: a process that is the first of its namespace cannot be killed from within.
-func (d database) killFromOutside(victim *corev1.Pod) {
+// sigkill sends SIGKILL to pg-backup from a pod in the node's PID namespace, as the
+// kernel does when memory runs out. The first process of a PID namespace cannot be
+// killed from within it.
+func (d database) sigkill(victim *corev1.Pod) {
 	d.t.Helper()
 	const script = `for p in /proc/[0-9]*; do
 		if grep -q "$0\|$1" "$p/cgroup" 2>/dev/null && tr '\0' ' ' <"$p/cmdline" | grep -q '^/novawire/pg-backup'; then kill -9 "${p#/proc/}"; fi
 	done`
 	uid := string(victim.UID)
-	killer := &corev1.Pod{ObjectMeta: meta("default", "killer-of-"+victim.Name), Spec: corev1.PodSpec{
+	killer := &corev1.Pod{ObjectMeta: meta("default", "sigkill-"+victim.Name), Spec: corev1.PodSpec{
 		RestartPolicy: corev1.RestartPolicyNever, HostPID: true, NodeName: victim.Spec.NodeName,
 		Containers: []corev1.Container{{
 			Name: "killer", Image: s3Image, ImagePullPolicy: corev1.PullIfNotPresent,
@@ -216,8 +216,8 @@ func (d database) killFromOutside(victim *corev1.Pod) {
 	d.t.Cleanup(func() { _ = cluster.Delete(context.Background(), killer) })
 }
 
-// fullScratch has rows that a dump holds in little, and pages in much: one row to
-// each page of eight kilobytes. The scratch volume has a gibibyte, in memory.
+// fullScratch creates a table that is small in a dump and large on disk: one row per
+// page of 8 KiB. The scratch volume is in memory and holds 1 GiB.
 func fullScratch(d database) {
 	d.sql("nova_auth",
 		"CREATE TABLE sparse (filler text) WITH (fillfactor = 10)",
@@ -226,8 +226,8 @@ func fullScratch(d database) {
 	defer d.sql("nova_auth", "DROP TABLE sparse")
 	d.backup("now")
 	good := d.lastSuccess()
-	job := d.start("drill")
-	defer d.removeJob(job) // it would try again
-	d.told("DrillFailed", "No space left on device", job)
-	d.failed(backupapi.CategorySource, good)
+	job := d.startJob("drill")
+	defer d.removeJob(job) // it would be retried
+	d.expectEvent("DrillFailed", "No space left on device", job)
+	d.expectFailure(backupapi.CategorySource, good)
 }

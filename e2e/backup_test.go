@@ -18,42 +18,42 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 )
 
-// From an annotation to the same rows again.
+// From an annotation to a backup, a drill and a restore.
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	for _, major := range []int{15, 17} {
 		t.Run(fmt.Sprintf("PostgreSQL %d", major), func(t *testing.T) {
 			t.Parallel()
 			d := newDatabase(t, major)
-			d.scheduledWithinSeconds()
-			d.backedUp()
-			d.drilled()
-			d.restored()
+			d.checkScheduled()
+			d.checkBackup()
+			d.checkDrill()
+			d.checkRestore()
 		})
 	}
 }
 
-func (d database) scheduledWithinSeconds() {
+func (d database) checkScheduled() {
 	d.t.Helper()
 	d.enable()
 	asked := time.Now()
-	eventually(d.t, "there is a CronJob", 5*time.Second, func(ctx context.Context) (bool, error) {
+	eventually(d.t, "the CronJob exists", 5*time.Second, func(ctx context.Context) (bool, error) {
 		var job batchv1.CronJob
 		err := d.Get(ctx, statefulName+"-backup", d.name, &job)
 		return err == nil, nil
 	})
 	d.t.Logf("CronJob after %s", time.Since(asked).Round(10*time.Millisecond))
-	d.told("BackupScheduled", statefulName+"-backup", "0 1 * * *", "s3://"+bucket+"/"+statefulName)
+	d.expectEvent("BackupScheduled", statefulName+"-backup", "0 1 * * *", "s3://"+bucket+"/"+statefulName)
 	d.metric("novawire_backup_info", `namespace="NS",statefulset="auth-db",suspended="false"`, exactly(1))
 }
 
 const ofNovaAuth = `database="nova_auth",namespace="NS",statefulset="auth-db"`
 
-func (d database) backedUp() {
+func (d database) checkBackup() {
 	d.t.Helper()
 	d.t.Logf("novawire backup now:\n%s", d.backup("now"))
-	d.told("BackupRunStarted")
-	d.told("BackupSucceeded", "nova_auth", "5000 rows")
+	d.expectEvent("BackupRunStarted")
+	d.expectEvent("BackupSucceeded", "nova_auth", "5000 rows")
 	if keys := d.manifests(); len(keys) != 1 || !strings.HasPrefix(keys[0], statefulName+"/nova_auth/") {
 		d.t.Errorf("manifests in the bucket: %q of %q", keys, d.objects())
 	}
@@ -61,32 +61,32 @@ func (d database) backedUp() {
 	if err != nil || db.LastSuccess == nil || db.Bytes == 0 || db.Rows != 5000 {
 		d.t.Errorf("status: %+v, %v", db, err)
 	}
-	d.metric("novawire_backup_last_success_timestamp_seconds", ofNovaAuth, recently)
+	d.metric("novawire_backup_last_success_timestamp_seconds", ofNovaAuth, recent)
 	d.metric("novawire_backup_size_bytes", ofNovaAuth, positive)
 	d.metric("novawire_backup_stored_bytes", ofNovaAuth, positive)
 	d.metric("novawire_backup_duration_seconds", ofNovaAuth, positive)
 	d.metric("novawire_backup_anomalies", ofNovaAuth, exactly(0))
 }
 
-// drilled runs what the runbook says of the quarterly drill.
-func (d database) drilled() {
+// checkDrill runs the drill commands of the runbook.
+func (d database) checkDrill() {
 	d.t.Helper()
 	out, err := d.shell(runbookCommands(d.t, "cluster-drill"))
 	if err != nil {
 		d.t.Fatalf("the drill of the runbook: %v\n%s", err, out)
 	}
 	d.t.Logf("the drill of the runbook:\n%s", out)
-	d.told("DrillPassed", "nova_auth")
+	d.expectEvent("DrillPassed", "nova_auth")
 	eventually(d.t, "the status has the drill", time.Minute, func(ctx context.Context) (bool, error) {
 		_, db, err := d.status(ctx)
 		return db.LastVerified != nil && db.DrillSeconds > 0, err
 	})
-	d.metric("novawire_backup_last_verified_timestamp_seconds", ofNovaAuth, recently)
+	d.metric("novawire_backup_last_verified_timestamp_seconds", ofNovaAuth, recent)
 	d.metric("novawire_backup_drill_duration_seconds", ofNovaAuth, positive)
 }
 
-// restored drops the database and does what the runbook says.
-func (d database) restored() {
+// checkRestore drops the database and runs the restore commands of the runbook.
+func (d database) checkRestore() {
 	d.t.Helper()
 	before := d.accounts()
 	d.sql("postgres", "DROP DATABASE nova_auth")
@@ -98,11 +98,11 @@ func (d database) restored() {
 	if after := d.accounts(); after != before {
 		d.t.Errorf("accounts were %s and are %s", before, after)
 	}
-	d.told("RestoreSucceeded", "nova_auth")
+	d.expectEvent("RestoreSucceeded", "nova_auth")
 }
 
-// runbookCommands are those blocks of the runbook that a test of another package
-// cannot run: they need a cluster.
+// runbookCommands returns the blocks of the runbook that need a cluster. A test of
+// another package runs the rest.
 func runbookCommands(t *testing.T, way string) string {
 	t.Helper()
 	text, err := os.ReadFile("../docs/runbooks/restore_postgres.md")
@@ -119,8 +119,8 @@ func runbookCommands(t *testing.T, way string) string {
 	return commands.String()
 }
 
-// A mistake is told before it costs a night.
-func TestBackupRefusedAtApply(t *testing.T) {
+// A wrong value is refused at kubectl apply, before the first backup is missed.
+func TestBackup_RefusedAtApply(t *testing.T) {
 	t.Parallel()
 	n := inNamespace(t, true)
 	mistaken := postgres(n.name, 17)
@@ -148,8 +148,8 @@ func TestBackupRefusedAtApply(t *testing.T) {
 	}
 }
 
-// The plain CronJob, for a database of which the cluster knows only the address.
-func TestBackupOfADatabaseOutside(t *testing.T) {
+// The plain CronJob backs up a database outside the cluster.
+func TestBackup_PlainCronJob(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t, 17) // the version of the published image's clients
 	const aws = "postgres-backup-aws"
@@ -167,8 +167,9 @@ func TestBackupOfADatabaseOutside(t *testing.T) {
 	}
 }
 
-// What was made for a StatefulSet goes, or stays and starts nothing, as it was asked for.
-func TestBackupThatIsGivenUp(t *testing.T) {
+// When backup is disabled or the StatefulSet is deleted, the CronJobs are deleted or
+// suspended, as the annotation on-delete asks.
+func TestBackup_Disabled(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name     string
@@ -177,10 +178,10 @@ func TestBackupThatIsGivenUp(t *testing.T) {
 		kept     bool
 		because  string
 	}{
-		{"switched off, it goes", backupapi.OnDeleteDelete, func(d database) { d.annotate(backupapi.AnnotationEnabled, "false") }, false, ""},
-		{"switched off, it is suspended", backupapi.OnDeleteKeep, func(d database) { d.annotate(backupapi.AnnotationEnabled, "false") }, true, "enabled"},
-		{"the StatefulSet deleted, it goes", backupapi.OnDeleteDelete, func(d database) { d.deleteStatefulSet() }, false, ""},
-		{"the StatefulSet deleted, it is suspended", backupapi.OnDeleteKeep, func(d database) { d.deleteStatefulSet() }, true, "deleted"},
+		{"disabled, deleted", backupapi.OnDeleteDelete, func(d database) { d.annotate(backupapi.AnnotationEnabled, "false") }, false, ""},
+		{"disabled, suspended", backupapi.OnDeleteKeep, func(d database) { d.annotate(backupapi.AnnotationEnabled, "false") }, true, "enabled"},
+		{"the StatefulSet deleted, deleted", backupapi.OnDeleteDelete, func(d database) { d.deleteStatefulSet() }, false, ""},
+		{"the StatefulSet deleted, suspended", backupapi.OnDeleteKeep, func(d database) { d.deleteStatefulSet() }, true, "deleted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -190,9 +191,9 @@ func TestBackupThatIsGivenUp(t *testing.T) {
 			d.create(idle)
 			d.annotate(backupapi.AnnotationOnDelete, string(c.onDelete))
 			d.enable()
-			d.cronJobs("both are there", func(jobs []batchv1.CronJob) bool { return len(jobs) == 2 })
+			d.cronJobs("both CronJobs exist", func(jobs []batchv1.CronJob) bool { return len(jobs) == 2 })
 			c.giveUp(d)
-			d.cronJobs("they are as asked for", func(jobs []batchv1.CronJob) bool {
+			d.cronJobs("the CronJobs are deleted or suspended", func(jobs []batchv1.CronJob) bool {
 				if !c.kept {
 					return len(jobs) == 0
 				}

@@ -16,13 +16,13 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 )
 
-// Three authorities take over from each other, as docs/certificates.md has it
-// done by hand, and each time every replica starts again and waits for the new
-// one. Each pod that is created meanwhile must be wired.
-func TestNoPodIsMissedWhileTheAuthorityIsRolled(t *testing.T) {
+// The authority is replaced three times by hand, as docs/certificates.md describes, and
+// every replica is restarted each time and waits for the new one. Each pod that is
+// created in the meantime must be wired.
+func TestCertificates_Rotation(t *testing.T) {
 	const rolls, every, atLeast = 3, time.Second / 20, time.Minute
 	n := inNamespace(t, true)
-	untilWiring(n)
+	waitUntilWired(n)
 	before := authorities(t)
 
 	rolled := make(chan struct{})
@@ -39,7 +39,7 @@ func TestNoPodIsMissedWhileTheAuthorityIsRolled(t *testing.T) {
 			}
 			creating.Go(func() {
 				created.Add(1)
-				pod := held(n.name, fmt.Sprintf("steady-%05d", i))
+				pod := gatedPod(n.name, fmt.Sprintf("steady-%05d", i))
 				if err := n.Create(t.Context(), pod); err != nil || !wired(pod) {
 					missed.Add(1)
 					t.Errorf("pod %d: wired: %t, %v", i, wired(pod), err)
@@ -66,7 +66,7 @@ func TestNoPodIsMissedWhileTheAuthorityIsRolled(t *testing.T) {
 	checkCerts(t)
 }
 
-// authorities returns how many each caBundle of the product holds.
+// authorities returns the number of authorities in each caBundle.
 func authorities(t *testing.T) int {
 	t.Helper()
 	var mutating admissionv1.MutatingWebhookConfiguration
@@ -94,7 +94,7 @@ func authorities(t *testing.T) int {
 	}
 }
 
-// checkCerts runs `novawire check certs`, which reaches each replica through the
+// checkCerts runs `novawire check certs`, which connects to each replica through the
 // API server.
 func checkCerts(t *testing.T) {
 	t.Helper()
@@ -107,6 +107,6 @@ func checkCerts(t *testing.T) {
 		t.Errorf("novawire check certs: %v\n%s", err, errs.String())
 	}
 	if n := strings.Count(string(out), "ok "); n < 2*3 {
-		t.Errorf("%d lines are well, wanted the life and two webhooks for each of two replicas", n)
+		t.Errorf("%d lines are ok, want the validity and two webhooks for each of two replicas", n)
 	}
 }

@@ -12,9 +12,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// kubectl runs as a user would, with text on its standard input, and returns
-// what it printed and what it warned of. It serves clean-ups too, so it outlives
-// the test's context.
+// kubectl runs kubectl with the given standard input and returns its output. Cleanup
+// functions use it too, so it does not depend on the test's context.
 func kubectl(t *testing.T, stdin string, args ...string) (stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -26,7 +25,7 @@ func kubectl(t *testing.T, stdin string, args ...string) (stdout, stderr string)
 	return out.String(), errs.String()
 }
 
-// manifest is an object as a file would hold it.
+// manifest returns the object as YAML.
 func manifest(t *testing.T, apiVersion, kind string, object runtime.Object) string {
 	t.Helper()
 	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)

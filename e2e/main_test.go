@@ -1,11 +1,11 @@
 //go:build e2e
 
-// Package e2e proves the product on a cluster, from outside: objects in, as a
-// user would apply them, and what the cluster makes of them out. `make e2e`
-// provides the cluster; E2E_KUBECONFIG names another.
+// Package e2e tests the product on a cluster as a black box: it applies objects as a
+// user does and checks what the cluster makes of them. `make e2e` provides the
+// cluster; E2E_KUBECONFIG names another one.
 //
-// A test makes a namespace of its own ([inNamespace]) and runs in parallel,
-// unless it disturbs the webhook: those run first, one by one.
+// Each test creates its own namespace ([inNamespace]) and runs in parallel. Tests that
+// disturb the webhook do not run in parallel; they run first, one by one.
 package e2e
 
 import (
@@ -35,7 +35,7 @@ var testenv env.Environment
 func TestMain(m *testing.M) {
 	kubeconfig := os.Getenv("E2E_KUBECONFIG")
 	if kubeconfig == "" {
-		fmt.Fprintln(os.Stderr, "e2e: E2E_KUBECONFIG is not set; `make e2e` makes a cluster and sets it")
+		fmt.Fprintln(os.Stderr, "e2e: E2E_KUBECONFIG is not set; run `make e2e`, which creates a cluster and sets it")
 		os.Exit(1)
 	}
 	client, err := connect(kubeconfig)
@@ -44,11 +44,12 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	testenv = env.NewWithConfig(envconf.New().WithKubeconfigFile(kubeconfig).WithClient(client))
-	testenv.Setup(webhookIsAvailable)
+	testenv.Setup(waitForWebhook)
 	os.Exit(testenv.Run(m))
 }
 
-// connect lifts client-go's limit of five requests a second: tests run at once.
+// connect raises client-go's limit of five requests per second, because tests run in
+// parallel.
 func connect(kubeconfig string) (klient.Client, error) {
 	config, err := conf.New(kubeconfig)
 	if err != nil {
@@ -58,7 +59,7 @@ func connect(kubeconfig string) (klient.Client, error) {
 	return klient.New(config)
 }
 
-func webhookIsAvailable(ctx context.Context, config *envconf.Config) (context.Context, error) {
+func waitForWebhook(ctx context.Context, config *envconf.Config) (context.Context, error) {
 	available := conditions.New(config.Client().Resources()).
 		DeploymentConditionMatch(deployment(systemNamespace, webhookName), appsv1.DeploymentAvailable, "True")
 	if err := wait.For(available, wait.WithTimeout(2*time.Minute), wait.WithImmediate(), wait.WithInterval(time.Second)); err != nil {
@@ -67,7 +68,7 @@ func webhookIsAvailable(ctx context.Context, config *envconf.Config) (context.Co
 	return ctx, nil
 }
 
-// skipOrFail skips where a person runs the tests, and fails where CI does.
+// skipOrFail skips the test, or fails it in CI.
 func skipOrFail(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("CI") != "" {

@@ -18,16 +18,16 @@ import (
 	"github.com/nova/novawire/api/injection"
 )
 
-// namespace is a test's own, and the cluster as seen from it.
+// namespace is the namespace of a test and a client for it.
 type namespace struct {
 	*resources.Resources
 	t    *testing.T
 	name string
 }
 
-// inNamespace makes a namespace that enforces Pod Security "restricted" and,
-// where wired, is opted in. It goes when the test passes; a failed test's stays,
-// for what there is to see in it.
+// inNamespace creates a namespace that enforces Pod Security "restricted" and, if wired
+// is true, is opted in. It is deleted if the test passes; after a failure it stays for
+// inspection.
 func inNamespace(t *testing.T, wired bool) namespace {
 	t.Helper()
 	name := envconf.RandomName("e2e", 10)
@@ -49,8 +49,8 @@ func inNamespace(t *testing.T, wired bool) namespace {
 	return n
 }
 
-// resourcesIn makes a client for a namespace. The framework's own
-// Client().Resources(name) sets the namespace of one that all tests share.
+// resourcesIn creates a client for a namespace. The framework's Client().Resources(name)
+// changes the namespace of a client that all tests share.
 func resourcesIn(t *testing.T, namespace string) *resources.Resources {
 	t.Helper()
 	r, err := resources.New(testenv.EnvConf().Client().RESTConfig())
@@ -67,7 +67,7 @@ func (n namespace) create(object k8s.Object) {
 	}
 }
 
-// pods of an app, those that are going not counted.
+// pods returns the pods of an app that are not being deleted.
 func (n namespace) pods(ctx context.Context, app string) ([]corev1.Pod, error) {
 	var list corev1.PodList
 	if err := n.List(ctx, &list, resources.WithLabelSelector("app="+app)); err != nil {
@@ -82,7 +82,7 @@ func (n namespace) pods(ctx context.Context, app string) ([]corev1.Pod, error) {
 	return live, nil
 }
 
-// pod waits until the app's one pod is as wanted, and returns it.
+// pod waits until the app has one pod and wanted accepts it, and returns the pod.
 func (n namespace) pod(app string, wanted func(*corev1.Pod) bool) (found *corev1.Pod) {
 	n.t.Helper()
 	eventually(n.t, fmt.Sprintf("the pod of %s is as wanted", app), 2*time.Minute, func(ctx context.Context) (bool, error) {
@@ -96,7 +96,7 @@ func (n namespace) pod(app string, wanted func(*corev1.Pod) bool) (found *corev1
 	return found
 }
 
-// eventually waits for a condition, and fails the test when it does not come.
+// eventually waits for a condition and fails the test if it does not become true.
 func eventually(t *testing.T, what string, within time.Duration, condition func(context.Context) (bool, error)) {
 	t.Helper()
 	if err := poll(t, within, condition); err != nil {

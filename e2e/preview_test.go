@@ -27,9 +27,8 @@ const (
 	kindConfig = "../manifests/overlays/kind/config.yaml"
 )
 
-// What the preview shows of a workload's pod is, field by field, the pod that
-// the cluster makes.
-func TestPreviewAndClusterAgree(t *testing.T) {
+// The previewed pod of each workload equals, field by field, the pod in the cluster.
+func TestPreview(t *testing.T) {
 	t.Parallel()
 	previewed := preview(t, examples)
 	t.Cleanup(func() { kubectl(t, "", "delete", "--ignore-not-found", "--wait=false", "-f", examples) })
@@ -53,7 +52,7 @@ func TestPreviewAndClusterAgree(t *testing.T) {
 	}
 }
 
-// workload is what the test needs of a manifest that holds a pod template.
+// workload holds the fields of a manifest with a pod template that the test needs.
 type workload struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
@@ -74,7 +73,7 @@ func (w workload) template() corev1.PodTemplateSpec {
 	return w.Spec.Template
 }
 
-// preview runs the program on a file and returns its workloads.
+// preview runs `novawire preview` on a file and returns its workloads.
 func preview(t *testing.T, file string) (workloads []workload) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "novawire")
@@ -100,8 +99,8 @@ func preview(t *testing.T, file string) (workloads []workload) {
 	return workloads
 }
 
-// startGenerated runs a CronJob that the controller makes, when it has, and whose
-// schedule it would put back.
+// startGenerated waits for a CronJob of the controller and creates a Job from it. It
+// does not change the schedule, which the controller would restore.
 func (n namespace) startGenerated(name string) {
 	n.t.Helper()
 	eventually(n.t, "there is a CronJob "+name, time.Minute, func(ctx context.Context) (bool, error) {
@@ -111,7 +110,7 @@ func (n namespace) startGenerated(name string) {
 	kubectl(n.t, "", "--namespace", n.name, "create", "job", name+"-now", "--from", "cronjob/"+name)
 }
 
-// podOf waits for a pod that the workload's controller made, and named after it.
+// podOf waits for a pod of the workload and returns it.
 func (n namespace) podOf(w workload) (found *corev1.Pod) {
 	n.t.Helper()
 	eventually(n.t, "there is a pod of "+w.Name, 2*time.Minute, func(ctx context.Context) (bool, error) {
@@ -128,9 +127,9 @@ func (n namespace) podOf(w workload) (found *corev1.Pod) {
 	return found
 }
 
-// admittedAsPreviewed is the previewed pod with what the API server defaults: a
-// dry run, which the webhook is told to leave alone. Claims are the live pod's:
-// a StatefulSet's controller adds them as volumes.
+// admittedAsPreviewed returns the previewed pod with the API server's defaults, from a
+// dry run for which the webhook is disabled. It takes the volume claims from the live
+// pod, because the StatefulSet controller adds them.
 func (n namespace) admittedAsPreviewed(w workload, live *corev1.Pod) *corev1.Pod {
 	n.t.Helper()
 	template := w.template()
@@ -148,7 +147,7 @@ func (n namespace) admittedAsPreviewed(w workload, live *corev1.Pod) *corev1.Pod
 	return pod
 }
 
-// Fields that controllers and the scheduler write, which no preview knows.
+// Fields that controllers and the scheduler write.
 var (
 	controllersLabels = []string{
 		"pod-template-hash", "pod-template-generation", "controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
@@ -160,7 +159,7 @@ var (
 	tokenVolume            = regexp.MustCompile(`kube-api-access-[a-z0-9]{5}`)
 )
 
-// fields of a pod that a preview answers for, as the API server holds them.
+// fields returns the fields of a pod that a preview must predict.
 func fields(t *testing.T, pod *corev1.Pod) map[string]any {
 	t.Helper()
 	pod = pod.DeepCopy()

@@ -23,14 +23,14 @@ import (
 
 const webhookUser = "system:serviceaccount:" + systemNamespace + ":" + webhookName
 
-// right is a verb on a resource; its names are for reading only, since the audit
-// log of a list knows none.
+// right is a verb on a resource. It has no object name, because audit events of lists
+// have none.
 type right struct{ group, resource, verb string }
 
 func (r right) String() string { return strings.TrimSuffix(r.verb+" "+r.resource+"."+r.group, ".") }
 
-// unusual are rights that a run of the tests does not need, and why they are there.
-var unusual = map[right]string{
+// rarelyUsed lists the rights that the tests do not exercise, with the reason for each.
+var rarelyUsed = map[right]string{
 	{"", "namespaces", "get"}:                        "a namespace younger than the cache",
 	{"", "namespaces", "list"}:                       "an API server that does not stream lists",
 	{"", "secrets", "list"}:                          "the same",
@@ -42,9 +42,9 @@ var unusual = map[right]string{
 	{"", "events", "patch"}:                          "the same, of a Lease",
 }
 
-// Least privilege, both ways: nothing that the webhook called was refused, and
-// it holds no right that it did not use.
-func TestRightsAreThoseTheWebhookUses(t *testing.T) {
+// Least privilege in both directions: no call of the webhook was refused, and it has no
+// right that it did not use.
+func TestRBAC(t *testing.T) {
 	t.Parallel()
 	if _, err := auditLog(t); err != nil {
 		skipOrFail(t, "the API server keeps no audit log that can be read: %v; `make e2e` makes a cluster with one", err)
@@ -52,7 +52,7 @@ func TestRightsAreThoseTheWebhookUses(t *testing.T) {
 	n := inNamespace(t, true)
 	mistaken := deployment(n.name, "mistaken")
 	mistaken.Spec.Template.Annotations = map[string]string{injection.AnnotationTraceSampling: "2"}
-	n.create(mistaken) // told as a warning here and as an event on its ReplicaSet
+	n.create(mistaken) // causes a warning here and an Event on its ReplicaSet
 
 	granted := grantedRights(t)
 	var refused, unused []string
@@ -61,21 +61,21 @@ func TestRightsAreThoseTheWebhookUses(t *testing.T) {
 		used, denied, err := usedRights(t)
 		refused, unused = denied, nil
 		for _, r := range granted {
-			if !used[r] && unusual[r] == "" {
+			if !used[r] && rarelyUsed[r] == "" {
 				unused = append(unused, r.String())
 			}
 		}
 		return len(unused) == 0, err
 	})
 	if err != nil {
-		t.Errorf("granted and not used: %s (%v)", strings.Join(unused, ", "), err)
+		t.Errorf("granted but not used: %s (%v)", strings.Join(unused, ", "), err)
 	}
 	if len(refused) > 0 {
 		t.Errorf("refused: %s", strings.Join(refused, ", "))
 	}
 }
 
-// grantedRights are all that the webhook's service account is bound to.
+// grantedRights returns the rights of the webhook's service account.
 func grantedRights(t *testing.T) (granted []right) {
 	t.Helper()
 	for _, rule := range boundRules(t) {
@@ -125,7 +125,8 @@ func boundRules(t *testing.T) (rules []rbacv1.PolicyRule) {
 	return rules
 }
 
-// usedRights reads the audit log.
+// usedRights returns the rights in the audit log that the webhook used, and the refused
+// calls.
 func usedRights(t *testing.T) (used map[right]bool, denied []string, err error) {
 	text, err := auditLog(t)
 	if err != nil {
@@ -146,7 +147,7 @@ func usedRights(t *testing.T) (used map[right]bool, denied []string, err error) 
 			} `json:"responseStatus"`
 		}
 		if json.Unmarshal(lines.Bytes(), &event) != nil || event.ObjectRef == nil || event.User.Username != webhookUser {
-			continue // a line being written, or a path that is no resource
+			continue // an incomplete line, or a path that is not a resource
 		}
 		r := right{event.ObjectRef.APIGroup, event.ObjectRef.Resource, event.Verb}
 		if event.ObjectRef.Subresource != "" {
@@ -159,14 +160,14 @@ func usedRights(t *testing.T) (used map[right]bool, denied []string, err error) 
 		if causes := event.Status.Details.Causes; len(causes) > 0 && causes[0].Reason == string(corev1.NamespaceTerminatingCause) {
 			continue // no right would have helped
 		}
-		if told := fmt.Sprint(r, " ", event.ObjectRef.Name); event.Status.Code == 403 && !slices.Contains(denied, told) {
-			denied = append(denied, told)
+		if call := fmt.Sprint(r, " ", event.ObjectRef.Name); event.Status.Code == 403 && !slices.Contains(denied, call) {
+			denied = append(denied, call)
 		}
 	}
 	return used, denied, lines.Err()
 }
 
-// auditLog is read through the kubelet, which serves the node's /var/log.
+// auditLog reads the audit log through the kubelet, which serves the node's /var/log.
 func auditLog(t *testing.T) (string, error) {
 	t.Helper()
 	var nodes corev1.NodeList
@@ -174,7 +175,7 @@ func auditLog(t *testing.T) (string, error) {
 		return "", err
 	}
 	if len(nodes.Items) == 0 {
-		return "", fmt.Errorf("no node of a control plane")
+		return "", fmt.Errorf("no control plane node")
 	}
 	path := "/api/v1/nodes/" + nodes.Items[0].Name + "/proxy/logs/kubernetes/audit.log"
 	out, err := exec.CommandContext(t.Context(), "kubectl", "--kubeconfig", testenv.EnvConf().KubeconfigFile(), "get", "--raw", path).Output()

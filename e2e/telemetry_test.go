@@ -23,72 +23,75 @@ import (
 	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
-// Images of what telemetry comes from and goes to.
+// Images of the application and of the backends.
 const (
 	sdkImage    = "ghcr.io/nova/e2e-sdk:dev"
 	jaegerImage = "ghcr.io/nova/e2e-jaeger:dev"
 	xrayImage   = "ghcr.io/nova/e2e-xray:dev"
 )
 
-// The keys that the fake of X-Ray knows, and no other AWS.
+// The credentials of the fake X-Ray.
 const accessKey, secretKey, region = "AKIDEXAMPLE", "not-a-secret", "eu-west-1"
 
-// An SDK sends 20 traces of 5 spans; the sidecar is told of the backend by the
-// Secret "telemetry" of the namespace (manifests/overlays/kind).
+// The SDK sends 20 traces of 5 spans. The sidecar reads its backend from the Secret
+// "telemetry" of the namespace (manifests/overlays/kind).
 const traces, spansOfATrace = 20, 5
 
-func TestTracesOfInjectedPodsAreInJaeger(t *testing.T) {
+func TestTraces(t *testing.T) {
 	t.Parallel()
-	n := inNamespace(t, true)
-	n.backend("jaeger", jaegerImage, nil, 4317, map[string]string{sidecarapi.EnvBackend: sidecarapi.BackendJaeger})
-	for _, protocol := range []sidecarapi.Protocol{sidecarapi.ProtocolGRPC, sidecarapi.ProtocolHTTP} {
-		t.Run(string(protocol), func(t *testing.T) {
-			n := namespace{n.Resources, t, n.name}
-			pod := n.application("sdk-"+strings.ToLower(strings.Map(letter, string(protocol))), protocol)
-			n.checkLedger(pod)
-			for _, trace := range n.traces(pod) {
-				var found jaegerAnswer
-				eventually(t, "Jaeger has trace "+trace, time.Minute, func(ctx context.Context) (bool, error) {
-					found = jaegerAnswer{}
-					answer, err := n.ask(ctx, "jaeger", 16686, "/api/traces/"+trace)
-					return err == nil && json.Unmarshal(answer, &found) == nil && found.spans() == spansOfATrace, nil
-				})
-				if diff := cmp.Diff(identityOf(pod), pick(found.resource(), identityOf(pod))); diff != "" {
-					t.Errorf("resource of trace %s (-want +got):\n%s", trace, diff)
+	t.Run("reach Jaeger", func(t *testing.T) {
+		t.Parallel()
+		n := inNamespace(t, true)
+		n.backend("jaeger", jaegerImage, nil, 4317, map[string]string{sidecarapi.EnvBackend: sidecarapi.BackendJaeger})
+		for _, protocol := range []sidecarapi.Protocol{sidecarapi.ProtocolGRPC, sidecarapi.ProtocolHTTP} {
+			t.Run(string(protocol), func(t *testing.T) {
+				n := namespace{n.Resources, t, n.name}
+				pod := n.application("sdk-"+strings.ToLower(strings.Map(letter, string(protocol))), protocol)
+				n.checkLedger(pod)
+				for _, trace := range n.traces(pod) {
+					var found jaegerAnswer
+					eventually(t, "Jaeger has trace "+trace, time.Minute, func(ctx context.Context) (bool, error) {
+						found = jaegerAnswer{}
+						answer, err := n.get(ctx, "jaeger", 16686, "/api/traces/"+trace)
+						return err == nil && json.Unmarshal(answer, &found) == nil && found.spans() == spansOfATrace, nil
+					})
+					if diff := cmp.Diff(podResource(pod), subset(found.resource(), podResource(pod))); diff != "" {
+						t.Errorf("resource of trace %s (-want +got):\n%s", trace, diff)
+					}
 				}
-			}
-		})
-	}
-}
-
-func TestTracesOfInjectedPodsAreSignedForXRay(t *testing.T) {
-	t.Parallel()
-	n := inNamespace(t, true)
-	n.backend("xray", xrayImage, []string{"-access-key=" + accessKey, "-secret-key=" + secretKey, "-region=" + region}, 4318, map[string]string{
-		sidecarapi.EnvBackend: sidecarapi.BackendXRay, sidecarapi.EnvAWSRegion: region,
-		"AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey,
+			})
+		}
 	})
-	pod := n.application("sdk", sidecarapi.ProtocolGRPC)
-	n.checkLedger(pod)
-	var report struct {
-		Spans    int
-		Resource map[string]string
-		Problems []string
-	}
-	answer, err := n.ask(t.Context(), "xray", 8080, "/report")
-	if err != nil || json.Unmarshal(answer, &report) != nil {
-		t.Fatalf("ask for the report: %v: %s", err, answer)
-	}
-	if report.Spans != traces*spansOfATrace || len(report.Problems) > 0 {
-		t.Errorf("%d spans arrived, want %d; problems: %q", report.Spans, traces*spansOfATrace, report.Problems)
-	}
-	if diff := cmp.Diff(identityOf(pod), pick(report.Resource, identityOf(pod))); diff != "" {
-		t.Errorf("resource (-want +got):\n%s", diff)
-	}
+
+	t.Run("are signed for X-Ray", func(t *testing.T) {
+		t.Parallel()
+		n := inNamespace(t, true)
+		n.backend("xray", xrayImage, []string{"-access-key=" + accessKey, "-secret-key=" + secretKey, "-region=" + region}, 4318, map[string]string{
+			sidecarapi.EnvBackend: sidecarapi.BackendXRay, sidecarapi.EnvAWSRegion: region,
+			"AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey,
+		})
+		pod := n.application("sdk", sidecarapi.ProtocolGRPC)
+		n.checkLedger(pod)
+		var report struct {
+			Spans    int
+			Resource map[string]string
+			Problems []string
+		}
+		answer, err := n.get(t.Context(), "xray", 8080, "/report")
+		if err != nil || json.Unmarshal(answer, &report) != nil {
+			t.Fatalf("ask for the report: %v: %s", err, answer)
+		}
+		if report.Spans != traces*spansOfATrace || len(report.Problems) > 0 {
+			t.Errorf("%d spans arrived, want %d; problems: %q", report.Spans, traces*spansOfATrace, report.Problems)
+		}
+		if diff := cmp.Diff(podResource(pod), subset(report.Resource, podResource(pod))); diff != "" {
+			t.Errorf("resource (-want +got):\n%s", diff)
+		}
+	})
 }
 
-// backend runs an image that takes OTLP, a Service of the same name, and the
-// Secret that tells the sidecars of the namespace about it.
+// backend runs an image that receives OTLP, with a Service of the same name and the
+// Secret that configures the sidecars of the namespace to use it.
 func (n namespace) backend(name, image string, args []string, port int32, settings map[string]string) {
 	n.t.Helper()
 	d := deployment(n.name, name)
@@ -108,7 +111,7 @@ func (n namespace) backend(name, image string, args []string, port int32, settin
 	n.pod(name, readyOrSucceeded)
 }
 
-// application runs the stock SDK in a wired pod to its end.
+// application runs the stock SDK in a wired pod until it ends.
 func (n namespace) application(name string, protocol sidecarapi.Protocol) *corev1.Pod {
 	n.t.Helper()
 	j := job(n.name, name).(*batchv1.Job)
@@ -128,7 +131,7 @@ func (n namespace) application(name string, protocol sidecarapi.Protocol) *corev
 	return pod
 }
 
-// checkLedger reads what the sidecar left as its termination message.
+// checkLedger checks the ledger in the sidecar's termination message.
 func (n namespace) checkLedger(pod *corev1.Pod) {
 	n.t.Helper()
 	for _, s := range pod.Status.InitContainerStatuses {
@@ -158,7 +161,7 @@ func (n namespace) clientset() *kubernetes.Clientset {
 	return c
 }
 
-// traces are the ids that the application printed.
+// traces returns the trace ids that the application printed.
 func (n namespace) traces(pod *corev1.Pod) (ids []string) {
 	n.t.Helper()
 	log, err := n.clientset().CoreV1().Pods(n.name).GetLogs(pod.Name, &corev1.PodLogOptions{Container: appContainer}).DoRaw(n.t.Context())
@@ -176,8 +179,8 @@ func (n namespace) traces(pod *corev1.Pod) (ids []string) {
 	return ids
 }
 
-// ask gets a path of an app's one pod, through the API server.
-func (n namespace) ask(ctx context.Context, app string, port int, path string) ([]byte, error) {
+// get requests a path of an app's pod through the API server.
+func (n namespace) get(ctx context.Context, app string, port int, path string) ([]byte, error) {
 	pods, err := n.pods(ctx, app)
 	if err != nil || len(pods) == 0 {
 		return nil, fmt.Errorf("no pod of %s: %w", app, err)
@@ -185,14 +188,14 @@ func (n namespace) ask(ctx context.Context, app string, port int, path string) (
 	return n.clientset().CoreV1().Pods(n.name).ProxyGet("http", pods[0].Name, fmt.Sprint(port), path, nil).DoRaw(ctx)
 }
 
-// identityOf is what telemetry of the pod must say of it.
-func identityOf(pod *corev1.Pod) map[string]string {
+// podResource returns the resource attributes that the pod's telemetry must have.
+func podResource(pod *corev1.Pod) map[string]string {
 	return map[string]string{
 		"k8s.pod.name": pod.Name, "k8s.pod.uid": string(pod.UID), "k8s.namespace.name": pod.Namespace, "k8s.node.name": pod.Spec.NodeName,
 	}
 }
 
-func pick(from, like map[string]string) map[string]string {
+func subset(from, like map[string]string) map[string]string {
 	picked := maps.Clone(from)
 	maps.DeleteFunc(picked, func(key, _ string) bool { return !slices.Contains(slices.Collect(maps.Keys(like)), key) })
 	return picked
@@ -205,7 +208,7 @@ func letter(r rune) rune {
 	return -1
 }
 
-// jaegerAnswer is the part of Jaeger's answer that is looked at.
+// jaegerAnswer is the part of Jaeger's response that the test checks.
 type jaegerAnswer struct {
 	Data []struct {
 		Spans     []struct{}

@@ -17,27 +17,27 @@ import (
 	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 )
 
-// held is a pod that is never scheduled.
-func held(namespace, name string) *corev1.Pod {
+// gatedPod returns a pod that is never scheduled.
+func gatedPod(namespace, name string) *corev1.Pod {
 	pod := barePod(namespace, name).(*corev1.Pod)
 	pod.Labels["app"], _, _ = strings.Cut(name, "-")
-	pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "nova.dev/held"}}
+	pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "nova.dev/e2e"}}
 	return pod
 }
 
-// untilWiring waits until pods are wired again: for a while after a replica
-// died without a word, an API server may hold on to its connection.
-func untilWiring(n namespace) {
+// waitUntilWired waits until pods are wired. After a replica was killed, an API server
+// may keep its connection to it for a while.
+func waitUntilWired(n namespace) {
 	n.t.Helper()
 	eventually(n.t, "pods are wired", 2*time.Minute, func(ctx context.Context) (bool, error) {
-		pod := held(n.name, "dry-run")
+		pod := gatedPod(n.name, "dry-run")
 		err := n.GetControllerRuntimeClient().Create(ctx, pod, client.DryRunAll)
 		return wired(pod), err
 	})
 }
 
-// killWebhook takes every replica at once, with no time to end in order. What it
-// returns waits until they are dead.
+// killWebhook deletes every replica with a grace period of one second. The returned
+// function waits until they are gone.
 func killWebhook(t *testing.T) (killed func()) {
 	t.Helper()
 	system := resourcesIn(t, systemNamespace)
@@ -48,7 +48,7 @@ func killWebhook(t *testing.T) (killed func()) {
 		}
 	}
 	return func() {
-		eventually(t, "the replicas are dead", time.Minute, func(context.Context) (bool, error) {
+		eventually(t, "the replicas are gone", time.Minute, func(context.Context) (bool, error) {
 			return len(webhookPods(t, system)) == 0, nil
 		})
 	}
@@ -63,7 +63,8 @@ func webhookPods(t *testing.T, system *resources.Resources) []corev1.Pod {
 	return list.Items
 }
 
-// scaleWebhook scales and waits until just so many replicas are there and ready.
+// scaleWebhook scales the webhook and waits until exactly that many replicas exist and
+// are ready.
 func scaleWebhook(t *testing.T, replicas int32) {
 	t.Helper()
 	system := resourcesIn(t, systemNamespace)
@@ -76,7 +77,8 @@ func scaleWebhook(t *testing.T, replicas int32) {
 	})
 }
 
-// setReplicas of the webhook; a test that takes it away leaves it as it was.
+// setReplicas scales the webhook. If it scales to zero, the test's cleanup restores two
+// replicas.
 func setReplicas(t *testing.T, system *resources.Resources, replicas int32) {
 	t.Helper()
 	set := func(ctx context.Context, replicas int32) error {
@@ -90,7 +92,7 @@ func setReplicas(t *testing.T, system *resources.Resources, replicas int32) {
 	}
 }
 
-// roll changes the Deployment's template, as `kubectl rollout restart` does.
+// roll restarts the Deployment's pods, as `kubectl rollout restart` does.
 func roll(n namespace, name, why string) {
 	n.t.Helper()
 	patch := merge(`{"spec":{"template":{"metadata":{"annotations":{"e2e/rolled":%q}}}}}`, why)

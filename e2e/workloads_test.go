@@ -17,7 +17,7 @@ const (
 	appContainer = "app"
 )
 
-// workloads makes, for each kind that owns pods, one named after the kind.
+// workloads maps each kind that owns pods to a function that builds one.
 var workloads = map[string]func(namespace, name string) k8s.Object{
 	"Pod":         barePod,
 	"ReplicaSet":  replicaSet,
@@ -54,7 +54,7 @@ func job(namespace, name string) k8s.Object {
 	return &batchv1.Job{ObjectMeta: meta(namespace, name), Spec: batchv1.JobSpec{BackoffLimit: new(int32(0)), Template: work(name)}}
 }
 
-// cronJob runs once, in the minute that comes.
+// cronJob returns a CronJob that runs every minute.
 func cronJob(namespace, name string) k8s.Object {
 	spec := batchv1.JobSpec{BackoffLimit: new(int32(0)), Template: work(name)}
 	return &batchv1.CronJob{ObjectMeta: meta(namespace, name), Spec: batchv1.CronJobSpec{
@@ -62,7 +62,7 @@ func cronJob(namespace, name string) k8s.Object {
 	}}
 }
 
-// service is the pod of a service that runs until it is stopped.
+// service returns the pod template of a service that runs until it is stopped.
 func service(name string) corev1.PodTemplateSpec {
 	return corev1.PodTemplateSpec{
 		ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": name}},
@@ -94,7 +94,7 @@ func service(name string) corev1.PodTemplateSpec {
 	}
 }
 
-// work is the pod of a Job: it does its piece and exits.
+// work returns the pod template of a Job that exits at once.
 func work(name string) corev1.PodTemplateSpec {
 	template := service(name)
 	template.Spec.RestartPolicy = corev1.RestartPolicyNever

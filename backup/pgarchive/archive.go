@@ -87,7 +87,7 @@ func Copy(dst io.Writer, src io.Reader) (int64, Tally, error) {
 // Head returns the header and the table of contents: an archive without data,
 // which pg_restore takes for the sections before and after it.
 func Head(src io.Reader) ([]byte, []Entry, error) {
-	var kept keep
+	var kept headBuffer
 	s := newScanner(&kept, src)
 	entries, err := readHead(s)
 	if s.failed != nil {
@@ -99,10 +99,10 @@ func Head(src io.Reader) ([]byte, []Entry, error) {
 	return kept[:len(kept)-(s.end-s.at)], entries, nil
 }
 
-// keep is a buffer of what was written.
-type keep []byte
+// headBuffer is a buffer of what was written.
+type headBuffer []byte
 
-func (k *keep) Write(p []byte) (int, error) {
+func (k *headBuffer) Write(p []byte) (int, error) {
 	*k = append(*k, p...)
 	return len(p), nil
 }

@@ -144,12 +144,12 @@ func FuzzCopy(f *testing.F) {
 func whole15Without() []byte {
 	archive := whole15()
 	from := bytes.Index(archive, []byte("1\tann\n")) - 5 - 6
-	to := bytes.Index(archive, []byte("\\.\n\n\n")) + len(endMark) + 5
+	to := bytes.Index(archive, []byte("\\.\n\n\n")) + len(endOfRows) + 5
 	return append(bytes.Clone(archive[:from]), archive[to:]...)
 }
 
 func TestDivertTakesTheRowsAndPassesTheRest(t *testing.T) {
-	for _, size := range []int{LeastRead, LeastRead + 1, 1 << 10} {
+	for _, size := range []int{MinRead, MinRead + 1, 1 << 10} {
 		var rest, rows bytes.Buffer
 		take := func(e Entry) func(io.Reader) error {
 			if e.SQLName() != "public.users" {
@@ -160,7 +160,7 @@ func TestDivertTakesTheRowsAndPassesTheRest(t *testing.T) {
 				return err
 			}
 		}
-		if err := Divert(&rest, iotest.OneByteReader(bytes.NewReader(whole15())), take); err != nil {
+		if err := Demultiplex(&rest, iotest.OneByteReader(bytes.NewReader(whole15())), take); err != nil {
 			t.Fatal(err)
 		}
 		if rows.String() != "1\tann\n2\tbob\n" {
@@ -174,7 +174,7 @@ func TestDivertTakesTheRowsAndPassesTheRest(t *testing.T) {
 
 func TestDivertSkipsRowsThatNobodyReads(t *testing.T) {
 	var rest bytes.Buffer
-	err := Divert(&rest, bytes.NewReader(whole15()), func(Entry) func(io.Reader) error { return func(io.Reader) error { return nil } })
+	err := Demultiplex(&rest, bytes.NewReader(whole15()), func(Entry) func(io.Reader) error { return func(io.Reader) error { return nil } })
 	if err != nil || !bytes.Equal(rest.Bytes(), whole15Without()) {
 		t.Errorf("error %v, rest %q", err, rest.Bytes())
 	}
@@ -189,11 +189,11 @@ func TestDivertSeesTruncationAndErrors(t *testing.T) {
 	}
 	for _, take := range []func(Entry) func(io.Reader) error{leave, read} {
 		for n := range len(archive) {
-			if err := Divert(io.Discard, bytes.NewReader(archive[:n]), take); !errors.Is(err, ErrFormat) {
+			if err := Demultiplex(io.Discard, bytes.NewReader(archive[:n]), take); !errors.Is(err, ErrFormat) {
 				t.Fatalf("cut to %d of %d bytes: got %v, want ErrFormat", n, len(archive), err)
 			}
 			src := io.MultiReader(bytes.NewReader(archive[:n]), iotest.ErrReader(died))
-			if err := Divert(io.Discard, src, take); !errors.Is(err, died) {
+			if err := Demultiplex(io.Discard, src, take); !errors.Is(err, died) {
 				t.Fatalf("after %d bytes: got %v, want the source's error", n, err)
 			}
 		}
@@ -204,7 +204,7 @@ func FuzzDivert(f *testing.F) {
 	f.Add(whole15())
 	f.Fuzz(func(t *testing.T, archive []byte) {
 		var rest bytes.Buffer
-		if err := Divert(&rest, bytes.NewReader(archive), leave); err != nil {
+		if err := Demultiplex(&rest, bytes.NewReader(archive), leave); err != nil {
 			return
 		}
 		_, want, wantErr := Copy(io.Discard, bytes.NewReader(archive))

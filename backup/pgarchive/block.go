@@ -28,7 +28,7 @@ func readBlock(s *scanner, entries map[int]*Entry, tally *Tally) (bool, error) {
 	entry, known := entries[id]
 	switch {
 	case kind == blockData && known && entry.Kind == "TABLE DATA":
-		rows := newRows(columns(entry.CopyStatement))
+		rows := newRows(copyColumns(entry.CopyStatement))
 		if err := readChunks(s, rows); err != nil {
 			return false, fmt.Errorf("data of %s: %w", entry.SQLName(), err)
 		}
@@ -54,7 +54,7 @@ func readChunks(s *scanner, to io.Writer) error {
 			return fmt.Errorf("%w: a chunk of %d bytes", ErrFormat, n)
 		}
 		for n > 0 {
-			p, err := s.some(n)
+			p, err := s.next(n)
 			if err != nil {
 				return err
 			}

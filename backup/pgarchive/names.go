@@ -21,8 +21,8 @@ func Quote(name string) string {
 	return name
 }
 
-// columns returns the names in the list of a COPY statement, unquoted.
-func columns(statement string) (names []string) {
+// copyColumns returns the names in the list of a COPY statement, unquoted.
+func copyColumns(statement string) (names []string) {
 	start := outsideQuotes(statement, '(')
 	if start < 0 {
 		return nil

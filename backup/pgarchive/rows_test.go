@@ -76,7 +76,7 @@ func TestColumnsOfACopyStatement(t *testing.T) {
 		strings.Repeat("x", 10):                                  nil,
 	}
 	for statement, want := range cases {
-		if diff := cmp.Diff(want, columns(statement)); diff != "" {
+		if diff := cmp.Diff(want, copyColumns(statement)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", statement, diff)
 		}
 	}

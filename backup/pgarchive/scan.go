@@ -73,11 +73,11 @@ func (s *scanner) byte() (byte, error) {
 	return s.buf[s.at-1], nil
 }
 
-// some returns up to n bytes, at least one; they are good until the next call.
-func (s *scanner) some(n int) ([]byte, error) {
+// next returns up to n bytes, at least one; they are good until the next call.
+func (s *scanner) next(n int) ([]byte, error) {
 	if s.at == s.end {
 		if err := s.fill(); err != nil {
-			return nil, whole(err)
+			return nil, formatError(err)
 		}
 	}
 	p := s.buf[s.at:min(s.end, s.at+n)]
@@ -98,13 +98,13 @@ func (s *scanner) int() (int, error) {
 	}
 	sign, err := s.byte()
 	if err != nil {
-		return 0, whole(err)
+		return 0, formatError(err)
 	}
 	v := 0
 	for i := range s.intSize {
 		b, err := s.byte()
 		if err != nil {
-			return 0, whole(err)
+			return 0, formatError(err)
 		}
 		v |= int(b) << (8 * i)
 	}
@@ -114,8 +114,8 @@ func (s *scanner) int() (int, error) {
 	return v, nil
 }
 
-// longestText bounds a definition: PostgreSQL's own limit on a value is 1 GB.
-const longestText = 1 << 30
+// maxText bounds a definition: PostgreSQL's own limit on a value is 1 GB.
+const maxText = 1 << 30
 
 // text reads a string; a length below zero is SQL's null.
 func (s *scanner) text() (string, bool, error) {
@@ -123,12 +123,12 @@ func (s *scanner) text() (string, bool, error) {
 	if err != nil || n < 0 {
 		return "", false, err
 	}
-	if n > longestText {
+	if n > maxText {
 		return "", false, fmt.Errorf("%w: a string of %d bytes", ErrFormat, n)
 	}
 	out := make([]byte, 0, min(n, 64<<10))
 	for len(out) < n {
-		p, err := s.some(n - len(out))
+		p, err := s.next(n - len(out))
 		if err != nil {
 			return "", false, err
 		}
@@ -137,8 +137,8 @@ func (s *scanner) text() (string, bool, error) {
 	return string(out), true, nil
 }
 
-// whole turns an end in the middle of something into ErrFormat.
-func whole(err error) error {
+// formatError turns an end in the middle of something into ErrFormat.
+func formatError(err error) error {
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: it ends too early", ErrFormat)
 	}

@@ -47,9 +47,9 @@ func (e Entry) Counts() string {
 }
 
 const (
-	oldest     = 112
-	newest     = 116
-	formatByte = 1 // custom
+	oldestVersion = 112
+	newestVersion = 116
+	formatByte    = 1 // custom
 )
 
 func readHead(s *scanner) ([]Entry, error) {
@@ -57,7 +57,7 @@ func readHead(s *scanner) ([]Entry, error) {
 	for i := range magic {
 		b, err := s.byte()
 		if err != nil {
-			return nil, whole(err)
+			return nil, formatError(err)
 		}
 		magic[i] = b
 	}
@@ -66,7 +66,7 @@ func readHead(s *scanner) ([]Entry, error) {
 	}
 	s.version = int(magic[5])*100 + int(magic[6])
 	s.intSize, s.offsetSize = int(magic[8]), int(magic[9])
-	if s.version < oldest || s.version > newest || s.intSize != 4 || s.offsetSize > 8 {
+	if s.version < oldestVersion || s.version > newestVersion || s.intSize != 4 || s.offsetSize > 8 {
 		return nil, fmt.Errorf("%w: %d.%d", ErrVersion, magic[5], magic[6])
 	}
 	if err := readProperties(s); err != nil {
@@ -114,7 +114,7 @@ func readCompression(s *scanner) (int, error) {
 		return s.int()
 	}
 	b, err := s.byte()
-	return int(b), whole(err)
+	return int(b), formatError(err)
 }
 
 // readEntry follows ReadToc of pg_backup_archiver.c.
@@ -160,7 +160,7 @@ func readEntry(s *scanner) (e Entry, err error) {
 	}
 	for range 1 + s.offsetSize { // where the data is: unknown in a stream
 		if _, err := s.byte(); err != nil {
-			return e, whole(err)
+			return e, formatError(err)
 		}
 	}
 	return e, nil

@@ -15,9 +15,9 @@ import (
 	"github.com/nova/novawire/backup"
 )
 
-// Places are the folders that images keep PostgreSQL's programs in: those of
+// DefaultFolders are the folders that images keep PostgreSQL's programs in: those of
 // Debian and the official images, Bitnami, the official Alpine images, Red Hat.
-var Places = []string{
+var DefaultFolders = []string{
 	"/usr/lib/postgresql/*/bin", "/opt/bitnami/postgresql/bin", "/usr/local/bin", "/usr/bin",
 	"/usr/libexec/postgresql*", "/usr/pgsql-*/bin",
 }

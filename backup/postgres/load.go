@@ -15,9 +15,9 @@ import (
 // loader is a session that loads tables; see [backup.Loader].
 type loader struct{ conn *pgx.Conn }
 
-// sessionOfRestore is what pg_restore sets before it loads, beside the archive's
+// restoreSession is what pg_restore sets before it loads, beside the archive's
 // own settings (_doSetFixedOutputState of pg_backup_archiver.c).
-var sessionOfRestore = []string{
+var restoreSession = []string{
 	"SET xmloption = content", "SET client_min_messages = warning", "SET row_security = off",
 }
 
@@ -27,10 +27,10 @@ func (t *Target) Load(ctx context.Context, database string, settings []string) (
 	if err != nil {
 		return nil, err
 	}
-	for _, sql := range append(settings[:len(settings):len(settings)], sessionOfRestore...) {
+	for _, sql := range append(settings[:len(settings):len(settings)], restoreSession...) {
 		if err := conn.PgConn().Exec(ctx, sql).Close(); err != nil {
 			_ = conn.Close(context.WithoutCancel(ctx))
-			return nil, fmt.Errorf("prepare a session: %w", explain(err))
+			return nil, fmt.Errorf("prepare a session: %w", classify(err))
 		}
 	}
 	return &loader{conn}, nil
@@ -44,10 +44,10 @@ func (t *Target) Load(ctx context.Context, database string, settings []string) (
 func (l *loader) Copy(ctx context.Context, e pgarchive.Entry, fresh bool, rows io.Reader) (n int64, err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("load %s: %w", e.SQLName(), explain(err))
+			err = fmt.Errorf("load %s: %w", e.SQLName(), classify(err))
 		}
 	}()
-	frozen, can := freezing(e.CopyStatement)
+	frozen, can := withFreeze(e.CopyStatement)
 	if !fresh || !can {
 		return l.copyFrom(ctx, e.CopyStatement, rows)
 	}
@@ -67,8 +67,8 @@ func (l *loader) Copy(ctx context.Context, e pgarchive.Entry, fresh bool, rows i
 	return n, l.run(ctx, "COMMIT")
 }
 
-// freezing asks a COPY statement of pg_dump's to freeze.
-func freezing(statement string) (string, bool) {
+// withFreeze asks a COPY statement of pg_dump's to freeze.
+func withFreeze(statement string) (string, bool) {
 	head, whole := strings.CutSuffix(strings.TrimSpace(statement), "FROM stdin;")
 	return head + "FROM stdin WITH (FREEZE)", whole
 }
@@ -84,7 +84,7 @@ func (l *loader) run(ctx context.Context, sql string) error {
 
 // Close implements [backup.Loader].
 func (l *loader) Close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, timeToEnd)
+	ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
 	defer cancel()
 	return l.conn.Close(ctx)
 }

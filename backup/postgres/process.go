@@ -20,15 +20,15 @@ import (
 	"github.com/nova/novawire/backup"
 )
 
-// timeToEnd is how long a process has between SIGTERM and SIGKILL.
-const timeToEnd = 10 * time.Second
+// shutdownTimeout is how long a process has between SIGTERM and SIGKILL.
+const shutdownTimeout = 10 * time.Second
 
 // command prepares one of PostgreSQL's programs.
 func command(ctx context.Context, path string, env []string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append([]string{"PATH=/usr/bin:/bin", "HOME=/nonexistent"}, env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = timeToEnd
+	cmd.WaitDelay = shutdownTimeout
 	return cmd
 }
 
@@ -36,7 +36,7 @@ func command(ctx context.Context, path string, env []string, args ...string) *ex
 type dump struct {
 	cmd    *exec.Cmd
 	out    *os.File
-	stderr complaints
+	stderr stderrBuffer
 	end    func() error // waits, once
 }
 
@@ -57,7 +57,7 @@ func startDump(cmd *exec.Cmd) (*dump, error) {
 		_ = out.Close()
 		return nil, backup.Fail(backupapi.CategorySource, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err))
 	}
-	d.end = sync.OnceValue(func() error { return d.stderr.explain(cmd, cmd.Wait()) })
+	d.end = sync.OnceValue(func() error { return d.stderr.classify(cmd, cmd.Wait()) })
 	return d, nil
 }
 
@@ -86,22 +86,22 @@ func (d *dump) Close() error {
 // Warnings returns what the process complained about and lived with.
 func (d *dump) Warnings() []string { return d.stderr.lines() }
 
-// complaints keeps the beginning of what a process writes to stderr.
-type complaints struct {
+// stderrBuffer keeps the beginning of what a process writes to stderr.
+type stderrBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-const mostComplaints = 16 << 10
+const maxStderr = 16 << 10
 
-func (c *complaints) Write(p []byte) (int, error) {
+func (c *stderrBuffer) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.text.Write(p[:min(len(p), max(0, mostComplaints-c.text.Len()))])
+	c.text.Write(p[:min(len(p), max(0, maxStderr-c.text.Len()))])
 	return len(p), nil
 }
 
-func (c *complaints) lines() (lines []string) {
+func (c *stderrBuffer) lines() (lines []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, line := range strings.Split(c.text.String(), "\n") {
@@ -112,8 +112,8 @@ func (c *complaints) lines() (lines []string) {
 	return lines
 }
 
-// explain turns the end of a process into an error that says why.
-func (c *complaints) explain(cmd *exec.Cmd, ended error) error {
+// classify turns the end of a process into an error that says why.
+func (c *stderrBuffer) classify(cmd *exec.Cmd, ended error) error {
 	if ended == nil {
 		return nil
 	}
@@ -125,7 +125,7 @@ func (c *complaints) explain(cmd *exec.Cmd, ended error) error {
 	if strings.Contains(text, recoveryConflict) {
 		return conflictWithRecovery(err)
 	}
-	for _, known := range knownComplaints {
+	for _, known := range knownMessages {
 		if strings.Contains(text, known.text) {
 			return backup.Fail(known.category, errors.Join(err, known.also))
 		}
@@ -133,9 +133,9 @@ func (c *complaints) explain(cmd *exec.Cmd, ended error) error {
 	return backup.Fail(backupapi.CategorySource, err)
 }
 
-// knownComplaints are read from messages, which is all that pg_dump gives. A
+// knownMessages are read from messages, which is all that pg_dump gives. A
 // server that speaks another language is reported as category source.
-var knownComplaints = []struct {
+var knownMessages = []struct {
 	text     string
 	category backupapi.Category
 	also     error
@@ -151,7 +151,7 @@ var knownComplaints = []struct {
 // feed runs a process to its end with a stream as its input. A process that ends
 // well before it has read everything is content: sections of an archive are.
 func feed(cmd *exec.Cmd, from io.Reader) ([]string, error) {
-	var stderr complaints
+	var stderr stderrBuffer
 	cmd.Stderr = &stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -174,7 +174,7 @@ func feed(cmd *exec.Cmd, from io.Reader) ([]string, error) {
 		_ = in.Close()
 		copied <- err
 	}()
-	ended := stderr.explain(cmd, cmd.Wait())
+	ended := stderr.classify(cmd, cmd.Wait())
 	if err := <-copied; err != nil {
 		return stderr.lines(), err
 	}

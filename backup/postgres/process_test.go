@@ -23,9 +23,9 @@ func TestWhatADumpComplainsOf(t *testing.T) {
 		"anything else":          {"pg_dump: error: out of memory", backupapi.CategorySource, false, "out of memory"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var said complaints
+			var said stderrBuffer
 			_, _ = said.Write([]byte(c.text))
-			err := said.explain(exec.Command("pg_dump"), errors.New("exit status 1"))
+			err := said.classify(exec.Command("pg_dump"), errors.New("exit status 1"))
 			if backup.Category(t.Context(), err) != c.category || errors.Is(err, backup.ErrConflict) != c.conflict || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v", err)
 			}

@@ -112,11 +112,11 @@ func (s *scratchServer) start(ctx context.Context, clients Clients) error {
 	return s.awaitReady(ctx)
 }
 
-// timeToStart is how long a server may take to accept connections.
-const timeToStart = time.Minute
+// startTimeout is how long a server may take to accept connections.
+const startTimeout = time.Minute
 
 func (s *scratchServer) awaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, timeToStart)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -150,7 +150,7 @@ func (s *scratchServer) Stop() error {
 		_ = s.server.Process.Signal(syscall.SIGQUIT) // at once: nothing is worth saving
 		select {
 		case <-s.exited:
-		case <-time.After(timeToEnd):
+		case <-time.After(shutdownTimeout):
 			_ = s.server.Process.Kill()
 			<-s.exited
 		}

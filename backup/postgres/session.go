@@ -12,10 +12,10 @@ const (
 	// processor's cache. More makes it slower: 5 million rows of text and time took
 	// 6.5 s of processor time with 32 MB each, 9.2 s with 256 MB.
 	sortMemory = 32 << 20
-	// muchData is from where so little would need a second pass over what was
+	// largeRestore is from where so little would need a second pass over what was
 	// sorted, in bytes, and sortMuch is what a process has then.
-	muchData = 16 << 30
-	sortMuch = 128 << 20
+	largeRestore    = 16 << 30
+	largeSortMemory = 128 << 20
 	// parallelSort is the version that builds indexes by several processes.
 	parallelSort = 11
 )
@@ -27,8 +27,8 @@ const (
 // two processes, or as many as it stands for slots of the restore.
 func (t *Target) withSession(slots int, bytes int64) Address {
 	processes, memory := max(2, slots), sortMemory
-	if bytes > muchData {
-		memory = sortMuch
+	if bytes > largeRestore {
+		memory = largeSortMemory
 	}
 	settings := []string{"synchronous_commit=off", "maintenance_work_mem=" + strconv.Itoa(processes*memory>>10) + "kB"}
 	if t.Major >= parallelSort {

@@ -31,7 +31,7 @@ func (s *Source) Open(ctx context.Context, database string) (backup.Snapshot, er
 		return nil, err
 	}
 	snap := &snapshot{source: s, conn: conn, database: database}
-	for _, step := range []func(context.Context) error{snap.lock, snap.describe, snap.export, snap.measure} {
+	for _, step := range []func(context.Context) error{snap.lock, snap.describe, snap.export, snap.listTables} {
 		if err := step(ctx); err != nil {
 			_ = snap.Close(context.WithoutCancel(ctx))
 			return nil, err
@@ -43,7 +43,7 @@ func (s *Source) Open(ctx context.Context, database string) (backup.Snapshot, er
 func (s *snapshot) lock(ctx context.Context) error {
 	var got bool
 	if err := s.conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, 0)", lockClass).Scan(&got); err != nil {
-		return explain(err)
+		return classify(err)
 	}
 	if !got {
 		return backup.Fail(backupapi.CategoryLockHeld, fmt.Errorf("lock %s: %w", s.database, backup.ErrLocked))
@@ -52,7 +52,7 @@ func (s *snapshot) lock(ctx context.Context) error {
 }
 
 func (s *snapshot) describe(ctx context.Context) error {
-	server, properties, err := describe(ctx, s.conn)
+	server, properties, err := queryFacts(ctx, s.conn)
 	if err != nil {
 		return err
 	}
@@ -66,22 +66,22 @@ func (s *snapshot) describe(ctx context.Context) error {
 
 func (s *snapshot) export(ctx context.Context) error {
 	if _, err := s.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
-		return explain(err)
+		return classify(err)
 	}
 	err := s.conn.QueryRow(ctx, "SELECT pg_export_snapshot(), now()").Scan(&s.name, &s.facts.Taken)
 	if err != nil {
-		return fmt.Errorf("export the snapshot: %w", explain(err))
+		return fmt.Errorf("export the snapshot: %w", classify(err))
 	}
 	s.facts.Taken = s.facts.Taken.UTC()
 	return nil
 }
 
-// measure lists the tables whose data can be dumped apart: ordinary ones,
+// listTables lists the tables whose data can be dumped apart: ordinary ones,
 // partitions among them, that belong to no extension. pg_table_size waits for a
 // table that is locked, so the wait is limited.
-func (s *snapshot) measure(ctx context.Context) error {
+func (s *snapshot) listTables(ctx context.Context) error {
 	if _, err := s.conn.Exec(ctx, "SET LOCAL lock_timeout = "+timeLimit(s.source.LockWait)); err != nil {
-		return explain(err)
+		return classify(err)
 	}
 	rows, err := s.conn.Query(ctx, `
 SELECT n.nspname, c.relname, coalesce(pg_table_size(c.oid), 0)
@@ -94,13 +94,13 @@ WHERE c.relkind = 'r'
     SELECT FROM pg_catalog.pg_depend d
     WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')`)
 	if err != nil {
-		return explain(err)
+		return classify(err)
 	}
 	s.tables, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (t backup.Table, err error) {
 		return t, row.Scan(&t.Schema, &t.Name, &t.Bytes)
 	})
 	if err != nil {
-		return fmt.Errorf("measure tables: %w", explain(err))
+		return fmt.Errorf("measure tables: %w", classify(err))
 	}
 	for _, t := range s.tables {
 		s.facts.Estimate += t.Bytes
@@ -131,8 +131,8 @@ func (s *snapshot) Data(ctx context.Context, t backup.Table) (backup.Dump, error
 	return s.start(ctx, "--section=data", "--strict-names", "--table="+pattern(t))
 }
 
-// Rehearse implements [backup.Snapshot].
-func (s *snapshot) Rehearse(ctx context.Context) (backup.Dump, error) {
+// Definitions implements [backup.Snapshot].
+func (s *snapshot) Definitions(ctx context.Context) (backup.Dump, error) {
 	return s.start(ctx, "--schema-only")
 }
 
@@ -148,14 +148,14 @@ func (s *snapshot) start(ctx context.Context, args ...string) (backup.Dump, erro
 	return d, nil
 }
 
-// Alive implements [backup.Snapshot]. The age of a transaction is measured from
+// CheckAlive implements [backup.Snapshot]. The age of a transaction is measured from
 // the moment at which a session first asks for one: this is asked once, and last.
-func (s *snapshot) Alive(ctx context.Context) (held backup.Held, err error) {
+func (s *snapshot) CheckAlive(ctx context.Context) (held backup.Held, err error) {
 	err = s.conn.QueryRow(ctx, `
 SELECT extract(epoch FROM clock_timestamp() - xact_start)::float8, coalesce(age(backend_xmin), 0)::int8, current_setting('autovacuum_freeze_max_age')::int8
 FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()`).Scan(&held.Seconds, &held.Transactions, &held.Limit)
 	if err != nil {
-		return held, explain(err)
+		return held, classify(err)
 	}
 	return held, nil
 }
@@ -163,7 +163,7 @@ FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()`).Scan(&held.Secon
 // Close implements [backup.Snapshot]. It gives the lock up before it leaves: a
 // session ends some time after its client has gone, and the next may come at once.
 func (s *snapshot) Close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, timeToEnd)
+	ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
 	defer cancel()
 	_, err := s.conn.Exec(ctx, "ROLLBACK; SELECT pg_advisory_unlock_all()")
 	return errors.Join(err, s.conn.Close(ctx))

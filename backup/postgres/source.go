@@ -46,7 +46,7 @@ func (s *Source) Globals(ctx context.Context) (backup.Dump, error) {
 	var superuser bool
 	err = conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int / 10000, current_setting('is_superuser')::bool").Scan(&major, &superuser)
 	if err != nil {
-		return nil, explain(err)
+		return nil, classify(err)
 	}
 	clients, err := FindClients(ctx, s.Folders, "pg_dumpall", major)
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *Source) connect(ctx context.Context, database string) (*pgx.Conn, error
 	var pid uint32
 	if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
 		_ = conn.Close(ctx)
-		return nil, explain(err)
+		return nil, classify(err)
 	}
 	if pid != conn.PgConn().PID() { // a pooler answers with a process id of its own
 		_ = conn.Close(ctx)
@@ -96,14 +96,14 @@ func open(ctx context.Context, address Address, database string) (*pgx.Conn, err
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, explain(err)
+		return nil, classify(err)
 	}
 	for _, timeout := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout"} {
 		// An older server does not know them all.
 		_, err := conn.Exec(ctx, "SET "+timeout+" = 0")
 		if err != nil && !isCode(err, "42704") { // undefined_object
 			_ = conn.Close(ctx)
-			return nil, explain(err)
+			return nil, classify(err)
 		}
 	}
 	return conn, nil
@@ -114,9 +114,9 @@ func isCode(err error, code string) bool {
 	return errors.As(err, &known) && known.Code == code
 }
 
-// explain gives a server's error its category. pgx's own text of a failed
+// classify gives a server's error its category. pgx's own text of a failed
 // connection names host, user and database, and never the password.
-func explain(err error) error {
+func classify(err error) error {
 	var known *pgconn.PgError
 	if !errors.As(err, &known) {
 		return backup.Fail(backupapi.CategorySource, err)
@@ -155,11 +155,11 @@ func (c conflict) Unwrap() []error { return []error{c.error, backup.ErrConflict}
 func collect(ctx context.Context, conn *pgx.Conn, query string, args ...any) ([]string, error) {
 	rows, err := conn.Query(ctx, query, args...)
 	if err != nil {
-		return nil, explain(err)
+		return nil, classify(err)
 	}
 	values, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, explain(err)
+		return nil, classify(err)
 	}
 	return values, nil
 }

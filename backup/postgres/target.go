@@ -31,43 +31,43 @@ func (t *Target) Create(ctx context.Context, database string, p backup.Propertie
 	defer conn.Close(context.WithoutCancel(ctx))
 	var there bool
 	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1)", database).Scan(&there); err != nil {
-		return explain(err)
+		return classify(err)
 	}
 	if there {
 		err = t.mustBeEmpty(ctx, database)
 	} else if _, err = conn.Exec(ctx, createDatabase(database, p)); err != nil {
-		err = explain(err)
+		err = classify(err)
 	}
 	if err != nil {
 		return err
 	}
-	return mark(ctx, conn, database)
+	return markUnfinished(ctx, conn, database)
 }
 
-// unfinished is the comment of a database while it is restored: what a restore
+// unfinishedComment is the comment of a database while it is restored: what a restore
 // that failed or was killed leaves does not look like a whole database.
-const unfinished = "not whole: pg-backup has begun to restore it, and has not ended"
+const unfinishedComment = "not whole: pg-backup has begun to restore it, and has not ended"
 
-// mark comments on a database that has no comment of its own.
-func mark(ctx context.Context, conn *pgx.Conn, database string) error {
+// markUnfinished comments on a database that has no comment of its own.
+func markUnfinished(ctx context.Context, conn *pgx.Conn, database string) error {
 	comment, err := commentOn(ctx, conn, database)
 	if err != nil || comment != "" {
 		return err
 	}
-	_, err = conn.Exec(ctx, "COMMENT ON DATABASE "+quoted(database)+" IS "+literal(unfinished))
+	_, err = conn.Exec(ctx, "COMMENT ON DATABASE "+quoted(database)+" IS "+literal(unfinishedComment))
 	if err != nil && !isCode(err, "42501") { // insufficient_privilege: the database was there and is another's
-		return explain(err)
+		return classify(err)
 	}
 	return nil
 }
 
-func unmark(ctx context.Context, conn *pgx.Conn, database string) error {
+func removeUnfinishedMark(ctx context.Context, conn *pgx.Conn, database string) error {
 	comment, err := commentOn(ctx, conn, database)
-	if err != nil || comment != unfinished {
+	if err != nil || comment != unfinishedComment {
 		return err
 	}
 	if _, err := conn.Exec(ctx, "COMMENT ON DATABASE "+quoted(database)+" IS NULL"); err != nil {
-		return explain(err)
+		return classify(err)
 	}
 	return nil
 }
@@ -75,7 +75,7 @@ func unmark(ctx context.Context, conn *pgx.Conn, database string) error {
 func commentOn(ctx context.Context, conn *pgx.Conn, database string) (comment string, err error) {
 	err = conn.QueryRow(ctx, "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_catalog.pg_database WHERE datname = $1", database).Scan(&comment)
 	if err != nil {
-		return "", explain(err)
+		return "", classify(err)
 	}
 	return comment, nil
 }
@@ -107,7 +107,7 @@ SELECT (SELECT count(*) FROM pg_catalog.pg_class WHERE oid >= 16384 AND relpersi
      + (SELECT count(*) FROM pg_catalog.pg_largeobject_metadata)
      + (SELECT count(*) FROM pg_catalog.pg_namespace WHERE oid >= 16384 AND nspname NOT LIKE 'pg\_%')`).Scan(&objects)
 	if err != nil {
-		return explain(err)
+		return classify(err)
 	}
 	if objects > 0 {
 		return backup.Fail(backupapi.CategoryRefused, fmt.Errorf("%s: %w: restore into a new one", database, backup.ErrNotEmpty))
@@ -131,8 +131,8 @@ func (t *Target) Restore(ctx context.Context, job backup.Job, from io.Reader) er
 	return t.restore(ctx, job, 1, from, nil)
 }
 
-// Head implements [backup.Target].
-func (t *Target) Head(ctx context.Context, job backup.Job, head []byte, atATime int) error {
+// RestoreHead implements [backup.Target].
+func (t *Target) RestoreHead(ctx context.Context, job backup.Job, head []byte, atATime int) error {
 	if job.Entries != nil && len(job.Entries) == 0 {
 		return nil // an empty list, which pg_restore takes for nothing as well
 	}
@@ -170,7 +170,7 @@ func (t *Target) restore(ctx context.Context, job backup.Job, atATime int, from 
 	if file != nil {
 		args = append(args, "--jobs="+strconv.Itoa(atATime), inherit(file))
 	}
-	session := t.withSession(max(1, job.Slots/atATime), job.Bytes)
+	session := t.withSession(max(1, job.Workers/atATime), job.Bytes)
 	cmd := command(ctx, clients.program("pg_restore"), session.environment(job.Database), args...)
 	cmd.ExtraFiles = files
 	if from == nil {
@@ -180,14 +180,14 @@ func (t *Target) restore(ctx context.Context, job backup.Job, atATime int, from 
 	return err
 }
 
-// Settle implements [backup.Target].
-func (t *Target) Settle(ctx context.Context, database string, p backup.Properties) (warnings []string, err error) {
+// ApplyProperties implements [backup.Target].
+func (t *Target) ApplyProperties(ctx context.Context, database string, p backup.Properties) (warnings []string, err error) {
 	conn, err := open(ctx, t.Address, t.Address.maintenance())
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if err := unmark(ctx, conn, database); err != nil {
+	if err := removeUnfinishedMark(ctx, conn, database); err != nil {
 		return nil, err
 	}
 	statements := append([]string{`ALTER DATABASE :"database" OWNER TO ` + quoted(p.Owner)}, p.Settings...)

@@ -1,6 +1,6 @@
-// Package expiry counts what becomes of serving certificates, whoever issues
-// them: how long the leaf and its authority are valid, how often they were
-// replaced, and when that last went wrong.
+// Package expiry exports metrics of serving certificates: the validity of the leaf
+// and of its authority, the number of rotations, and the time of the last error. It
+// does not depend on who issues the certificates.
 package expiry
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics is safe for concurrent use.
+// Metrics holds the certificate metrics. It is safe for concurrent use.
 type Metrics struct {
 	notBefore, notAfter *prometheus.GaugeVec
 	rotations           *prometheus.CounterVec
@@ -22,43 +22,43 @@ const (
 	authority = "ca"
 )
 
-// New registers the metrics.
+// New creates the metrics and registers them.
 func New(registerer prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		notBefore: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "novawire_certificate_not_before_timestamp_seconds",
-			Help: "When the serving certificate (leaf) and the authority that signed it (ca) became valid, in Unix time.",
+			Help: "Time when the serving certificate (leaf) and the authority that signed it (ca) became valid, in Unix time.",
 		}, []string{"kind"}),
 		notAfter: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "novawire_certificate_expiry_timestamp_seconds",
-			Help: "When the serving certificate (leaf) and the authority that signed it (ca) expire, in Unix time.",
+			Help: "Time when the serving certificate (leaf) and the authority that signed it (ca) expire, in Unix time.",
 		}, []string{"kind"}),
 		rotations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "novawire_certificate_rotations_total",
-			Help: "Steps in the life of certificates: a leaf issued; an authority minted, seen, found, left.",
+			Help: "Number of rotation steps: issued or loaded for leaves; created, published, found or removed for authorities.",
 		}, []string{"step"}),
 		lastError: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "novawire_certificate_last_error_timestamp_seconds",
-			Help: "When rotation last went wrong, in Unix time; 0 for never.",
+			Help: "Time of the last rotation error, in Unix time; 0 if there was none.",
 		}),
 	}
 	registerer.MustRegister(m.notBefore, m.notAfter, m.rotations, m.lastError)
 	return m
 }
 
-// Serves tells which certificate is served.
-func (m *Metrics) Serves(certificate *x509.Certificate) { m.valid(leaf, certificate) }
+// SetLeaf records the certificate that is served.
+func (m *Metrics) SetLeaf(certificate *x509.Certificate) { m.setValidity(leaf, certificate) }
 
-// Signs tells which authority signed it.
-func (m *Metrics) Signs(certificate *x509.Certificate) { m.valid(authority, certificate) }
+// SetAuthority records the authority that signed the served certificate.
+func (m *Metrics) SetAuthority(certificate *x509.Certificate) { m.setValidity(authority, certificate) }
 
-// Rotated counts a step.
-func (m *Metrics) Rotated(step string) { m.rotations.WithLabelValues(step).Inc() }
+// CountRotation counts a rotation step.
+func (m *Metrics) CountRotation(step string) { m.rotations.WithLabelValues(step).Inc() }
 
-// Failed notes when something went wrong.
-func (m *Metrics) Failed(now time.Time) { m.lastError.Set(float64(now.Unix())) }
+// SetLastError records the time of an error.
+func (m *Metrics) SetLastError(now time.Time) { m.lastError.Set(float64(now.Unix())) }
 
-func (m *Metrics) valid(kind string, certificate *x509.Certificate) {
+func (m *Metrics) setValidity(kind string, certificate *x509.Certificate) {
 	m.notBefore.WithLabelValues(kind).Set(float64(certificate.NotBefore.Unix()))
 	m.notAfter.WithLabelValues(kind).Set(float64(certificate.NotAfter.Unix()))
 }

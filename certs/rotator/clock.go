@@ -7,34 +7,34 @@ import (
 	"time"
 )
 
-// clock is the local one, set right by the API server's: that is the client
-// which will judge our certificates, and all replicas ask the same. A local
-// clock that is wrong, or jumps, is corrected by the next answer.
+// clock is the local clock, corrected by the clock of the API server. The API server
+// verifies our certificates, and all replicas ask the same one. Its next response
+// corrects a local clock that is wrong or jumps.
 type clock struct {
 	local func() time.Time
 	last  atomic.Pointer[comparison]
 }
 
-// comparison is what an answer of the API server told of the local clock.
+// comparison is the difference between the clocks at one response of the API server.
 type comparison struct {
 	began  time.Time // by the local clock
 	offset time.Duration
 }
 
-// errNoTime stops what was begun before a pause or a jump: what would follow
-// from the time it began at may not be so.
-var errNoTime = errors.New("the process was paused or its clock moved meanwhile")
+// errClockUnreliable stops a reconciliation during which the process was paused or
+// the clock jumped: the time at which it began is not known.
+var errClockUnreliable = errors.New("the process was paused or its clock moved")
 
-// read returns the local wall time. The monotonic reading is dropped: it stands
-// still while a machine sleeps, and certificates do not.
+// read returns the local wall time without the monotonic reading, which stops while
+// a machine sleeps.
 func (c *clock) read() time.Time { return c.local().Round(0) }
 
-// at is the time that it was at a local reading. The reading must be recent, and
-// from before an answer of the API server that the clock was compared with.
+// at returns the corrected time of a local reading. The reading must be recent and
+// older than the last response of the API server.
 func (c *clock) at(reading time.Time, recent time.Duration) (time.Time, error) {
 	last := c.last.Load()
-	if last == nil || !within(reading, last.began, recent) || !within(reading, c.read(), recent) {
-		return time.Time{}, errNoTime
+	if last == nil || !isWithin(reading, last.began, recent) || !isWithin(reading, c.read(), recent) {
+		return time.Time{}, errClockUnreliable
 	}
 	return reading.Add(last.offset), nil
 }
@@ -46,8 +46,8 @@ func (c *clock) now() time.Time {
 	return c.read()
 }
 
-// compare takes in what the server's clock showed between two local readings; it
-// shows whole seconds.
+// compare records the server's time, in whole seconds, at a moment between two local
+// readings.
 func (c *clock) compare(before, server, after time.Time) {
 	offset := server.Sub(before)
 	if !server.Before(before.Add(-time.Second)) && !server.After(after.Add(time.Second)) {
@@ -56,21 +56,21 @@ func (c *clock) compare(before, server, after time.Time) {
 	c.last.Store(&comparison{before, offset})
 }
 
-// within tells whether later follows earlier by no more than that.
-func within(earlier, later time.Time, duration time.Duration) bool {
+// isWithin reports whether later follows earlier by at most duration.
+func isWithin(earlier, later time.Time, duration time.Duration) bool {
 	passed := later.Sub(earlier)
 	return passed >= 0 && passed <= duration
 }
 
-// dated compares the clock with every answer of the API server. One without a
-// date, or that took too long to tell, confirms the local clock or says nothing.
-type dated struct {
+// dateTransport compares the clock with the Date header of every response. A response
+// without a date confirms the local clock. A response that took too long is ignored.
+type dateTransport struct {
 	next   http.RoundTripper
 	clock  *clock
 	recent time.Duration
 }
 
-func (d dated) RoundTrip(request *http.Request) (*http.Response, error) {
+func (d dateTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	before := d.clock.read()
 	response, err := d.next.RoundTrip(request)
 	if err != nil {
@@ -80,7 +80,7 @@ func (d dated) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err != nil {
 		server = before
 	}
-	if after := d.clock.read(); within(before, after, d.recent) {
+	if after := d.clock.read(); isWithin(before, after, d.recent) {
 		d.clock.compare(before, server, after)
 	}
 	return response, nil

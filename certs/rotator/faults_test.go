@@ -18,16 +18,16 @@ import (
 	"github.com/nova/novawire/certs/rotator"
 )
 
-// lost is what may happen to the Secret while replicas serve.
-var lost = map[string]func(*bed) error{
-	"a deleted Secret": func(b *bed) error {
+// secretFaults damage the Secret while replicas serve.
+var secretFaults = map[string]func(*environment) error{
+	"a deleted Secret": func(b *environment) error {
 		return b.client.Delete(b.Context(), &corev1.Secret{ObjectMeta: b.secretMeta()})
 	},
-	"a Secret of garbage": func(b *bed) error { return b.overwrite(`{"data":{"authorities.json":"Z2FyYmFnZQ=="}}`) },
-	"an emptied Secret":   func(b *bed) error { return b.overwrite(`{"data":{"authorities.json":null}}`) },
-	"a Secret with somebody else's key": func(b *bed) error {
+	"a Secret of garbage": func(b *environment) error { return b.overwrite(`{"data":{"authorities.json":"Z2FyYmFnZQ=="}}`) },
+	"an emptied Secret":   func(b *environment) error { return b.overwrite(`{"data":{"authorities.json":null}}`) },
+	"a Secret with somebody else's key": func(b *environment) error {
 		authorities := b.authorities()
-		stranger, err := certs.NewAuthority("stranger", time.Now(), short, rand.Reader)
+		stranger, err := certs.NewAuthority("stranger", time.Now(), shortPolicy, rand.Reader)
 		if err != nil {
 			return err
 		}
@@ -36,14 +36,14 @@ var lost = map[string]func(*bed) error{
 	},
 }
 
-func TestReplicasStayTrustedThrough(t *testing.T) {
-	for fault, happens := range lost {
+func TestRotator_LostSecret(t *testing.T) {
+	for fault, happens := range secretFaults {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
-			b := newBed(t)
+			b := newEnvironment(t)
 			b.mutating("", "one.nova.dev", "two.nova.dev")
-			first, _ := b.start(b.settings(longer))
-			second, _ := b.start(b.settings(longer))
+			first, _ := b.start(b.settings(longerPolicy))
+			second, _ := b.start(b.settings(longerPolicy))
 			b.ready(first)
 			b.ready(second)
 			b.always("the first replica is trusted", func() error { return b.trusted(first) })
@@ -54,7 +54,7 @@ func TestReplicasStayTrustedThrough(t *testing.T) {
 			}
 			b.eventually("a new authority signs and the old one has left", func() error {
 				bundles, err := b.bundles()
-				if err != nil || bundles[0].Holds(old) || bundles[1].Holds(old) {
+				if err != nil || bundles[0].Contains(old) || bundles[1].Contains(old) {
 					return errors.Join(err, errors.New("the old one is trusted"))
 				}
 				return nil
@@ -66,16 +66,16 @@ func TestReplicasStayTrustedThrough(t *testing.T) {
 	}
 }
 
-func TestABundleThatWasOverwrittenIsPublishedAgain(t *testing.T) {
+func TestRotator_OverwrittenBundle(t *testing.T) {
 	for content, bundle := range map[string][]byte{
 		"nothing":           nil,
 		"a placeholder":     []byte("\n"),
 		"what is no PEM":    []byte("not a certificate"),
-		"another authority": stranger(t).PEM(),
+		"another authority": unknownAuthority(t).PEM(),
 	} {
 		t.Run("with "+content, func(t *testing.T) {
 			t.Parallel()
-			b := newBed(t)
+			b := newEnvironment(t)
 			m := b.mutating("", "one.nova.dev", "two.nova.dev")
 			settings := b.settings(certs.DefaultPolicy())
 			settings.Interval = time.Hour // the watch alone
@@ -94,113 +94,115 @@ func TestABundleThatWasOverwrittenIsPublishedAgain(t *testing.T) {
 	}
 }
 
-// A local clock that is wrong says nothing about what the API server accepts.
-func TestAClockThatJumpsChangesNothing(t *testing.T) {
-	const years = 10 * 365 * 24 * time.Hour
-	for name, jump := range map[string]time.Duration{"ahead": years, "back": -years, "by an hour": time.Hour} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBed(t)
-			b.mutating("", "one.nova.dev")
-			wrong := &wristwatch{}
-			settings := b.settings(certs.DefaultPolicy())
-			settings.Now = wrong.now
-			jumping, _ := b.start(settings)
-			sane, _ := b.start(b.settings(certs.DefaultPolicy()))
-			b.ready(jumping)
-			b.ready(sane)
-			b.always("the sane replica is trusted", func() error { return b.trusted(sane) })
-			b.always("the jumping replica is trusted", func() error { return b.trusted(jumping) })
-			wrong.set(jump)
-			b.eventually("the jumping replica knows the time again", func() error { return jumping.Ready(nil) })
-			wrong.set(0)
-			b.eventually("and once more", func() error { return jumping.Ready(nil) })
-			if n := len(b.authorities()); n != 1 {
-				t.Errorf("%d authorities", n)
-			}
-		})
-	}
-}
-
-func TestAReplicaThatStartsWithAWrongClockIsTrusted(t *testing.T) {
-	t.Parallel()
-	b := newBed(t)
-	b.mutating("", "one.nova.dev")
-	settings := b.settings(certs.DefaultPolicy())
-	settings.Now = func() time.Time { return time.Now().AddDate(-3, 0, 0) }
-	r, _ := b.start(settings)
-	b.ready(r)
-	if err := b.trusted(r); err != nil {
-		t.Error(err)
-	}
-}
-
-// The rotator that made the leaf is stopped, as a paused process is; nothing but
-// the handshake can notice that the leaf has expired.
-func TestAProcessThatWasPausedServesAFreshLeaf(t *testing.T) {
-	t.Parallel()
-	b := newBed(t)
-	b.mutating("", "one.nova.dev")
-	awake, _ := b.start(b.settings(short))
-	paused, pause := b.start(b.settings(short))
-	b.ready(awake)
-	b.ready(paused)
-	pause()
-	b.eventually("the leaf of the paused process expires", func() error {
-		if paused.Ready(nil) == nil {
-			return errors.New("it is valid")
+func TestRotator_Clock(t *testing.T) {
+	// A local clock that is wrong says nothing about what the API server accepts.
+	t.Run("a clock that jumps changes nothing", func(t *testing.T) {
+		const years = 10 * 365 * 24 * time.Hour
+		for name, jump := range map[string]time.Duration{"ahead": years, "back": -years, "by an hour": time.Hour} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				b := newEnvironment(t)
+				b.mutating("", "one.nova.dev")
+				wrong := &fakeClock{}
+				settings := b.settings(certs.DefaultPolicy())
+				settings.Now = wrong.now
+				jumping, _ := b.start(settings)
+				sane, _ := b.start(b.settings(certs.DefaultPolicy()))
+				b.ready(jumping)
+				b.ready(sane)
+				b.always("the sane replica is trusted", func() error { return b.trusted(sane) })
+				b.always("the jumping replica is trusted", func() error { return b.trusted(jumping) })
+				wrong.set(jump)
+				b.eventually("the jumping replica knows the time again", func() error { return jumping.Ready(nil) })
+				wrong.set(0)
+				b.eventually("and once more", func() error { return jumping.Ready(nil) })
+				if n := len(b.authorities()); n != 1 {
+					t.Errorf("%d authorities", n)
+				}
+			})
 		}
-		return nil
 	})
-	if err := b.trusted(paused); err != nil {
-		t.Error(err)
-	}
-}
 
-// A week passes for the cluster while one replica is away; the other rotates.
-func TestAReplicaThatComesBackAfterAWeekIsTrusted(t *testing.T) {
-	t.Parallel()
-	b := newBed(t)
-	b.mutating("", "one.nova.dev")
-	calendar := &wristwatch{}
-	b.config.Wrap(calendar.dates)
-	settings := b.settings(certs.Policy{Authority: 72 * time.Hour, Leaf: 20 * time.Hour, Settle: time.Second, Skew: time.Minute})
-	settings.Now = calendar.now
-	stays, _ := b.start(settings)
-	leaves, stop := b.start(settings)
-	b.ready(stays)
-	b.ready(leaves)
-	stop()
-	first := b.authorities()[0].Certificate
-	for hour := range 7 * 24 {
-		calendar.set(time.Duration(hour) * time.Hour)
-		b.eventually("the replica that stays is trusted", func() error { return b.trustedAt(stays, calendar.now) })
-		b.eventually("and has renewed", func() error {
-			leaf, err := served(b, stays, calendar.now)
-			if err == nil && certs.RenewalDue(leaf, calendar.now()) {
-				err = errors.New("the leaf is due")
+	t.Run("a replica that starts with a wrong clock is trusted", func(t *testing.T) {
+		t.Parallel()
+		b := newEnvironment(t)
+		b.mutating("", "one.nova.dev")
+		settings := b.settings(certs.DefaultPolicy())
+		settings.Now = func() time.Time { return time.Now().AddDate(-3, 0, 0) }
+		r, _ := b.start(settings)
+		b.ready(r)
+		if err := b.trusted(r); err != nil {
+			t.Error(err)
+		}
+	})
+
+	// The rotator that made the leaf is stopped, as a paused process is; nothing but
+	// the handshake can notice that the leaf has expired.
+	t.Run("a process that was paused serves a fresh leaf", func(t *testing.T) {
+		t.Parallel()
+		b := newEnvironment(t)
+		b.mutating("", "one.nova.dev")
+		awake, _ := b.start(b.settings(shortPolicy))
+		paused, pause := b.start(b.settings(shortPolicy))
+		b.ready(awake)
+		b.ready(paused)
+		pause()
+		b.eventually("the leaf of the paused process expires", func() error {
+			if paused.Ready(nil) == nil {
+				return errors.New("it is valid")
 			}
-			return err
+			return nil
 		})
-	}
-	if b.authorities().Trusted(calendar.now(), settings.Policy).Holds(first) {
-		t.Error("the first authority is still trusted: nothing rotated")
-	}
-	if err := b.trustedAt(leaves, calendar.now); err != nil {
-		t.Error("at the first handshake:", err)
-	}
-	back, _ := b.start(settings)
-	b.ready(back)
-	if err := b.trustedAt(back, calendar.now); err != nil {
-		t.Error("started again:", err)
-	}
+		if err := b.trusted(paused); err != nil {
+			t.Error(err)
+		}
+	})
+
+	// One replica is stopped for a week of the cluster's time; the other one rotates.
+	t.Run("a replica that comes back after a week is trusted", func(t *testing.T) {
+		t.Parallel()
+		b := newEnvironment(t)
+		b.mutating("", "one.nova.dev")
+		calendar := &fakeClock{}
+		b.config.Wrap(calendar.dates)
+		settings := b.settings(certs.Policy{Authority: 72 * time.Hour, Leaf: 20 * time.Hour, Settle: time.Second, Skew: time.Minute})
+		settings.Now = calendar.now
+		stays, _ := b.start(settings)
+		leaves, stop := b.start(settings)
+		b.ready(stays)
+		b.ready(leaves)
+		stop()
+		first := b.authorities()[0].Certificate
+		for hour := range 7 * 24 {
+			calendar.set(time.Duration(hour) * time.Hour)
+			b.eventually("the replica that stays is trusted", func() error { return b.trustedAt(stays, calendar.now) })
+			b.eventually("and has renewed", func() error {
+				leaf, err := servedLeaf(b, stays, calendar.now)
+				if err == nil && certs.RenewalDue(leaf, calendar.now()) {
+					err = errors.New("the leaf is due")
+				}
+				return err
+			})
+		}
+		if b.authorities().Trusted(calendar.now(), settings.Policy).Contains(first) {
+			t.Error("the first authority is still trusted: nothing rotated")
+		}
+		if err := b.trustedAt(leaves, calendar.now); err != nil {
+			t.Error("at the first handshake:", err)
+		}
+		back, _ := b.start(settings)
+		b.ready(back)
+		if err := b.trustedAt(back, calendar.now); err != nil {
+			t.Error("started again:", err)
+		}
+	})
 }
 
-func TestAReplicaServesNothingBeforeALostAuthorityIsReplaced(t *testing.T) {
+func TestRotator_NoLeafBeforeLostAuthorityIsReplaced(t *testing.T) {
 	t.Parallel()
-	b := newBed(t)
+	b := newEnvironment(t)
 	b.mutating("", "one.nova.dev")
-	_, stop := b.start(b.settings(longer))
+	_, stop := b.start(b.settings(longerPolicy))
 	b.eventually("the authority is published", func() error {
 		bundles, err := b.bundles()
 		if err == nil && len(bundles[0]) == 0 {
@@ -212,7 +214,7 @@ func TestAReplicaServesNothingBeforeALostAuthorityIsReplaced(t *testing.T) {
 	if err := b.client.Delete(t.Context(), &corev1.Secret{ObjectMeta: b.secretMeta()}); err != nil {
 		t.Fatal(err)
 	}
-	r, _ := b.start(b.settings(longer))
+	r, _ := b.start(b.settings(longerPolicy))
 	var seen time.Time
 	b.eventually("the new authority was seen", func() error {
 		secret, err := b.secret()
@@ -229,16 +231,16 @@ func TestAReplicaServesNothingBeforeALostAuthorityIsReplaced(t *testing.T) {
 		return errors.New("none signs")
 	})
 	b.ready(r)
-	leaf, err := served(b, r, time.Now)
+	leaf, err := servedLeaf(b, r, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if signed := leaf.NotBefore.Add(longer.Skew); signed.Before(seen.Add(-time.Second)) { // whole seconds
+	if signed := leaf.NotBefore.Add(longerPolicy.Skew); signed.Before(seen.Add(-time.Second)) { // whole seconds
 		t.Errorf("signed at %v, allowed from %v", signed, seen)
 	}
 }
 
-func served(b *bed, r *rotator.Rotator, now func() time.Time) (*x509.Certificate, error) {
+func servedLeaf(b *environment, r *rotator.Rotator, now func() time.Time) (*x509.Certificate, error) {
 	bundles, err := b.bundles()
 	if err != nil {
 		return nil, err
@@ -246,24 +248,24 @@ func served(b *bed, r *rotator.Rotator, now func() time.Time) (*x509.Certificate
 	return handshake(r, bundles[0], b.serverName(), now)
 }
 
-func stranger(t *testing.T) certs.Bundle {
+func unknownAuthority(t *testing.T) certs.Bundle {
 	t.Helper()
-	a, err := certs.NewAuthority("stranger", time.Now(), short, rand.Reader)
+	a, err := certs.NewAuthority("stranger", time.Now(), shortPolicy, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return certs.Bundle{a.Certificate}
 }
 
-func (b *bed) secretMeta() metav1.ObjectMeta {
+func (b *environment) secretMeta() metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: b.namespace, Name: secretName}
 }
 
-func (b *bed) overwrite(patch string) error {
+func (b *environment) overwrite(patch string) error {
 	return b.client.Patch(b.Context(), &corev1.Secret{ObjectMeta: b.secretMeta()}, client.RawPatch(types.MergePatchType, []byte(patch)))
 }
 
-func (b *bed) store(authorities certs.Authorities) error {
+func (b *environment) store(authorities certs.Authorities) error {
 	text, err := authorities.Encode()
 	if err != nil {
 		return err

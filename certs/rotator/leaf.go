@@ -10,54 +10,55 @@ import (
 	"github.com/nova/novawire/certs"
 )
 
-// errNoSigner is what a replica without a leaf answers while an authority that
-// replaces a lost one is being published.
+// errNoSigner is returned while the authority that replaces a lost one is being
+// published.
 var errNoSigner = errors.New("no authority may sign yet")
 
-// refusal spares the API server from handshakes that cannot succeed.
-type refusal struct {
+// recentFailure is the last error of a handshake. It is returned for failureTTL, so
+// that handshakes that cannot succeed do not load the API server.
+type recentFailure struct {
 	err   error
 	until time.Time
 }
 
 const (
-	refusalTime  = time.Second
-	issueTimeout = 3 * time.Second // an API server waits no longer for a webhook
+	failureTTL   = time.Second
+	issueTimeout = 3 * time.Second // timeoutSeconds of the webhooks
 )
 
-// GetCertificate returns the leaf. One that is not valid at this moment, because
-// the process was paused or a clock jumped, is replaced within the handshake.
+// GetCertificate returns the leaf. If the leaf is not valid, because the process was
+// paused or a clock jumped, it is replaced during the handshake.
 func (r *Rotator) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	if leaf := r.valid(); leaf != nil {
+	if leaf := r.validLeaf(); leaf != nil {
 		return leaf, nil
 	}
-	r.issue.Lock()
-	defer r.issue.Unlock()
-	if leaf := r.valid(); leaf != nil {
+	r.issueLock.Lock()
+	defer r.issueLock.Unlock()
+	if leaf := r.validLeaf(); leaf != nil {
 		return leaf, nil
 	}
-	if time.Now().Before(r.refuse.until) {
-		return nil, r.refuse.err
+	if time.Now().Before(r.lastFailure.until) {
+		return nil, r.lastFailure.err
 	}
 	ctx, cancel := context.WithTimeout(hello.Context(), issueTimeout)
 	defer cancel()
-	if err := r.issueNow(ctx); err != nil {
-		r.refuse = refusal{fmt.Errorf("issue a certificate for this handshake: %w", err), time.Now().Add(refusalTime)}
-		return nil, r.refuse.err
+	if err := r.issueForHandshake(ctx); err != nil {
+		r.lastFailure = recentFailure{fmt.Errorf("issue a certificate for this handshake: %w", err), time.Now().Add(failureTTL)}
+		return nil, r.lastFailure.err
 	}
 	return r.leaf.Load(), nil
 }
 
-func (r *Rotator) valid() *tls.Certificate {
+func (r *Rotator) validLeaf() *tls.Certificate {
 	if leaf := r.leaf.Load(); leaf != nil && certs.Valid(leaf.Leaf, r.clock.now()) {
 		return leaf
 	}
 	return nil
 }
 
-// issueNow reads the authorities, the time before them, and signs unless the
-// leaf turns out to be valid: reading has also set the clock right.
-func (r *Rotator) issueNow(ctx context.Context) error {
+// issueForHandshake reads the time and the authorities and signs a new leaf. Reading
+// also corrects the clock, so the leaf may turn out to be valid; then it stays.
+func (r *Rotator) issueForHandshake(ctx context.Context) error {
 	const attempts = 3
 	for attempt := 1; ; attempt++ {
 		began := r.clock.read()
@@ -75,16 +76,16 @@ func (r *Rotator) issueNow(ctx context.Context) error {
 	}
 }
 
-// renew replaces the leaf in good time, and at once where its authority is gone.
-// Where nothing may sign yet, a leaf that is still valid stays.
+// renew replaces the leaf if it is due for renewal or its authority was removed. If
+// no authority may sign yet, a leaf that is still valid stays.
 func (r *Rotator) renew(authorities certs.Authorities, now time.Time) error {
-	r.issue.Lock()
-	defer r.issue.Unlock()
+	r.issueLock.Lock()
+	defer r.issueLock.Unlock()
 	return r.renewLocked(authorities, now)
 }
 
 func (r *Rotator) renewLocked(authorities certs.Authorities, now time.Time) error {
-	leaf := r.valid()
+	leaf := r.validLeaf()
 	if leaf != nil && !certs.RenewalDue(leaf.Leaf, now) && authorities.Signed(leaf.Leaf) {
 		return nil
 	}
@@ -105,10 +106,10 @@ func (r *Rotator) sign(authorities certs.Authorities, now time.Time) error {
 		return err
 	}
 	r.leaf.Store(leaf)
-	r.refuse = refusal{}
-	r.Metrics.Rotated("issued")
-	r.Metrics.Serves(leaf.Leaf)
-	r.Metrics.Signs(signer.Certificate)
+	r.lastFailure = recentFailure{}
+	r.Metrics.CountRotation("issued")
+	r.Metrics.SetLeaf(leaf.Leaf)
+	r.Metrics.SetAuthority(signer.Certificate)
 	r.Log.Info("leaf issued", "authority", signer.Certificate.Subject.CommonName, "expires", leaf.Leaf.NotAfter)
 	return nil
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/nova/novawire/certs"
 )
 
-// fieldOwner owns the caBundle fields, and nothing else in a configuration.
+// fieldOwner owns the caBundle fields of a configuration and nothing else.
 const fieldOwner = client.FieldOwner("novawire-certs")
 
-// configuration is what rotation needs of a webhook configuration.
+// configuration holds the fields of a webhook configuration that rotation needs.
 type configuration struct {
 	kind, name, resourceVersion string
 	entries                     []entry
@@ -27,14 +27,14 @@ type entry struct {
 	caBundle []byte
 }
 
-// configurations reads those that are selected from the API server.
+// configurations reads the selected webhook configurations from the API server.
 func (r *Rotator) configurations(ctx context.Context) ([]configuration, error) {
 	var mutating admissionv1.MutatingWebhookConfigurationList
-	if err := r.client.List(ctx, &mutating, r.Webhooks.list()); err != nil {
+	if err := r.client.List(ctx, &mutating, r.Webhooks.listOptions()); err != nil {
 		return nil, fmt.Errorf("list mutating webhook configurations: %w", err)
 	}
 	var validating admissionv1.ValidatingWebhookConfigurationList
-	if err := r.client.List(ctx, &validating, r.Webhooks.list()); err != nil {
+	if err := r.client.List(ctx, &validating, r.Webhooks.listOptions()); err != nil {
 		return nil, fmt.Errorf("list validating webhook configurations: %w", err)
 	}
 	var all []configuration
@@ -55,7 +55,7 @@ func (r *Rotator) configurations(ctx context.Context) ([]configuration, error) {
 	return all, nil
 }
 
-// bundles has one bundle for each webhook of each configuration.
+// bundles returns one bundle for each webhook of each configuration.
 func bundles(configurations []configuration) (all []certs.Bundle) {
 	for _, c := range configurations {
 		for _, e := range c.entries {
@@ -65,14 +65,14 @@ func bundles(configurations []configuration) (all []certs.Bundle) {
 	return all
 }
 
-// publish makes every caBundle hold exactly what is trusted.
+// publish writes the trusted authorities to every caBundle that differs.
 func (r *Rotator) publish(ctx context.Context, configurations []configuration, trusted certs.Bundle) (written bool, err error) {
 	text := trusted.PEM()
 	for _, c := range configurations {
-		if c.publishes(text) {
+		if c.isPublished(text) {
 			continue
 		}
-		if err := r.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(c.with(text)), fieldOwner, client.ForceOwnership); err != nil {
+		if err := r.client.Apply(ctx, client.ApplyConfigurationFromUnstructured(c.applyConfiguration(text)), fieldOwner, client.ForceOwnership); err != nil {
 			return written, fmt.Errorf("publish authorities in %s %s: %w", c.kind, c.name, err)
 		}
 		r.Log.Info("authorities published", "kind", c.kind, "name", c.name, "authorities", len(trusted))
@@ -81,7 +81,7 @@ func (r *Rotator) publish(ctx context.Context, configurations []configuration, t
 	return written, nil
 }
 
-func (c configuration) publishes(text []byte) bool {
+func (c configuration) isPublished(text []byte) bool {
 	for _, e := range c.entries {
 		if !bytes.Equal(e.caBundle, text) {
 			return false
@@ -90,10 +90,10 @@ func (c configuration) publishes(text []byte) bool {
 	return true
 }
 
-// with is the configuration to apply: the caBundle of every entry, since an
-// entry left out would lose its own, and the resourceVersion that was read, so
-// that a late writer is refused.
-func (c configuration) with(text []byte) *unstructured.Unstructured {
+// applyConfiguration returns the object to apply. It contains the caBundle of every
+// entry, because an entry that is left out would lose its caBundle, and the
+// resourceVersion that was read, so that a late write is refused.
+func (c configuration) applyConfiguration(text []byte) *unstructured.Unstructured {
 	var entries []any
 	for _, e := range c.entries {
 		entries = append(entries, map[string]any{

@@ -21,9 +21,9 @@ import (
 
 const mutation = "test.nova.dev/wired"
 
-// replica is a small webhook server whose certificate is a rotator's.
+// replica is a small webhook server that serves the certificate of a rotator.
 type replica struct {
-	bed      *bed
+	bed      *environment
 	server   *http.Server
 	listener net.Listener
 	halt     func()
@@ -36,10 +36,10 @@ type replica struct {
 	served map[string]int // handshakes by the authority that signed the leaf
 }
 
-// replica starts one and waits until it is ready. Without keepAlive each
-// admission is a handshake of its own; with it they share an HTTP/2 connection,
-// as an API server's do.
-func (b *bed) replica(settings rotator.Settings, keepAlive bool) *replica {
+// replica starts a replica and waits until it is ready. With keepAlive, admission
+// requests share an HTTP/2 connection, as those of an API server do. Without it each
+// request makes a handshake of its own.
+func (b *environment) replica(settings rotator.Settings, keepAlive bool) *replica {
 	rotator, halt := b.start(settings)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -77,8 +77,9 @@ func (b *bed) replica(settings rotator.Settings, keepAlive bool) *replica {
 	return r
 }
 
-// serve answers, and once it is to end has HTTP/2 clients go away with the answer:
-// Shutdown closes idle connections at once, also under a request that is on its way.
+// serve answers a request. While the replica drains, it asks HTTP/2 clients to close
+// the connection: Shutdown closes idle connections at once, even if a request is on
+// its way.
 func (r *replica) serve(w http.ResponseWriter, request *http.Request) {
 	if r.draining.Load() {
 		w.Header().Set("Connection", "close")
@@ -86,15 +87,15 @@ func (r *replica) serve(w http.ResponseWriter, request *http.Request) {
 	mutate(w, request)
 }
 
-// timeToDrain is how long connections in use have to be used once more.
-const timeToDrain = time.Second
+// drainTimeout is the time in which an open connection has to be used once more.
+const drainTimeout = time.Second
 
-// drain waits until connections that are in use are gone; idle ones stay.
+// drain waits until the clients have closed their connections, at most drainTimeout.
 func (r *replica) drain() {
 	r.draining.Store(true)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for enough := time.After(timeToDrain); r.open.Load() > 0; {
+	for enough := time.After(drainTimeout); r.open.Load() > 0; {
 		select {
 		case <-tick.C:
 		case <-enough:
@@ -103,7 +104,7 @@ func (r *replica) drain() {
 	}
 }
 
-// stop ends it as SIGTERM would: the requests under way are answered.
+// stop ends the replica as SIGTERM does: open requests are answered.
 func (r *replica) stop() {
 	r.drain()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.bed.Context()), 10*time.Second)
@@ -130,7 +131,7 @@ func mutate(w http.ResponseWriter, request *http.Request) {
 	json.NewEncoder(w).Encode(review)
 }
 
-// balancer is what a Service is to an API server: one address, and connections
+// balancer takes the place of a Service: it has one address and forwards connections
 // to any replica that is ready.
 type balancer struct {
 	listener net.Listener
@@ -140,7 +141,7 @@ type balancer struct {
 	next     int
 }
 
-func (b *bed) serve() *balancer {
+func (b *environment) startBalancer() *balancer {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -167,8 +168,8 @@ func (s *balancer) add(r *replica) {
 	s.ready, s.all = append(s.ready, r), append(s.all, r)
 }
 
-// remove returns when all that was sent to the replica has reached it, which is
-// what a pod's preStop hook waits for.
+// remove returns when the replica has accepted every connection that was sent to it.
+// The preStop hook of a pod waits for the same.
 func (s *balancer) remove(r *replica) {
 	s.mu.Lock()
 	s.ready = slices.DeleteFunc(s.ready, func(one *replica) bool { return one == r })
@@ -194,8 +195,8 @@ func (s *balancer) forward(near net.Conn) {
 	both.Wait()
 }
 
-// dial connects within the lock, so that a replica that was removed gets no
-// connection any more.
+// dial connects while it holds the lock, so that a removed replica gets no new
+// connection.
 func (s *balancer) dial() (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -213,7 +214,7 @@ func pipe(to, from net.Conn) {
 	to.(*net.TCPConn).CloseWrite()
 }
 
-// handshakes sums up who signed the leaves that were served.
+// handshakes returns the number of handshakes by the authority that signed the leaf.
 func (s *balancer) handshakes() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

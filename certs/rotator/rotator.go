@@ -1,10 +1,10 @@
-// Package rotator keeps a webhook's serving certificate valid and trusted. The
-// authorities live in a Secret that all replicas share by optimistic
-// concurrency; each replica signs its own leaf and keeps it in memory; every
-// caBundle of the selected webhook configurations holds what package certs says
-// it must. Nothing is elected: any replica does whatever is due.
+// Package rotator keeps the serving certificate of a webhook valid and trusted. All
+// replicas share a Secret with the authorities and write it with optimistic
+// concurrency. Each replica signs its own leaf and keeps it in memory. The rotator
+// writes the trusted authorities to every caBundle of the selected webhook
+// configurations. There is no leader: any replica takes any step that is due.
 //
-// It serves nothing itself: [Rotator.TLS] goes into a server's tls.Config.
+// The package does not serve TLS itself; [Rotator.TLS] configures a server.
 package rotator
 
 import (
@@ -29,17 +29,17 @@ import (
 	"github.com/nova/novawire/certs/expiry"
 )
 
-// Settings are what a rotator works with. All are needed.
+// Settings configure a Rotator. All are required.
 type Settings struct {
-	// Namespace and Secret name where the authorities are kept.
+	// Namespace and Secret name the Secret that stores the authorities.
 	Namespace, Secret string
 	// Names are the DNS names and IP addresses that the leaf is valid for.
 	Names []string
-	// Webhooks picks the webhook configurations, mutating and validating, whose
-	// every caBundle is kept.
+	// Webhooks selects the webhook configurations, mutating and validating, whose
+	// caBundles the rotator writes.
 	Webhooks Selection
 	Policy   certs.Policy
-	// Interval is how often the rotator looks without being woken by a change.
+	// Interval is the time between two reconciliations without a change.
 	Interval time.Duration
 	Now      func() time.Time
 	Random   io.Reader
@@ -47,14 +47,14 @@ type Settings struct {
 	Metrics  *expiry.Metrics
 }
 
-// Selection is by name, by labels, or by both. The rights to list and watch may
-// be as narrow as the name.
+// Selection selects webhook configurations by name, by labels, or by both. With a
+// name, RBAC can limit the rights to list and watch to that name.
 type Selection struct {
 	Name   string
 	Labels labels.Selector
 }
 
-// Rotator is a manager's Runnable that works on every replica.
+// Rotator rotates certificates. It is a manager's Runnable and runs on every replica.
 type Rotator struct {
 	Settings
 	clock  *clock
@@ -62,23 +62,23 @@ type Rotator struct {
 	watch  cache.Cache
 	wake   chan struct{}
 
-	leaf   atomic.Pointer[tls.Certificate]
-	issue  sync.Mutex // one at a time, and it guards refusal
-	refuse refusal
+	leaf        atomic.Pointer[tls.Certificate]
+	issueLock   sync.Mutex // one signature at a time; also guards lastFailure
+	lastFailure recentFailure
 }
 
-// New returns a rotator that reaches the API server by a copy of config. It
-// does not talk to it yet.
+// New returns a Rotator that connects with a copy of config. It does not call the
+// API server yet.
 func New(config *rest.Config, settings Settings) (*Rotator, error) {
 	if err := settings.Policy.Validate(); err != nil {
 		return nil, fmt.Errorf("read certificate policy: %w", err)
 	}
 	if len(settings.Names) == 0 || settings.Webhooks == (Selection{}) {
-		return nil, errors.New("a rotator needs names and a selection of webhook configurations")
+		return nil, errors.New("create rotator: names and a selection of webhook configurations are required")
 	}
 	r := &Rotator{Settings: settings, clock: &clock{local: settings.Now}, wake: make(chan struct{}, 1)}
 	config = rest.CopyConfig(config)
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return dated{next, r.clock, r.Policy.Skew} })
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return dateTransport{next, r.clock, r.Policy.Skew} })
 	var err error
 	if r.client, err = client.New(config, client.Options{Scheme: scheme, Mapper: mapper}); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
@@ -92,20 +92,20 @@ func New(config *rest.Config, settings Settings) (*Rotator, error) {
 // NeedLeaderElection is false: every replica needs a leaf of its own.
 func (r *Rotator) NeedLeaderElection() bool { return false }
 
-// Start works until the context ends. Errors are logged, counted and tried
-// again: a leaf that is valid goes on being served meanwhile.
+// Start reconciles until the context ends. Errors are logged and counted, and the
+// reconciliation is retried. A valid leaf is served in the meantime.
 func (r *Rotator) Start(ctx context.Context) error {
 	stopped, err := r.startWatch(ctx)
 	if err != nil {
 		return fmt.Errorf("watch certificates: %w", err)
 	}
 	const firstRetry = time.Second
-	pace := flowcontrol.NewTokenBucketRateLimiter(1, 10) // whoever overwrites a caBundle as fast as he can
+	limiter := flowcontrol.NewTokenBucketRateLimiter(1, 10) // another tool may overwrite the caBundle continuously
 	for retry := min(firstRetry, r.Interval); ; {
 		wait := r.Interval
-		if err := r.converge(ctx); err != nil && ctx.Err() == nil {
-			r.Log.Error(err, "certificates did not converge")
-			r.Metrics.Failed(r.clock.now())
+		if err := r.reconcile(ctx); err != nil && ctx.Err() == nil {
+			r.Log.Error(err, "certificate reconciliation failed")
+			r.Metrics.SetLastError(r.clock.now())
 			wait, retry = retry, min(2*retry, r.Interval)
 		} else {
 			retry = min(firstRetry, r.Interval)
@@ -114,19 +114,19 @@ func (r *Rotator) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return <-stopped
 		case <-r.wake:
-			_ = pace.Wait(ctx) // it ends early with the context alone
+			_ = limiter.Wait(ctx) // the only error is that the context has ended
 		case <-time.After(wait):
 		}
 	}
 }
 
-// TLS makes a server serve the leaf, over TLS 1.3 and nothing older.
+// TLS configures a server to serve the leaf, with TLS 1.3 or newer.
 func (r *Rotator) TLS(config *tls.Config) {
 	config.MinVersion = tls.VersionTLS13
 	config.GetCertificate = r.GetCertificate
 }
 
-// Ready is a readiness check: a valid leaf that clients can trust is there.
+// Ready is a readiness check. It succeeds if a valid leaf is available.
 func (r *Rotator) Ready(*http.Request) error {
 	if leaf := r.leaf.Load(); leaf == nil || !certs.Valid(leaf.Leaf, r.clock.now()) {
 		return errors.New("no valid serving certificate yet")

@@ -12,18 +12,18 @@ import (
 	"github.com/nova/novawire/certs"
 )
 
-// authoritiesKey is the one entry of the Secret.
+// authoritiesKey is the only entry of the Secret.
 const authoritiesKey = "authorities.json"
 
-// stored is the Secret as it was read.
+// stored is the content of the Secret.
 type stored struct {
-	secret      *corev1.Secret // nil where there is none
+	secret      *corev1.Secret // nil if it does not exist
 	authorities certs.Authorities
-	damaged     bool // some of it could not be read, and is to be replaced
+	damaged     bool // part of it could not be read and has to be replaced
 }
 
-// load reads the Secret from the API server, never from a cache. A damaged one is
-// not an error: what is lost of it is found in the bundles.
+// load reads the Secret from the API server, never from a cache. A damaged Secret is
+// not an error: the certificates are found in the bundles again.
 func (r *Rotator) load(ctx context.Context) (stored, error) {
 	var secret corev1.Secret
 	err := r.client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: r.Secret}, &secret)
@@ -35,14 +35,15 @@ func (r *Rotator) load(ctx context.Context) (stored, error) {
 	}
 	s := stored{secret: &secret}
 	if s.authorities, err = certs.Decode(secret.Data[authoritiesKey]); err != nil {
-		r.Log.Info("the Secret is damaged", "secret", r.Secret, "reason", err.Error())
-		r.Metrics.Failed(r.clock.now())
+		r.Log.Info("Secret is damaged; replacing it", "secret", r.Secret, "reason", err.Error())
+		r.Metrics.SetLastError(r.clock.now())
 		s.damaged = true
 	}
 	return s, nil
 }
 
-// save replaces what was read, and nothing newer than that.
+// save replaces the Secret that was read. It fails with a conflict if the Secret has
+// changed since.
 func (r *Rotator) save(ctx context.Context, old stored, authorities certs.Authorities) error {
 	text, err := authorities.Encode()
 	if err != nil {
@@ -63,8 +64,8 @@ func (r *Rotator) create(ctx context.Context, secret *corev1.Secret) error {
 	return r.client.Create(ctx, secret, fieldOwner)
 }
 
-// update sends the resourceVersion that was read: the API server refuses it
-// where another replica has written since.
+// update sends the resourceVersion that was read. The API server refuses it if
+// another replica has written the Secret since.
 func (r *Rotator) update(ctx context.Context, secret *corev1.Secret) error {
 	return r.client.Update(ctx, secret, fieldOwner)
 }

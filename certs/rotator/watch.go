@@ -24,7 +24,7 @@ const (
 
 var (
 	scheme = runtime.NewScheme()
-	// mapper knows the three kinds, so that starting needs no discovery.
+	// mapper knows the three kinds, so that no discovery is needed at the start.
 	mapper  = meta.NewDefaultRESTMapper(nil)
 	watched = []schema.GroupVersionKind{
 		corev1.SchemeGroupVersion.WithKind("Secret"),
@@ -41,8 +41,8 @@ func init() {
 	mapper.Add(watched[2], meta.RESTScopeRoot)
 }
 
-// newWatch prepares to be told of changes. It holds metadata alone: what counts
-// is read from the API server when there is something to decide.
+// newWatch creates the cache that watches for changes. It stores metadata only; each
+// reconciliation reads the objects from the API server.
 func (r *Rotator) newWatch(config *rest.Config) (cache.Cache, error) {
 	return cache.New(config, cache.Options{
 		Scheme: scheme,
@@ -50,25 +50,28 @@ func (r *Rotator) newWatch(config *rest.Config) (cache.Cache, error) {
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Secret{}: {
 				Namespaces: map[string]cache.Config{r.Namespace: {}},
-				Field:      named(r.Secret),
+				Field:      nameSelector(r.Secret),
 			},
-			&admissionv1.MutatingWebhookConfiguration{}:   {Field: r.Webhooks.list().FieldSelector, Label: r.Webhooks.Labels},
-			&admissionv1.ValidatingWebhookConfiguration{}: {Field: r.Webhooks.list().FieldSelector, Label: r.Webhooks.Labels},
+			&admissionv1.MutatingWebhookConfiguration{}:   {Field: r.Webhooks.listOptions().FieldSelector, Label: r.Webhooks.Labels},
+			&admissionv1.ValidatingWebhookConfiguration{}: {Field: r.Webhooks.listOptions().FieldSelector, Label: r.Webhooks.Labels},
 		},
 	})
 }
 
-func (s Selection) list() *client.ListOptions {
+func (s Selection) listOptions() *client.ListOptions {
 	options := &client.ListOptions{LabelSelector: s.Labels}
 	if s.Name != "" {
-		options.FieldSelector = named(s.Name)
+		options.FieldSelector = nameSelector(s.Name)
 	}
 	return options
 }
 
-func named(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
+func nameSelector(name string) fields.Selector {
+	return fields.OneTermEqualSelector("metadata.name", name)
+}
 
-// startWatch wakes the rotator at every change of what it keeps.
+// startWatch starts the informers. Every change of a watched object requests a
+// reconciliation.
 func (r *Rotator) startWatch(ctx context.Context) (stopped <-chan error, err error) {
 	for _, kind := range watched {
 		object := &metav1.PartialObjectMetadata{}
@@ -78,9 +81,9 @@ func (r *Rotator) startWatch(ctx context.Context) (stopped <-chan error, err err
 			return nil, err
 		}
 		_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-			AddFunc:    func(any) { r.look() },
-			UpdateFunc: func(any, any) { r.look() },
-			DeleteFunc: func(any) { r.look() },
+			AddFunc:    func(any) { r.requestReconcile() },
+			UpdateFunc: func(any, any) { r.requestReconcile() },
+			DeleteFunc: func(any) { r.requestReconcile() },
 		})
 		if err != nil {
 			return nil, err
@@ -91,8 +94,8 @@ func (r *Rotator) startWatch(ctx context.Context) (stopped <-chan error, err err
 	return done, nil
 }
 
-// look asks for a round; one that is asked for already will do.
-func (r *Rotator) look() {
+// requestReconcile requests a reconciliation, unless one is requested already.
+func (r *Rotator) requestReconcile() {
 	select {
 	case r.wake <- struct{}{}:
 	default:

@@ -86,8 +86,8 @@ func (c certFlags) files(metrics *expiry.Metrics) (certificate, error) {
 		return certificate{}, fmt.Errorf("read certificate files: %w", err)
 	}
 	watcher.RegisterCallback(func(served tls.Certificate) {
-		metrics.Serves(served.Leaf)
-		metrics.Rotated("loaded")
+		metrics.SetLeaf(served.Leaf)
+		metrics.CountRotation("loaded")
 	})
 	serve := func(config *tls.Config) {
 		config.MinVersion = tls.VersionTLS13

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	backupapi "github.com/nova/novawire/api/backup"
-	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/report"
 )
 
 const guide = "../../docs/backup.md"
@@ -48,9 +48,9 @@ func TestTheGuideNamesEveryVerbAndMeasurement(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		backup.MeasureSuccess, backup.MeasureFailure, backup.MeasureDuration, backup.MeasureBytes, backup.MeasureStored, backup.MeasureAge,
-		backup.MeasureVerifiedAge, backup.MeasureAnomalies, backup.MeasurePruned, backup.MeasureDrillSuccess, backup.MeasureDrillDuration,
-		backup.MeasureHeld, backup.MeasureHeldAge,
+		report.MeasureSuccess, report.MeasureFailure, report.MeasureDuration, report.MeasureBytes, report.MeasureStored, report.MeasureAge,
+		report.MeasureVerifiedAge, report.MeasureAnomalies, report.MeasurePruned, report.MeasureDrillSuccess, report.MeasureDrillDuration,
+		report.MeasureHeld, report.MeasureHeldAge,
 	} {
 		if !strings.Contains(string(content), "`"+name+"`") {
 			t.Errorf("metric %s is not in the guide", name)

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	backupapi "github.com/nova/novawire/api/backup"
-	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/dump"
 	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
@@ -146,16 +146,16 @@ func TestAnomaliesAreFlaggedAndTheBackupCounts(t *testing.T) {
 }
 
 func TestMemoryDecidesHowManyStreamsThereAre(t *testing.T) {
-	one := backup.Memory(1, backup.DefaultLayout)
+	one := dump.Memory(1, dump.DefaultLayout)
 	for name, c := range map[string]struct {
 		limit int64
 		want  int
 	}{"no limit": {0, 4}, "enough": {one * 5, 4}, "for one": {one, 1}, "for none": {1 << 20, 1}} {
-		if got := backup.Fit(4, backup.DefaultLayout, c.limit); got != c.want {
+		if got := dump.FitStreams(4, dump.DefaultLayout, c.limit); got != c.want {
 			t.Errorf("%s: %d streams, want %d", name, got, c.want)
 		}
 	}
-	if at2 := backup.Memory(2, backup.DefaultLayout); at2 > 256<<20 {
+	if at2 := dump.Memory(2, dump.DefaultLayout); at2 > 256<<20 {
 		t.Errorf("two streams may take %d MiB", at2>>20)
 	}
 }

@@ -16,18 +16,18 @@ import (
 
 // How often progress is told.
 const (
-	lineEvery = 10 * time.Second
-	barEvery  = 250 * time.Millisecond
+	logInterval = 10 * time.Second
+	barInterval = 250 * time.Millisecond
 )
 
 // showProgress tells how far a verb is until the function it returns is called: a
 // bar on a terminal, a log line elsewhere.
 func (s *session) showProgress(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	every, show := lineEvery, s.logProgress
+	every, show := logInterval, s.logProgress
 	terminal := isTerminal(s.stderr)
 	if terminal {
-		every, show = barEvery, s.drawBar
+		every, show = barInterval, s.drawBar
 	}
 	var shown sync.WaitGroup
 	shown.Go(func() {

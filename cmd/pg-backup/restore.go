@@ -10,6 +10,7 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/postgres"
+	"github.com/nova/novawire/backup/restore"
 )
 
 func (p program) restoreVerb() *cobra.Command {
@@ -19,7 +20,7 @@ func (p program) restoreVerb() *cobra.Command {
 		Long:  "Restores into a database of the server in DATABASE_URL that does not exist yet, or is empty. One that has anything\nin it is refused.\n\n" + exitCodes(),
 		Args:  cobra.NoArgs,
 	}
-	choice := selectFlags(cmd)
+	choice := selectionFlags(cmd)
 	to := cmd.Flags().String("to", "", "the database to make (default: the name of the one that was backed up)")
 	only := cmd.Flags().StringSlice("only", nil, "only these schemas, or tables as schema.table; what they need comes too")
 	globals := cmd.Flags().Bool("globals", false, "also make the roles and tablespaces, as far as they are not there")
@@ -40,7 +41,7 @@ func (p program) restoreVerb() *cobra.Command {
 		if *to != "" {
 			into = *to
 		}
-		restorer := backup.Restorer{
+		restorer := restore.Restorer{
 			Store:  s.store,
 			Target: &postgres.Target{Address: address, Folders: s.folders(), Major: m.Facts.Server.Major},
 			Log:    s.log, Observer: s.recorder, Progress: &s.progress, Identities: identities, Streams: s.streams, Only: *only, Globals: *globals,

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	backupapi "github.com/nova/novawire/api/backup"
-	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/dump"
 	"github.com/nova/novawire/backup/postgres"
 	"github.com/nova/novawire/internal/version"
 )
@@ -30,7 +30,7 @@ func (p program) runVerb() *cobra.Command {
 			return err
 		}
 		if *dryRun {
-			return s.rehearse(ctx, runner)
+			return s.dryRun(ctx, runner)
 		}
 		s.result.Databases, err = runner.Run(ctx)
 		return err
@@ -38,7 +38,7 @@ func (p program) runVerb() *cobra.Command {
 	return cmd
 }
 
-func (s *session) runner() (*backup.Runner, error) {
+func (s *session) runner() (*dump.Runner, error) {
 	address, err := s.address()
 	if err != nil {
 		return nil, err
@@ -47,10 +47,10 @@ func (s *session) runner() (*backup.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &backup.Runner{
+	return &dump.Runner{
 		Source: &postgres.Source{Address: address, Folders: s.folders(), LockWait: s.duration(backupapi.EnvLockWait)},
 		Store:  s.store, Now: s.now, Random: random, Log: s.log, Observer: s.recorder, Progress: &s.progress,
-		Program: version.String(), Databases: s.databases(address), Streams: s.streams, Layout: backup.DefaultLayout,
+		Program: version.String(), Databases: s.databases(address), Streams: s.streams, Layout: dump.DefaultLayout,
 		Recipients: recipients, Policy: s.policy(),
 	}, nil
 }
@@ -61,14 +61,14 @@ func random() uint32 {
 	return binary.LittleEndian.Uint32(b[:])
 }
 
-func (s *session) rehearse(ctx context.Context, runner *backup.Runner) error {
+func (s *session) dryRun(ctx context.Context, runner *dump.Runner) error {
 	s.result.DryRun = true
-	findings, err := runner.Rehearse(ctx, s.duration(backupapi.EnvDeadline))
+	findings, err := runner.DryRun(ctx, s.duration(backupapi.EnvDeadline))
 	printFindings(s.stdout, findings)
 	return err
 }
 
-func printFindings(to io.Writer, findings []backup.Finding) {
+func printFindings(to io.Writer, findings []dump.Finding) {
 	table := tabwriter.NewWriter(to, 0, 4, 2, ' ', 0)
 	for _, f := range findings {
 		mark, answer, subject := "ok", f.Answer, f.Database

@@ -12,6 +12,8 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/credentials"
+	"github.com/nova/novawire/backup/dump"
+	"github.com/nova/novawire/backup/report"
 	"github.com/nova/novawire/backup/report/cloudwatch"
 	"github.com/nova/novawire/backup/report/otlp"
 	"github.com/nova/novawire/backup/store/s3"
@@ -68,14 +70,14 @@ func (s *session) open(cmd *cobra.Command) (context.Context, error) {
 	}
 	s.streams = s.settings.streams(s.log)
 	if s.program.getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(backup.Memory(s.streams, backup.DefaultLayout))
+		debug.SetMemoryLimit(dump.Memory(s.streams, dump.DefaultLayout))
 	}
-	s.log.Debug("memory", "streams", s.streams, "at_most", backup.Memory(s.streams, backup.DefaultLayout))
+	s.log.Debug("memory", "streams", s.streams, "at_most", dump.Memory(s.streams, dump.DefaultLayout))
 	return cmd.Context(), nil
 }
 
-// timeToReport is how long telemetry may keep a finished verb from ending.
-const timeToReport = 20 * time.Second
+// reportTimeout is how long telemetry may keep a finished verb from ending.
+const reportTimeout = 20 * time.Second
 
 // close reports: the log, the termination message, metrics and traces. None of it
 // changes how the verb ended.
@@ -87,7 +89,7 @@ func (s *session) close(ctx context.Context, err error) error {
 		s.log.Error("verb failed", "verb", r.Verb, "category", r.Category, "exit_code", r.Category.ExitCode(), "error", err)
 	}
 	s.writeTermination()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeToReport)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)
 	defer cancel()
 	s.report(ctx)
 	if err != nil {
@@ -97,7 +99,7 @@ func (s *session) close(ctx context.Context, err error) error {
 }
 
 func (s *session) report(ctx context.Context) {
-	measurements := backup.Measure(s.result, s.now())
+	measurements := report.Measure(s.result, s.now())
 	if namespace := s.values[backupapi.EnvCloudWatchNamespace]; namespace != "" && namespace != "none" {
 		if err := s.cloudwatch(namespace).Report(ctx, measurements, s.now()); err != nil {
 			s.log.Warn("metrics were written to stdout instead", "error", err)

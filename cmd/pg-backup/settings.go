@@ -16,7 +16,9 @@ import (
 	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/codec"
 	"github.com/nova/novawire/backup/credentials"
+	"github.com/nova/novawire/backup/dump"
 	"github.com/nova/novawire/backup/postgres"
+	"github.com/nova/novawire/backup/retention"
 	"github.com/nova/novawire/backup/store/s3"
 )
 
@@ -53,7 +55,7 @@ func (s settings) check(cmd *cobra.Command) error {
 			return backup.Fail(backupapi.CategoryUsage, err)
 		}
 		if flag := cmd.Flags().Lookup(v.Flag()); flag != nil && flag.Changed {
-			if err := noSecret(v, value); err != nil {
+			if err := refuseSecretFlag(v, value); err != nil {
 				return err
 			}
 		}
@@ -61,8 +63,8 @@ func (s settings) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// noSecret: a command line can be read by every process of the machine.
-func noSecret(v backupapi.Variable, value string) error {
+// refuseSecretFlag: a command line can be read by every process of the machine.
+func refuseSecretFlag(v backupapi.Variable, value string) error {
 	if !v.Secret {
 		return nil
 	}
@@ -91,8 +93,8 @@ func (s settings) require(names ...string) error {
 	return nil
 }
 
-func (s settings) policy() backup.Policy {
-	return backup.Policy{Days: s.number(backupapi.EnvRetentionDays), KeepMinimum: s.number(backupapi.EnvKeepMinimum)}
+func (s settings) policy() retention.Policy {
+	return retention.Policy{Days: s.number(backupapi.EnvRetentionDays), KeepMinimum: s.number(backupapi.EnvKeepMinimum)}
 }
 
 func (s settings) address() (postgres.Address, error) {
@@ -130,7 +132,7 @@ func (s settings) folders() []string {
 	if folder := s.values[backupapi.EnvClientDirectory]; folder != "" {
 		return []string{folder}
 	}
-	return append(strings.Split(s.getenv("PATH"), ":"), postgres.Places...)
+	return append(strings.Split(s.getenv("PATH"), ":"), postgres.DefaultFolders...)
 }
 
 func (s settings) store() (*s3.Store, credentials.Provider, error) {
@@ -189,7 +191,7 @@ func (s settings) file(name string) ([]byte, error) {
 func (s settings) streams(log *slog.Logger) int {
 	asked := s.number(backupapi.EnvParallelism)
 	limit := memoryLimit()
-	streams := backup.Fit(asked, backup.DefaultLayout, limit)
+	streams := dump.FitStreams(asked, dump.DefaultLayout, limit)
 	if streams < asked {
 		log.Warn("memory limit allows fewer streams", "asked", asked, "streams", streams, "limit", limit)
 	}

@@ -1,6 +1,6 @@
-// Command app is a service as Nova's are, and nothing more: it serves /health,
-// /ready and /metrics, and logs a line of JSON for each request. With -once it
-// does a piece of work and exits, as a Job does.
+// Command app is a minimal Nova service for the end-to-end tests. It serves /health,
+// /ready and /metrics and logs a line of JSON for each request. With -once it logs one
+// line and exits, as a Job does.
 package main
 
 import (
@@ -30,8 +30,8 @@ func main() {
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("app", flag.ContinueOnError)
-	address := flags.String("address", ":8080", "where to serve")
-	once := flags.Bool("once", false, "do a piece of work and exit")
+	address := flags.String("address", ":8080", "address to serve on")
+	once := flags.Bool("once", false, "log one line and exit")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
-// Command xray stands in for AWS's OTLP endpoints in the end-to-end tests: it
-// takes what is signed with its key and complains of the rest. /report tells
-// what it took.
+// Command xray is a fake of AWS's OTLP endpoints for the end-to-end tests. It accepts
+// requests that are signed with its key and reports the others as problems. /report
+// returns what it accepted.
 package main
 
 import (
@@ -31,8 +31,8 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	var key fakeotlp.AWS
 	flags := flag.NewFlagSet("xray", flag.ContinueOnError)
-	otlp := flags.String("otlp", ":4318", "where signed OTLP is taken")
-	address := flags.String("address", ":8080", "where /report and /ready are served")
+	otlp := flags.String("otlp", ":4318", "address for signed OTLP requests")
+	address := flags.String("address", ":8080", "address for /report and /ready")
 	flags.StringVar(&key.Region, "region", "eu-west-1", "region that requests are signed for")
 	flags.StringVar(&key.AccessKey, "access-key", "", "access key")
 	flags.StringVar(&key.SecretKey, "secret-key", "", "secret key")
@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// report is what a test asks for.
+// report is the response of /report.
 type report struct {
 	Spans    int               // acknowledged, each counted once
 	Resource map[string]string // of the last

@@ -1,4 +1,4 @@
-// Package architecture holds the rules of what may import what.
+// Package architecture tests which package may import which.
 package architecture
 
 import (
@@ -51,7 +51,7 @@ type goPackage struct {
 	Deps       []string
 }
 
-func TestArrowsPointToTheContract(t *testing.T) {
+func TestImports(t *testing.T) {
 	for _, pkg := range listPackages(t) {
 		for _, problem := range check(parts, pkg) {
 			t.Error(problem)
@@ -59,8 +59,8 @@ func TestArrowsPointToTheContract(t *testing.T) {
 	}
 }
 
-// The rule is worth what it refuses.
-func TestForbiddenArrowsAreSeen(t *testing.T) {
+// Each case is an import that must be refused.
+func TestCheck(t *testing.T) {
 	cases := map[string]goPackage{
 		"the contract imports a library":           {ImportPath: module + "/api/backup", Deps: []string{"golang.org/x/text/width"}},
 		"webhook imports controller":               {ImportPath: module + "/webhook", Imports: []string{module + "/controller/drift"}},

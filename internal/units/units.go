@@ -1,4 +1,4 @@
-// Package units writes amounts the way people read them in tables.
+// Package units formats sizes and ages for people.
 package units
 
 import (
@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Bytes is a size with a binary prefix and one digit: 1.5 GiB.
+// Bytes formats a size with a binary prefix and one decimal: 1.5 GiB.
 func Bytes(n int64) string {
 	const unit = 1024
 	if n < unit {
@@ -20,7 +20,8 @@ func Bytes(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", value, "KMGTP"[prefix])
 }
 
-// Age is how old something is: minutes below two hours, hours below two days.
+// Age formats a duration in seconds below two minutes, in minutes below two hours, in
+// hours below two days, and else in days.
 func Age(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:

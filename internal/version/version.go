@@ -1,9 +1,9 @@
-// Package version tells which build of the product this is.
+// Package version holds the version of the build.
 package version
 
 import "runtime/debug"
 
-// Version and Commit are stamped by the build:
+// Version and Commit are set by the linker:
 //
 //	-ldflags "-X github.com/nova/novawire/internal/version.Version=v0.1.0 -X github.com/nova/novawire/internal/version.Commit=0123abc"
 var (
@@ -11,8 +11,8 @@ var (
 	Commit  = ""
 )
 
-// String is what --version prints: the version and, where known, the commit.
-// A build without a stamp answers with what the Go tool recorded of it.
+// String returns the text for --version: the version and, if known, the commit. If
+// the linker set neither, it returns what the Go tool recorded.
 func String() string {
 	v, c := Version, Commit
 	if info, ok := debug.ReadBuildInfo(); ok && v == "" {

@@ -14,7 +14,7 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
-	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/report"
 )
 
 // Reporter sends measurements.
@@ -43,7 +43,7 @@ const mostData = 1000
 
 // Report sends the measurements, or writes them where they cannot be sent. The
 // error says why they were written; it is for the log and for nothing else.
-func (r Reporter) Report(ctx context.Context, measurements []backup.Measurement, at time.Time) error {
+func (r Reporter) Report(ctx context.Context, measurements []report.Measurement, at time.Time) error {
 	if len(measurements) == 0 {
 		return nil
 	}
@@ -65,7 +65,7 @@ func (r Reporter) Report(ctx context.Context, measurements []backup.Measurement,
 	return nil
 }
 
-func data(measurements []backup.Measurement, at time.Time) (all []types.MetricDatum) {
+func data(measurements []report.Measurement, at time.Time) (all []types.MetricDatum) {
 	for _, m := range measurements {
 		datum := types.MetricDatum{MetricName: aws.String(m.Name), Value: aws.Float64(m.Value), Unit: types.StandardUnit(m.Unit), Timestamp: &at}
 		for _, d := range dimensions(m) {
@@ -77,7 +77,7 @@ func data(measurements []backup.Measurement, at time.Time) (all []types.MetricDa
 }
 
 // dimensions are few: each combination is a metric of its own, and billed.
-func dimensions(m backup.Measurement) (pairs [][2]string) {
+func dimensions(m report.Measurement) (pairs [][2]string) {
 	if m.Database != "" {
 		pairs = append(pairs, [2]string{"Database", m.Database})
 	}
@@ -88,7 +88,7 @@ func dimensions(m backup.Measurement) (pairs [][2]string) {
 }
 
 // write prints a line for each set of dimensions, as the format wants it.
-func (r Reporter) write(measurements []backup.Measurement, at time.Time) error {
+func (r Reporter) write(measurements []report.Measurement, at time.Time) error {
 	for _, group := range group(measurements) {
 		line := map[string]any{}
 		var names []string
@@ -119,7 +119,7 @@ func (r Reporter) write(measurements []backup.Measurement, at time.Time) error {
 	return nil
 }
 
-func group(measurements []backup.Measurement) (groups [][]backup.Measurement) {
+func group(measurements []report.Measurement) (groups [][]report.Measurement) {
 	places := map[string]int{}
 	for _, m := range measurements {
 		key := m.Database + "\x00" + string(m.Category)

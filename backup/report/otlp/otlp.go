@@ -20,7 +20,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/report"
 )
 
 // Settings are what OpenTelemetry's variables say.
@@ -83,7 +83,7 @@ func pairs(text string) map[string]string {
 }
 
 // Send delivers what was recorded and measured. Its error is for the log alone.
-func (r *Recorder) Send(ctx context.Context, measurements []backup.Measurement, at time.Time) error {
+func (r *Recorder) Send(ctx context.Context, measurements []report.Measurement, at time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, r.set.Timeout)
 	defer cancel()
 	var traceErr, metricErr error

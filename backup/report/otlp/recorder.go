@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/report"
 )
 
 // Recorder keeps the spans of one trace; see [backup.Observer].
@@ -93,7 +93,7 @@ func (r *Recorder) traces() any {
 	}}}
 }
 
-func (r *Recorder) metrics(measurements []backup.Measurement, at time.Time) any {
+func (r *Recorder) metrics(measurements []report.Measurement, at time.Time) any {
 	var metrics []any
 	for _, m := range measurements {
 		point := object{"timeUnixNano": nanos(at), "asDouble": m.Value}
@@ -119,12 +119,12 @@ const scope = "github.com/nova/novawire/backup"
 
 // metricNames are the measurements as OpenTelemetry names metrics.
 var metricNames = map[string]string{
-	backup.MeasureSuccess: "pg_backup.success", backup.MeasureFailure: "pg_backup.failure",
-	backup.MeasureDuration: "pg_backup.duration", backup.MeasureBytes: "pg_backup.dumped",
-	backup.MeasureStored: "pg_backup.stored", backup.MeasureAge: "pg_backup.age",
-	backup.MeasureVerifiedAge: "pg_backup.verified_restore.age", backup.MeasureAnomalies: "pg_backup.anomalies",
-	backup.MeasurePruned: "pg_backup.pruned", backup.MeasureDrillSuccess: "pg_backup.drill.success",
-	backup.MeasureDrillDuration: "pg_backup.drill.duration",
+	report.MeasureSuccess: "pg_backup.success", report.MeasureFailure: "pg_backup.failure",
+	report.MeasureDuration: "pg_backup.duration", report.MeasureBytes: "pg_backup.dumped",
+	report.MeasureStored: "pg_backup.stored", report.MeasureAge: "pg_backup.age",
+	report.MeasureVerifiedAge: "pg_backup.verified_restore.age", report.MeasureAnomalies: "pg_backup.anomalies",
+	report.MeasurePruned: "pg_backup.pruned", report.MeasureDrillSuccess: "pg_backup.drill.success",
+	report.MeasureDrillDuration: "pg_backup.drill.duration",
 }
 
 // units are those of UCUM.

@@ -13,21 +13,21 @@ import (
 
 // A part is in memory, so trying it again costs little; giving up costs the run.
 const (
-	tries          = 8
-	slowestBackoff = 20 * time.Second
+	maxAttempts       = 8
+	defaultMaxBackoff = 20 * time.Second
 )
 
 // newRetryer is the SDK's, without its token bucket, which would give up after a
 // few parts of a bad spell.
 func newRetryer(set Settings) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = tries
+		o.MaxAttempts = maxAttempts
 		if set.Retries > 0 {
 			o.MaxAttempts = set.Retries
 		}
-		o.MaxBackoff = slowestBackoff
-		if set.SlowestBackoff > 0 {
-			o.MaxBackoff = set.SlowestBackoff
+		o.MaxBackoff = defaultMaxBackoff
+		if set.MaxBackoff > 0 {
+			o.MaxBackoff = set.MaxBackoff
 		}
 		o.RateLimiter = ratelimit.None
 		o.Retryables = append(o.Retryables, retry.RetryableErrorCode{Codes: map[string]struct{}{
@@ -36,8 +36,8 @@ func newRetryer(set Settings) aws.Retryer {
 	})
 }
 
-// stalled is how long a connection may stand still before it counts as broken.
-const stalled = time.Minute
+// stallTimeout is how long a connection may stand still before it counts as broken.
+const stallTimeout = time.Minute
 
 // newHTTPClient gives up on connections on which nothing moves, not on transfers
 // that take long.
@@ -50,7 +50,7 @@ func newHTTPClient() *http.Client {
 			if err != nil {
 				return nil, err
 			}
-			return &movingConn{conn}, nil
+			return &stallConn{conn}, nil
 		},
 		TLSHandshakeTimeout: 10 * time.Second, ExpectContinueTimeout: time.Second,
 		MaxIdleConnsPerHost: 32, IdleConnTimeout: 30 * time.Second,
@@ -58,15 +58,15 @@ func newHTTPClient() *http.Client {
 	}}
 }
 
-// movingConn is a connection whose reads and writes each have a time limit.
-type movingConn struct{ net.Conn }
+// stallConn is a connection whose reads and writes each have a time limit.
+type stallConn struct{ net.Conn }
 
-func (c *movingConn) Read(p []byte) (int, error) {
-	_ = c.SetReadDeadline(time.Now().Add(stalled))
+func (c *stallConn) Read(p []byte) (int, error) {
+	_ = c.SetReadDeadline(time.Now().Add(stallTimeout))
 	return c.Conn.Read(p)
 }
 
-func (c *movingConn) Write(p []byte) (int, error) {
-	_ = c.SetWriteDeadline(time.Now().Add(stalled))
+func (c *stallConn) Write(p []byte) (int, error) {
+	_ = c.SetWriteDeadline(time.Now().Add(stallTimeout))
 	return c.Conn.Write(p)
 }

@@ -32,8 +32,8 @@ type Settings struct {
 	NoChecksum     bool // for stores that refuse CRC32C
 	// Retries is how often a request is tried; 0 is the default.
 	Retries int
-	// SlowestBackoff bounds the wait between tries; 0 is the default.
-	SlowestBackoff time.Duration
+	// MaxBackoff bounds the wait between tries; 0 is the default.
+	MaxBackoff time.Duration
 }
 
 // Store is a prefix of a bucket; see [backup.Store].
@@ -121,8 +121,8 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	return time.Time{}, classify(errors.New("the store's answer has no date"))
 }
 
-// forever stands for a legal hold, which has no end.
-var forever = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+// noExpiry stands for a legal hold, which has no end.
+var noExpiry = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 
 // LockedUntil implements [backup.Remover].
 func (s *Store) LockedUntil(ctx context.Context, key string) (time.Time, error) {
@@ -134,7 +134,7 @@ func (s *Store) LockedUntil(ctx context.Context, key string) (time.Time, error) 
 		return time.Time{}, err
 	}
 	if out.ObjectLockLegalHoldStatus == types.ObjectLockLegalHoldStatusOn {
-		return forever, nil
+		return noExpiry, nil
 	}
 	now, ok := awsmiddleware.GetServerTime(out.ResultMetadata)
 	if until := aws.ToTime(out.ObjectLockRetainUntilDate); ok && until.After(now) {
@@ -143,13 +143,13 @@ func (s *Store) LockedUntil(ctx context.Context, key string) (time.Time, error) 
 	return time.Time{}, nil
 }
 
-// mostDeletes is how many keys one request takes.
-const mostDeletes = 1000
+// maxDeletes is how many keys one request takes.
+const maxDeletes = 1000
 
 // Delete implements [backup.Remover].
 func (s *Store) Delete(ctx context.Context, keys ...string) error {
 	for len(keys) > 0 {
-		n := min(len(keys), mostDeletes)
+		n := min(len(keys), maxDeletes)
 		batch := make([]types.ObjectIdentifier, n)
 		for i, key := range keys[:n] {
 			batch[i].Key = s.key(key)

@@ -63,7 +63,7 @@ func TestCredentialsThatExpireAreReadAgain(t *testing.T) {
 	}
 	write("EXPIRED")
 	store := New(Settings{
-		Bucket: server.Bucket(t), Region: pgtest.Region, Endpoint: proxy.Endpoint, SlowestBackoff: time.Millisecond,
+		Bucket: server.Bucket(t), Region: pgtest.Region, Endpoint: proxy.Endpoint, MaxBackoff: time.Millisecond,
 		Credentials: &credentials.File{Path: path, Profile: "default"},
 	})
 	refuse := pgtest.Refuse(http.StatusBadRequest, "ExpiredToken")
@@ -203,7 +203,7 @@ func newStore(t *testing.T, endpoint, bucket, prefix string) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(Settings{Bucket: bucket, Prefix: prefix, Region: pgtest.Region, Endpoint: endpoint, Credentials: provider, SlowestBackoff: 20 * time.Millisecond})
+	return New(Settings{Bucket: bucket, Prefix: prefix, Region: pgtest.Region, Endpoint: endpoint, Credentials: provider, MaxBackoff: 20 * time.Millisecond})
 }
 
 // everyThird makes a fault of every third request.

@@ -1,5 +1,5 @@
-// Command pause holds a pod's namespaces open and reaps what is orphaned in
-// them. It stands in for the image of that name where no registry is reached.
+// Command pause keeps a pod's namespaces open and reaps orphaned processes. It replaces
+// the image of that name if no registry can be reached.
 package main
 
 import (

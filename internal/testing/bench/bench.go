@@ -1,10 +1,10 @@
-// Package bench measures two ways of doing one thing beside each other, in one
-// run, and prints the result as a line that people and scripts compare:
+// Package bench measures two implementations beside each other in one run and prints
+// the result as a line for people and scripts:
 //
 //	bench: inject/small ours=41µs peer=348µs better=8.5x
 //
-// It knows nothing of what it measures, and it judges nothing: a figure is a
-// ratio from one run, because the machines are shared and noisy.
+// The figure to compare is the ratio within one run, because the machines are shared
+// and noisy. The package does not fail a benchmark.
 package bench
 
 import (
@@ -17,15 +17,15 @@ import (
 	"time"
 )
 
-// Selected tells whether the benchmark is asked for. NOVAWIRE_BENCH holds "/"
-// and a prefix of the names wanted; without it none is, so that a plain
-// `go test -bench .` runs the ordinary benchmarks alone.
+// Selected reports whether the benchmark was requested. NOVAWIRE_BENCH holds "/" and
+// a prefix of the names. If it is unset, none is selected, so that a plain
+// `go test -bench .` runs the ordinary benchmarks only.
 func Selected(name string) bool {
 	prefix, on := strings.CutPrefix(os.Getenv("NOVAWIRE_BENCH"), "/")
 	return on && strings.HasPrefix(name, prefix)
 }
 
-// Skip skips the benchmark where it was not asked for.
+// Skip skips the benchmark if it was not requested.
 func Skip(b *testing.B, name string) {
 	b.Helper()
 	if !Selected(name) {
@@ -33,15 +33,14 @@ func Skip(b *testing.B, name string) {
 	}
 }
 
-// Rounds is how often each side is measured; the sides take turns, so that what
-// else the machine does hurts both alike.
+// Rounds is the number of measurements of each side. The sides take turns, so that
+// other load on the machine affects both.
 const Rounds = 7
 
-// Compare measures two functions that only compute, by the processor time that
-// the process takes per call, its garbage collector's included, and prints a
-// line with the medians. Processor time does not grow while others have the
-// machine, as time on the clock does. Each round calls a side as often as fits
-// in about 150 ms.
+// Compare measures the processor time per call of two functions that only compute,
+// garbage collection included, and prints a line with the medians. Unlike elapsed
+// time, processor time does not grow under other load. Each round calls a function
+// for about 150 ms.
 func Compare(b *testing.B, name string, ours, peer func()) {
 	b.Helper()
 	Skip(b, name)
@@ -55,14 +54,14 @@ func Compare(b *testing.B, name string, ours, peer func()) {
 	Line(name, o.String(), t.String(), float64(t)/float64(o))
 }
 
-// Line prints one result. better says how many times ours is better: above 1 is good.
+// Line prints one result. better is the ratio; above 1 ours is better.
 func Line(name, ours, peer string, better float64) {
 	fmt.Printf("\nbench: %s ours=%s peer=%s better=%.1fx\n", name, ours, peer, better)
 }
 
 const round = 150 * time.Millisecond
 
-// calls finds how many calls fill a round; finding out is the warm-up.
+// calls returns how many calls fill a round. It also warms up the function.
 func calls(f func()) int {
 	for n := 1; ; n *= 2 {
 		if took := perCall(f, n) * time.Duration(n); took > round/4 {
@@ -79,7 +78,7 @@ func perCall(f func(), n int) time.Duration {
 	return (processorTime() - start) / time.Duration(n)
 }
 
-// processorTime is what the process has used of all cores, in user and kernel.
+// processorTime returns the user and system time of the process on all cores.
 func processorTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {

@@ -1,0 +1,154 @@
+package dump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/retention"
+)
+
+// Finding is the answer to one question of a dry run.
+type Finding struct {
+	Database string // "" for what concerns the store or all of them
+	Question string
+	Answer   string
+	Err      error
+}
+
+// assumedRate is what one stream moves in bytes a second where there is no
+// earlier backup to go by; a backend's COPY gives about three times that.
+const assumedRate = 50 << 20
+
+// DryRun asks everything that tonight's run depends on and changes nothing
+// that lasts: it logs in, takes snapshots, locks and definitions, looks for what
+// may not be read, writes, reads and deletes a probe in the store, and estimates.
+// The error is the first finding's that is bad.
+func (r *Runner) DryRun(ctx context.Context, deadline time.Duration) ([]Finding, error) {
+	findings := r.probeStore(ctx)
+	names, err := r.discover(ctx)
+	findings = append(findings, finding("", "databases to back up", fmt.Sprint(names), err))
+	var total time.Duration
+	for _, name := range names {
+		found, expected := r.dryRunDatabase(ctx, name)
+		findings = append(findings, found...)
+		total += expected
+	}
+	findings = append(findings, r.checkDeadline(total, deadline), finding("", "memory", fmt.Sprintf("at most %d MiB, whatever the size", Memory(r.Streams, r.Layout)>>20), nil))
+	for _, f := range findings {
+		if f.Err != nil {
+			return findings, fmt.Errorf("%s: %w", f.Question, f.Err)
+		}
+	}
+	return findings, nil
+}
+
+func (r *Runner) checkDeadline(expected, deadline time.Duration) Finding {
+	f := finding("", "time", fmt.Sprintf("about %s of %s", expected.Round(time.Second), deadline), nil)
+	if expected > deadline {
+		f.Err = backup.Fail(backupapi.CategoryDeadline, fmt.Errorf("it will take about %s, the deadline is %s", expected.Round(time.Second), deadline))
+	}
+	return f
+}
+
+func finding(database, question, answer string, err error) Finding {
+	if err != nil {
+		answer = ""
+	}
+	return Finding{database, question, answer, err}
+}
+
+// probeStore does what a run will do, below a name that no backup has.
+func (r *Runner) probeStore(ctx context.Context) []Finding {
+	key := fmt.Sprintf(".probe/%s", backup.NewID(r.Now(), r.Random()))
+	body := []byte("written by a dry run of pg-backup; safe to delete\n")
+	put := r.Store.PutNew(ctx, key, body)
+	found := []Finding{finding("", "write to "+r.Store.Location(), "yes", put)}
+	if put != nil {
+		return found
+	}
+	again := r.Store.PutNew(ctx, key, body)
+	if again == nil {
+		again = errors.New("the store overwrites what is there: it has no conditional writes, so two runs could commit the same backup")
+	} else if errors.Is(again, backup.ErrExists) {
+		again = nil
+	}
+	_, read := backup.ReadObject(ctx, r.Store, key)
+	return append(found,
+		finding("", "refuse to overwrite", "yes", backup.Fail(backupapi.CategoryStore, again)),
+		finding("", "read back", "yes", read),
+		finding("", "upload in parts", "yes", r.probeParts(ctx, key+".parts")),
+		finding("", "delete, which prune needs", "yes", r.Store.Delete(ctx, key)),
+		finding("", "clock", "agrees with the store's", r.probeClock(ctx)))
+}
+
+func (r *Runner) probeParts(ctx context.Context, key string) error {
+	upload, err := r.Store.Begin(ctx, key)
+	if err != nil {
+		return err
+	}
+	return errors.Join(upload.Part(ctx, 1, []byte("probe")), upload.Abort(ctx))
+}
+
+func (r *Runner) probeClock(ctx context.Context) error {
+	_, err := retention.Pruner{Store: r.Store, Now: r.Now}.TrustedNow(ctx)
+	return err
+}
+
+func (r *Runner) dryRunDatabase(ctx context.Context, name string) (found []Finding, expected time.Duration) {
+	add := func(question, answer string, err error) { found = append(found, finding(name, question, answer, err)) }
+	snapshot, err := r.Source.Open(ctx, name)
+	if err != nil {
+		add("take and export a snapshot", "", err)
+		return found, 0
+	}
+	defer func() { _ = snapshot.Close(context.WithoutCancel(ctx)) }()
+	facts := snapshot.Facts()
+	add("take and export a snapshot", fmt.Sprintf("yes; server %s, client %s", facts.Server.Version, facts.Server.Client), nil)
+	unreadable, err := snapshot.Unreadable(ctx)
+	if err == nil && len(unreadable) > 0 {
+		err = backup.Fail(backupapi.CategoryPermission, errors.New(backup.Summarize(unreadable)))
+	}
+	add("read every table, sequence and large object", "yes", err)
+	add("lock every table and dump the definitions", "yes", dumpDefinitions(ctx, snapshot))
+	expected, stored := r.estimate(ctx, name, facts.Estimate)
+	add("size", fmt.Sprintf("%d MiB of tables, about %d MiB stored, %d dumps at once", facts.Estimate>>20, stored>>20, 1+len(separateTables(snapshot.Tables(), r.Streams, r.Layout.SeparateFrom))), nil)
+	plan, err := retention.Pruner{Store: r.Store, Now: r.Now, Log: r.Log, Policy: r.Policy}.Database(ctx, name, true)
+	deletions := 0
+	for _, d := range plan.Decisions {
+		if d.Delete {
+			deletions++
+		}
+	}
+	add("prune", fmt.Sprintf("would keep %d backups and delete %d", len(plan.Decisions)-deletions, deletions), err)
+	return found, expected
+}
+
+func dumpDefinitions(ctx context.Context, snapshot backup.Snapshot) error {
+	dump, err := snapshot.Definitions(ctx)
+	if err != nil {
+		return err
+	}
+	defer dump.Close()
+	_, err = io.Copy(io.Discard, struct{ io.Reader }{dump})
+	return err
+}
+
+// estimate estimates from the last backup, or where there is none by a guess.
+func (r *Runner) estimate(ctx context.Context, name string, estimate int64) (time.Duration, int64) {
+	guess := time.Duration(float64(estimate) / (assumedRate * float64(r.Streams)) * float64(time.Second))
+	catalog, err := backup.ReadCatalog(ctx, r.Store, name)
+	if err != nil || len(catalog.Committed(name)) == 0 {
+		return guess, estimate / 4
+	}
+	last, err := backup.ReadManifest(ctx, r.Store, name, catalog.Committed(name)[0].ID)
+	if err != nil || last.Facts.Estimate == 0 {
+		return guess, estimate / 4
+	}
+	growth := float64(estimate) / float64(last.Facts.Estimate)
+	return time.Duration(growth * float64(last.Committed.Sub(last.Started))), int64(growth * float64(last.Stored()))
+}

@@ -1,0 +1,64 @@
+package dump
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/pgarchive"
+)
+
+// manualRestore writes the commands that restore a backup with the AWS command line,
+// zstd, PostgreSQL's clients and, if it is encrypted, age.
+func manualRestore(m backup.Manifest, location string) []string {
+	read := func(s backup.Stream) string {
+		var gets []string
+		for _, o := range s.Objects {
+			gets = append(gets, "aws s3 cp "+shellQuote(strings.TrimSuffix(location, "/")+"/"+m.Folder()+o.Name)+" -")
+		}
+		pipe := "{ " + strings.Join(gets, "; ") + "; }"
+		if m.Encrypted {
+			pipe += ` | age -d -i "$IDENTITY"`
+		}
+		return pipe + " | zstd -d"
+	}
+	lines := []string{
+		"# Set NEW to the name of a database that does not exist yet, and PGHOST, PGUSER and PGPASSWORD to reach the server.",
+	}
+	if m.Encrypted {
+		lines = append(lines, "# Set IDENTITY to the file with the age identity.")
+	}
+	for _, s := range m.StreamsOf(backup.StreamGlobals) {
+		lines = append(lines, "# Roles, on a server that does not have them:", "# "+read(s)+" | psql -X -d postgres")
+	}
+	lines = append(lines, createdb(m.Facts.Properties))
+	for _, base := range m.StreamsOf(backup.StreamBase) {
+		lines = append(lines, read(base)+` | pg_restore --section=pre-data -d "$NEW"`, read(base)+` | pg_restore --section=data -d "$NEW"`)
+	}
+	for _, s := range m.StreamsOf(backup.StreamData) {
+		lines = append(lines, fmt.Sprintf(`%s | pg_restore --section=data -d "$NEW" # %s`, read(s), oneLine(pgarchive.SQLName(s.Schema, s.Table))))
+	}
+	for _, base := range m.StreamsOf(backup.StreamBase) {
+		lines = append(lines, read(base)+` | pg_restore --section=post-data -d "$NEW"`)
+	}
+	return lines
+}
+
+func createdb(p backup.Properties) string {
+	line := "createdb --template=template0 --encoding=" + shellQuote(p.Encoding)
+	line += " --lc-collate=" + shellQuote(p.Collate) + " --lc-ctype=" + shellQuote(p.CType)
+	switch p.Provider {
+	case "icu":
+		line += " --locale-provider=icu --icu-locale=" + shellQuote(p.Locale)
+	case "builtin":
+		line += " --locale-provider=builtin --builtin-locale=" + shellQuote(p.Locale)
+	}
+	return line + ` "$NEW"`
+}
+
+// shellQuote makes any text one word of a POSIX shell.
+func shellQuote(text string) string {
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+func oneLine(text string) string { return strings.NewReplacer("\n", " ", "\r", " ").Replace(text) }

@@ -1,0 +1,103 @@
+package dump
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/pgarchive"
+)
+
+// dumpTask is one stream to be stored.
+type dumpTask struct {
+	stream backup.Stream
+	name   string
+	dump   backup.Dump
+}
+
+// dumpStreams starts all dumps of a snapshot, so that all have their locks before
+// anything waits behind them, and moves r.Streams of them at a time: a process
+// whose output nobody reads yet waits, and loads neither server nor memory.
+func (r *Runner) dumpStreams(ctx context.Context, snapshot backup.Snapshot, m *backup.Manifest) error {
+	big := separateTables(snapshot.Tables(), r.Streams, r.Layout.SeparateFrom)
+	tasks, err := r.startDumps(ctx, snapshot, big)
+	if err != nil {
+		return err
+	}
+	r.Progress.Begin(m.Database, snapshot.Facts().Estimate)
+	r.Log.Info("dump started", "database", m.Database, "backup", m.ID, "streams", len(tasks), "at_a_time", r.Streams, "estimate", snapshot.Facts().Estimate)
+	results, err := r.storeDumps(ctx, tasks, m.Folder())
+	if err != nil {
+		return err
+	}
+	for _, result := range results {
+		m.Streams = append(m.Streams, result.stream)
+		m.Warnings = append(m.Warnings, result.warnings...)
+		if result.stream.Kind == backup.StreamData { // all else of it is in the base dump too
+			result.content = pgarchive.Tally{Tables: result.content.Tables, Unknown: result.content.Unknown}
+		}
+		m.Content.Add(result.content)
+	}
+	for _, warning := range m.Warnings {
+		r.Log.Warn("pg_dump warned", "database", m.Database, "warning", warning)
+	}
+	return nil
+}
+
+func (r *Runner) startDumps(ctx context.Context, snapshot backup.Snapshot, big []backup.Table) (tasks []dumpTask, err error) {
+	begin := func(stream backup.Stream, name string, open func() (backup.Dump, error)) {
+		if err != nil {
+			return
+		}
+		var dump backup.Dump
+		if dump, err = open(); err != nil {
+			err = fmt.Errorf("start the dump %s: %w", name, err)
+			return
+		}
+		tasks = append(tasks, dumpTask{stream, name, dump})
+	}
+	begin(backup.Stream{Kind: backup.StreamGlobals}, "globals", func() (backup.Dump, error) { return r.Source.Globals(ctx) })
+	for i, t := range big {
+		begin(backup.Stream{Kind: backup.StreamData, Schema: t.Schema, Table: t.Name}, fmt.Sprintf("data-%02d", i), func() (backup.Dump, error) { return snapshot.Data(ctx, t) })
+	}
+	begin(backup.Stream{Kind: backup.StreamBase}, "base", func() (backup.Dump, error) { return snapshot.Base(ctx, big) })
+	if err != nil {
+		for _, t := range tasks {
+			_ = t.dump.Close()
+		}
+	}
+	return tasks, err
+}
+
+// storeDumps stores the streams. The first that fails stops the others: a backup is
+// whole or none.
+func (r *Runner) storeDumps(ctx context.Context, tasks []dumpTask, folder string) ([]storedStream, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	writer := &streamWriter{store: r.Store, layout: r.Layout, folder: folder, recipients: r.Recipients, buffers: r.buffers, progress: r.Progress}
+	results := make([]storedStream, len(tasks))
+	var first error
+	var once sync.Once
+	var all sync.WaitGroup
+	slots := make(chan struct{}, max(1, r.Streams))
+	for i, t := range tasks {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			streamCtx, end := r.Observer.Step(ctx, "store stream", "stream", t.name)
+			result, err := writer.write(streamCtx, t.dump, t.stream, t.name)
+			end(err)
+			if err != nil {
+				once.Do(func() {
+					first = backup.Fail(backupapi.CategorySource, fmt.Errorf("store the dump %s: %w", t.name, err))
+				})
+				stop()
+			}
+			results[i] = result
+		})
+	}
+	all.Wait()
+	return results, first
+}

@@ -1,0 +1,62 @@
+package backup
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Names of the objects of one backup.
+const (
+	ManifestName     = "manifest.json"
+	VerificationName = "verify.json"
+	HoldName         = "hold.json"
+)
+
+const idTime = "20060102T150405Z"
+
+// NewID names a backup: when its run began, to the millisecond, so that names
+// sort by time, and three digits that keep two runs of one moment apart.
+func NewID(at time.Time, random uint32) string {
+	at = at.UTC()
+	return fmt.Sprintf("%s-%03x%03x", at.Format(idTime), at.Nanosecond()/int(time.Millisecond), random&0xfff)
+}
+
+// timeOfID reads the time in an id; false if it is none.
+func timeOfID(id string) (time.Time, bool) {
+	at, random, found := strings.Cut(id, "-")
+	t, err := time.Parse(idTime, at)
+	return t, err == nil && found && len(random) == 6
+}
+
+// Folder is where a backup's objects are.
+func Folder(database, id string) string { return EscapeDatabase(database) + "/" + id + "/" }
+
+// EscapeDatabase makes a database's name one element of a key. Letters, digits, _ - and
+// inner dots stay; every other byte is percent-encoded.
+func EscapeDatabase(database string) string {
+	var out strings.Builder
+	for i := range len(database) {
+		c := database[i]
+		plain := c == '_' || c == '-' || c == '.' && i > 0 ||
+			c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if plain {
+			out.WriteByte(c)
+		} else {
+			fmt.Fprintf(&out, "%%%02X", c)
+		}
+	}
+	return out.String()
+}
+
+// SplitKey takes a key apart; false if it is no object of a backup.
+func SplitKey(key string) (database, id, name string, ok bool) {
+	parts := strings.Split(key, "/")
+	if len(parts) != 3 {
+		return "", "", "", false
+	}
+	database, err := url.PathUnescape(parts[0])
+	_, isID := timeOfID(parts[1])
+	return database, parts[1], parts[2], err == nil && isID && EscapeDatabase(database) == parts[0]
+}

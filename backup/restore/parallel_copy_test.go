@@ -1,0 +1,214 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/pgarchive"
+)
+
+// crew is a target whose sessions keep what they are given.
+type crew struct {
+	backup.Target // of which only Load is used
+	mu            sync.Mutex
+	heard         []string
+	fresh         int
+	closed        int
+	copy          func(rows io.Reader) error // in place of listening, for all but the first session
+}
+
+type member struct {
+	*crew
+	first bool
+}
+
+func (c *crew) Load(context.Context, string, []string) (backup.Loader, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &member{c, false}, nil
+}
+
+func (m *member) Copy(_ context.Context, _ pgarchive.Entry, fresh bool, rows io.Reader) (int64, error) {
+	if m.copy != nil && !m.first {
+		return 0, m.copy(rows)
+	}
+	text, err := io.ReadAll(rows)
+	if err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if fresh {
+		m.fresh++
+	}
+	m.heard = append(m.heard, string(text))
+	return int64(strings.Count(string(text), "\n")), nil
+}
+
+func (m *member) Close(context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed++
+	return nil
+}
+
+var users = pgarchive.Entry{ID: 7, Kind: "TABLE DATA", Schema: "auth", Name: "users", CopyStatement: "COPY auth.users (a) FROM stdin;\n"}
+
+// newDealer deals the rows of a stream that is as long as they are; slots are
+// free beside the dealer's own.
+func newDealer(c *crew, text string, rows int64, slots int) *streamLoader {
+	m := backup.Manifest{Content: pgarchive.Tally{Tables: map[string]pgarchive.Table{"auth.users": {Rows: rows}}}}
+	table := pgarchive.Entry{ID: 1, Kind: "TABLE", Schema: "auth", Name: "users"}
+	l := newDataRestore(m, "new", []pgarchive.Entry{table}, nil, 1+slots)
+	l.workers <- struct{}{}
+	return &streamLoader{dataRestore: l, target: c, session: &member{c, true}, from: &countingReader{}, bytes: int64(len(text))}
+}
+
+// numbered has rows of about a length, and now and then a much longer one.
+func numbered(bytes, length, long int) (text string, rows []string) {
+	var b strings.Builder
+	for i := 0; b.Len() < bytes; i++ {
+		n := length
+		if long > 0 && i%1000 == 999 {
+			n = long
+		}
+		row := fmt.Sprintf("%d\t%s", i, strings.Repeat("x", n))
+		rows = append(rows, row)
+		b.WriteString(row + "\n")
+	}
+	return b.String(), rows
+}
+
+func (d *streamLoader) load(from io.Reader) error {
+	return d.rowsHandler(context.Background(), users)(from)
+}
+
+func TestEveryRowArrivesOnceAndWhole(t *testing.T) {
+	for name, c := range map[string]struct{ slots, length, long int }{
+		"by one session, when no other is free":       {0, 100, 0},
+		"by two sessions":                             {1, 100, 0},
+		"by four sessions, with rows of some buffers": {3, 100, 5*batchSize + 17},
+		"by two, with rows of just a buffer":          {1, 100, batchSize - 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text, want := numbered(3*parallelThreshold, c.length, c.long)
+			crew := &crew{}
+			d := newDealer(crew, text, int64(len(want)), c.slots)
+			if err := d.load(strings.NewReader(text)); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, heard := range crew.heard {
+				got = append(got, strings.Split(strings.TrimSuffix(heard, "\n"), "\n")...)
+			}
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("%d rows arrived of %d, or not these", len(got), len(want))
+			}
+			if crew.fresh != 1 || len(crew.heard) != 1+2*min(1, c.slots)+max(0, c.slots-1) {
+				t.Errorf("%d sessions wrote, %d a fresh table", len(crew.heard), crew.fresh)
+			}
+			if crew.closed != len(crew.heard)-1-min(1, c.slots) || len(d.workers) != 1 {
+				t.Errorf("%d sessions were closed, %d slots are taken", crew.closed, len(d.workers))
+			}
+		})
+	}
+}
+
+func TestASmallTableTakesNoFreshStart(t *testing.T) {
+	text, rows := numbered(smallTable/2, 100, 0)
+	crew := &crew{}
+	if err := newDealer(crew, text, int64(len(rows)), 3).load(strings.NewReader(text)); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{text}, crew.heard); diff != "" || crew.fresh != 0 {
+		t.Errorf("%d fresh; (-want +got):\n%.300s", crew.fresh, diff)
+	}
+}
+
+// A table that the restore did not make has rows that its extension put there.
+func TestATableOfAnExtensionIsNotEmptied(t *testing.T) {
+	text, rows := numbered(4*smallTable, 100, 0)
+	crew := &crew{}
+	d := newDealer(crew, text, int64(len(rows)), 0)
+	d.created = nil
+	if err := d.load(strings.NewReader(text)); err != nil {
+		t.Fatal(err)
+	}
+	if crew.fresh != 0 || len(crew.heard) != 1 {
+		t.Errorf("%d sessions wrote, %d a fresh table", len(crew.heard), crew.fresh)
+	}
+}
+
+// Rows that go through the root of partitions may be in any of them already.
+func TestAPartitionThatOthersFillIsNotEmptied(t *testing.T) {
+	text, rows := numbered(4*smallTable, 100, 0)
+	crew := &crew{}
+	through := users
+	through.Definition = "-- load via partition root auth.everyone"
+	if err := newDealer(crew, text, int64(len(rows)), 0).rowsHandler(t.Context(), through)(strings.NewReader(text)); err != nil {
+		t.Fatal(err)
+	}
+	if crew.fresh != 0 || len(crew.heard) != 1 {
+		t.Errorf("%d sessions wrote, %d a fresh table", len(crew.heard), crew.fresh)
+	}
+}
+
+func TestRowsThatDoNotArriveAreSeen(t *testing.T) {
+	text, rows := numbered(4*smallTable, 100, 0)
+	err := newDealer(&crew{}, text, int64(len(rows))+1, 0).load(strings.NewReader(text))
+	if backup.Category(t.Context(), err) != backupapi.CategoryVerify || !strings.Contains(err.Error(), "auth.users") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheFirstFailureEndsAllSessions(t *testing.T) {
+	died := errors.New("the server died")
+	for name, c := range map[string]struct{ long, read int }{
+		"at once":                   {0, 0},
+		"after some rows":           {0, 3 * batchSize},
+		"in the middle of a row":    {9 * batchSize, 10},
+		"of which it read a buffer": {9 * batchSize, batchSize + 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text, rows := numbered(3*parallelThreshold, 100, c.long)
+			crew := &crew{copy: func(from io.Reader) error {
+				_, _ = io.CopyN(io.Discard, from, int64(c.read))
+				return died
+			}}
+			d := newDealer(crew, text, int64(len(rows)), 2)
+			if err := d.load(strings.NewReader(text)); !errors.Is(err, died) {
+				t.Errorf("got %v", err)
+			}
+			// What the first session wrote after it had the table to itself ended in the
+			// failure and not as if it were all.
+			if len(crew.heard) != 1 || len(d.workers) != 1 {
+				t.Errorf("%d sessions ended well, %d slots are taken", len(crew.heard), len(d.workers))
+			}
+		})
+	}
+}
+
+func TestAStreamThatBreaksSaysWhy(t *testing.T) {
+	broken := errors.New("connection reset")
+	text, rows := numbered(3*parallelThreshold, 100, 0)
+	for _, at := range []int{10, smallTable + 10, parallelThreshold / 2, 2 * parallelThreshold} {
+		from := io.MultiReader(strings.NewReader(text[:at]), iotest.ErrReader(broken))
+		crew := &crew{}
+		if err := newDealer(crew, text, int64(len(rows)), 1).load(from); !errors.Is(err, broken) {
+			t.Errorf("after %d bytes: got %v", at, err)
+		}
+	}
+}

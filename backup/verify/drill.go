@@ -1,0 +1,99 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"filippo.io/age"
+
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/pgarchive"
+	"github.com/nova/novawire/backup/restore"
+)
+
+// Driller restores backups into servers to throw away, and says whether what came
+// back is what was taken.
+type Driller struct {
+	Store      backup.Store
+	Scratch    backup.Scratch
+	Now        func() time.Time
+	Log        *slog.Logger
+	Observer   backup.Observer
+	Progress   *backup.Progress
+	Program    string
+	Identities []age.Identity
+	Streams    int
+}
+
+// Drill restores one backup and writes what it found beside the manifest, also
+// when that is bad news. An error of category verify says that the backup is not
+// the way back that it promised to be; another one, that this is not known.
+func (d Driller) Drill(ctx context.Context, m backup.Manifest) (v backup.Verification, err error) {
+	v = backup.Verification{Format: 1, ID: m.ID, Database: m.Database, Started: d.Now().UTC(), Program: d.Program}
+	server, err := d.Scratch.Start(ctx, m.Facts.Server.Major)
+	if err != nil {
+		return v, backup.Fail(backupapi.CategorySource, fmt.Errorf("start a scratch server: %w", err))
+	}
+	defer func() { err = errors.Join(err, server.Stop()) }()
+	v.Server = server.Version()
+	restorer := restore.Restorer{Store: d.Store, Target: server, Log: d.Log, Observer: d.Observer, Progress: d.Progress, Identities: d.Identities, Streams: d.Streams, Globals: true}
+	began := d.Now()
+	v.Warnings, err = restorer.Restore(ctx, m, m.Database)
+	v.Seconds = d.Now().Sub(began).Seconds()
+	if err != nil {
+		if backup.Category(ctx, err) != backupapi.CategoryVerify {
+			return v, fmt.Errorf("restore: %w", err)
+		}
+		v.Differences = []string{err.Error()}
+	} else if err := d.compare(ctx, server, m, &v); err != nil {
+		return v, fmt.Errorf("compare: %w", err)
+	}
+	v.Verified = len(v.Differences) == 0
+	if err := v.Write(ctx, d.Store); err != nil {
+		return v, backup.Fail(backupapi.CategoryStore, err)
+	}
+	if !v.Verified {
+		return v, backup.Fail(backupapi.CategoryVerify, fmt.Errorf("compare with the manifest: %s", backup.Summarize(v.Differences)))
+	}
+	return v, nil
+}
+
+// compare dumps the restored database through the counters of a backup.
+func (d Driller) compare(ctx context.Context, server backup.ScratchServer, m backup.Manifest, v *backup.Verification) error {
+	ctx, end := d.Observer.Step(ctx, "compare")
+	content, err := recount(ctx, server, m.Database)
+	end(err)
+	if err != nil {
+		return backup.Fail(backupapi.CategorySource, err)
+	}
+	v.Tables, v.Rows = len(content.Tables), content.Rows()
+	switch {
+	case m.Content.Unknown != "":
+		v.Warnings = append(v.Warnings, "restored, but not compared: the backup was not counted: "+m.Content.Unknown)
+	case content.Unknown != "":
+		v.Warnings = append(v.Warnings, "restored, but not compared: "+content.Unknown)
+	default:
+		v.Differences = differences(m.Content, content)
+	}
+	return nil
+}
+
+func recount(ctx context.Context, server backup.ScratchServer, database string) (content pgarchive.Tally, err error) {
+	snapshot, err := server.Open(ctx, database)
+	if err != nil {
+		return content, err
+	}
+	defer func() { _ = snapshot.Close(context.WithoutCancel(ctx)) }()
+	dump, err := snapshot.Base(ctx, nil)
+	if err != nil {
+		return content, err
+	}
+	defer dump.Close()
+	_, content, err = pgarchive.Copy(io.Discard, dump)
+	return content, err
+}

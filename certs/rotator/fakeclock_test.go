@@ -1,0 +1,29 @@
+package rotator_test
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// fakeClock is a clock with an adjustable offset to the true time.
+type fakeClock struct{ apart atomic.Int64 }
+
+func (w *fakeClock) set(apart time.Duration) { w.apart.Store(int64(apart)) }
+
+func (w *fakeClock) now() time.Time { return time.Now().Add(time.Duration(w.apart.Load())) }
+
+// dates sets the Date header of the API server's responses to the fake time.
+func (w *fakeClock) dates(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(request *http.Request) (*http.Response, error) {
+		response, err := next.RoundTrip(request)
+		if err == nil {
+			response.Header.Set("Date", w.now().UTC().Format(http.TimeFormat))
+		}
+		return response, err
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }

@@ -1,0 +1,66 @@
+// Package cluster gives the tests of a package a real kube-apiserver and etcd: one
+// pair for each test process, started by the first test that calls [Config] and
+// stopped by [Run]. There is no kubelet, scheduler or controller.
+//
+//	func TestMain(m *testing.M) { os.Exit(cluster.Run(m)) }
+//
+//	func TestSomething(t *testing.T) { config := cluster.Config(t) … }
+package cluster
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+// assets names the folder that holds kube-apiserver and etcd.
+const assets = "KUBEBUILDER_ASSETS"
+
+var (
+	environment envtest.Environment
+	started     bool
+	start       = sync.OnceValues(func() (*rest.Config, error) {
+		started = true
+		return environment.Start()
+	})
+)
+
+// Run runs a package's tests and stops the servers that they started.
+func Run(m *testing.M) int {
+	code := m.Run()
+	if started {
+		if err := environment.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stopping the test cluster:", err)
+			return max(code, 1)
+		}
+	}
+	return code
+}
+
+// Config returns the administrator's client configuration, as a copy for the caller.
+// If the servers are missing, the test is skipped; in CI it fails.
+func Config(tb testing.TB) *rest.Config {
+	tb.Helper()
+	if os.Getenv(assets) == "" {
+		missing(tb)
+	}
+	config, err := start()
+	if err != nil {
+		tb.Fatalf("start the test cluster: %v", err)
+	}
+	return rest.CopyConfig(config)
+}
+
+func missing(tb testing.TB) {
+	tb.Helper()
+	command := `eval "$(tools/provide kubernetes env)" && go test -run '` + tb.Name() + `' ./…, or make test`
+	if ci, _ := strconv.ParseBool(os.Getenv("CI")); ci {
+		tb.Fatalf("%s is not set; run it with: %s", assets, command)
+	}
+	tb.Skipf("needs a real API server; run it with: %s", command)
+}
