@@ -22,7 +22,7 @@ func (r *reconciler) converge(ctx context.Context, s *state) error {
 	switch {
 	case s.set == nil:
 		return r.suspend(ctx, s, reasonDeleted)
-	case !s.optedIn():
+	case s.namespaceRefuses():
 		return r.suspend(ctx, s, reasonNamespace)
 	case !s.request.Enabled && s.backup != nil && len(s.backup.OwnerReferences) > 0:
 		return r.deleteObjects(ctx, s)

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	backupapi "github.com/nova/novawire/api/backup"
+
 	"sigs.k8s.io/yaml"
 )
 
@@ -22,6 +24,9 @@ func (w *wirer) keyOf(o *object) key {
 // stays: it is a preview of a preview, or the cluster's.
 func (w *wirer) generate(o *object) (mistakes Mistakes) {
 	if o.Kind != "StatefulSet" || o.APIVersion != "apps/v1" || w.options.Generate == nil {
+		return nil
+	}
+	if ns := w.namespaces[w.namespaceOf(o)]; ns != nil && ns.Metadata.Labels[backupapi.LabelNamespace] == backupapi.NamespaceDisabled {
 		return nil
 	}
 	made, wrong := w.options.Generate(w.namespaceOf(o), o.raw)

@@ -103,13 +103,13 @@ func (w *wirer) wire(o *object) Mistakes {
 	if !ok {
 		return nil
 	}
+	if mistakes := w.generate(o); len(mistakes) > 0 { // backup needs no wiring
+		return mistakes
+	}
 	ns, left := w.namespace(o)
 	if left != "" {
 		w.objects = append(w.objects, Object{Where: o.where(), Left: left})
 		return nil
-	}
-	if mistakes := w.generate(o); len(mistakes) > 0 {
-		return mistakes
 	}
 	template, raw, err := o.template(path)
 	if err != nil {
