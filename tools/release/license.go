@@ -29,7 +29,8 @@ type text struct{ name, content string }
 var allowed = []string{"Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MPL-2.0", "0BSD", "CC0-1.0", "Unlicense"}
 
 // patterns recognise licenses by sentences that only they have, in text of single
-// spaces and small letters. The first that matches wins.
+// spaces and small letters. The one whose first sentence comes first in the text wins:
+// licenses mention each other. Of several at one place it is the first here.
 var patterns = []struct {
 	license string
 	has     []string
@@ -52,20 +53,22 @@ var patterns = []struct {
 }
 
 var (
-	space       = regexp.MustCompile(`[\s*#/]+`)
+	space       = regexp.MustCompile(`[\s*#]+|//`)
 	licenseFile = regexp.MustCompile(`(?i)^(licen[sc]e|copying|unlicense)([.-].*)?$`)
 	noticeFile  = regexp.MustCompile(`(?i)^(notice|patents|authors)([.-].*)?$`)
 )
 
 // classify returns the SPDX identifier of a license text, or "" if it is unknown.
 func classify(content string) string {
-	flat := strings.ToLower(space.ReplaceAllString(content, " "))
+	flat := strings.Join(strings.Fields(strings.ToLower(space.ReplaceAllString(content, " "))), " ")
+	license, first := "", len(flat)
 	for _, p := range patterns {
-		if !slices.ContainsFunc(p.has, func(sentence string) bool { return !strings.Contains(flat, sentence) }) {
-			return p.license
+		at := strings.Index(flat, p.has[0])
+		if at >= 0 && at < first && !slices.ContainsFunc(p.has, func(sentence string) bool { return !strings.Contains(flat, sentence) }) {
+			license, first = p.license, at
 		}
 	}
-	return ""
+	return license
 }
 
 // modules returns the modules that the programs link, sorted, with their licenses.
