@@ -16,6 +16,9 @@ var (
 	// ErrConflict says that a dump could not get a lock in time, or that a standby's
 	// recovery cancelled it: a new snapshot may do better.
 	ErrConflict = errors.New("lock or recovery conflict")
+	// ErrChanged says that a table was rewritten, altered or dropped between a snapshot
+	// and its lock: a dump would lack rows, or fail. A new snapshot helps.
+	ErrChanged = errors.New("a table changed while the snapshot was taken")
 )
 
 // Source is a PostgreSQL server to dump from.

@@ -33,7 +33,7 @@ func (s *Source) Open(ctx context.Context, database string) (backup.Snapshot, er
 		return nil, err
 	}
 	snap := &snapshot{source: s, conn: conn, database: database}
-	for _, step := range []func(context.Context) error{snap.lock, snap.describe, snap.export, snap.listTables} {
+	for _, step := range []func(context.Context) error{snap.lock, snap.describe, snap.export, snap.lockTables, snap.listTables} {
 		if err := step(ctx); err != nil {
 			_ = snap.Close(context.WithoutCancel(ctx))
 			return nil, err
