@@ -32,6 +32,7 @@ const (
 	ofSidecar     = `{namespace="nova",pod="a",signal="traces"} `
 	dropped       = `novawire_sidecar_dropped_total{namespace="nova",pod="a",signal="traces",reason="queue_full"} `
 	refused       = `novawire_sidecar_refused_total{namespace="nova",pod="a",signal="traces",reason="memory"} `
+	unprotected   = `novawire_postgresql_unprotected{namespace="nova",kind="StatefulSet",name="orders",`
 	failures      = `novawire_backup_failures_total{namespace="nova",statefulset="auth",category="store"} `
 	decisions     = `novawire_admission_decisions_total{webhook="pod",action=%q,reason="x"} %s`
 	bucket        = `novawire_admission_duration_seconds_bucket{webhook="pod",le=%q} %s`
@@ -91,6 +92,11 @@ var alertCases = []alertCase{
 	{"the last failure is old", "NovawireBackupFailed", "5m", []string{failures + "3x120 4x300"}, "20h", 0},
 	{"two tables disappeared", "NovawireBackupAnomaly", "5m", []string{"novawire_backup_anomalies" + ofDatabase + "0x10 2x20"}, "2h", 1},
 	{"no table disappeared", "NovawireBackupAnomaly", "5m", []string{"novawire_backup_anomalies" + ofDatabase + "0x30"}, "2h", 0},
+	{"a database has no backup", "NovawirePostgreSQLUnprotected", "5m", []string{unprotected + `reason="not-requested"} 1x24`}, "1h10m", 1},
+	{"a new database has no backup yet", "NovawirePostgreSQLUnprotected", "5m", []string{unprotected + `reason="no-backup-yet"} 1x24`}, "1h10m", 0},
+	{"a database without backup has a reason", "NovawirePostgreSQLUnprotected", "5m", []string{unprotected + `reason="not-requested"} 1x24 _x100`, unprotected + `reason="exempt"} _x24 0x100`}, "3h", 0},
+	{"the audit fails", "NovawireBackupAuditStale", "5m", []string{"novawire_backup_audit_timestamp_seconds 0+300x20 6000x20"}, "2h30m", 1},
+	{"the audit runs", "NovawireBackupAuditStale", "5m", []string{"novawire_backup_audit_timestamp_seconds 0+300x40"}, "2h30m", 0},
 	{"nobody reports backups", "NovawireBackupUnwatched", "5m", []string{backupInfo + "1x12"}, "1h50m", 1},
 	{"a replica reports backups", "NovawireBackupUnwatched", "5m", []string{backupInfo + "1x40"}, "1h50m", 0},
 	{"nobody has ever reported backups", "NovawireBackupUnwatched", "5m", []string{"x 1x40"}, "1h50m", 0},
@@ -164,7 +170,10 @@ func (c alertCase) file(t *testing.T) []byte {
 	t.Helper()
 	var series []map[string]string
 	for _, s := range c.series {
-		i := strings.IndexByte(s, ' ')
+		i := strings.Index(s, "} ") + 1
+		if i == 0 {
+			i = strings.IndexByte(s, ' ')
+		}
 		series = append(series, map[string]string{"series": s[:i], "values": strings.TrimSpace(s[i:])})
 	}
 	text, err := yaml.Marshal(map[string]any{

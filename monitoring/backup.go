@@ -76,6 +76,25 @@ func backup() Group {
 				},
 			},
 			{
+				Name: "NovawirePostgreSQLUnprotected", Severity: Warning, For: time.Hour,
+				// NovawireBackupNever covers databases without a first backup.
+				Expr:        `max by (namespace, kind, name, reason) (novawire_postgresql_unprotected{reason!="no-backup-yet"}) > 0`,
+				Summary:     "The PostgreSQL {{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }} is not backed up ({{ $labels.reason }}).",
+				Description: "`novawire backup audit -n {{ $labels.namespace }}` shows why and what to change. If it needs no backup, set the annotation `backup.nova.dev/unprotected-reason`, which also ends this alert.",
+				Meaning:     "The audit found a PostgreSQL database in the cluster that nothing backs up.",
+				Commands:    []string{"novawire backup audit -n NAMESPACE", "kubectl -n NAMESPACE describe KIND NAME", "kubectl -n NAMESPACE get events --field-selector involvedObject.name=NAME"},
+				Cause:       "Nobody set `backup.nova.dev/enabled`, or the backup is suspended. If the database needs no backup, set `backup.nova.dev/unprotected-reason`.",
+			},
+			{
+				Name: "NovawireBackupAuditStale", Severity: Warning, For: 5 * time.Minute,
+				Expr:        `time() - max(novawire_backup_audit_timestamp_seconds) > 1800`,
+				Summary:     "The last audit of PostgreSQL databases is {{ $value | humanizeDuration }} old.",
+				Description: "Until the next audit, a database without backup is not noticed. The log of the leader shows why the audit fails.",
+				Meaning:     "The audit that looks for databases without backup has not succeeded for half an hour.",
+				Commands:    []string{"kubectl -n novawire-system logs -l app.kubernetes.io/name=novawire --tail=200 | grep -i audit", "kubectl -n novawire-system get lease", "novawire backup audit"},
+				Cause:       "A missing right (RBAC), or an API server that does not answer.",
+			},
+			{
 				Name: "NovawireBackupUnwatched", Severity: Warning, For: 30 * time.Minute,
 				Expr:        `absent(novawire_backup_info) and on () max_over_time(novawire_backup_info[1d])`,
 				Summary:     "No replica of novawire reports backups any more.",
