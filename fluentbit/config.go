@@ -3,12 +3,14 @@ package fluentbit
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nova/novawire/fluentbit/cloudwatchlogs"
+	"github.com/nova/novawire/internal/validate"
 )
 
 // Config is the configuration of one output. docs/logs.md describes the keys.
@@ -24,8 +26,12 @@ type Config struct {
 	MetricsStream Template
 	// MetricsNamespace is the CloudWatch namespace of the counts; "" disables them.
 	MetricsNamespace string
-	Retention        int // days, set on log groups that the plugin creates; 0 never expires
-	Node             string
+	// PodFiles is the directory of the agent, which describes pods; "" for none.
+	PodFiles string
+	// UndecidedGroup takes the lines of pods that nobody knows to be wired or not.
+	UndecidedGroup Template
+	Retention      int // days, set on log groups that the plugin creates; 0 never expires
+	Node           string
 	// ServiceNameLabels are pod labels that name a service, as in the configuration
 	// of injection.
 	ServiceNameLabels []string
@@ -34,6 +40,8 @@ type Config struct {
 	// is asked to retry it.
 	FlushTimeout   time.Duration
 	RequestTimeout time.Duration
+	// ShutdownTimeout is how long deliveries go on after SIGTERM.
+	ShutdownTimeout time.Duration
 	// Listen is the address of /metrics; "" serves none.
 	Listen string
 }
@@ -45,6 +53,21 @@ var retentions = []int{0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 5
 // key, or "" if it is not set. The error lists every mistake.
 func ParseConfig(get func(key string) string) (Config, error) {
 	p := parser{get: get}
+	c := p.config()
+	for _, key := range p.keys {
+		p.checkMisspelling(key)
+	}
+	return c, errors.Join(p.mistakes...)
+}
+
+// Keys returns the keys of an output.
+func Keys() []string {
+	p := parser{get: func(string) string { return "" }}
+	p.config()
+	return p.keys
+}
+
+func (p *parser) config() Config {
 	c := Config{
 		ID:                p.text("id", "novawire"),
 		Region:            p.text("region", ""),
@@ -54,6 +77,9 @@ func ParseConfig(get func(key string) string) (Config, error) {
 		MetricsStream:     p.template("metric_stream", "metrics/{node}", streamCharacters),
 		MetricsNamespace:  p.text("metric_namespace", "Nova/Logs"),
 		Retention:         p.retention("retention_days", 30),
+		PodFiles:          p.text("pod_files", ""),
+		UndecidedGroup:    p.template("undecided_log_group", "/nova/undecided/{namespace}", groupCharacters),
+		ShutdownTimeout:   p.duration("shutdown_timeout", 5*time.Second, 0, time.Minute),
 		Node:              p.text("node", "unknown"),
 		ServiceNameLabels: p.list("service_name_labels"),
 		AllMetadata:       p.choice("kubernetes", "names", "all") == "all",
@@ -69,15 +95,66 @@ func ParseConfig(get func(key string) string) (Config, error) {
 	} else {
 		c.Endpoint = cloudwatchlogs.Endpoint(c.Region)
 	}
-	if c.Region == "" {
+	p.checkRegion(c)
+	return c
+}
+
+// checkRegion refuses what is not an AWS region. The service behind another
+// endpoint may name its regions otherwise.
+func (p *parser) checkRegion(c Config) {
+	switch custom := p.value("endpoint") != ""; {
+	case c.Region == "":
 		p.check("region", "", errors.New("set it here or as AWS_REGION"))
+	case !validate.Region(c.Region) && !(custom && validate.RegionLabel(c.Region)):
+		p.check("region", c.Region, errors.New("use an AWS region, such as eu-west-1"))
 	}
-	return c, errors.Join(p.mistakes...)
+}
+
+// checkMisspelling refuses keys that differ from a known key in one character, or
+// in the order of two: Fluent Bit ignores unknown keys, and its API only looks up
+// single keys, so those that a typing mistake makes of a known key are looked up.
+func (p *parser) checkMisspelling(key string) {
+	for _, typo := range misspellings(key) {
+		if !slices.Contains(p.keys, typo) && p.get(typo) != "" {
+			p.mistakes = append(p.mistakes, fmt.Errorf("%s: no such key: %s is meant?", typo, key))
+		}
+	}
+}
+
+func misspellings(key string) []string {
+	const characters = "abcdefghijklmnopqrstuvwxyz_-."
+	all := map[string]bool{}
+	for i := range len(key) + 1 {
+		before, after := key[:i], key[i:]
+		for _, c := range characters {
+			all[before+string(c)+after] = true
+			if after != "" {
+				all[before+string(c)+after[1:]] = true
+			}
+		}
+		if after != "" {
+			all[before+after[1:]] = true
+		}
+		if len(after) > 1 {
+			all[before+after[1:2]+after[:1]+after[2:]] = true
+		}
+	}
+	delete(all, key)
+	delete(all, "")
+	return slices.Sorted(maps.Keys(all))
 }
 
 type parser struct {
 	get      func(string) string
+	keys     []string // those that were read
 	mistakes []error
+}
+
+func (p *parser) value(key string) string {
+	if !slices.Contains(p.keys, key) {
+		p.keys = append(p.keys, key)
+	}
+	return strings.TrimSpace(p.get(key))
 }
 
 func (p *parser) check(key, value string, err error) {
@@ -87,7 +164,7 @@ func (p *parser) check(key, value string, err error) {
 }
 
 func (p *parser) text(key, fallback string) string {
-	if value := strings.TrimSpace(p.get(key)); value != "" {
+	if value := p.value(key); value != "" {
 		return value
 	}
 	return fallback
@@ -95,7 +172,7 @@ func (p *parser) text(key, fallback string) string {
 
 // list reads a comma-separated list.
 func (p *parser) list(key string) (all []string) {
-	for part := range strings.SplitSeq(p.get(key), ",") {
+	for part := range strings.SplitSeq(p.value(key), ",") {
 		if part = strings.TrimSpace(part); part != "" {
 			all = append(all, part)
 		}

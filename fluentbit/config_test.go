@@ -51,8 +51,37 @@ func TestParseConfig_Mistakes(t *testing.T) {
 	}
 }
 
+func TestParseConfig_UnknownKeys(t *testing.T) {
+	for typo, key := range map[string]string{"metrics_listn": "metrics_listen", "nod": "node", "noed": "node", "regions": "region", "log_grop": "log_group", "flush-timeout": "flush_timeout"} {
+		t.Run(typo, func(t *testing.T) {
+			_, err := parse(map[string]string{"region": "eu-west-1", typo: "x"})
+			if want := typo + ": no such key: " + key + " is meant?"; err == nil || err.Error() != want {
+				t.Errorf("error is %v, want %s", err, want)
+			}
+		})
+	}
+}
+
+func TestParseConfig_Region(t *testing.T) {
+	for _, region := range []string{
+		"us-east-1", "eu-central-2", "ap-northeast-3", "me-south-1", "il-central-1", "cn-northwest-1", "us-gov-west-1", "us-isob-east-1", "eu-isoe-west-1", "eusc-de-east-1",
+	} {
+		if _, err := parse(map[string]string{"region": region}); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, region := range []string{"eu-wset-1", "eu-west", "eu--1", "EU-WEST-1", "west-1"} {
+		if _, err := parse(map[string]string{"region": region}); err == nil {
+			t.Errorf("the region %s is accepted", region)
+		}
+	}
+	if _, err := parse(map[string]string{"region": "local", "endpoint": "http://127.0.0.1:1"}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTemplate_Fill(t *testing.T) {
-	c, err := parse(map[string]string{"region": "x", "log_group": "/{namespace}/{service}/{container}", "log_stream": "{node}/{pod}"})
+	c, err := parse(map[string]string{"region": "eu-west-1", "log_group": "/{namespace}/{service}/{container}", "log_stream": "{node}/{pod}"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,12 +107,11 @@ func TestGuide_ListsKeysAndMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = fluentbit.ParseConfig(func(key string) string {
+	for _, key := range fluentbit.Keys() {
 		if !strings.Contains(string(guide), "\n| `"+key+"` | ") {
 			t.Errorf("the key %s is not in the guide", key)
 		}
-		return ""
-	})
+	}
 	var metrics strings.Builder
 	fluentbit.WriteMetrics(&metrics, nil)
 	for line := range strings.Lines(metrics.String()) {

@@ -46,7 +46,7 @@ func (o *Output) reportCounts() {
 		o.deliverCounts(o.ctx, o.settings.Clock.Now().Truncate(time.Minute).Add(-time.Minute), o.config.FlushTimeout)
 	}
 	<-o.countingEnded
-	o.deliverCounts(context.WithoutCancel(o.ctx), o.settings.Clock.Now().Truncate(time.Minute), closeTimeout)
+	o.deliverCounts(context.WithoutCancel(o.ctx), o.settings.Clock.Now().Truncate(time.Minute), CloseTimeout)
 }
 
 func untilMinute(now time.Time) time.Duration {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nova/novawire/fluentbit/delivery"
 	"github.com/nova/novawire/fluentbit/emf"
+	"github.com/nova/novawire/fluentbit/podfiles"
 	"github.com/nova/novawire/fluentbit/record"
 )
 
@@ -54,12 +55,14 @@ type Output struct {
 	workers       sync.WaitGroup
 	countingEnded chan struct{} // closed when no more events can be delivered
 	reporter      sync.WaitGroup
+	draining      sync.Once
 	closing       sync.Once
 	buffers       bufferPool
 	idleJobs      chan *job
 	jobs          chan *job
 
 	chunks, retriedChunks, panics, undecodable atomic.Int64
+	inputLag                                   atomic.Int64 // milliseconds
 }
 
 // destination is where the lines and the counts of a pod go. record.Pods keeps it.
@@ -81,7 +84,7 @@ const (
 func New(c Config, set Settings) *Output {
 	ctx, cancel := context.WithCancel(context.Background())
 	o := &Output{config: c, settings: set, checkpoints: delivery.NewCheckpoints(maxCheckpointBytes), ctx: ctx, cancel: cancel, countingEnded: make(chan struct{})}
-	o.pods = &record.Pods{Destination: o.destinationOf, Node: c.Node, ServiceNameLabels: c.ServiceNameLabels, AllMetadata: c.AllMetadata}
+	o.pods = &record.Pods{Describe: describe(c.PodFiles), Destination: o.destinationOf, Node: c.Node, ServiceNameLabels: c.ServiceNameLabels, AllMetadata: c.AllMetadata}
 	o.sender = delivery.New(set.Service, delivery.Settings{
 		Clock: set.Clock, Limiter: set.Limiter, Retention: c.Retention, Backoff: backoff, MaxBackoff: maxBackoff,
 		Jitter: set.Jitter, OnError: set.OnError, OnDelivered: o.counts.delivered,
@@ -93,9 +96,46 @@ func New(c Config, set Settings) *Output {
 	return o
 }
 
-// closeTimeout bounds each of the two steps of Close: requests that are under
+// Drain prepares the end of the process, before Fluent Bit stops its workers: it
+// delivers the counts so far, lets deliveries go on for ShutdownTimeout, and then
+// answers Retry at once to all chunks. Fluent Bit keeps them on disk. Without it
+// each chunk would hold a worker for FlushTimeout, one after the other.
+func (o *Output) Drain() { o.draining.Do(o.drain) }
+
+func (o *Output) drain() {
+	ctx, cancel := context.WithCancel(o.ctx)
+	defer cancel()
+	var counting sync.WaitGroup
+	if o.config.MetricsNamespace != "" {
+		counting.Go(func() {
+			o.deliverCounts(ctx, o.settings.Clock.Now().Truncate(time.Minute), o.config.ShutdownTimeout)
+		})
+	}
+	_ = o.settings.Clock.Wait(o.ctx, o.config.ShutdownTimeout)
+	cancel()
+	counting.Wait()
+	o.stopDelivery()
+}
+
+// stopDelivery cancels deliveries and gives requests that are under way
+// CloseTimeout to end.
+func (o *Output) stopDelivery() {
+	o.cancel()
+	ctx, workersEnded := context.WithCancel(context.Background())
+	var timeout sync.WaitGroup
+	timeout.Go(func() {
+		if o.settings.Clock.Wait(ctx, CloseTimeout) == nil {
+			o.sender.Stop()
+		}
+	})
+	o.workers.Wait()
+	workersEnded()
+	timeout.Wait()
+}
+
+// CloseTimeout bounds each of the two steps of Close: requests that are under
 // way, then the counts of the last minute.
-const closeTimeout = 2 * time.Second
+const CloseTimeout = 2 * time.Second
 
 // Close stops delivery, delivers the counts of the last minute and waits for
 // both. Chunks that are not delivered by then return Retry. Further calls do
@@ -103,33 +143,36 @@ const closeTimeout = 2 * time.Second
 func (o *Output) Close() { o.closing.Do(o.close) }
 
 func (o *Output) close() {
-	o.cancel()
-	ctx, workersEnded := context.WithCancel(context.Background())
-	var timeout sync.WaitGroup
-	timeout.Go(func() {
-		if o.settings.Clock.Wait(ctx, closeTimeout) == nil {
-			o.sender.Stop()
-		}
-	})
-	o.workers.Wait()
-	workersEnded()
-	timeout.Wait()
+	o.stopDelivery()
 	close(o.countingEnded)
 	o.reporter.Wait()
 	o.sender.Close()
 }
 
 func (o *Output) destinationOf(p *record.Pod) any {
-	class := delivery.Pods
-	if !p.Known() {
+	class, group := delivery.Pods, o.config.Group.Fill(p)
+	switch {
+	case !p.Known():
 		class = delivery.Node
+	case p.Undecided:
+		class, group = delivery.Undecided, o.config.UndecidedGroup.Fill(p)
 	}
-	group := o.config.Group.Fill(p)
 	return &destination{
 		lines: delivery.Stream{Group: group, Name: o.config.Stream.Fill(p), Class: class},
 		counts: emf.Service{Namespace: p.Namespace, Name: p.Service, Destination: delivery.Stream{
 			Group: group, Name: o.config.MetricsStream.Fill(&record.Pod{Namespace: p.Namespace, Service: p.Service, Node: p.Node}), Class: delivery.Metrics,
 		}},
+	}
+}
+
+// describe returns a function that reads the agent's descriptions of pods, or nil.
+func describe(dir string) func(namespace, pod, container string) (record.Description, bool) {
+	if dir == "" {
+		return nil
+	}
+	return func(namespace, pod, container string) (record.Description, bool) {
+		p, ok := podfiles.Describe(dir, namespace, pod)
+		return record.Description{Service: p.ServiceOf(container), Undecided: p.Undecided}, ok
 	}
 }
 
@@ -173,11 +216,39 @@ func (o *Output) accept(data []byte, tag string, chunk *record.Chunk, items []de
 		}
 		return
 	}
+	o.recordInputLag(chunk)
 	o.undecodable.Add(int64(chunk.Undecodable))
 	o.panics.Add(int64(chunk.Panics))
 	for i := range chunk.Events {
 		o.countersOf(&chunk.Events[i]).Accepted.Add(1)
 	}
+}
+
+// recordInputLag records how old the newest event of a new chunk is: how far
+// reading is behind writing.
+func (o *Output) recordInputLag(chunk *record.Chunk) {
+	var newest int64
+	for i := range chunk.Events {
+		newest = max(newest, chunk.Events[i].Time)
+	}
+	if newest > 0 {
+		o.inputLag.Store(max(0, o.settings.Clock.Now().UnixMilli()-newest))
+	}
+}
+
+// notReadyAfter is how long requests may fail, or reading may be behind, before
+// an output is not ready.
+const notReadyAfter = 5 * time.Minute
+
+// Ready returns nil, or an error that says why lines do not arrive in time.
+func (o *Output) Ready() error {
+	if d := o.sender.Ledger.Failing(o.settings.Clock.Now()); d > notReadyAfter {
+		return fmt.Errorf("no request to CloudWatch Logs has succeeded for %s", d.Round(time.Second))
+	}
+	if lag := time.Duration(o.inputLag.Load()) * time.Millisecond; lag > notReadyAfter {
+		return fmt.Errorf("lines are read %s after they were written", lag.Round(time.Second))
+	}
+	return nil
 }
 
 func (o *Output) countersOf(e *record.Event) *delivery.Counters {

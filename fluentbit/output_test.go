@@ -236,7 +236,7 @@ func TestOutput_Flush_EmptyChunk(t *testing.T) {
 type panickingService struct{ delivery.Service }
 
 func TestOutput_Submit_Panic(t *testing.T) {
-	c, err := parse(map[string]string{"region": "x", "metric_namespace": "none"})
+	c, err := parse(map[string]string{"region": "eu-west-1", "metric_namespace": "none"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,7 @@ func (*recordingService) SetRetention(context.Context, string, int) error    { r
 // The document of a minute waits until the service responds and keeps its time. A
 // minute without counts has no document.
 func TestOutput_Counts_OneDocumentPerMinute(t *testing.T) {
-	c, err := parse(map[string]string{"region": "x"})
+	c, err := parse(map[string]string{"region": "eu-west-1"})
 	if err != nil {
 		t.Fatal(err)
 	}

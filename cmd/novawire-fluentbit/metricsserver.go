@@ -44,6 +44,17 @@ func (p *pluginState) newMetricsServer(address string) *metricsServer {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		fluentbit.WriteMetrics(w, outputs)
 	})
+	routes.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
+		p.mu.Lock()
+		outputs := slices.Clone(m.outputs)
+		p.mu.Unlock()
+		for _, o := range outputs {
+			if err := o.Ready(); err != nil {
+				http.Error(w, err.Error(), http.StatusServiceUnavailable)
+				return
+			}
+		}
+	})
 	m.server = &http.Server{Handler: routes, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 8 << 10}
 	listener, err := net.Listen("tcp", address) //nolint:noctx // the listener lives as long as the process
 	if err != nil {

@@ -34,6 +34,9 @@ func FLBPluginInit(plugin unsafe.Pointer) (code C.int) {
 			code = output.FLB_ERROR
 		}
 	}()
+	if err := watchSignals(); err != nil {
+		state.log.Warn("SIGTERM not watched; the end may take longer", "error", err)
+	}
 	o, err := state.open(func(key string) string { return output.FLBPluginConfigKey(plugin, key) })
 	if err != nil {
 		state.log.Error("plugin not started", "error", err)

@@ -11,13 +11,14 @@ type Class uint8
 
 // The classes.
 const (
-	Pods    Class = iota // lines of pods
-	Node                 // lines that belong to no known pod
-	Metrics              // documents in the embedded metric format
+	Pods      Class = iota // lines of pods
+	Node                   // lines that belong to no known pod
+	Undecided              // lines of pods that are not known to be wired or not
+	Metrics                // documents in the embedded metric format
 	classCount
 )
 
-func (c Class) String() string { return [...]string{"pods", "node", "metrics"}[c] }
+func (c Class) String() string { return [...]string{"pods", "node", "undecided", "metrics"}[c] }
 
 // Reason is why an event was not stored.
 type Reason string
@@ -72,19 +73,34 @@ type Ledger struct {
 	Requests, Throttled, Created atomic.Int64
 
 	counters        [classCount]Counters
-	lagMilliseconds atomic.Int64 // milliseconds
+	lagMilliseconds atomic.Int64
+	failingSince    atomic.Int64 // milliseconds since 1970; 0 after a success
 }
 
 // Class returns the counters of a class.
 func (l *Ledger) Class(c Class) *Counters { return &l.counters[c] }
 
 // Classes returns all classes.
-func Classes() []Class { return []Class{Pods, Node, Metrics} }
+func Classes() []Class { return []Class{Pods, Node, Undecided, Metrics} }
 
 // Lag returns the age of the oldest event in the last successful request.
 func (l *Ledger) Lag() time.Duration {
 	return time.Duration(l.lagMilliseconds.Load()) * time.Millisecond
 }
+
+// Failing returns for how long no request has succeeded although requests were
+// sent. It is 0 after a success.
+func (l *Ledger) Failing(now time.Time) time.Duration {
+	since := l.failingSince.Load()
+	if since == 0 {
+		return 0
+	}
+	return now.Sub(time.UnixMilli(since))
+}
+
+func (l *Ledger) recordSuccess() { l.failingSince.Store(0) }
+
+func (l *Ledger) recordFailure(now time.Time) { l.failingSince.CompareAndSwap(0, now.UnixMilli()) }
 
 func (l *Ledger) recordLag(now time.Time, event int64) {
 	l.lagMilliseconds.Store(max(0, now.UnixMilli()-event))

@@ -185,6 +185,11 @@ func (q *streamQueue) markSettled(r request) {
 // afterRequest prepares the next request according to the outcome of the last.
 func (q *streamQueue) afterRequest(err error, r request) {
 	s, now := q.sender, q.sender.settings.Clock.Now()
+	if err == nil {
+		s.Ledger.recordSuccess()
+	} else {
+		s.Ledger.recordFailure(now)
+	}
 	switch {
 	case err == nil:
 		s.settings.Limiter.Succeeded(now)

@@ -9,11 +9,13 @@ import (
 	"time"
 )
 
-var region = regexp.MustCompile(`^[a-z]{2,8}(-[a-z]{1,16}){1,3}-[0-9]{1,2}$`)
+var region = regexp.MustCompile(`^[a-z]{2,8}(-[a-z]{1,16}){0,2}-(central|((north|south)?(east|west)?))-[0-9]{1,2}$`)
 
 // Region reports whether name has the form of an AWS region, such as eu-west-1,
 // us-gov-east-1 or eusc-de-east-1. It does not know which regions exist.
-func Region(name string) bool { return region.MatchString(name) }
+func Region(name string) bool {
+	return region.MatchString(name) && !strings.Contains(name, "--")
+}
 
 // RegionLabel reports whether name can be the region of an S3-compatible store,
 // which names its regions as it likes, such as auto: lower-case letters, digits
