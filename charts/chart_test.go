@@ -138,7 +138,7 @@ func TestParity(t *testing.T) {
 		},
 		{
 			name: "monitoring", with: []string{"certs-self", "monitoring"},
-			values: []string{"namespace: {create: true}\nmonitoring: {rules: true, podMonitor: true}\nlogging: {enabled: true, awsRegion: eu-west-1}\nbackup: {secretCheck: false}"},
+			values: []string{"namespace: {create: true}\nmonitoring: {rules: true, monitors: true}\nlogging: {enabled: true, awsRegion: eu-west-1}\nbackup: {secretCheck: false}"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

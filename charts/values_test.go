@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(cluster.Run(m)) }
 
 const everything = `
-monitoring: {rules: true, podMonitor: true}
+monitoring: {rules: true, monitors: true}
 logging: {enabled: true, awsRegion: eu-west-1}
 namespace: {create: true}
 certificates: {mode: cert-manager}
@@ -62,7 +62,9 @@ func TestOptional(t *testing.T) {
 			{"logging: {createNamespace: false}", "Namespace", "novawire-logging"},
 			{"namespace: {create: false}", "Namespace", "novawire-system"},
 			{"monitoring: {rules: false}", "PrometheusRule", "novawire-certificates"},
-			{"monitoring: {podMonitor: false}", "PodMonitor", "novawire-fluent-bit"},
+			{"monitoring: {monitors: false}", "PodMonitor", "novawire-fluent-bit"},
+			{"monitoring: {monitors: false}", "PodMonitor", "nova-pods"},
+			{"monitoring: {monitors: false}", "ServiceMonitor", "novawire"},
 			{"networkPolicy: {enabled: false}", "NetworkPolicy", "deny"},
 			{"priorityClass: {create: false}", "PriorityClass", "novawire"},
 			{"podDisruptionBudget: {enabled: false}", "PodDisruptionBudget", "novawire"},
