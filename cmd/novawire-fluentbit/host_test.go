@@ -251,7 +251,7 @@ func compareStored(t *testing.T, s *fakelogs.Server, sent map[string]int) {
 		}
 	}
 	for _, r := range s.Violations() {
-		t.Errorf("the service complains: %s", r)
+		t.Errorf("a request broke a rule of the service: %s", r)
 	}
 }
 
