@@ -31,7 +31,7 @@ func TestParseConfig_Mistakes(t *testing.T) {
 		"days that are no number":    {"retention_days", "week", "days"},
 		"a time that is too short":   {"flush_timeout", "10ms", "from 1s"},
 		"a time without a unit":      {"request_timeout", "5", "duration"},
-		"a choice that is none":      {"kubernetes", "some", "names, all"},
+		"an unknown choice":          {"kubernetes", "some", "names, all"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -140,7 +140,7 @@ func TestClient_Put_Errors(t *testing.T) {
 		"too large for a proxy":       {answer{413, "", ``}, delivery.ErrInvalid},
 		"broken inside":               {answer{500, "", `{"__type":"InternalFailure"}`}, delivery.ErrResponseLost},
 		"a proxy that gave up":        {answer{504, "", `<html>`}, delivery.ErrResponseLost},
-		"an answer that is none":      {answer{200, "", `<html>`}, delivery.ErrResponseLost},
+		"a body that is not JSON":     {answer{200, "", `<html>`}, delivery.ErrResponseLost},
 		"unavailable":                 {answer{503, "", `{"__type":"ServiceUnavailableException"}`}, nil},
 		"denied":                      {answer{400, "", `{"__type":"AccessDeniedException","Message":"not authorized"}`}, nil},
 		"of a name that nobody knows": {answer{400, "", `{"__type":"SomethingNew"}`}, nil},
