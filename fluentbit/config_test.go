@@ -80,6 +80,30 @@ func TestParseConfig_Region(t *testing.T) {
 	}
 }
 
+func TestParseConfig_Endpoint(t *testing.T) {
+	for name, c := range map[string]struct {
+		keys map[string]string
+		want string // "" if it is refused
+	}{
+		"of a region":            {map[string]string{"region": "eu-west-1"}, "https://logs.eu-west-1.amazonaws.com"},
+		"of China":               {map[string]string{"region": "cn-north-1"}, "https://logs.cn-north-1.amazonaws.com.cn"},
+		"of the EU's sovereign":  {map[string]string{"region": "eusc-de-east-1"}, "https://logs.eusc-de-east-1.amazonaws.eu"},
+		"with validated ciphers": {map[string]string{"region": "us-gov-west-1", "use_fips_endpoint": "true"}, "https://logs-fips.us-gov-west-1.amazonaws.com"},
+		"of a proxy":             {map[string]string{"region": "eu-west-1", "endpoint": "http://127.0.0.1:80/x/"}, "http://127.0.0.1:80/x"},
+		"without a scheme":       {map[string]string{"region": "eu-west-1", "endpoint": "logs.eu-west-1"}, ""},
+		"of another scheme":      {map[string]string{"region": "eu-west-1", "endpoint": "ftp://x"}, ""},
+		"with a user":            {map[string]string{"region": "eu-west-1", "endpoint": "http://user@x"}, ""},
+		"with a query":           {map[string]string{"region": "eu-west-1", "endpoint": "http://x?y"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := parse(c.keys)
+			if (err == nil) != (c.want != "") || err == nil && got.Endpoint != c.want {
+				t.Errorf("endpoint is %s, error %v, want %q", got.Endpoint, err, c.want)
+			}
+		})
+	}
+}
+
 func TestTemplate_Fill(t *testing.T) {
 	c, err := parse(map[string]string{"region": "eu-west-1", "log_group": "/{namespace}/{service}/{container}", "log_stream": "{node}/{pod}"})
 	if err != nil {
