@@ -194,9 +194,7 @@ func TestPlugin_EndsWithinGrace(t *testing.T) {
 	}
 }
 
-var (
-	idPattern = regexp.MustCompile(`<\d+/\d+>`)
-)
+var idPattern = regexp.MustCompile(`<\d+/\d+>`)
 
 // The plugin delivers with both layouts of Fluent Bit's structures, on stacks of
 // both sizes, from several threads and in two instances, while the service has
