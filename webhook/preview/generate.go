@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	backupapi "github.com/nova/novawire/api/backup"
+
 	"sigs.k8s.io/yaml"
 )
 
@@ -24,8 +26,8 @@ func (w *wirer) generate(o *object) (mistakes Mistakes) {
 	if o.Kind != "StatefulSet" || o.APIVersion != "apps/v1" || w.options.Generate == nil {
 		return nil
 	}
-	if _, excluded := w.namespace(o); excluded != "" {
-		return nil
+	if ns := w.namespaces[w.namespaceOf(o)]; ns != nil && ns.Metadata.Labels[backupapi.LabelNamespace] == backupapi.NamespaceDisabled {
+		return nil // backup needs no wiring, but a namespace can refuse it
 	}
 	objects, wrong := w.options.Generate(w.namespaceOf(o), o.raw)
 	for _, err := range wrong {
