@@ -139,6 +139,8 @@ func grpcCode(err error) codes.Code {
 		return codes.ResourceExhausted
 	case errors.Is(err, errEncoding):
 		return codes.Unimplemented
+	case errors.Is(err, errFlag): // gRPC over HTTP2, "Compression"
+		return codes.Internal
 	case errors.Is(err, errMalformed), errors.Is(err, errContentType), errors.Is(err, errBody):
 		return codes.InvalidArgument
 	case errors.Is(err, context.Canceled):
