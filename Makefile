@@ -5,6 +5,9 @@ SHELL := /bin/bash
 
 provide := tools/provide
 
+generate: ## write the alert rules, alarms and runbook pages that package monitoring describes
+	@go test ./monitoring -run TestGenerated -update
+
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 16
 
@@ -47,4 +50,4 @@ deploy: ## build and load the images, then apply manifests/overlays/kind
 e2e: ## run the end-to-end tests on E2E_KUBECONFIG or a new cluster; RUN=pattern selects, KEEP=1 keeps the cluster
 	@e2e/cluster/run '$(RUN)'
 
-.PHONY: help test test-postgresql17 race lint bench fuzz mutation kind-up kind-down images deploy e2e
+.PHONY: help generate test test-postgresql17 race lint bench fuzz mutation kind-up kind-down images deploy e2e

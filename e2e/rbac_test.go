@@ -38,6 +38,8 @@ var rarelyUsed = map[right]string{
 	{"", "pods", "list"}:                             "the same",
 	{"batch", "jobs", "list"}:                        "the same",
 	{"networking.k8s.io", "networkpolicies", "list"}: "the same",
+	{"postgresql.cnpg.io", "clusters", "list"}:       "the cluster has no CloudNativePG",
+	{"acid.zalan.do", "postgresqls", "list"}:         "the cluster has no Zalando operator",
 	{"events.k8s.io", "events", "patch"}:             "an event that repeats is counted, after minutes",
 	{"", "events", "patch"}:                          "the same, of a Lease",
 }

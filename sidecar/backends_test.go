@@ -26,7 +26,7 @@ func sendAll(t *testing.T, p *process, n int) map[string]*client {
 	return apps
 }
 
-func TestGatewayTakesEverySignal(t *testing.T) {
+func TestBackend_Gateway(t *testing.T) {
 	for _, protocol := range []sidecarapi.Protocol{sidecarapi.ProtocolGRPC, sidecarapi.ProtocolHTTP} {
 		t.Run(string(protocol), func(t *testing.T) {
 			t.Parallel()
@@ -55,7 +55,7 @@ func TestGatewayTakesEverySignal(t *testing.T) {
 	}
 }
 
-func TestJaegerTakesTracesAndTheRestIsCounted(t *testing.T) {
+func TestBackend_Jaeger_DropsOtherSignals(t *testing.T) {
 	t.Parallel()
 	backend := receiver(t, fakeotlp.Options{})
 	p := start(t, to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_BACKEND=jaeger")...)
@@ -80,7 +80,7 @@ func toAWS(r *fakeotlp.Receiver, more ...string) []string {
 	}, more...)
 }
 
-func TestXRayIsSignedForEverySignal(t *testing.T) {
+func TestBackend_XRay(t *testing.T) {
 	t.Parallel()
 	backend := receiver(t, fakeotlp.Options{AWS: aws})
 	p := start(t, toAWS(backend)...)
@@ -95,7 +95,7 @@ func TestXRayIsSignedForEverySignal(t *testing.T) {
 }
 
 // The proof of the fake: it does not take what is signed with another key.
-func TestXRayWithAnotherKeyIsRejected(t *testing.T) {
+func TestBackend_XRay_WrongKey(t *testing.T) {
 	t.Parallel()
 	backend := receiver(t, fakeotlp.Options{AWS: aws})
 	p := start(t, toAWS(backend, "AWS_SECRET_ACCESS_KEY=another")...)
@@ -108,7 +108,7 @@ func TestXRayWithAnotherKeyIsRejected(t *testing.T) {
 
 // X-Ray's limits hold however the application sends: the receiver complains of
 // a request beyond 5 MB or 10,000 spans.
-func TestXRayLimitsHoldByConstruction(t *testing.T) {
+func TestBackend_XRay_Limits(t *testing.T) {
 	t.Parallel()
 	backend := receiver(t, fakeotlp.Options{AWS: aws})
 	p := start(t, toAWS(backend, "NOVAWIRE_FLUSH_INTERVAL=1m", "NOVAWIRE_COMPRESSION=none", "NOVAWIRE_QUEUE_SIZE=64Mi", "GOMEMLIMIT=1GiB")...)
@@ -116,14 +116,15 @@ func TestXRayLimitsHoldByConstruction(t *testing.T) {
 	_ = app.send(app.spans(12_000, 0))   // too many for one request
 	_ = app.post(app.spans(30, 100_000)) // too much for one request
 	_ = app.send(app.spans(1, 250_000))  // too much for a span
+	_ = app.send(app.spans(2, 300_000))  // both too much, in a request that is not
 	for range 40 {
 		_ = app.send(app.spans(900, 0)) // too many together
 	}
 	e := p.stop()["traces"]
 	reconcile(t, app, e, backend, "traces")
-	drops(t, e, ledger.Oversize.String())
-	if e.Dropped["oversize"] != 1 {
-		t.Errorf("dropped %d as oversize, want the one span of 250 kB", e.Dropped["oversize"])
+	drops(t, e)
+	if e.Refused["oversize"] != 3 {
+		t.Errorf("refused %d as oversize, want the three spans of 250 kB and more", e.Refused["oversize"])
 	}
 	if e.Exported != 48_030 {
 		t.Errorf("exported %d, want 48030", e.Exported)
@@ -131,7 +132,7 @@ func TestXRayLimitsHoldByConstruction(t *testing.T) {
 }
 
 // Nothing to send to: telemetry is taken and counted, and the pod runs on.
-func TestUnusableSettingsAcceptAndCount(t *testing.T) {
+func TestBackend_None(t *testing.T) {
 	cases := map[string][]string{
 		"no endpoint":           nil,
 		"an endpoint of no URL": {"NOVAWIRE_ENDPOINT=gateway"},

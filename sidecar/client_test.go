@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -67,7 +68,13 @@ func (c *client) spans(n, padding int) ptrace.Traces {
 	return td
 }
 
-func (c *client) book(items int, err error) error {
+// countPartial counts items of which some were rejected with a partial success.
+func (c *client) countPartial(items, rejected int) error {
+	c.refused.Add(int64(rejected))
+	return c.count(items-rejected, nil)
+}
+
+func (c *client) count(items int, err error) error {
 	if err == nil {
 		c.accepted.Add(int64(items))
 	} else {
@@ -81,8 +88,11 @@ func (c *client) send(td ptrace.Traces) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	items := td.SpanCount()
-	_, err := ptraceotlp.NewGRPCClient(c.conn).Export(ctx, ptraceotlp.NewExportRequestFromTraces(td))
-	return c.book(items, err)
+	response, err := ptraceotlp.NewGRPCClient(c.conn).Export(ctx, ptraceotlp.NewExportRequestFromTraces(td))
+	if err != nil {
+		return c.count(items, err)
+	}
+	return c.countPartial(items, int(response.PartialSuccess().RejectedSpans()))
 }
 
 // post sends spans by HTTP.
@@ -91,19 +101,33 @@ func (c *client) post(td ptrace.Traces) error {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return c.book(td.SpanCount(), c.postBody("traces", "application/x-protobuf", body))
+	answer, err := c.postForAnswer("traces", "application/x-protobuf", body)
+	response := ptraceotlp.NewExportResponse()
+	if err == nil {
+		err = response.UnmarshalProto(answer)
+	}
+	if err != nil {
+		return c.count(td.SpanCount(), err)
+	}
+	return c.countPartial(td.SpanCount(), int(response.PartialSuccess().RejectedSpans()))
 }
 
 func (c *client) postBody(signal, kind string, body []byte) error {
+	_, err := c.postForAnswer(signal, kind, body)
+	return err
+}
+
+func (c *client) postForAnswer(signal, kind string, body []byte) ([]byte, error) {
 	response, err := http.Post("http://"+c.address+"/v1/"+signal, kind, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("answered %s", response.Status)
+	answer, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("answered %s", response.Status)
 	}
-	return nil
+	return answer, err
 }
 
 // records sends log records by gRPC.
@@ -114,7 +138,7 @@ func (c *client) records(n int) error {
 		scope.LogRecords().AppendEmpty().Body().SetStr(fmt.Sprint("record ", c.next.Add(1)))
 	}
 	_, err := plogotlp.NewGRPCClient(c.conn).Export(context.Background(), plogotlp.NewExportRequestFromLogs(ld))
-	return c.book(n, err)
+	return c.count(n, err)
 }
 
 // points sends data points of every kind of metric by gRPC.
@@ -142,5 +166,5 @@ func (c *client) points(n int) error {
 		}
 	}
 	_, err := pmetricotlp.NewGRPCClient(c.conn).Export(context.Background(), pmetricotlp.NewExportRequestFromMetrics(md))
-	return c.book(n, err)
+	return c.count(n, err)
 }

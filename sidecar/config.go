@@ -1,99 +1,157 @@
 package sidecar
 
 import (
-	"maps"
 	"strings"
+	"time"
 
+	"go.opentelemetry.io/collector/processor/memorylimiterprocessor"
+
+	"github.com/nova/novawire/api/attribute"
 	sidecarapi "github.com/nova/novawire/api/sidecar"
-	"github.com/nova/novawire/sidecar/sigv4"
+	"github.com/nova/novawire/internal/aws"
+	otlpexporter "github.com/nova/novawire/sidecar/exporter"
+	"github.com/nova/novawire/sidecar/processor/resource"
+	otlpreceiver "github.com/nova/novawire/sidecar/receiver"
+	"github.com/nova/novawire/sidecar/telemetry"
+	"github.com/nova/novawire/sidecar/wire"
 )
 
-// Limits of a request to the backend. AWS takes 5 MB and 10,000 spans, and
-// 200 KB of one span (CloudWatch documentation, "OTLP endpoints"); the others
-// take gRPC's 4 MiB by default. Ours is below them all.
+// AWS takes at most 200 KB of one item (CloudWatch documentation, "OTLP endpoints").
+// Its limits of 5 MB and 10,000 items of a request are above those of a batch.
 const (
-	requestBytes = 2 << 20
-	requestItems = 8192
 	awsItemBytes = 200_000
-
-	intakeBytes = 4 << 20 // gRPC's default
+	batchItems   = 8192
 )
 
-// configuration is the collector's, shaped by the settings.
-func configuration(s sidecarapi.Settings, mistakes int, m memory) map[string]any {
+// Config is the collector's configuration: that of its components.
+type Config struct {
+	Receiver      otlpreceiver.Config `yaml:"receiver"`
+	MemoryLimiter MemoryLimiter       `yaml:"memory_limiter"`
+	Resource      resource.Config     `yaml:"resource"`
+	Exporter      otlpexporter.Config `yaml:"exporter"`
+	Telemetry     telemetry.Config    `yaml:"telemetry"`
+}
+
+// MemoryLimiter is the part of the memory limiter's configuration that depends on the
+// container.
+type MemoryLimiter struct {
+	CheckInterval time.Duration `yaml:"check_interval"`
+	LimitMiB      uint32        `yaml:"limit_mib"`
+	SpikeLimitMiB uint32        `yaml:"spike_limit_mib"`
+}
+
+func (m MemoryLimiter) config() *memorylimiterprocessor.Config {
+	config := memorylimiterprocessor.NewFactory().CreateDefaultConfig().(*memorylimiterprocessor.Config)
+	config.CheckInterval, config.MemoryLimitMiB, config.MemorySpikeLimitMiB = m.CheckInterval, m.LimitMiB, m.SpikeLimitMiB
+	return config
+}
+
+// newConfig returns the configuration for the settings, sized for the container's
+// memory. fips asks for AWS's endpoints with validated cryptography.
+func newConfig(s sidecarapi.Settings, problems int, m memory, fips bool) Config {
 	queue := min(s.QueueSize, m.limit/16)
-	extensions := map[string]any{
-		"status": map[string]any{"listen": s.MetricsListen, "backend": s.Backend, "mistakes": mistakes},
-	}
-	outlet := map[string]any{
-		"protocol": string(s.Protocol), "headers": attributeMap(s.Headers), "compression": s.Compression,
-		"tls":     map[string]any{"ca_file": s.CAFile, "cert_file": s.CertFile, "key_file": s.KeyFile},
-		"timeout": s.Timeout.String(), "retry_limit": s.RetryLimit.String(),
-		"flush_interval": s.FlushInterval.String(), "drain_timeout": s.DrainTimeout.String(),
-		"queue_bytes": queue, "storage_dir": s.StorageDir,
-		"targets": targets(s),
-		"batch":   map[string]any{"bytes": min(requestBytes, queue/2), "items": requestItems, "item_bytes": 0},
-	}
+	batch := wire.Limits{Bytes: int(min(s.BatchSize, queue/2)), Items: batchItems}
 	if s.Backend == sidecarapi.BackendXRay && s.Usable() {
-		outlet["batch"].(map[string]any)["item_bytes"] = awsItemBytes
-		for _, service := range awsServices {
-			extensions["sigv4/"+service] = map[string]any{"region": s.Region, "service": service}
-		}
+		batch.ItemBytes = awsItemBytes
 	}
-	pipeline := map[string]any{
-		"receivers":  []any{"intake"},
-		"processors": []any{"account", "memory_limiter", "identity"},
-		"exporters":  []any{"outlet"},
-	}
-	return map[string]any{
-		"extensions": extensions,
-		"receivers":  map[string]any{"intake": map[string]any{"listen": s.Listen, "max_request_bytes": intakeBytes, "concurrency": max(2, m.limit/(32<<20))}},
-		"processors": map[string]any{
-			"account":        nil,
-			"memory_limiter": map[string]any{"check_interval": "1s", "limit_mib": m.hard(), "spike_limit_mib": m.spike()},
-			"identity":       map[string]any{"attributes": attributeList(s.Resource)},
+	attributes := resourceAttributes(s.Resource)
+	return Config{
+		Receiver:      receiverConfig(s, m, batch, attributes),
+		MemoryLimiter: MemoryLimiter{CheckInterval: time.Second, LimitMiB: uint32(m.hard()), SpikeLimitMiB: uint32(m.spike())}, //nolint:gosec // MiB of a container
+		Resource:      resource.Config{Attributes: attributes},
+		Exporter: otlpexporter.Config{
+			Protocol: string(s.Protocol), Targets: targets(s, fips), Headers: secretHeaders(s.Headers), Compression: s.Compression,
+			TLS:     otlpexporter.TLS{CAFile: s.CAFile, CertFile: s.CertFile, KeyFile: s.KeyFile},
+			Timeout: s.Timeout, RetryLimit: s.RetryLimit, FlushInterval: s.FlushInterval, DrainTimeout: s.DrainTimeout,
+			QueueBytes: queue, StorageDir: s.StorageDir, Batch: batch,
 		},
-		"exporters": map[string]any{"outlet": outlet},
-		"service": map[string]any{
-			"extensions": sortedKeys(extensions),
-			"pipelines":  map[string]any{"traces": pipeline, "metrics": maps.Clone(pipeline), "logs": maps.Clone(pipeline)},
-		},
+		Telemetry: telemetry.Config{Listen: s.MetricsListen, Backend: s.Backend, Problems: problems},
 	}
 }
+
+// receiverConfig divides the memory: a third for the largest request, a sixteenth for
+// the bodies of all others, an eighth for a decoded piece. A piece leaves room for the
+// attributes that it is given, so that each item that is accepted fits a batch.
+func receiverConfig(s sidecarapi.Settings, m memory, batch wire.Limits, attributes []resource.Attribute) otlpreceiver.Config {
+	piece := batch
+	piece.Memory = int(m.limit / 8)
+	for _, a := range attributes {
+		piece.Bytes -= len(a.Key) + len(a.Value) + attributeFraming
+	}
+	piece.Bytes = max(piece.Bytes, batch.Bytes/2)
+	return otlpreceiver.Config{
+		Listen:          s.Listen,
+		MaxRequestBytes: int(min(s.MaxRequestSize, m.limit/3)),
+		HeldBytes:       m.limit / 16,
+		Concurrency:     int(max(1, m.limit/(64<<20))),
+		Piece:           piece,
+		MessageTimeout:  15 * time.Second,
+		StopTimeout:     time.Second,
+	}
+}
+
+// attributeFraming is what an attribute takes beside its key and its text.
+const attributeFraming = 24
 
 // awsServices are the signing names, by signal.
 var awsServices = map[string]string{"traces": "xray", "metrics": "monitoring", "logs": "logs"}
 
-// targets says where each signal goes. One that is missing has no backend.
-func targets(s sidecarapi.Settings) map[string]any {
+// targets returns where each signal goes. A signal without a target has no backend.
+func targets(s sidecarapi.Settings, fips bool) map[string]otlpexporter.Target {
+	targets := map[string]otlpexporter.Target{}
 	if !s.Usable() {
-		return map[string]any{}
+		return targets
 	}
-	targets := map[string]any{}
 	for signal, service := range awsServices {
-		target := map[string]any{}
-		base := sigv4.Endpoint(service, s.Region)
+		if !takes(s, signal) {
+			continue
+		}
+		target := otlpexporter.Target{}
+		base := aws.Endpoint(service, s.Region, fips)
 		if s.Endpoint != nil {
 			base = strings.TrimRight(s.Endpoint.String(), "/")
 		}
 		if s.Protocol == sidecarapi.ProtocolHTTP {
 			base += "/v1/" + signal
 		}
-		target["url"] = base
+		target.URL = otlpexporter.URL(base)
 		if s.Backend == sidecarapi.BackendXRay {
-			target["auth"] = "sigv4/" + service
+			target.Sign = &otlpexporter.Signing{Region: s.Region, Service: service}
 			if signal == "logs" {
-				target["headers"] = map[string]any{"x-aws-log-group": s.LogGroup, "x-aws-log-stream": s.LogStream}
+				target.Headers = map[string]string{"x-aws-log-group": s.LogGroup, "x-aws-log-stream": s.LogStream}
 			}
 		}
 		targets[signal] = target
 	}
-	if s.Backend == sidecarapi.BackendJaeger {
-		delete(targets, "metrics")
-		delete(targets, "logs")
-	}
-	if s.Backend == sidecarapi.BackendXRay && s.LogGroup == "" {
-		delete(targets, "logs")
-	}
 	return targets
+}
+
+// takes reports whether the backend takes the signal.
+func takes(s sidecarapi.Settings, signal string) bool {
+	switch s.Backend {
+	case sidecarapi.BackendJaeger:
+		return signal == "traces"
+	case sidecarapi.BackendXRay:
+		return signal != "logs" || s.LogGroup != ""
+	}
+	return true
+}
+
+func secretHeaders(headers []attribute.KeyValue) map[string]otlpexporter.Secret {
+	secrets := make(map[string]otlpexporter.Secret, len(headers))
+	for _, h := range headers {
+		secrets[h.Key] = otlpexporter.Secret(h.Value)
+	}
+	return secrets
+}
+
+// resourceAttributes leaves out attributes whose key the kubelet did not replace.
+func resourceAttributes(attributes []attribute.KeyValue) []resource.Attribute {
+	list := make([]resource.Attribute, 0, len(attributes))
+	for _, a := range attributes {
+		if a.Key != "" {
+			list = append(list, resource.Attribute{Key: a.Key, Value: a.Value})
+		}
+	}
+	return list
 }

@@ -78,7 +78,7 @@ func drops(t *testing.T, e ledger.Entry, reasons ...string) {
 
 // Every fault of the backend, by both protocols: what was sent is exported or
 // counted, to the item.
-func TestFaultsOfTheBackend(t *testing.T) {
+func TestBackend_Faults(t *testing.T) {
 	every := func(n int, f fakeotlp.Fault) func(int) fakeotlp.Fault {
 		return func(request int) fakeotlp.Fault {
 			if request%n == 0 {
@@ -143,7 +143,7 @@ func TestFaultsOfTheBackend(t *testing.T) {
 }
 
 // A pod that ends has no time for the pause that a backend asks for.
-func TestDrainDoesNotWaitForAsLongAsTheBackendAsks(t *testing.T) {
+func TestDrain_IgnoresRetryAfter(t *testing.T) {
 	t.Parallel()
 	backend := receiver(t, fakeotlp.Options{})
 	backend.Misbehave(func(request int) fakeotlp.Fault {

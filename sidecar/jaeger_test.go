@@ -82,7 +82,7 @@ func (j jaeger) find(trace string) (spans int, resource map[string]string) {
 
 // The stock SDK sends through the sidecar to Jaeger: by either protocol in, and
 // by either out, the trace is found with the attributes of the pod.
-func TestJaegerHasTheTracesOfTheStockSDK(t *testing.T) {
+func TestJaeger_StockSDK(t *testing.T) {
 	sdk := provided(t, "NOVAWIRE_SDK", "sdk")
 	j := startJaeger(t)
 	for out, address := range map[sidecarapi.Protocol]string{sidecarapi.ProtocolGRPC: j.grpc, sidecarapi.ProtocolHTTP: j.http} {

@@ -10,23 +10,24 @@ import (
 	"strings"
 )
 
-// memory is what the container may use, in bytes.
+// memory says how much memory the container may use.
 type memory struct {
-	limit int64
-	own   bool // GOMEMLIMIT is set: the runtime has it already
-	procs bool // GOMAXPROCS is set
+	limit int64 // in bytes
+	own   bool  // GOMEMLIMIT is set, so the runtime's limit stays
+	procs bool  // GOMAXPROCS is set
 }
 
-// unlimited is what a pod's sidecar is sized for where nothing limits it.
-const unlimited = 64 << 20
+// defaultLimit is what the sidecar is sized for without a limit.
+const defaultLimit = 64 << 20
 
-// cgroup is where a container sees its control group.
+// cgroup is where the files of a container's control group are.
 var cgroup = os.DirFS("/sys/fs/cgroup")
 
-// readMemory asks GOMEMLIMIT, then the control group, of version 2 or 1.
+// readMemory reads the limit from GOMEMLIMIT, or from the control group, of version 2
+// or 1.
 func readMemory(lookup func(string) (string, bool), group fs.FS) memory {
 	_, procs := lookup("GOMAXPROCS")
-	m := memory{limit: unlimited, procs: procs}
+	m := memory{limit: defaultLimit, procs: procs}
 	if _, ok := lookup("GOMEMLIMIT"); ok {
 		if n := debug.SetMemoryLimit(-1); n < math.MaxInt64 {
 			m.limit, m.own = n*5/4, true
@@ -38,7 +39,7 @@ func readMemory(lookup func(string) (string, bool), group fs.FS) memory {
 		if err != nil {
 			continue
 		}
-		if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n < 1<<40 { // not "max", nor version 1's for it
+		if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n < 1<<40 { // not "max", nor the number that version 1 has for it
 			m.limit = n
 		}
 		break
@@ -47,8 +48,8 @@ func readMemory(lookup func(string) (string, bool), group fs.FS) memory {
 	return m
 }
 
-// apply sizes the runtime for a pod: four fifths of the limit are the heap's
-// and the runtime's, and one processor is enough for what one pod sends.
+// apply sizes the runtime for a pod: it may use four fifths of the limit, and one
+// processor is enough for what one pod sends.
 func (m memory) apply() {
 	if !m.own {
 		debug.SetMemoryLimit(m.limit / 5 * 4)
@@ -58,7 +59,7 @@ func (m memory) apply() {
 	}
 }
 
-// hard is where the memory limiter refuses at any rate, and spike what it
+// hard is the limit above which the memory limiter always refuses, and spike what it
 // keeps free below that, both in MiB.
 func (m memory) hard() int64 { return m.limit / 10 * 7 >> 20 }
 

@@ -5,7 +5,7 @@ import (
 	"testing/fstest"
 )
 
-func TestMemoryIsTheContainers(t *testing.T) {
+func TestReadMemory(t *testing.T) {
 	group := func(name, content string) fstest.MapFS {
 		return fstest.MapFS{name: &fstest.MapFile{Data: []byte(content)}}
 	}

@@ -9,19 +9,16 @@ import (
 	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
-// PrintConfig writes the configuration that the variables result in, with what
-// is secret taken out, and tells mistakes on errors.
+// PrintConfig writes the configuration that the variables result in, without secrets,
+// and a warning on errors for each variable that is ignored.
 func PrintConfig(lookup func(name string) (string, bool), out, errors io.Writer) error {
-	settings, mistakes := sidecarapi.ParseSettings(lookup)
-	for _, m := range mistakes {
-		fmt.Fprintln(errors, "warning:", m.Error())
-	}
-	for i := range settings.Headers {
-		settings.Headers[i].Value = "[redacted]"
+	settings, refusals := sidecarapi.ParseSettings(lookup)
+	for _, r := range refusals {
+		fmt.Fprintln(errors, "warning:", r.Error())
 	}
 	encoder := yaml.NewEncoder(out)
 	encoder.SetIndent(2)
-	if err := encoder.Encode(configuration(settings, len(mistakes), readMemory(lookup, cgroup))); err != nil {
+	if err := encoder.Encode(newConfig(settings, len(refusals), readMemory(lookup, cgroup), fips(lookup))); err != nil {
 		return fmt.Errorf("print configuration: %w", err)
 	}
 	return encoder.Close()

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestPrintConfigShowsWhatResultsWithoutSecrets(t *testing.T) {
+func TestPrintConfig(t *testing.T) {
 	t.Parallel()
 	path, err := program()
 	if err != nil {
@@ -34,7 +34,7 @@ func TestPrintConfigShowsWhatResultsWithoutSecrets(t *testing.T) {
 	}
 }
 
-func TestWrongUsageExitsWithTwo(t *testing.T) {
+func TestUsage(t *testing.T) {
 	t.Parallel()
 	path, err := program()
 	if err != nil {

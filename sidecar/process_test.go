@@ -25,8 +25,12 @@ import (
 // stuck.
 const patience = 30 * time.Second
 
-// program is the sidecar as it is shipped, built once.
+// program is the sidecar as it is shipped, built once; or another build of it, which
+// NOVAWIRE_TEST_SIDECAR names.
 var program = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("NOVAWIRE_TEST_SIDECAR"); path != "" {
+		return path, nil
+	}
 	dir, err := os.MkdirTemp("", "novawire-sidecar-test")
 	if err != nil {
 		return "", err
@@ -42,7 +46,7 @@ var program = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := program(); err == nil {
+	if path, err := program(); err == nil && os.Getenv("NOVAWIRE_TEST_SIDECAR") == "" {
 		_ = os.RemoveAll(filepath.Dir(path))
 	}
 	os.Exit(code)

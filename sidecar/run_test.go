@@ -19,7 +19,7 @@ import (
 
 // The sidecar within the test's own process, for the race detector, with
 // senders of all signals at once; and it leaves no goroutine behind.
-func TestRunEndsWithAllThatItStarted(t *testing.T) {
+func TestRun(t *testing.T) {
 	backend := receiver(t, fakeotlp.Options{})
 	backend.Misbehave(func(request int) fakeotlp.Fault { return fakeotlp.Fault{Refuse: fakeotlp.Refusal(request % 2)} })
 	otlp, status := freeAddress(t), freeAddress(t)

@@ -1,9 +1,8 @@
-// Package sidecar is the collector that runs in every wired pod: our own
-// distribution of the OpenTelemetry Collector, a handful of components around
-// one configuration that is built in. It takes OTLP on loopback, keeps account
-// of every item and sends it to one backend. It exports nothing of the
-// application that the application did not send, and it never ends by itself:
-// what it cannot deliver it counts.
+// Package sidecar is the collector that runs in every wired pod: a distribution of the
+// OpenTelemetry Collector with a handful of components and one built-in topology. It
+// receives OTLP on loopback, counts every item and sends it to one backend. It exports
+// nothing that the application did not send, and it does not exit by itself: what it
+// cannot deliver it counts.
 package sidecar
 
 import (
@@ -29,34 +28,40 @@ import (
 	"github.com/nova/novawire/internal/version"
 	otlpexporter "github.com/nova/novawire/sidecar/exporter"
 	"github.com/nova/novawire/sidecar/ledger"
-	"github.com/nova/novawire/sidecar/processor/count"
 	"github.com/nova/novawire/sidecar/processor/resource"
 	otlpreceiver "github.com/nova/novawire/sidecar/receiver"
 	"github.com/nova/novawire/sidecar/sigv4"
 	"github.com/nova/novawire/sidecar/telemetry"
 )
 
-// Run runs the sidecar until ctx ends, and then prints its ledger to out and to
-// the termination file. A collector that cannot start is told and waited out:
-// ending would have the kubelet restart it for ever.
+// Run runs the sidecar until ctx ends, and then prints its ledger to out and to the
+// termination file. It does not exit when the collector cannot start: the kubelet would
+// restart the container again and again. The error is logged, and Run waits for ctx.
 func Run(ctx context.Context, lookup func(name string) (string, bool), out io.Writer) error {
-	settings, mistakes := sidecarapi.ParseSettings(lookup)
+	settings, refusals := sidecarapi.ParseSettings(lookup)
 	log := newLogger(out)
-	for _, m := range mistakes {
-		log.Warn("setting is ignored", zap.String("setting", m.Setting), zap.String("error", m.Error()))
+	for _, r := range refusals {
+		log.Warn("setting is ignored", zap.String("setting", r.Setting), zap.String("error", r.Error()))
 	}
 	memory := readMemory(lookup, cgroup)
 	memory.apply()
-	book := new(ledger.Ledger)
-	var resting sync.WaitGroup
-	defer resting.Wait()
-	resting.Go(func() { rest(ctx, book) })
-	err := runCollector(ctx, collectorSettings(configuration(settings, len(mistakes), memory), lookup, book, log))
+	stats := new(ledger.Ledger)
+	var releasing sync.WaitGroup
+	defer releasing.Wait()
+	releasing.Go(func() { releaseMemory(ctx, stats) })
+	config := newConfig(settings, len(refusals), memory, fips(lookup))
+	err := runCollector(ctx, collectorSettings(config, lookup, stats, log))
 	if err != nil {
-		log.Error("collector ended, telemetry is not taken", zap.Error(err))
+		log.Error("collector ended; telemetry is not received", zap.Error(err))
 		<-ctx.Done()
 	}
-	return errors.Join(err, publish(book, out, settings.TerminationFile))
+	return errors.Join(err, publish(stats, out, settings.TerminationFile))
+}
+
+// fips reports whether AWS's own variable asks for endpoints with validated cryptography.
+func fips(lookup func(string) (string, bool)) bool {
+	value, _ := lookup("AWS_USE_FIPS_ENDPOINT")
+	return value == "true"
 }
 
 func runCollector(ctx context.Context, settings otelcol.CollectorSettings) error {
@@ -70,31 +75,32 @@ func runCollector(ctx context.Context, settings otelcol.CollectorSettings) error
 	return nil
 }
 
-func collectorSettings(conf map[string]any, lookup func(string) (string, bool), book *ledger.Ledger, log *zap.Logger) otelcol.CollectorSettings {
+func collectorSettings(config Config, lookup func(string) (string, bool), stats *ledger.Ledger, log *zap.Logger) otelcol.CollectorSettings {
 	return otelcol.CollectorSettings{
 		BuildInfo:               component.BuildInfo{Command: "novawire-sidecar", Description: "the collector of a wired pod", Version: version.String()},
-		Factories:               func() (otelcol.Factories, error) { return factories(lookup, book, log) },
-		ConfigProviderSettings:  builtIn(conf),
-		DisableGracefulShutdown: true, // signals are main's
+		Factories:               func() (otelcol.Factories, error) { return factories(config, lookup, stats, log) },
+		ConfigProviderSettings:  topologyProvider(),
+		DisableGracefulShutdown: true, // main handles signals
 		SkipSettingGRPCLogger:   true,
 	}
 }
 
-func factories(lookup func(string) (string, bool), book *ledger.Ledger, log *zap.Logger) (f otelcol.Factories, err error) {
+func factories(config Config, lookup func(string) (string, bool), stats *ledger.Ledger, log *zap.Logger) (f otelcol.Factories, err error) {
 	credentials := sigv4.Credentials(lookup, &http.Client{Timeout: 5 * time.Second})
+	limiter := configured{Factory: memorylimiterprocessor.NewFactory(), config: config.MemoryLimiter.config()}
 	var errs [4]error
-	f.Receivers, errs[0] = otelcol.MakeFactoryMap[receiver.Factory](otlpreceiver.NewFactory(book))
-	f.Processors, errs[1] = otelcol.MakeFactoryMap[processor.Factory](count.NewFactory(book), memorylimiterprocessor.NewFactory(), resource.NewFactory())
-	f.Exporters, errs[2] = otelcol.MakeFactoryMap[exporter.Factory](otlpexporter.NewFactory(book))
-	f.Extensions, errs[3] = otelcol.MakeFactoryMap[extension.Factory](telemetry.NewFactory(book), sigv4.NewFactory(credentials))
+	f.Receivers, errs[0] = otelcol.MakeFactoryMap[receiver.Factory](otlpreceiver.NewFactory(config.Receiver, stats))
+	f.Processors, errs[1] = otelcol.MakeFactoryMap[processor.Factory](limiter, resource.NewFactory(config.Resource))
+	f.Exporters, errs[2] = otelcol.MakeFactoryMap[exporter.Factory](otlpexporter.NewFactory(config.Exporter, credentials, stats))
+	f.Extensions, errs[3] = otelcol.MakeFactoryMap[extension.Factory](telemetry.NewFactory(config.Telemetry, stats))
 	f.Telemetry = newTelemetry(log)
 	return f, errors.Join(errs[:]...)
 }
 
-// publish prints the ledger, and writes it where the kubelet reads why a
-// container ended, which it makes a file for.
-func publish(book *ledger.Ledger, out io.Writer, terminationFile string) error {
-	line := book.Line()
+// publish prints the ledger, and writes it to the termination file, which the kubelet
+// creates and reads.
+func publish(stats *ledger.Ledger, out io.Writer, terminationFile string) error {
+	line := stats.Line()
 	if _, err := out.Write(line); err != nil {
 		return fmt.Errorf("print ledger: %w", err)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // A killed sidecar leaves its queue and its account to the next one.
-func TestKilledSidecarLosesNothingOfItsStorage(t *testing.T) {
+func TestStorage_Killed(t *testing.T) {
 	t.Parallel()
 	backend := receiver(t, fakeotlp.Options{})
 	storage := "NOVAWIRE_STORAGE_DIR=" + t.TempDir()
@@ -58,7 +58,7 @@ func TestKilledSidecarLosesNothingOfItsStorage(t *testing.T) {
 
 // Killed in the midst of traffic, again and again: what an application was told
 // is taken arrives.
-func TestKilledInTrafficLosesNothingThatWasTaken(t *testing.T) {
+func TestStorage_KilledInTraffic(t *testing.T) {
 	t.Parallel()
 	backend := receiver(t, fakeotlp.Options{})
 	storage := "NOVAWIRE_STORAGE_DIR=" + t.TempDir()
@@ -111,7 +111,7 @@ func TestKilledInTrafficLosesNothingThatWasTaken(t *testing.T) {
 	}
 }
 
-func TestStorageKeepsWhatTheDrainCouldNot(t *testing.T) {
+func TestStorage_KeepsUndrainedQueue(t *testing.T) {
 	t.Parallel()
 	for _, signal := range []string{"traces", "metrics", "logs"} {
 		t.Run(signal, func(t *testing.T) {
@@ -141,7 +141,7 @@ func TestStorageKeepsWhatTheDrainCouldNot(t *testing.T) {
 	}
 }
 
-func TestSidecarRunsWithoutAStorageItCannotUse(t *testing.T) {
+func TestStorage_Unusable(t *testing.T) {
 	t.Parallel()
 	backend := receiver(t, fakeotlp.Options{})
 	file := filepath.Join(t.TempDir(), "file")
@@ -159,7 +159,7 @@ func TestSidecarRunsWithoutAStorageItCannotUse(t *testing.T) {
 }
 
 // The queue gives up its oldest for the newest, and memory stays bounded.
-func TestOutageDropsTheOldestAndKeepsTheNewest(t *testing.T) {
+func TestQueue_OutageDropsOldest(t *testing.T) {
 	t.Parallel()
 	backend := receiver(t, fakeotlp.Options{})
 	backend.Misbehave(func(int) fakeotlp.Fault { return fakeotlp.Fault{Refuse: fakeotlp.Busy} })

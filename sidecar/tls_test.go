@@ -100,7 +100,7 @@ func (a authority) demand() *tls.Config {
 
 // The gateway's authority and the pod's certificate change while the sidecar
 // runs: it goes on without a restart, and what came in between is not lost.
-func TestMutualTLSFollowsRotatedCertificates(t *testing.T) {
+func TestTLS_Rotation(t *testing.T) {
 	for _, protocol := range []sidecarapi.Protocol{sidecarapi.ProtocolGRPC, sidecarapi.ProtocolHTTP} {
 		t.Run(string(protocol), func(t *testing.T) {
 			t.Parallel()

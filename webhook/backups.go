@@ -48,6 +48,19 @@ type statefulSet struct {
 		DeletionTimestamp string            `json:"deletionTimestamp"`
 	} `json:"metadata"`
 	Spec struct {
+		Template struct {
+			Spec struct {
+				Containers []struct {
+					Name    string   `json:"name"`
+					Image   string   `json:"image"`
+					Command []string `json:"command"`
+					Ports   []struct {
+						ContainerPort int    `json:"containerPort"`
+						Protocol      string `json:"protocol"`
+					} `json:"ports"`
+				} `json:"containers"`
+			} `json:"spec"`
+		} `json:"template"`
 		VolumeClaimTemplates []struct {
 			Metadata struct {
 				Name string `json:"name"`
@@ -71,6 +84,20 @@ func (s *statefulSet) volumeClaims() []lint.VolumeClaim {
 	return claims
 }
 
+func (s *statefulSet) containers() []backupapi.Container {
+	containers := make([]backupapi.Container, 0, len(s.Spec.Template.Spec.Containers))
+	for _, c := range s.Spec.Template.Spec.Containers {
+		container := backupapi.Container{Name: c.Name, Image: c.Image, Command: c.Command}
+		for _, p := range c.Ports {
+			if p.Protocol == "TCP" || p.Protocol == "" {
+				container.Ports = append(container.Ports, p.ContainerPort)
+			}
+		}
+		containers = append(containers, container)
+	}
+	return containers
+}
+
 func (b backups) answer(ctx context.Context, req *request) (answer, error) {
 	var object, oldObject statefulSet
 	if err := json.Unmarshal(req.Object, &object); err != nil {
@@ -89,6 +116,7 @@ func (b backups) answer(ctx context.Context, req *request) (answer, error) {
 		warnings = append(warnings, "no more backups are made; existing backups stay in "+oldRequest.Location(req.Namespace, name))
 	}
 	if request.Enabled {
+		warnings = append(warnings, lint.BackupEngine(request, object.containers())...)
 		warnings = append(warnings, lint.Backup(request, object.volumeClaims())...)
 	}
 	if request.Enabled && !equalRequests(annotations, oldAnnotations) {

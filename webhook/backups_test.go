@@ -24,7 +24,12 @@ import (
 type references struct {
 	secrets, accounts string
 	statefulSets      []metav1.PartialObjectMetadata
+	namespaceLabels   map[string]string
 	err               error
+}
+
+func (r references) NamespaceLabels(context.Context, string) (map[string]string, error) {
+	return r.namespaceLabels, r.err
 }
 
 func (r references) HasSecret(_ context.Context, _, name string) (bool, error) {

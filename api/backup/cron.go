@@ -49,21 +49,32 @@ func ParseCron(expression string) (Cron, error) {
 		}
 		c.fields[i] = fields[i]
 	}
-	if c.perDay = len(values[0]) * len(values[1]); !firesInAnyMonth(values[2], values[3], fields[4]) {
+	c.perDay = len(values[0]) * len(values[1])
+	eitherDay := !matchesAny(fields[2]) && !matchesAny(fields[4]) // a day that matches either field is enough
+	if !eitherDay && !hasDay(values[2], values[3]) {
 		return Cron{}, fmt.Errorf("no month of %q has a day of %q", fields[3], fields[2])
 	}
 	return c, nil
 }
 
-// firesInAnyMonth reports whether a month of the schedule has one of its days. If both
-// day fields are restricted, cron fires on days that match either.
-func firesInAnyMonth(days, months map[int]bool, weekday string) bool {
-	if weekday != "*" && weekday != "?" {
-		return true
+// matchesAny reports whether cron treats a day field as unrestricted: an element of
+// its list is * or ?, without a step or with a step of one.
+func matchesAny(field string) bool {
+	for _, part := range strings.Split(field, ",") {
+		span, every, stepped := strings.Cut(part, "/")
+		step, err := digits(every)
+		if (span == "*" || span == "?") && (!stepped || err == nil && step == 1) {
+			return true
+		}
 	}
+	return false
+}
+
+// hasDay reports whether one of the months has one of the days in a leap year.
+func hasDay(days, months map[int]bool) bool {
 	for month := range months {
 		for day := range days {
-			if day <= time.Date(2024, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day() { // a leap year
+			if day <= time.Date(2024, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day() {
 				return true
 			}
 		}
@@ -134,10 +145,12 @@ func (f cronField) add(part string, seen map[int]bool) error {
 			return fmt.Errorf("%q is not a step", every)
 		}
 	}
-	for v := low; v <= high; v += step {
+	for v := low; ; v += step {
 		seen[v] = true
+		if step > high-v { // v+step may overflow
+			return nil
+		}
 	}
-	return nil
 }
 
 func (f cronField) span(span string, stepped bool) (low, high int, err error) {

@@ -1,8 +1,11 @@
 package backup
 
 import (
+	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/robfig/cron/v3"
 )
@@ -29,6 +32,9 @@ func TestParseCron(t *testing.T) {
 		{"H for a day", "0 1 H * *", 0, `day of month "H": "H" is not within 1 to 31`},
 		{"a day that never comes", "0 1 30 2 *", 0, `no month of "2" has a day of "30"`},
 		{"a day of leap years", "0 1 29 2 *", 1, ""},
+		{"a day that never comes, with every weekday in steps of one", "0 1 30 2 */1", 0, `no month of "2" has a day of "30"`},
+		{"a day that never comes, with a list that contains *", "0 1 31 4,6 ?,mon", 0, `no month of "4,6" has a day of "31"`},
+		{"a step beyond every value", "5/9223372036854775807 1 * * *", 1, ""},
 		{"a day that never comes, or Mondays", "0 1 30 2 mon", 1, ""},
 		{"a descriptor", "@daily", 0, "1 fields instead of 5"},
 		{"a time zone of its own", "TZ=UTC 0 1 * * *", 0, "6 fields instead of 5"},
@@ -72,6 +78,73 @@ func TestCron_Schedule(t *testing.T) {
 	if len(seen) != 30*4 {
 		t.Errorf("%d of 120 seeds have a schedule of their own", len(seen))
 	}
+}
+
+// Kubernetes parses schedules with robfig/cron. ParseCron accepts what it accepts, if
+// the schedule fires at all.
+func TestParseCron_AgreesWithKubernetes(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	from := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC) // a leap year is within the five years that Next searches
+	accepted := 0
+	for range 200_000 {
+		expression := randomExpression(random)
+		_, ours := ParseCron(expression)
+		schedule, theirs := cron.ParseStandard(expression)
+		fires := theirs == nil && !schedule.Next(from).IsZero()
+		if fires != (ours == nil) {
+			t.Errorf("%q: Kubernetes: fires %t, %v; ParseCron: %v", expression, fires, theirs, ours)
+		}
+		if fires {
+			accepted++
+		}
+	}
+	if accepted < 10_000 {
+		t.Errorf("only %d expressions were valid: the generator tests too little", accepted)
+	}
+}
+
+func randomExpression(random *rand.Rand) string {
+	limits := [5][2]int{{0, 59}, {0, 23}, {1, 31}, {1, 12}, {0, 6}}
+	fields := make([]string, 0, len(limits))
+	for i, limit := range limits {
+		var parts []string
+		for range 1 + random.IntN(8)/6 {
+			parts = append(parts, randomPart(random, i, limit[0], limit[1]))
+		}
+		fields = append(fields, strings.Join(parts, ","))
+	}
+	return strings.Join(fields, " ")
+}
+
+func randomPart(random *rand.Rand, field, low, high int) string {
+	value := func() string {
+		if random.IntN(40) == 0 {
+			return strconv.Itoa(high + random.IntN(3))
+		}
+		if field == 3 && random.IntN(3) == 0 {
+			return []string{"feb", "FEB", "Sep", "dec"}[random.IntN(4)]
+		}
+		if field == 4 && random.IntN(3) == 0 {
+			return []string{"sun", "MON", "Sat"}[random.IntN(3)]
+		}
+		return strconv.Itoa(low + random.IntN(high-low+1))
+	}
+	var part string
+	switch random.IntN(5) {
+	case 0, 1:
+		part = "*"
+	case 2:
+		part = "?"
+	case 3:
+		part = value()
+	default:
+		part = value() + "-" + value()
+	}
+	if random.IntN(3) == 0 {
+		steps := []string{"1", "2", "7", "100", "9223372036854775807", "9223372036854775807", "18446744073709551615", "0", "01", ""}
+		part += "/" + steps[random.IntN(len(steps))]
+	}
+	return part
 }
 
 // Every schedule that ParseCron accepts is one that the API server accepts.

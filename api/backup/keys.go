@@ -35,8 +35,16 @@ const (
 	AnnotationClientImage          = AnnotationPrefix + "client-image"
 	AnnotationEncryptionIdentity   = AnnotationPrefix + "encryption-identity"
 	AnnotationRun                  = AnnotationPrefix + "run"
+	AnnotationUnprotectedReason    = AnnotationPrefix + "unprotected-reason"
 	// AnnotationStatus is written by the controller, never read as a request.
 	AnnotationStatus = AnnotationPrefix + "status"
+)
+
+// LabelNamespace on a Namespace with the value [NamespaceDisabled] refuses backups in
+// that namespace. The label that enables wiring has no influence on backups.
+const (
+	LabelNamespace    = api.Domain + "/backup"
+	NamespaceDisabled = "disabled"
 )
 
 const cronRule = "a cron expression of five fields; minute and hour may be `H` or `H(0-29)`"
@@ -45,6 +53,7 @@ const cronRule = "a cron expression of five fields; minute and hour may be `H` o
 func Keys() []api.Key { return slices.Clone(keys) }
 
 var keys = []api.Key{
+	{Name: LabelNamespace, On: api.OnNamespace, Label: true, Default: "–", Allowed: "`disabled`", Meaning: "no backup runs in the namespace; existing CronJobs are suspended"},
 	{Name: AnnotationEnabled, On: api.OnStatefulSet, Default: "`false`", Allowed: "`true`, `false`", Meaning: "this StatefulSet is PostgreSQL: back it up"},
 	{Name: AnnotationSchedule, On: api.OnStatefulSet, Default: "`0 1 * * *`", Allowed: cronRule, Meaning: "when the backup runs; `H` is a value of the StatefulSet's own, so that not all start at once"},
 	{Name: AnnotationTimeZone, On: api.OnStatefulSet, Default: "`Etc/UTC`", Allowed: "an IANA time zone name", Meaning: "time zone of both schedules"},
@@ -66,5 +75,6 @@ var keys = []api.Key{
 	{Name: AnnotationOnDelete, On: api.OnStatefulSet, Default: "`keep`", Allowed: "`keep`, `delete`", Meaning: "StatefulSet deleted: keep the CronJob suspended, or delete it; data in S3 is never touched"},
 	{Name: AnnotationClientImage, On: api.OnStatefulSet, Default: "the StatefulSet's own image", Allowed: "an image reference", Meaning: "image whose PostgreSQL programs run the backup and the drill"},
 	{Name: AnnotationRun, On: api.OnStatefulSet, Default: "–", Allowed: "1 to 63 letters, digits and `-_.:+`, after `drill:` for a drill", Meaning: "starts a run now, once for each new value"},
+	{Name: AnnotationUnprotectedReason, On: api.OnStatefulSet, Default: "–", Allowed: "1 to 200 printable characters", Meaning: "why this database needs no backup: `backup audit` shows the reason, and the alert is silent"},
 	{Name: AnnotationStatus, On: api.OnStatefulSet, Default: "–", Allowed: "JSON", Meaning: "last success, last verified, bytes, duration, last failure of each database", Written: true},
 }

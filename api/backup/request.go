@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/nova/novawire/api"
 	"github.com/nova/novawire/internal/validate"
@@ -59,6 +60,7 @@ type Request struct {
 	Suspend              bool
 	OnDelete             OnDelete
 	ClientImage          string // "" means the StatefulSet's own
+	UnprotectedReason    string // why the database needs no backup
 	Run                  string // requests a run now, once for each value
 }
 
@@ -187,6 +189,7 @@ var requestRules = []requestRule{
 	{AnnotationOnDelete, setOnDelete},
 	{AnnotationClientImage, setImage},
 	{AnnotationRun, setRun},
+	{AnnotationUnprotectedReason, setUnprotectedReason},
 }
 
 func setBool(field *bool, value string) error {
@@ -322,6 +325,14 @@ func RunValue(drill bool, at time.Time) string {
 		return runDrill + value
 	}
 	return value
+}
+
+func setUnprotectedReason(r *Request, value string) error {
+	if value == "" || len(value) > 200 || strings.IndexFunc(value, func(c rune) bool { return !unicode.IsPrint(c) }) >= 0 {
+		return errNotAllowed
+	}
+	r.UnprotectedReason = value
+	return nil
 }
 
 func setRun(r *Request, value string) error {

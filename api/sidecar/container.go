@@ -26,7 +26,7 @@ const (
 )
 
 // EnvResourceAttributes tells the sidecar which resource attributes to add to
-// telemetry that lacks them, in the form of [Parse]. A service.name
+// telemetry that lacks them, in the form of attribute.Parse. A service.name
 // that begins with "unknown_service", the SDKs' placeholder, counts as lacking.
 const EnvResourceAttributes = "NOVAWIRE_RESOURCE_ATTRIBUTES"
 

@@ -29,6 +29,8 @@ const (
 	EnvFlushInterval   = "NOVAWIRE_FLUSH_INTERVAL"
 	EnvDrainTimeout    = "NOVAWIRE_DRAIN_TIMEOUT"
 	EnvQueueSize       = "NOVAWIRE_QUEUE_SIZE"
+	EnvBatchSize       = "NOVAWIRE_BATCH_SIZE"
+	EnvMaxRequestSize  = "NOVAWIRE_MAX_REQUEST_SIZE"
 	EnvStorageDir      = "NOVAWIRE_STORAGE_DIR"
 	EnvListen          = "NOVAWIRE_LISTEN"
 	EnvMetricsListen   = "NOVAWIRE_METRICS_LISTEN"
@@ -66,8 +68,10 @@ type Settings struct {
 	FlushInterval time.Duration // how long a batch is gathered
 	DrainTimeout  time.Duration // from SIGTERM to the ledger
 
-	QueueSize  int64  // bytes that wait for the backend, per signal
-	StorageDir string // empty: the queue is in memory alone
+	QueueSize      int64  // bytes that wait for the backend, per signal
+	BatchSize      int64  // bytes of one request to the backend
+	MaxRequestSize int64  // bytes of one request from the application
+	StorageDir     string // empty: the queue is in memory alone
 
 	Resource []attribute.KeyValue // to insert where absent
 
@@ -76,7 +80,7 @@ type Settings struct {
 	TerminationFile string
 }
 
-// Usable tells whether the settings name a backend. Where they do not, the
+// Usable reports whether the settings name a backend. Where they do not, the
 // sidecar accepts telemetry and counts it as dropped, and the pod runs on.
 func (s Settings) Usable() bool {
 	return s.Endpoint != nil || s.Backend == BackendXRay && s.Region != ""
@@ -113,8 +117,8 @@ func parseSettings(lookup func(name string) (string, bool)) (Settings, []validat
 	return s, append(refusals, s.reconcile(lookup)...)
 }
 
-// firstRegion is where AWS's own variables say the pod runs; the webhooks of
-// EKS set them.
+// firstRegion returns the region that AWS's own variables name; the webhooks of EKS
+// set them.
 func firstRegion(lookup func(string) (string, bool)) string {
 	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION"} {
 		if value, _ := lookup(name); validate.Region(value) {
@@ -136,6 +140,9 @@ func (s *Settings) reconcile(lookup func(string) (string, bool)) (refusals []val
 		s.Protocol = ProtocolHTTP
 	}
 	if s.Endpoint != nil {
+		for _, own := range []string{"/v1/traces", "/v1/metrics", "/v1/logs"} {
+			s.Endpoint.Path = strings.TrimSuffix(strings.TrimRight(s.Endpoint.Path, "/"), own)
+		}
 		if s.Protocol == ProtocolGRPC && strings.Trim(s.Endpoint.Path, "/") != "" {
 			report(EnvEndpoint, "grpc does not use the path of the URL; it is ignored")
 			s.Endpoint.Path = ""
@@ -171,7 +178,8 @@ func (s Settings) missingBackend() []validate.Refusal {
 	}
 }
 
-// withPort gives the endpoint the port that its scheme and protocol imply.
+// withPort returns the host with a port: its own, or the one that scheme and protocol
+// imply.
 func withPort(u *url.URL, protocol Protocol) string {
 	port := PortOTLPGRPC
 	switch {

@@ -17,7 +17,7 @@ func environment(pairs map[string]string) func(string) (string, bool) {
 	}
 }
 
-func TestSidecarRunsOnDefaults(t *testing.T) {
+func TestParseSettings_Defaults(t *testing.T) {
 	s, mistakes := ParseSettings(environment(map[string]string{EnvEndpoint: "https://otel.observability.svc"}))
 	if len(mistakes) > 0 {
 		t.Fatalf("defaults are mistaken: %v", mistakes)
@@ -37,7 +37,7 @@ func TestSidecarRunsOnDefaults(t *testing.T) {
 	}
 }
 
-func TestSidecarVariablesAcceptTheirDefault(t *testing.T) {
+func TestVariables_AcceptTheirDefaults(t *testing.T) {
 	for _, v := range Variables() {
 		if v.value != "" && !v.set(new(Settings), v.value) {
 			t.Errorf("%s refuses its default %q", v.Name, v.value)
@@ -45,7 +45,7 @@ func TestSidecarVariablesAcceptTheirDefault(t *testing.T) {
 	}
 }
 
-func TestSidecarTellsMistakesAndRunsOn(t *testing.T) {
+func TestParseSettings_Refusals(t *testing.T) {
 	const endpoint = "http://gateway:4317"
 	cases := map[string]struct {
 		environment map[string]string
@@ -57,8 +57,8 @@ func TestSidecarTellsMistakesAndRunsOn(t *testing.T) {
 			`NOVAWIRE_BACKEND: "xrai" is ignored: use gateway, jaeger, xray; gateway is used`, true,
 		},
 		"no endpoint":              {nil, "NOVAWIRE_ENDPOINT: there is no valid endpoint", false},
-		"an endpoint of no scheme": {map[string]string{EnvEndpoint: "gateway:4317"}, `NOVAWIRE_ENDPOINT: "gateway:4317" is ignored`, false},
-		"a port beyond the last":   {map[string]string{EnvEndpoint: "http://gateway:70000"}, `NOVAWIRE_ENDPOINT: "http://gateway:70000" is ignored`, false},
+		"an endpoint of no scheme": {map[string]string{EnvEndpoint: "gateway:4317"}, "NOVAWIRE_ENDPOINT: the value (hidden) is ignored", false},
+		"a port beyond the last":   {map[string]string{EnvEndpoint: "http://gateway:70000"}, "NOVAWIRE_ENDPOINT: the value (hidden) is ignored", false},
 		"a path with grpc":         {map[string]string{EnvEndpoint: endpoint + "/otlp"}, "NOVAWIRE_ENDPOINT: grpc does not use the path", true},
 		"a path with http":         {map[string]string{EnvEndpoint: endpoint + "/otlp", EnvProtocol: string(ProtocolHTTP)}, "", true},
 		"xray without a region":    {map[string]string{EnvBackend: BackendXRay}, "NOVAWIRE_AWS_REGION: the backend xray needs a region", false},
@@ -94,7 +94,7 @@ func TestSidecarTellsMistakesAndRunsOn(t *testing.T) {
 	}
 }
 
-func TestSidecarNeverRepeatsASecret(t *testing.T) {
+func TestParseSettings_HidesSecrets(t *testing.T) {
 	_, mistakes := ParseSettings(environment(map[string]string{
 		EnvHeaders:  "authorization=Bearer s3cret,s3cret",
 		EnvEndpoint: "https://user:s3cret@gateway",
@@ -109,7 +109,7 @@ func TestSidecarNeverRepeatsASecret(t *testing.T) {
 	}
 }
 
-func TestSidecarSuggestsTheVariableThatIsMeant(t *testing.T) {
+func TestUnknownVariables(t *testing.T) {
 	got := UnknownVariables([]string{"NOVAWIRE_ENDPIONT", "NOVAWIRE_POD_UID", EnvBackend, "RUST_LOG", "NOVAWIRE_SOMETHING_ELSE"})
 	want := []validate.Refusal{
 		{Setting: "NOVAWIRE_ENDPIONT", Problem: "the sidecar has no such variable; did you mean NOVAWIRE_ENDPOINT?", Ignored: true},
@@ -120,7 +120,7 @@ func TestSidecarSuggestsTheVariableThatIsMeant(t *testing.T) {
 	}
 }
 
-func TestSidecarVariablesAreCheckedAsFarAsTheyAreSeen(t *testing.T) {
+func TestCheckVariables(t *testing.T) {
 	cases := map[string]struct {
 		env    map[string]string
 		hidden []string

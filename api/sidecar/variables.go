@@ -20,7 +20,11 @@ type Variable struct {
 	Default string // as users read it; "–" for none
 	Allowed string // the values that are accepted, in a few words
 	Meaning string
-	Secret  bool // the value is never repeated
+
+	// harmless says that even a bad value cannot be a secret, so that messages may
+	// repeat it. It holds for choices, durations and sizes. A key, a token or a PEM
+	// block may have got into any other variable by mistake.
+	harmless bool
 
 	value string                               // of the default
 	set   func(s *Settings, value string) bool // false: the value is refused
@@ -31,9 +35,9 @@ func Variables() []Variable { return slices.Clone(variables) }
 
 // refusal reports a value of the variable that is ignored: its default holds.
 func (v Variable) refusal(value string) validate.Refusal {
-	r := validate.Refusal{Setting: v.Name, Value: validate.Redact(value), Allowed: v.Allowed, Ignored: true}
-	if v.Secret {
-		r.Value = validate.Hidden
+	r := validate.Refusal{Setting: v.Name, Value: validate.Hidden, Allowed: v.Allowed, Ignored: true}
+	if v.harmless {
+		r.Value = validate.Redact(value)
 	}
 	if v.value != "" {
 		r.Instead = v.Default
@@ -94,35 +98,38 @@ const tlsFile = "an absolute path"
 var variables = []Variable{
 	{
 		Name: EnvBackend, Default: "`gateway`", value: BackendGateway, Allowed: "`gateway`, `jaeger`, `xray`",
-		Meaning: "who receives: a shared collector; Jaeger (traces alone); or AWS X-Ray, CloudWatch metrics and CloudWatch Logs, by OTLP",
-		set:     choice(func(s *Settings) *string { return &s.Backend }, BackendGateway, BackendJaeger, BackendXRay),
+		Meaning:  "who receives: a shared collector; Jaeger (traces alone); or AWS X-Ray, CloudWatch metrics and CloudWatch Logs, by OTLP",
+		set:      choice(func(s *Settings) *string { return &s.Backend }, BackendGateway, BackendJaeger, BackendXRay),
+		harmless: true,
 	},
 	{
 		Name: EnvEndpoint, Default: "–; `xray`: the service endpoints of the region", Allowed: "an `http` or `https` URL without user, query or fragment",
-		Meaning: "the backend; without a port, 443 for `https`, else OTLP's. `http/protobuf` appends `/v1/traces`, `/v1/metrics`, `/v1/logs`",
+		Meaning: "the backend; without a port, 443 for `https`, else OTLP's. `http/protobuf` appends `/v1/traces`, `/v1/metrics` or `/v1/logs`, in the place of one of these",
 		set:     setEndpoint,
 	},
 	{
 		Name: EnvProtocol, Default: "`grpc`; `xray`: `http/protobuf`", value: string(ProtocolGRPC), Allowed: "`grpc`, `http/protobuf`",
-		Meaning: "OTLP transport to the backend",
-		set:     choice(func(s *Settings) *Protocol { return &s.Protocol }, ProtocolGRPC, ProtocolHTTP),
+		Meaning:  "OTLP transport to the backend",
+		set:      choice(func(s *Settings) *Protocol { return &s.Protocol }, ProtocolGRPC, ProtocolHTTP),
+		harmless: true,
 	},
 	{
-		Name: EnvHeaders, Default: "–", Secret: true, Allowed: "`name=value,name=value`, percent-encoded",
+		Name: EnvHeaders, Default: "–", Allowed: "`name=value,name=value`, percent-encoded",
 		Meaning: "request headers to the backend, as from a Secret by `valueFrom`",
 		set:     setHeaders,
 	},
 	{
 		Name: EnvCompression, Default: "`gzip`", value: CompressionGzip, Allowed: "`gzip`, `none`",
-		Meaning: "of requests to the backend",
-		set:     choice(func(s *Settings) *string { return &s.Compression }, CompressionGzip, CompressionNone),
+		Meaning:  "of requests to the backend",
+		set:      choice(func(s *Settings) *string { return &s.Compression }, CompressionGzip, CompressionNone),
+		harmless: true,
 	},
 	{
-		Name: EnvCAFile, Default: "the system's authorities", Allowed: tlsFile, Meaning: "PEM bundle that the backend's certificate is checked against; read at each connection",
+		Name: EnvCAFile, Default: "the system's authorities", Allowed: tlsFile, Meaning: "PEM bundle that the backend's certificate is checked against; a changed file is used from the next request on",
 		set: absolutePath(func(s *Settings) *string { return &s.CAFile }),
 	},
 	{
-		Name: EnvCertFile, Default: "–", Allowed: tlsFile, Meaning: "PEM client certificate for mutual TLS; read at each connection",
+		Name: EnvCertFile, Default: "–", Allowed: tlsFile, Meaning: "PEM client certificate for mutual TLS; a changed file is used from the next request on",
 		set: absolutePath(func(s *Settings) *string { return &s.CertFile }),
 	},
 	{
@@ -149,23 +156,38 @@ var variables = []Variable{
 	},
 	{
 		Name: EnvTimeout, Default: "`10s`", value: "10s", Allowed: "a duration from `100ms` to `1m`", Meaning: "of one request to the backend",
-		set: duration(func(s *Settings) *time.Duration { return &s.Timeout }, 100*time.Millisecond, time.Minute),
+		set:      duration(func(s *Settings) *time.Duration { return &s.Timeout }, 100*time.Millisecond, time.Minute),
+		harmless: true,
 	},
 	{
 		Name: EnvRetryLimit, Default: "`5m`", value: "5m", Allowed: "a duration from `0s` to `24h`", Meaning: "how long a batch is tried before it is counted as dropped",
-		set: duration(func(s *Settings) *time.Duration { return &s.RetryLimit }, 0, 24*time.Hour),
+		set:      duration(func(s *Settings) *time.Duration { return &s.RetryLimit }, 0, 24*time.Hour),
+		harmless: true,
 	},
 	{
 		Name: EnvFlushInterval, Default: "`1s`", value: "1s", Allowed: "a duration from `10ms` to `1m`", Meaning: "how long a batch is gathered",
-		set: duration(func(s *Settings) *time.Duration { return &s.FlushInterval }, 10*time.Millisecond, time.Minute),
+		set:      duration(func(s *Settings) *time.Duration { return &s.FlushInterval }, 10*time.Millisecond, time.Minute),
+		harmless: true,
 	},
 	{
 		Name: EnvDrainTimeout, Default: "`5s`", value: "5s", Allowed: "a duration from `0s` to `10m`", Meaning: "how long the queue may take to empty after SIGTERM; keep it inside the pod's grace period",
-		set: duration(func(s *Settings) *time.Duration { return &s.DrainTimeout }, 0, 10*time.Minute),
+		set:      duration(func(s *Settings) *time.Duration { return &s.DrainTimeout }, 0, 10*time.Minute),
+		harmless: true,
 	},
 	{
 		Name: EnvQueueSize, Default: "`4Mi`", value: "4Mi", Allowed: "a quantity of bytes from `256Ki` to `1Gi`", Meaning: "what may wait for the backend, per signal; the oldest is dropped for the newest. At most a sixteenth of the memory limit is used",
-		set: setQueueSize,
+		set:      size(func(s *Settings) *int64 { return &s.QueueSize }, 256<<10, 1<<30),
+		harmless: true,
+	},
+	{
+		Name: EnvBatchSize, Default: "`2Mi`", value: "2Mi", Allowed: "a quantity of bytes from `64Ki` to `64Mi`", Meaning: "of one request to the backend, uncompressed. A backend that refuses it gets smaller ones. At most half of the queue is used",
+		set:      size(func(s *Settings) *int64 { return &s.BatchSize }, 64<<10, 64<<20),
+		harmless: true,
+	},
+	{
+		Name: EnvMaxRequestSize, Default: "`20Mi`", value: "20Mi", Allowed: "a quantity of bytes from `64Ki` to `256Mi`", Meaning: "of one request from the application, uncompressed; a larger one is refused. At most a third of the memory limit is used",
+		set:      size(func(s *Settings) *int64 { return &s.MaxRequestSize }, 64<<10, 256<<20),
+		harmless: true,
 	},
 	{
 		Name: EnvStorageDir, Default: "–", Allowed: "an absolute path", Meaning: "folder that keeps the queue over a restart of the container, as in an `emptyDir`",
@@ -202,12 +224,12 @@ var variables = []Variable{
 	},
 }
 
-// assign sets the field to a value that is right, and tells whether it was.
-func assign[T any](field *T, value T, right bool) bool {
-	if right {
+// assign sets the field to a valid value, and reports whether it was valid.
+func assign[T any](field *T, value T, valid bool) bool {
+	if valid {
 		*field = value
 	}
-	return right
+	return valid
 }
 
 func choice[T ~string](field func(*Settings) *T, allowed ...T) func(*Settings, string) bool {
@@ -237,29 +259,44 @@ func setEndpoint(s *Settings, value string) bool {
 
 func setHeaders(s *Settings, value string) bool {
 	headers, mistakes := attribute.Parse(value)
-	right := len(mistakes) == 0 && !slices.ContainsFunc(headers, func(h attribute.KeyValue) bool {
-		return !isHeaderName(h.Key) || strings.ContainsAny(h.Value, "\r\n\x00")
+	valid := len(mistakes) == 0 && !slices.ContainsFunc(headers, func(h attribute.KeyValue) bool {
+		return !isHeaderName(h.Key) || !isHeaderValue(h.Value)
 	})
-	return assign(&s.Headers, headers, right)
+	return assign(&s.Headers, headers, valid)
 }
 
-func setQueueSize(s *Settings, value string) bool {
-	amount, err := validate.ParseQuantity(value)
-	right := err == nil && amount.IsInt() && amount.Cmp(big.NewRat(256<<10, 1)) >= 0 && amount.Cmp(big.NewRat(1<<30, 1)) <= 0
-	if right {
-		s.QueueSize = amount.Num().Int64()
+func size(field func(*Settings) *int64, minimum, maximum int64) func(*Settings, string) bool {
+	return func(s *Settings, value string) bool {
+		amount, err := validate.ParseQuantity(value)
+		if err != nil || !amount.IsInt() || amount.Cmp(big.NewRat(minimum, 1)) < 0 || amount.Cmp(big.NewRat(maximum, 1)) > 0 {
+			return false
+		}
+		*field(s) = amount.Num().Int64()
+		return true
 	}
-	return right
 }
 
-// isHeaderName accepts what both HTTP and gRPC carry, without the names that
-// gRPC keeps for itself.
+// ownHeaders are set by the transport or by the sidecar.
+var ownHeaders = []string{
+	"connection", "content-encoding", "content-length", "content-type", "host", "keep-alive", "proxy-connection",
+	"te", "trailer", "transfer-encoding", "upgrade", "user-agent",
+}
+
+// isHeaderName accepts the names that both HTTP and gRPC carry, without those that
+// gRPC keeps for itself and those that the transport sets.
 func isHeaderName(name string) bool {
-	return onlyPlain(name, "-_.") && !strings.HasPrefix(strings.ToLower(name), "grpc-")
+	lower := strings.ToLower(name)
+	return onlyPlain(name, "-_.") && !strings.HasPrefix(lower, "grpc-") && !slices.Contains(ownHeaders, lower)
 }
 
-// onlyPlain tells a text of ASCII letters, digits and the extra bytes, which is
-// not empty.
+// isHeaderValue accepts printable ASCII, which is what gRPC carries ("gRPC over
+// HTTP2", "Custom-Metadata"), without the spaces at its ends that HTTP cuts off.
+func isHeaderValue(value string) bool {
+	return strings.TrimSpace(value) == value && !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// onlyPlain reports whether s consists of ASCII letters, digits and the extra bytes,
+// and is not empty.
 func onlyPlain(s, extra string) bool {
 	for i := range len(s) {
 		c := s[i]

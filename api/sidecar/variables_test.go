@@ -7,9 +7,8 @@ import (
 	"testing"
 )
 
-// docs/sidecar.md says what the sidecar does with its variables, no more and no
-// less.
-func TestSidecarIsDocumentedAsItIs(t *testing.T) {
+// docs/sidecar.md has the table of the variables.
+func TestVariables_Documented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/sidecar.md")
 	if err != nil {
 		t.Fatal(err)

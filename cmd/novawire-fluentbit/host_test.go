@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -121,9 +120,82 @@ func mixedChunks(count int) (map[string][]byte, map[string]int) {
 	return all, sent
 }
 
+// outcome is what the host prints at the end.
+type outcome struct{ done, again, errors, depth, missed, disk, left, ended int }
+
+func runHost(t *testing.T, cmd *exec.Cmd) (o outcome) {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	i := bytes.LastIndex(out, []byte("done="))
+	if i < 0 {
+		t.Fatalf("the host prints: %s", out)
+	}
+	format := "done=%d again=%d error=%d depth=%d missed=%d disk=%d left=%d ended=%d"
+	if _, err := fmt.Sscanf(string(out[i:]), format, &o.done, &o.again, &o.errors, &o.depth, &o.missed, &o.disk, &o.left, &o.ended); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return o
+}
+
+// eight are chunks of eight pods.
+func eight() map[string][]byte {
+	all := map[string][]byte{}
+	for pod := range 8 {
+		all[fmt.Sprintf("kube.%d", pod)] = chunks.Line(time.Now(), fmt.Sprintf(`{"message":"<%d/0>"}`, pod), chunks.Kubernetes("nova", "feed", "app", "node-a"))
+	}
+	return all
+}
+
+// While the service does not answer, the input goes on with the shipped
+// configuration: chunks wait on disk, and all of them are delivered.
+func TestPlugin_Outage(t *testing.T) {
+	c := shippedConfiguration(t)
+	limit := "max_chunks_up=" + c.Service.Text("storage.max_chunks_up")
+	for name, k := range map[string]struct {
+		pause string
+		loses bool
+	}{
+		"as it is shipped":          {c.Pipeline.Inputs[0].Text("storage.pause_on_chunks_overlimit"), false},
+		"with a pause, in contrast": {"on", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startService(t)
+			s.InjectFaults(func(put int) fakelogs.Fault {
+				if put < 4 {
+					return fakelogs.Fault{Refuse: "ServiceUnavailableException"}
+				}
+				return fakelogs.Fault{}
+			})
+			o := runHost(t, hostCommand(t, s, writeChunks(t, eight()), "threads=2", "tail=20", "open=20", limit, "pause="+k.pause, "flush_timeout=1s", "metric_namespace=none"))
+			if (o.missed > 0) != k.loses || o.left > 0 || s.Count() != 160-o.missed {
+				t.Errorf("outcome is %+v, %d are stored of 160", o, s.Count())
+			}
+			if !k.loses && o.disk == 0 {
+				t.Error("no chunk waited on disk: the outage was too short to prove anything")
+			}
+		})
+	}
+}
+
+// With a backlog and a service that does not answer, the process ends soon after
+// Fluent Bit's grace, and chunks stay on disk. Fluent Bit's own handler is called.
+func TestPlugin_EndsWithinGrace(t *testing.T) {
+	s := startService(t)
+	s.InjectFaults(func(int) fakelogs.Fault { return fakelogs.Fault{Refuse: "ServiceUnavailableException"} })
+	o := runHost(t, hostCommand(
+		t, s, writeChunks(t, eight()), "threads=2", "tail=1000", "open=100", "max_chunks_up=32", "term=1500", "grace=2", "shutdown_timeout=500ms",
+	))
+	if o.ended > 8000 || o.ended < 2000 || o.left == 0 || s.Count() > 0 {
+		t.Errorf("outcome is %+v, %d are stored", o, s.Count())
+	}
+}
+
 var (
-	idPattern     = regexp.MustCompile(`<\d+/\d+>`)
-	reportPattern = regexp.MustCompile(`done=(\d+) again=(\d+) error=(\d+) depth=(\d+)`)
+	idPattern = regexp.MustCompile(`<\d+/\d+>`)
 )
 
 // The plugin delivers with both layouts of Fluent Bit's structures, on stacks of
@@ -141,22 +213,18 @@ func TestPlugin_Delivers(t *testing.T) {
 			s.InjectFaults(func(put int) fakelogs.Fault {
 				return map[int]fakelogs.Fault{1: {Refuse: "ThrottlingException"}, 3: {DeleteGroup: true}, 6: {Refuse: "ServiceUnavailableException"}}[put]
 			})
-			chunks, sent := mixedChunks(12)
+			flushed, sent := mixedChunks(12)
 			cmd := hostCommand(
-				t, s, writeChunks(t, chunks), "abi="+c.abi, "stack="+c.stack, "threads=4", "instances=2",
+				t, s, writeChunks(t, flushed), "abi="+c.abi, "stack="+c.stack, "threads=4", "instances=2",
 				"@0/log_group=/a/{service}", "@1/log_group=/b/{service}", "@0/id=a", "@1/id=b",
 			)
 			cmd.Env = append(cmd.Env, "GOGC=1")
-			out, err := cmd.CombinedOutput()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
+			o := runHost(t, cmd)
+			if o.done != 2*len(flushed) || o.errors != 0 {
+				t.Fatalf("outcome is %+v", o)
 			}
-			m := reportPattern.FindStringSubmatch(string(out))
-			if m == nil || m[1] != fmt.Sprint(2*len(chunks)) || m[3] != "0" {
-				t.Fatalf("the host says: %s", out)
-			}
-			if depth, _ := strconv.Atoi(m[4]); depth > 8<<10 {
-				t.Errorf("the callback used %d bytes of its stack", depth)
+			if o.depth > 8<<10 {
+				t.Errorf("the callback used %d bytes of its stack", o.depth)
 			}
 			compareStored(t, s, sent)
 		})
@@ -209,8 +277,8 @@ func TestPlugin_ServesMetrics(t *testing.T) {
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	chunks, _ := mixedChunks(1)
-	cmd := hostCommand(t, s, writeChunks(t, chunks), "rounds=1000", "every=20000", "instances=2", "metrics_listen="+address, "@1/id=other", "metric_namespace=none")
+	flushed, _ := mixedChunks(1)
+	cmd := hostCommand(t, s, writeChunks(t, flushed), "rounds=1000", "every=20000", "instances=2", "metrics_listen="+address, "@1/id=other", "metric_namespace=none")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -131,32 +131,62 @@ func terminationGracePeriod(t *testing.T) time.Duration {
 	return time.Duration(d.Spec.Template.Spec.Seconds) * time.Second
 }
 
+// The parsers read every line that real programs wrote: PostgreSQL 15.18, Redis 7.0.15
+// and nginx 1.22.1, in testdata. A line that begins with a tab continues another.
 func TestConfiguration_Parsers(t *testing.T) {
-	lines := map[string]string{
-		"postgresql": `2026-11-23 12:00:00.123 UTC [42] nova@nova_auth ERROR:  relation "x" does not exist`,
-		"redis":      `1:M 23 Nov 2026 12:00:00.123 * Ready to accept connections`,
-		"nginx":      `10.0.0.1 - - [23/Nov/2026:12:00:00 +0000] "GET /v1/users HTTP/1.1" 502 157 "-" "curl/8"`,
-	}
 	c := shippedConfiguration(t)
-	for _, p := range c.Parsers {
-		name := p.Text("name")
-		r, err := regexp.Compile(p.Text("regex"))
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		if !r.MatchString(lines[name]) {
-			t.Errorf("%s does not read %s", name, lines[name])
+	for container, parsers := range parsersByContainer(t, c) {
+		t.Run(container, func(t *testing.T) {
+			text, err := os.ReadFile("testdata/" + container + ".log")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(string(text)) {
+				if line = strings.TrimSuffix(line, "\n"); line[0] == '\t' {
+					continue
+				}
+				fields := parseLine(parsers, line)
+				if fields["timestamp"] == "" || fields["severity"] == "" && fields["status"] == "" || fields["text"] == "" && fields["remote"] == "" {
+					t.Errorf("%q is read as %q", line, fields)
+				}
+			}
+		})
+	}
+}
+
+// parsersByContainer returns the parsers that the filters use for a container name.
+func parsersByContainer(t *testing.T, c configfile.Configuration) map[string][]*regexp.Regexp {
+	t.Helper()
+	all := map[string][]*regexp.Regexp{}
+	for _, container := range []string{"postgresql", "redis", "nginx"} {
+		tag := "kube.var.lib.novawire-fluent-bit.pods.containers.db-0_nova_" + container + "-" + strings.Repeat("0a", 32) + ".log"
+		for _, f := range c.Pipeline.Filters {
+			if !regexp.MustCompile(f.Text("match_regex")).MatchString(tag) {
+				continue
+			}
+			for _, p := range c.Parsers {
+				if p.Text("name") == f.Text("parser") {
+					all[container] = append(all[container], regexp.MustCompile(p.Text("regex")))
+				}
+			}
 		}
 	}
-	for _, f := range c.Pipeline.Filters {
-		if f.Text("name") != "parser" {
+	if len(all) != 3 {
+		t.Errorf("parsers are %v", all)
+	}
+	return all
+}
+
+func parseLine(parsers []*regexp.Regexp, line string) map[string]string {
+	fields := map[string]string{}
+	for _, p := range parsers {
+		m := p.FindStringSubmatch(line)
+		if m == nil {
 			continue
 		}
-		container := f.Text("parser")
-		tag := "kube.var.log.containers.db-0_nova_" + container + "-" + strings.Repeat("0a", 32) + ".log"
-		if !regexp.MustCompile(f.Text("match_regex")).MatchString(tag) || lines[container] == "" {
-			t.Errorf("%v is not for a container of that name", f)
+		for i, name := range p.SubexpNames() {
+			fields[name] = m[i]
 		}
 	}
+	return fields
 }

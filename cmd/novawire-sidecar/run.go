@@ -9,19 +9,19 @@ import (
 	"github.com/nova/novawire/sidecar"
 )
 
-const usage = `novawire-sidecar takes OTLP from the application of its pod, by gRPC and HTTP,
-and sends it to one backend. NOVAWIRE_* variables shape it: see docs/sidecar.md.
+const usage = `novawire-sidecar receives OTLP from the application of its pod, by gRPC and HTTP,
+and sends it to one backend. NOVAWIRE_* variables configure it: see docs/sidecar.md.
 
   novawire-sidecar                run until SIGTERM, then print the ledger
-  novawire-sidecar print-config   print the configuration that results, without secrets
+  novawire-sidecar print-config   print the resulting configuration, without secrets
   novawire-sidecar --version
   novawire-sidecar --help
 
-Exit codes: 0 done; 1 something could not be done, as standard error says;
-2 wrong usage. A wrong setting is none: it is told, and its default is used.
+Exit codes: 0 success; 1 failure, explained on standard error; 2 wrong usage.
+A bad setting is not a failure: it is logged, and its default is used.
 `
 
-// run is the whole program; flags would be a second way to say what variables say.
+// run is the whole program. It has no flags: variables are the one way to configure it.
 func run(ctx context.Context, args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
 	var err error
 	switch {

@@ -32,7 +32,7 @@ Exit codes: 0 success, 1 failure (the message ends with the category), 2 a wrong
 	cmd.AddCommand(
 		backupNowCommand("now", "Back up a StatefulSet now", false),
 		backupNowCommand("drill", "Restore the newest backups into a temporary server now and compare them", true),
-		backupStatusCommand(), backupListCommand(), backupVerifyCommand(), backupRestoreCommand(),
+		backupStatusCommand(), backupAuditCommand(), backupListCommand(), backupVerifyCommand(), backupRestoreCommand(),
 	)
 	return cmd
 }

@@ -54,8 +54,8 @@ func refusesBackups(m *environment, t *testing.T) {
 		t.Error(err)
 	}
 	for _, parts := range [][]string{
-		{"no Secret postgres-credentials in namespace " + ns},
-		{"no ServiceAccount writer in namespace " + ns},
+		{"Secret postgres-credentials does not exist in namespace " + ns},
+		{"ServiceAccount writer does not exist in namespace " + ns},
 		{"StatefulSet auth-db in namespace " + ns, "s3://nova/" + ns},
 	} {
 		if !w.has(parts...) {
@@ -66,10 +66,6 @@ func refusesBackups(m *environment, t *testing.T) {
 
 // The match conditions keep other StatefulSets away from the webhook.
 func reviewsOnlyBackupRequests(m *environment, t *testing.T) {
-	plain := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "plain-"}}
-	m.create(plain)
-	m.create(database(plain.Name, "auth-db", backupapi.AnnotationSchedule, "hourly"))
-
 	reviews := func() float64 { return m.metric(`novawire_admission_duration_seconds_count{webhook="backup"}`) }
 	before := reviews()
 	other := database(m.namespace(nil), "redis")
@@ -92,6 +88,28 @@ func reviewsOnlyBackupRequests(m *environment, t *testing.T) {
 	}
 	if got := reviews(); got < before+2 {
 		t.Errorf("%v reviews after a backup was switched on and off", got-before)
+	}
+}
+
+// The wiring label of the namespace has no influence on backups.
+func reviewsEveryNamespace(m *environment, t *testing.T) {
+	plain := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "plain-"}}
+	m.create(plain)
+	refused := m.client.Create(t.Context(), database(plain.Name, "auth-db", backupapi.AnnotationSchedule, "hourly"))
+	if !apierrors.IsInvalid(refused) {
+		t.Errorf("a bad annotation in a namespace without the wiring label: %v", refused)
+	}
+	var w warningRecorder
+	refusing := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "refusing-", Labels: map[string]string{backupapi.LabelNamespace: backupapi.NamespaceDisabled}}}
+	m.create(refusing)
+	if err := m.warned(&w).Create(t.Context(), database(refusing.Name, "auth-db")); err != nil || !w.has("no backup runs: namespace "+refusing.Name+" is labelled") {
+		t.Errorf("no warning about a namespace that refuses backup: %v, %q", err, w.lines)
+	}
+	w.lines = nil
+	mysql := database(plain.Name, "shop-db")
+	mysql.Spec.Template.Spec.Containers[0].Image = "mysql:8"
+	if err := m.warned(&w).Create(t.Context(), mysql); err != nil || !w.has("this is MySQL, not PostgreSQL") {
+		t.Errorf("no warning about MySQL: %v, %q", err, w.lines)
 	}
 }
 

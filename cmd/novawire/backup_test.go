@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/controller/audit"
 	"github.com/nova/novawire/controller/backup/resources"
 )
 
@@ -94,6 +95,40 @@ func backupCommands(m *environment, t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &states); err != nil || len(states) != 1 || states[0].Databases[0].Rows != 12 {
 		t.Errorf("%v:\n%s", err, stdout)
 	}
+}
+
+// backupAudit runs the command on a protected, an unprotected and an exempt database.
+func backupAudit(m *environment, t *testing.T) {
+	ns := m.namespace(nil)
+	m.create(database(ns, "auth-db"))
+	m.cronJob(ns, "auth-db-backup")
+	m.status(t, ns)
+	run := func(args ...string) (string, string, int) {
+		return cli(t, "", append([]string{"backup", "audit", "--kubeconfig", filepath.Join(m.dir, "kubeconfig"), "-n", ns}, args...)...)
+	}
+	if stdout, stderr, code := run(); code != 0 || !containsAll(stdout, []string{"auth-db", "yes"}) {
+		t.Errorf("everything is protected: exit %d: %s%s", code, stdout, stderr)
+	}
+	plain := database(ns, "orders-db", backupapi.AnnotationEnabled, "false")
+	plain.Spec.Template.Spec.Containers[0].Image = "postgres:17"
+	m.create(plain)
+	stdout, stderr, code := run()
+	if code != exitProblem || !containsAll(stdout, []string{"orders-db", "NO", "no backup is requested", `annotate it backup.nova.dev/enabled: "true"`}) || !strings.Contains(stderr, "1 of 2 PostgreSQL databases are not protected") {
+		t.Errorf("an unprotected database: exit %d: %s%s", code, stdout, stderr)
+	}
+	stdout, _, _ = run("-o", "json")
+	var report audit.Report
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil || len(report.Databases) != 2 || report.Databases[1].Reason != audit.NotRequested {
+		t.Errorf("%v:\n%s", err, stdout)
+	}
+	plain.Annotations[backupapi.AnnotationUnprotectedReason] = "it is filled from auth-db"
+	if err := m.client.Update(t.Context(), plain); err != nil {
+		t.Fatal(err)
+	}
+	if stdout, stderr, code := run(); code != 0 || !strings.Contains(stdout, "it is filled from auth-db") {
+		t.Errorf("an exempt database: exit %d: %s%s", code, stdout, stderr)
+	}
+	m.eventually("exported as a metric", func() bool { return m.metric("novawire_backup_audit_timestamp_seconds") > 0 })
 }
 
 // status plays the Jobs' pods: one that succeeded and one that did not.

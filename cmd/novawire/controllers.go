@@ -12,12 +12,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/controller/audit"
 	backupcontroller "github.com/nova/novawire/controller/backup"
 )
 
 // lease is the name of the Lease that the leader holds, in the namespace of the
 // installation.
 const lease = "novawire-controllers"
+
+// auditInterval is the time between two audits of the cluster's databases.
+const auditInterval = 5 * time.Minute
 
 // controllers runs the controllers in a manager of their own on the replica that
 // leads. A manager that loses its lease stops, and admission, which every replica
@@ -26,6 +31,8 @@ type controllers struct {
 	cluster      *rest.Config
 	namespace    string
 	options      backupcontroller.Options
+	audit        *audit.Metrics
+	defaults     func() backupapi.Request
 	restartDelay time.Duration // before a stopped manager is started again
 }
 
@@ -38,6 +45,7 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags webhookFlag
 	return mgr.Add(&controllers{
 		cluster: cluster, namespace: flags.certs.namespace, restartDelay: 5 * time.Second,
 		options: backupcontroller.Options{Config: current.Backup, Statuses: statuses, Changed: current.changed},
+		audit: audit.NewMetrics(metrics.Registry), defaults: current.BackupDefaults,
 	})
 }
 
@@ -49,6 +57,7 @@ func (c *controllers) Start(ctx context.Context) error {
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		err := c.lead(ctx)
 		c.options.Statuses.Reset() // another replica may write them from now on
+		c.audit.Reset()
 		if ctx.Err() == nil {
 			slog.Error("the controllers stopped; restarting", "error", err, "delay", c.restartDelay.String())
 		}
@@ -72,6 +81,10 @@ func (c *controllers) lead(ctx context.Context) error {
 	}
 	if err := backupcontroller.Add(mgr, c.options); err != nil {
 		return fmt.Errorf("add the backup controller: %w", err)
+	}
+	auditor := &audit.Auditor{Reader: mgr.GetAPIReader(), Defaults: c.defaults, Metrics: c.audit, Interval: auditInterval, Now: time.Now}
+	if err := mgr.Add(auditor); err != nil {
+		return fmt.Errorf("add the audit: %w", err)
 	}
 	return mgr.Start(ctx)
 }

@@ -19,6 +19,7 @@ type previewFlags struct {
 	namespace string
 	config    string
 	explain   bool
+	color     string
 }
 
 func previewCommand() *cobra.Command {
@@ -26,23 +27,24 @@ func previewCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "preview FILE…",
 		Short: "Print manifests as the cluster would hold them",
-		Long: `Prints manifests as a cluster with Novawire would hold them. It needs no cluster: the
-engine is the webhook's own. FILE is a YAML or JSON file of any number of documents, a
-directory, or - for standard input.
+		Long: `Prints manifests as a cluster with Novawire would hold them. It needs no cluster: it uses
+the engine of the webhook. FILE is a YAML or JSON file with any number of documents, a
+folder, or - for standard input.
 
-Workloads of every kind and bare pods are wired; other objects are printed as they came.
-StatefulSets that ask for backup are followed by the CronJobs and what else is made for them.
-Where the input has Namespaces, only those labelled nova.dev/wiring: enabled are opted in;
-without any, all is. What a user should know comes on standard error, a line each.
+Pods and pod templates of every kind are wired, also those of custom resources. Everything
+else is printed as it was read, and the wired documents keep their comments and style. A
+StatefulSet that requests backup is followed by the CronJobs and other objects that are made
+for it. If the input has Namespaces, only those labelled nova.dev/wiring: enabled are opted
+in; without any, all objects are. Warnings are printed on standard error, one per line.
 
-Exit codes: 0 printed; 1 bad input, told in one line per mistake
-(file:document: kind/name: what), with nothing printed; 2 a wrong command line.`,
+Exit codes: 0 printed; 1 bad input, with one line per mistake (file:line: kind/name: what)
+and nothing printed; 2 bad command line.`,
 		Example: `  novawire preview examples/nova.yaml
   novawire preview -o diff deploy/
   kubectl get deployment feed -o yaml | novawire preview --explain -`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError{errors.New("preview: name a file, a directory, or - for standard input")}
+				return usageError{errors.New("preview: name a file, a folder, or - for standard input")}
 			}
 			return nil
 		},
@@ -53,13 +55,17 @@ Exit codes: 0 printed; 1 bad input, told in one line per mistake
 	cmd.Flags().StringVarP(&flags.output, "output", "o", "yaml", "yaml, json, or diff")
 	cmd.Flags().StringVarP(&flags.namespace, "namespace", "n", "default", "namespace of objects that name none")
 	cmd.Flags().StringVar(&flags.config, "config", "", "the manager's configuration file")
-	cmd.Flags().BoolVar(&flags.explain, "explain", false, "list each decision with its rule and source, instead of manifests")
+	cmd.Flags().StringVar(&flags.color, "color", "auto", "colours of a diff: auto, always or never; auto respects NO_COLOR")
+	cmd.Flags().BoolVar(&flags.explain, "explain", false, "print each decision with its rule and source instead of manifests")
 	return cmd
 }
 
 func runPreview(flags previewFlags, paths []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if !slices.Contains([]string{"yaml", "json", "diff"}, flags.output) {
 		return usageError{fmt.Errorf("preview: output %q: use yaml, json or diff", flags.output)}
+	}
+	if !slices.Contains([]string{"auto", "always", "never"}, flags.color) {
+		return usageError{fmt.Errorf("preview: --color %q: use auto, always or never", flags.color)}
 	}
 	c, err := readConfig(flags.config)
 	if err != nil {
@@ -79,20 +85,31 @@ func runPreview(flags previewFlags, paths []string, stdin io.Reader, stdout, std
 	if err := errors.Join(errRead, errWire); err != nil {
 		return err
 	}
+	if preview.CountObjects(documents) == 0 {
+		fmt.Fprintln(stderr, "preview: the input has no Kubernetes objects")
+	}
 	if flags.explain {
+		if len(objects) > 0 && !preview.HasNamespace(documents) {
+			fmt.Fprintln(stderr, "preview: the input has no Namespace: all objects are treated as opted in")
+		}
 		return preview.WriteExplanation(stdout, objects)
 	}
-	preview.WriteWarnings(stderr, objects)
+	preview.WriteWarnings(stderr, documents, objects)
 	switch flags.output {
 	case "json":
 		return preview.WriteJSON(stdout, documents)
 	case "diff":
-		return preview.WriteDiff(stdout, documents, isTerminal(stdout))
+		return preview.WriteDiff(stdout, documents, useColor(flags.color, stdout))
 	}
 	return preview.WriteYAML(stdout, documents)
 }
 
-func isTerminal(w io.Writer) bool {
+// useColor reports whether a diff has colours. With auto it has them on a terminal,
+// unless the variable NO_COLOR is set (https://no-color.org).
+func useColor(flag string, w io.Writer) bool {
+	if flag != "auto" {
+		return flag == "always"
+	}
 	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
+	return ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == ""
 }

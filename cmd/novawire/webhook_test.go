@@ -48,8 +48,10 @@ func TestAdmission(t *testing.T) {
 		{"counts what it decided", countsDecisions},
 		{"refuses a mistake in a backup annotation", refusesBackups},
 		{"reviews only StatefulSets that request backup", reviewsOnlyBackupRequests},
+		{"reviews backup requests in every namespace", reviewsEveryNamespace},
 		{"creates the CronJobs of a StatefulSet that requests backup", createsCronJobs},
 		{"requests runs and shows the status of backups from the command line", backupCommands},
+		{"audits which databases are backed up", backupAudit},
 		{"admits pods while the webhook is down and wires them when it is back", failsOpen},
 		{"exits with success on SIGTERM", endsOnSignal},
 	} {

@@ -51,11 +51,11 @@ func attemptOf(pod *corev1.Pod, deleted bool) (attempt, bool) {
 	}
 	main, ran := statusOf(pod.Status.ContainerStatuses, resources.Container)
 	if ended := main.State.Terminated; ran && ended != nil {
-		a.finished, a.result = ended.FinishedAt.UTC(), resultOf(a.verb, ended)
+		a.finished, a.result = finishedAt(pod, ended), resultOf(a.verb, ended)
 		return a, true
 	}
 	if ended := failedInit(pod); ended != nil {
-		a.finished = ended.FinishedAt.UTC()
+		a.finished = finishedAt(pod, ended)
 		return fail(backupapi.CategoryNotStarted, "installing pg-backup: exit code %d: %s", ended.ExitCode, strings.TrimSpace(ended.Message))
 	}
 	if pod.Status.Phase == corev1.PodFailed {
@@ -92,7 +92,7 @@ func resultOf(verb string, ended *corev1.ContainerStateTerminated) backupapi.Res
 		return result
 	}
 	result = backupapi.Result{
-		Verb: verb, Started: ended.StartedAt.UTC(), Seconds: ended.FinishedAt.Sub(ended.StartedAt.Time).Seconds(),
+		Verb: verb, Started: ended.StartedAt.UTC(), Seconds: max(0, ended.FinishedAt.Sub(ended.StartedAt.Time).Seconds()),
 		Category: backupapi.CategoryOf(int(ended.ExitCode)),
 	}
 	if result.Category == backupapi.CategorySucceeded {
@@ -124,6 +124,22 @@ func failedInit(pod *corev1.Pod) *corev1.ContainerStateTerminated {
 		}
 	}
 	return nil
+}
+
+// finishedAt returns when a container ended. The kubelet reports no times for a
+// container that it cannot find (ContainerStatusUnknown): then the pod's last change
+// decides, or the attempt would look older than every other.
+func finishedAt(pod *corev1.Pod, ended *corev1.ContainerStateTerminated) time.Time {
+	if !ended.FinishedAt.IsZero() {
+		return ended.FinishedAt.UTC()
+	}
+	last := deletedAt(pod)
+	for _, c := range pod.Status.Conditions {
+		if c.LastTransitionTime.After(last) {
+			last = c.LastTransitionTime.UTC()
+		}
+	}
+	return last
 }
 
 func deletedAt(pod *corev1.Pod) time.Time {

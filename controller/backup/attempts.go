@@ -48,7 +48,7 @@ func (r *reconciler) recordAttempts(ctx context.Context, s *state) error {
 
 // listAttempts returns the attempts of all pods and Jobs that exist.
 func (r *reconciler) listAttempts(ctx context.Context, s *state) (attempts []attempt, err error) {
-	owned := []client.ListOption{client.InNamespace(s.name.Namespace), client.MatchingLabels{resources.LabelStatefulSet: s.name.Name}}
+	owned := []client.ListOption{client.InNamespace(s.name.Namespace), client.MatchingLabels{resources.LabelStatefulSet: resources.LabelValue(s.name.Name)}}
 	var pods corev1.PodList
 	if err := r.client.List(ctx, &pods, owned...); err != nil {
 		return nil, err

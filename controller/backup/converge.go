@@ -22,7 +22,7 @@ func (r *reconciler) converge(ctx context.Context, s *state) error {
 	switch {
 	case s.set == nil:
 		return r.suspend(ctx, s, reasonDeleted)
-	case !s.optedIn():
+	case s.namespaceRefuses():
 		return r.suspend(ctx, s, reasonNamespace)
 	case !s.request.Enabled && s.backup != nil && len(s.backup.OwnerReferences) > 0:
 		return r.deleteObjects(ctx, s)
@@ -140,7 +140,7 @@ func (r *reconciler) deletePolicies(ctx context.Context, s *state) error {
 // deleteOwned deletes an object if it exists and was made for this StatefulSet.
 func (r *reconciler) deleteOwned(ctx context.Context, s *state, name string, o client.Object) error {
 	err := r.client.Get(ctx, types.NamespacedName{Namespace: s.name.Namespace, Name: name}, o)
-	if apierrors.IsNotFound(err) || err == nil && o.GetLabels()[resources.LabelStatefulSet] != s.name.Name {
+	if apierrors.IsNotFound(err) || err == nil && o.GetLabels()[resources.LabelStatefulSet] != resources.LabelValue(s.name.Name) {
 		return nil
 	}
 	if err != nil {

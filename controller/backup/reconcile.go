@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	backupapi "github.com/nova/novawire/api/backup"
-	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/controller/backup/resources"
 	"github.com/nova/novawire/internal/validate"
 )
@@ -105,13 +104,16 @@ func (r *reconciler) read(ctx context.Context, name types.NamespacedName) (*stat
 		annotations = s.set.Annotations
 	}
 	s.request, s.refusals = backupapi.ParseStatefulSet(r.config().DefaultRequest(), name.Namespace, name.Name, annotations)
+	if s.set != nil {
+		s.refusals = append(s.refusals, resources.CheckEngine(s.request, s.set)...)
+	}
 	s.status = r.storedStatus(s, annotations)
 	return s, nil
 }
 
-// optedIn reports whether the namespace has the label that enables wiring.
-func (s *state) optedIn() bool {
-	return s.namespace.GetLabels()[injection.LabelWiring] == injection.WiringEnabled
+// namespaceRefuses reports whether the namespace has the label that refuses backups.
+func (s *state) namespaceRefuses() bool {
+	return s.namespace.GetLabels()[backupapi.LabelNamespace] == backupapi.NamespaceDisabled
 }
 
 // storedStatus returns the status of this process's cache, else that of the
@@ -136,7 +138,7 @@ func (r *reconciler) storedStatus(s *state, annotations map[string]string) backu
 // shortened names can be equal, so the label decides.
 func (r *reconciler) getOwned(ctx context.Context, set types.NamespacedName, name string) (*batchv1.CronJob, error) {
 	o, err := get(ctx, r.client, types.NamespacedName{Namespace: set.Namespace, Name: name}, &batchv1.CronJob{})
-	if o != nil && o.Labels[resources.LabelStatefulSet] != set.Name {
+	if o != nil && o.Labels[resources.LabelStatefulSet] != resources.LabelValue(set.Name) {
 		return nil, err
 	}
 	return o, err

@@ -133,3 +133,18 @@ func TestReconcile_RefusedRequestKeepsCronJobs(t *testing.T) {
 	b.awaitCronJob("auth-db-backup", func(o *batchv1.CronJob) string { return unless(o.Spec.Schedule == "0 2 * * *", o.Spec.Schedule) })
 	b.awaitStatus("auth-db", "well again", func(s backupapi.Status) bool { return len(s.Refused) == 0 })
 }
+
+func TestReconcile_RefusesOtherEngines(t *testing.T) {
+	b := newEnvironment(t)
+	s := postgres("cache")
+	s.Namespace, s.Annotations = b.namespace, enabled()
+	s.Spec.Template.Spec.Containers = []corev1.Container{{Name: "db", Image: "mysql:8", Ports: []corev1.ContainerPort{{ContainerPort: 3306}}}}
+	b.create(s)
+	b.awaitEvent("BackupRefused", "this is MySQL, not PostgreSQL")
+	b.awaitStatus("cache", "refused", func(s backupapi.Status) bool { return len(s.Refused) == 1 })
+	if b.cronJob("cache-backup") != nil {
+		t.Error("a CronJob exists, which fails each night")
+	}
+	b.annotate(s, map[string]string{backupapi.AnnotationClientImage: "registry/postgres:17"})
+	b.awaitCronJob("cache-backup", running)
+}

@@ -49,7 +49,7 @@ func (r *reconciler) startRequestedRun(ctx context.Context, s *state) error {
 // whyNotBackedUp returns the reason why no run may start, "" if one may.
 func (s *state) whyNotBackedUp() string {
 	switch {
-	case !s.optedIn():
+	case s.namespaceRefuses():
 		return reasonNamespace
 	case !s.request.Enabled:
 		return reasonDisabled

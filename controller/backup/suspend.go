@@ -9,7 +9,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
-	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/controller/backup/resources"
 )
 
@@ -17,7 +16,7 @@ import (
 const (
 	reasonDeleted   = "the StatefulSet was deleted; its backups are kept"
 	reasonDisabled  = backupapi.AnnotationEnabled + " is not true on the StatefulSet"
-	reasonNamespace = "the namespace is not labelled " + injection.LabelWiring + ": " + injection.WiringEnabled
+	reasonNamespace = "the namespace is labelled " + backupapi.LabelNamespace + ": " + backupapi.NamespaceDisabled
 )
 
 // suspend patches the CronJobs to start nothing and writes the reason on each. It
@@ -37,8 +36,9 @@ func (r *reconciler) suspend(ctx context.Context, s *state, reason string) error
 			return fmt.Errorf("suspend %s: %w", o.Name, err)
 		}
 	}
-	if s.backup == nil && s.drill == nil && s.status.Suspended == "" && len(s.status.Databases) == 0 {
-		return nil // it was never backed up: nothing changes for its users
+	neverBackedUp := s.backup == nil && s.drill == nil && s.status.Suspended == "" && len(s.status.Databases) == 0
+	if neverBackedUp && !s.request.Enabled {
+		return nil // nothing changes for its users
 	}
 	r.setSuspended(s, reason)
 	return nil

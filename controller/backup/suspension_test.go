@@ -60,14 +60,42 @@ func TestReconcile_Suspension(t *testing.T) {
 			return unless(b.cronJob("auth-db-backup") == nil && b.cronJob("auth-db-drill") == nil, "a CronJob is")
 		})
 	})
-	t.Run("removing the namespace label suspends the CronJobs until it is set again", func(t *testing.T) {
+	t.Run("the namespace's refusal label suspends the CronJobs until it is removed", func(t *testing.T) {
 		b := newEnvironment(t)
-		b.statefulSet("auth-db", enabled())
+		s := b.statefulSet("auth-db", enabled())
 		b.awaitCronJob("auth-db-drill", running)
-		b.label("")
+		b.label(backupapi.LabelNamespace, backupapi.NamespaceDisabled)
 		b.awaitCronJob("auth-db-backup", suspended(reasonNamespace))
-		b.label(injection.WiringEnabled)
+		b.awaitEvent("BackupSuspended", backupapi.LabelNamespace)
+		b.annotate(s, map[string]string{backupapi.AnnotationRun: "now"})
+		b.awaitEvent("BackupRefused", `"now" starts no run: the namespace is labelled`)
+		b.label(backupapi.LabelNamespace, "")
 		b.awaitCronJob("auth-db-backup", running)
+	})
+	t.Run("a new StatefulSet in a namespace that refuses gets a status and an Event, and no CronJob", func(t *testing.T) {
+		b := newEnvironment(t)
+		b.label(backupapi.LabelNamespace, backupapi.NamespaceDisabled)
+		b.statefulSet("auth-db", enabled())
+		b.awaitEvent("BackupSuspended", backupapi.LabelNamespace)
+		b.awaitStatus("auth-db", "suspended", func(s backupapi.Status) bool { return s.Suspended == reasonNamespace })
+		if b.cronJob("auth-db-backup") != nil {
+			t.Error("a CronJob exists")
+		}
+	})
+	t.Run("the wiring label has no influence", func(t *testing.T) {
+		b := newEnvironment(t)
+		b.label(injection.LabelWiring, "")
+		b.statefulSet("auth-db", enabled())
+		o := b.awaitCronJob("auth-db-backup", running)
+		if got := o.Spec.JobTemplate.Spec.Template.Labels[injection.LabelWiring]; got != injection.WiringDisabled {
+			t.Errorf("the pod is labelled %s: %q and would be wired", injection.LabelWiring, got)
+		}
+		b.label(injection.LabelWiring, injection.WiringEnabled)
+		b.label(injection.LabelWiring, "")
+		b.reconfigure(func(c *resources.Config) { c.Image = "pg-backup:next" })
+		b.awaitCronJob("auth-db-backup", func(o *batchv1.CronJob) string {
+			return unless(o.Spec.JobTemplate.Spec.Template.Spec.InitContainers[0].Image == "pg-backup:next" && running(o) == "", "is suspended or old")
+		})
 	})
 	t.Run("a renamed StatefulSet leaves the old CronJobs suspended and gets a location of its own", func(t *testing.T) {
 		b := newEnvironment(t)
@@ -84,14 +112,14 @@ func TestReconcile_Suspension(t *testing.T) {
 	})
 }
 
-func (b *environment) label(value string) {
+func (b *environment) label(key, value string) {
 	b.Helper()
 	ns := &corev1.Namespace{}
 	if err := b.client.Get(b.Context(), client.ObjectKey{Name: b.namespace}, ns); err != nil {
 		b.Fatal(err)
 	}
-	if ns.Labels[injection.LabelWiring] = value; value == "" {
-		delete(ns.Labels, injection.LabelWiring)
+	if ns.Labels[key] = value; value == "" {
+		delete(ns.Labels, key)
 	}
 	if err := b.client.Update(b.Context(), ns); err != nil {
 		b.Fatal(err)

@@ -23,8 +23,8 @@ func (d *Decoder) writeMessage(text []byte) {
 	d.endEntry(from, d.r.at, d.pod, d.fields.tallyOf(text))
 }
 
-// writeText writes a line that is not a JSON object, with the runtime's time: it
-// is the only one of that precision.
+// writeText writes a line that is not a JSON object, with the runtime's time, which
+// is the only one of that precision, and with the level if a parser read one.
 func (d *Decoder) writeText(text []byte) {
 	from := d.beginEntry(d.r.at)
 	w := &d.w
@@ -34,9 +34,16 @@ func (d *Decoder) writeText(text []byte) {
 		w.json([]byte(`,"time":`))
 		w.str(d.r.time)
 	}
+	tally := textTally(text)
+	if level := d.r.level(); level != "" {
+		w.json([]byte(`,"level":"` + level + `"`))
+		if level == "ERROR" {
+			tally.ErrorLines = 1
+		}
+	}
 	d.fields.reset(0)
 	d.writeMetadata()
-	d.endEntry(from, d.r.at, d.pod, textTally(text))
+	d.endEntry(from, d.r.at, d.pod, tally)
 }
 
 // writeObject writes the members of a line unchanged and in order, with three
@@ -207,7 +214,7 @@ func (d *Decoder) writeRecordMember(p keyValue) {
 	key, _ := appendKey(nil, p.key)
 	value, _ := appendValue(nil, p.value, maxValueDepth)
 	name := key[1 : len(key)-1]
-	differs := d.adds(name) || d.isText && (string(name) == "message" || string(name) == "time")
+	differs := d.adds(name) || d.isText && (string(name) == "message" || string(name) == "time" || string(name) == "level" && d.r.level() != "")
 	for _, root := range d.fields.roots {
 		m := d.scan.members[root]
 		if string(d.scan.bytes(m.key)) != string(name) {

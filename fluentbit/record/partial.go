@@ -5,10 +5,10 @@ import (
 	"unicode/utf8"
 )
 
-// partialLine is the beginning of a line that the container's runtime cut (at 16
-// KiB). Its record refers to the memory of the chunk, which is valid until Decode
-// returns.
-type partialLine struct {
+// keptLine is a line that later records may complete: the container's runtime cut
+// it (at 16 KiB), or its program wrote several lines. Its record refers to the
+// memory of the chunk, which is valid until Decode returns.
+type keptLine struct {
 	pod    *Pod
 	stream string
 	line   []byte
@@ -24,14 +24,12 @@ func (d *Decoder) joinPartial() bool {
 	if !r.hasTag {
 		return false
 	}
-	i := d.findPartial()
+	i := d.findLine(d.partialLines)
 	switch {
 	case i < 0 && !r.isPartial:
 		return false
 	case i < 0:
-		beginning := *r
-		beginning.others = append([]keyValue(nil), r.others...)
-		d.partialLines = append(d.partialLines, partialLine{d.pod, string(r.stream), append([]byte(nil), r.line...), beginning})
+		d.partialLines = append(d.partialLines, d.keepLine())
 		return true
 	}
 	h := &d.partialLines[i]
@@ -46,22 +44,36 @@ func (d *Decoder) joinPartial() bool {
 	return false
 }
 
-func (d *Decoder) findPartial() int {
-	for i := range d.partialLines {
-		if d.partialLines[i].pod == d.pod && d.partialLines[i].stream == string(d.r.stream) {
+// keepLine returns the current record for later.
+func (d *Decoder) keepLine() keptLine {
+	return keptLine{d.pod, string(d.r.stream), append([]byte(nil), d.r.line...), d.copyRecord()}
+}
+
+func (d *Decoder) copyRecord() recordFields {
+	r := d.r
+	r.others = append([]keyValue(nil), r.others...)
+	return r
+}
+
+// findLine returns the index of the line of the current pod and stream, or -1.
+func (d *Decoder) findLine(lines []keptLine) int {
+	for i := range lines {
+		if lines[i].pod == d.pod && lines[i].stream == string(d.r.stream) {
 			return i
 		}
 	}
 	return -1
 }
 
-// flushPartials writes the lines whose last part is missing.
-func (d *Decoder) flushPartials() {
-	for _, h := range d.partialLines {
-		d.r, d.pod = h.record, h.pod
-		d.writeLine(h.line)
+// flushLines writes the lines that nothing has completed.
+func (d *Decoder) flushLines() {
+	for _, lines := range [][]keptLine{d.openLines, d.partialLines} {
+		for _, l := range lines {
+			d.r, d.pod = l.record, l.pod
+			d.writeLine(l.line)
+		}
 	}
-	d.partialLines = d.partialLines[:0]
+	d.openLines, d.partialLines = d.openLines[:0], d.partialLines[:0]
 }
 
 // split divides a message that is too long into events of one time, each with a

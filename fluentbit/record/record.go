@@ -65,11 +65,12 @@ type Decoder struct {
 	scratch      []byte
 	now          int64
 	tag          string
-	previous     source // of the previous record
-	pod          *Pod   // the pod of the current record
-	podOfTag     *Pod   // the pod that the tag names
-	group        []byte // members that the group adds to its records: JSON text with a leading comma
-	partialLines []partialLine
+	previous     source     // of the previous record
+	pod          *Pod       // the pod of the current record
+	podOfTag     *Pod       // the pod that the tag names
+	group        []byte     // members that the group adds to its records: JSON text with a leading comma
+	partialLines []keptLine // cut by the runtime
+	openLines    []keptLine // continued by lines that begin with a tab
 	r            recordFields
 	isText       bool // the line is not a JSON object
 	restored     []byte
@@ -80,7 +81,8 @@ type Decoder struct {
 // Decode returns.
 func (d *Decoder) Decode(data []byte, tag string, now int64) *Chunk {
 	d.chunk = Chunk{Events: d.chunk.Events[:0], body: d.chunk.body, tallies: d.chunk.tallies[:0]}
-	d.w.buf, d.now, d.tag, d.group, d.partialLines = d.chunk.body[:0], now, tag, nil, d.partialLines[:0]
+	d.w.buf, d.now, d.tag, d.group = d.chunk.body[:0], now, tag, nil
+	d.partialLines, d.openLines = d.partialLines[:0], d.openLines[:0]
 	d.podOfTag = d.Pods.of(source{tag: tag}, now)
 	d.previous, d.pod = source{}, d.podOfTag
 	for len(data) > 0 {
@@ -93,7 +95,7 @@ func (d *Decoder) Decode(data []byte, tag string, now int64) *Chunk {
 		d.decodeRecord(data[:len(data)-len(rest)])
 		data = rest
 	}
-	d.flushPartials()
+	d.flushLines()
 	d.previous = source{} // it refers to data
 	d.chunk.body = d.w.buf
 	return &d.chunk

@@ -136,6 +136,53 @@ func TestDecoder_JoinsPartialLines(t *testing.T) {
 	}
 }
 
+// A parser of Fluent Bit reads the severity of lines that are not JSON.
+func TestDecoder_Severity(t *testing.T) {
+	line := func(stream, text, severity string) chunks.Raw {
+		body := m{{"stream", stream}, {"log", text}}
+		if severity != "" {
+			body = append(body, [2]any{"severity", severity})
+		}
+		return chunks.V1(1, body)
+	}
+	cases := map[string]struct {
+		records []chunks.Raw
+		want    []string // message and level
+		errors  uint32
+	}{
+		"of PostgreSQL":                           {[]chunks.Raw{line("stderr", "a", "LOG"), line("stderr", "b", "WARNING"), line("stderr", "c", "FATAL"), line("stderr", "d", "DEBUG3")}, []string{"a INFO", "b WARN", "c ERROR", "d DEBUG"}, 1},
+		"of Redis":                                {[]chunks.Raw{line("stdout", "a", "*"), line("stdout", "b", "#"), line("stdout", "c", ".")}, []string{"a INFO", "b WARN", "c DEBUG"}, 0},
+		"of nginx":                                {[]chunks.Raw{line("stderr", "a", "notice"), line("stderr", "b", "emerg")}, []string{"a INFO", "b ERROR"}, 1},
+		"of nobody that is known":                 {[]chunks.Raw{line("stdout", "a", "loud")}, []string{"a "}, 0},
+		"of a statement of several lines":         {[]chunks.Raw{line("stderr", "SELECT *", "ERROR"), line("stderr", "\t  FROM t", ""), line("stderr", "\t WHERE x", ""), line("stderr", "next", "LOG")}, []string{"SELECT *\n\t  FROM t\n\t WHERE x ERROR", "next INFO"}, 1},
+		"of lines of two streams at once":         {[]chunks.Raw{line("stderr", "a", "LOG"), line("stdout", "x", ""), line("stderr", "\tb", "")}, []string{"x ", "a\n\tb INFO"}, 0},
+		"of a statement at the end of a chunk":    {[]chunks.Raw{line("stderr", "a", "LOG"), line("stderr", "\tb", "")}, []string{"a\n\tb INFO"}, 0},
+		"of a line that continues nothing":        {[]chunks.Raw{line("stderr", "\tb", ""), line("stderr", "c", "LOG")}, []string{"\tb ", "c INFO"}, 0},
+		"of a line that no parser read, with tab": {[]chunks.Raw{line("stderr", "a", ""), line("stderr", "\tb", "")}, []string{"a ", "\tb "}, 0},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			var tally record.Tally
+			for _, e := range decode(t, c.records...) {
+				var message struct {
+					Message  string `json:"message"`
+					Level    string `json:"level"`
+					Severity string `json:"severity"`
+				}
+				if err := json.Unmarshal([]byte(e.Message), &message); err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, message.Message+" "+message.Level)
+				tally.Add(e.tally)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" || tally.ErrorLines != c.errors {
+				t.Errorf("%d errors, messages (-want +got):\n%s", tally.ErrorLines, diff)
+			}
+		})
+	}
+}
+
 func TestDecoder_Undecodable(t *testing.T) {
 	good := chunks.V1(1, m{{"log", "x"}})
 	d := decoder()

@@ -99,7 +99,7 @@ func (d *Decoder) writeRecord() {
 	if r.stream == nil && r.time == nil {
 		r.parseRuntimeFormat()
 	}
-	if d.joinPartial() {
+	if d.joinPartial() || d.joinContinuation() {
 		return
 	}
 	d.writeLine(r.line)

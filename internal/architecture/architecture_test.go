@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const module = "github.com/nova/novawire"
@@ -34,6 +38,8 @@ var parts = []part{
 	{folder: "certs", not: []string{"."}}, // the standard library alone
 	{folder: "certs/rotator", may: []string{"certs", "certs/expiry", "internal"}},
 	{folder: "certs/expiry", may: []string{"internal"}, not: []string{"k8s.io", "sigs.k8s.io"}},
+	{folder: "charts", may: []string{"internal/testing"}}, // tests alone
+	{folder: "monitoring", not: []string{"k8s.io", "sigs.k8s.io/controller-runtime"}},
 	{folder: "e2e", may: []string{"api", "e2e", "internal"}},
 	{folder: "examples", may: []string{"api"}},
 	{folder: "internal", may: []string{"api", "internal"}},
@@ -46,16 +52,40 @@ var parts = []part{
 var testSupport = []string{"internal/testing", "backup/store/storetest", "e2e"}
 
 type goPackage struct {
-	ImportPath string
-	Imports    []string
-	Deps       []string
+	ImportPath  string
+	Imports     []string
+	TestImports []string
+	Deps        []string
 }
 
 func TestImports(t *testing.T) {
 	for _, pkg := range listPackages(t) {
+		if pkg.ImportPath == module+"/e2e" {
+			pkg.Imports = pkg.TestImports // it has test files only
+		}
 		for _, problem := range check(parts, pkg) {
 			t.Error(problem)
 		}
+	}
+}
+
+// TestTable compares the table of ARCHITECTURE.md with the packages of the module.
+func TestTable(t *testing.T) {
+	text, err := os.ReadFile("../../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed, existing []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(string(text), -1) {
+		listed = append(listed, row[1])
+	}
+	for _, pkg := range listPackages(t) {
+		existing = append(existing, strings.TrimPrefix(pkg.ImportPath, module+"/"))
+	}
+	slices.Sort(listed)
+	slices.Sort(existing)
+	if diff := cmp.Diff(existing, listed); diff != "" {
+		t.Errorf("packages (-) and table (+) differ:\n%s", diff)
 	}
 }
 
@@ -145,7 +175,7 @@ func external(path string) bool {
 
 func listPackages(t *testing.T) (packages []goPackage) {
 	t.Helper()
-	list := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", "./...")
+	list := exec.Command("go", "list", "-tags=e2e", "-json=ImportPath,Imports,TestImports,Deps", "./...")
 	list.Dir = "../.."
 	out, err := list.Output()
 	if err != nil {

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// drain is the end that all lanes share: it begins for all at once, and is over
-// for all at once, however many there are.
+// drain is the end that the exporters of all signals share: it begins for all of them
+// at once, and is over for all at once.
 type drain struct {
 	once  sync.Once
 	begun chan struct{}
-	life  context.Context // of the lanes; between Start and Shutdown nobody else holds one
+	life  context.Context // of the exporters, from Start to the end of Shutdown
 	over  context.CancelFunc
 }
 

@@ -2,41 +2,63 @@ package exporter
 
 import (
 	"errors"
+	"strings"
 
-	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
-	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
-	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/nova/novawire/sidecar/ledger"
+	"github.com/nova/novawire/internal/validate"
 )
 
-// acknowledged reads how much of a request the backend has taken. A response
-// that cannot be read is still one that says the request was taken.
-func acknowledged(signal ledger.Signal, response []byte) outcome {
-	if len(response) == 0 {
-		return outcome{}
+// acknowledged reads how much of a request the backend has taken. The responses of
+// all signals have the same form: a partial success (1), which holds the number of
+// rejected items (1) and a message (2). A response that breaks off, as a long one
+// does that is not read whole, counts as far as it goes.
+func acknowledged(response []byte) result {
+	number, wireType, n := protowire.ConsumeTag(response)
+	if n < 0 || number != 1 || wireType != protowire.BytesType {
+		return result{}
 	}
+	length, m := protowire.ConsumeVarint(response[n:])
+	if m < 0 {
+		return result{}
+	}
+	content := response[n+m:]
+	content = content[:min(uint64(len(content)), length)]
 	var (
-		rejected int64
+		rejected uint64
 		message  string
-		err      error
 	)
-	switch signal {
-	case ledger.Traces:
-		r := ptraceotlp.NewExportResponse()
-		err = r.UnmarshalProto(response)
-		rejected, message = r.PartialSuccess().RejectedSpans(), r.PartialSuccess().ErrorMessage()
-	case ledger.Metrics:
-		r := pmetricotlp.NewExportResponse()
-		err = r.UnmarshalProto(response)
-		rejected, message = r.PartialSuccess().RejectedDataPoints(), r.PartialSuccess().ErrorMessage()
-	case ledger.Logs:
-		r := plogotlp.NewExportResponse()
-		err = r.UnmarshalProto(response)
-		rejected, message = r.PartialSuccess().RejectedLogRecords(), r.PartialSuccess().ErrorMessage()
+	for len(content) > 0 {
+		number, wireType, n := protowire.ConsumeTag(content)
+		if n < 0 {
+			break
+		}
+		content = content[n:]
+		switch {
+		case number == 1 && wireType == protowire.VarintType:
+			rejected, n = protowire.ConsumeVarint(content)
+		case number == 2 && wireType == protowire.BytesType:
+			length, m := protowire.ConsumeVarint(content)
+			if m >= 0 {
+				message = string(content[m : uint64(m)+min(length, uint64(len(content)-m))])
+			}
+			n = protowire.ConsumeFieldValue(number, wireType, content)
+		default:
+			n = protowire.ConsumeFieldValue(number, wireType, content)
+		}
+		if n < 0 {
+			break
+		}
+		content = content[n:]
 	}
-	if err != nil || rejected <= 0 {
-		return outcome{}
+	switch {
+	case message == "" && int64(rejected) <= 0: //nolint:gosec // a negative count
+		return result{}
+	case int64(rejected) <= 0: //nolint:gosec // OTLP: a warning, everything was accepted
+		return result{err: errors.New(clip(message))}
 	}
-	return outcome{rejected: int(rejected), err: errors.New(message)}
+	return result{rejected: int(min(rejected, 1<<31)), err: errors.New(clip(message))}
 }
+
+// clip bounds a text of the backend for the log.
+func clip(s string) string { return validate.Truncate(strings.ToValidUTF8(s, "\uFFFD"), 1024) }

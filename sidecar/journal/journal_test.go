@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,7 +12,7 @@ import (
 	"github.com/nova/novawire/sidecar/ledger"
 )
 
-func open(t *testing.T, path string) *Journal {
+func mustOpen(t *testing.T, path string) *Journal {
 	t.Helper()
 	j, err := Open(path)
 	if err != nil {
@@ -37,17 +38,22 @@ func check(t *testing.T, err error) {
 	}
 }
 
+func dropped(why ledger.Reason, items int64) (by [6]int64) {
+	by[why] = items
+	return by
+}
+
 // history writes a journal in which every kind of record occurs.
 func history(t *testing.T, path string) {
 	t.Helper()
-	j := open(t, path)
+	j := mustOpen(t, path)
 	ids := map[int]uint64{}
 	for items := 1; items <= 6; items++ {
 		ids[items] = must(j.Append(items, bytes.Repeat([]byte{byte(items)}, items)))(t)
 	}
-	check(t, j.Settle(ids[1], ids[2], Outcome{Exported: true, Rejected: 1, Items: 3}))
-	check(t, j.Settle(ids[4], ids[4], Outcome{Dropped: ledger.QueueFull, Items: 4}))
-	check(t, j.Note(Outcome{Dropped: ledger.Oversize, Items: 1}))
+	check(t, j.Settle(ids[1], ids[2], ledger.Totals{Exported: 2, Dropped: dropped(ledger.Rejected, 1)}))
+	check(t, j.Settle(ids[4], ids[4], ledger.Totals{Dropped: dropped(ledger.QueueFull, 4)}))
+	check(t, j.Note(ledger.Totals{Dropped: dropped(ledger.Oversize, 1)}))
 	check(t, j.Close())
 }
 
@@ -60,7 +66,20 @@ var (
 	}
 )
 
+func renumbered(records []Record, first uint64) []Record {
+	again := slices.Clone(records)
+	for i := range again {
+		again[i].ID = first + uint64(i)
+	}
+	return again
+}
+
 func compare(t *testing.T, j *Journal) {
+	t.Helper()
+	compareFrom(t, j, wantLeft)
+}
+
+func compareFrom(t *testing.T, j *Journal, wantLeft []Record) {
 	t.Helper()
 	totals, left := j.Replayed()
 	if diff := cmp.Diff(wantTotals, totals); diff != "" {
@@ -71,42 +90,45 @@ func compare(t *testing.T, j *Journal) {
 	}
 }
 
-func TestJournalRemembersWhatHasNoOutcome(t *testing.T) {
+func TestJournal_Replay(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "traces.journal")
 	history(t, path)
-	j := open(t, path)
+	j := mustOpen(t, path)
 	compare(t, j)
 	if id := must(j.Append(1, nil))(t); id != 7 {
 		t.Errorf("the next record is %d, want 7", id)
 	}
 }
 
-func TestRewritingChangesNothingButTheSize(t *testing.T) {
+func TestJournal_Rewrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "traces.journal")
 	history(t, path)
-	j := open(t, path)
+	j := mustOpen(t, path)
 	_, left := j.Replayed()
 	before := j.Size()
-	check(t, j.Rewrite(left))
+	first := must(j.Rewrite(left))(t)
+	if first != 7 {
+		t.Errorf("records are numbered from %d, want from 7", first)
+	}
 	if j.Size() >= before {
 		t.Errorf("%d bytes after, %d before", j.Size(), before)
 	}
 	check(t, j.Close())
-	compare(t, open(t, path))
+	compareFrom(t, mustOpen(t, path), renumbered(wantLeft, first))
 }
 
 // A killed process may leave any part of its last record.
-func TestJournalCutsOffWhatIsNotWhole(t *testing.T) {
+func TestJournal_CutsUnfinishedRecord(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "traces.journal")
 	history(t, path)
 	whole := must(os.ReadFile(path))(t)
-	j := open(t, path)
+	j := mustOpen(t, path)
 	must(j.Append(9, bytes.Repeat([]byte{9}, 100)))(t)
 	check(t, j.Close())
 	more := must(os.ReadFile(path))(t)
 	for end := len(whole); end < len(more); end++ {
 		check(t, os.WriteFile(path, more[:end], 0o600))
-		j := open(t, path)
+		j := mustOpen(t, path)
 		compare(t, j)
 		if j.Size() != int64(len(whole)) || j.Cut() != int64(end-len(whole)) {
 			t.Errorf("cut at %d: size is %d, want %d; cut is %d", end, j.Size(), len(whole), j.Cut())
@@ -115,18 +137,18 @@ func TestJournalCutsOffWhatIsNotWhole(t *testing.T) {
 	}
 }
 
-func TestJournalIsOneProcessesAlone(t *testing.T) {
+func TestJournal_Lock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "traces.journal")
-	j := open(t, path)
+	j := mustOpen(t, path)
 	if _, err := Open(path); err == nil {
 		t.Error("a journal that is open is opened again")
 	}
-	check(t, j.Rewrite(nil))
+	must(j.Rewrite(nil))(t)
 	if _, err := Open(path); err == nil {
 		t.Error("a journal that was rewritten is opened again")
 	}
 	check(t, j.Close())
-	open(t, path)
+	mustOpen(t, path)
 }
 
 // Whatever a disk holds: no panic, and what is read can be read again.
@@ -134,8 +156,8 @@ func FuzzOpen(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "seed")
 	j, _ := Open(path)
 	_, _ = j.Append(3, []byte("body"))
-	_ = j.Settle(1, 1, Outcome{Exported: true, Items: 3})
-	_ = j.Note(Outcome{Items: 1})
+	_ = j.Settle(1, 1, ledger.Totals{Exported: 3})
+	_ = j.Note(ledger.Totals{Dropped: dropped(ledger.Oversize, 1)})
 	_ = j.Close()
 	seed, _ := os.ReadFile(path)
 	f.Add(seed)
@@ -149,7 +171,7 @@ func FuzzOpen(f *testing.F) {
 		}
 		_, left := j.Replayed()
 		check(t, j.Close())
-		_, again := open(t, path).Replayed()
+		_, again := mustOpen(t, path).Replayed()
 		if diff := cmp.Diff(left, again); diff != "" {
 			t.Errorf("a second reading differs:\n%s", diff)
 		}

@@ -2,7 +2,7 @@ package ledger
 
 import "encoding/json"
 
-// Entry is the account of one signal as it is printed.
+// Entry is the printed form of the counters of one signal.
 type Entry struct {
 	Accepted        int64            `json:"accepted"`
 	Exported        int64            `json:"exported"`
@@ -12,8 +12,8 @@ type Entry struct {
 	Stored          int64            `json:"stored"`
 }
 
-// Balance is what was accepted and is neither exported, dropped nor stored. It
-// is what the sidecar holds while it runs and zero once it has ended.
+// Balance returns how many items were accepted and are neither exported, dropped nor
+// stored: those that a running sidecar holds, and zero once it has ended.
 func (e Entry) Balance() int64 {
 	left := e.Accepted - e.Exported - e.Stored
 	for _, n := range e.Dropped {
@@ -22,20 +22,20 @@ func (e Entry) Balance() int64 {
 	return left
 }
 
-// Entry returns the account as it stands. Reasons that did not occur are absent.
-func (a *Account) Entry() Entry {
+// Entry returns the counts as they are now. Reasons that did not occur are absent.
+func (c *Counters) Entry() Entry {
 	e := Entry{
-		Accepted: a.accepted.Load(), Exported: a.exported.Load(), Stored: a.stored.Load(),
+		Accepted: c.accepted.Load(), Exported: c.exported.Load(), Stored: c.stored.Load(),
 		Refused: map[string]int64{}, RefusedRequests: map[string]int64{}, Dropped: map[string]int64{},
 	}
 	for r := range refusals {
-		put(e.Refused, r.String(), a.refused[r].Load())
+		put(e.Refused, r.String(), c.refused[r].Load())
 	}
 	for r := range badRequests {
-		put(e.RefusedRequests, r.String(), a.requests[r].Load())
+		put(e.RefusedRequests, r.String(), c.requests[r].Load())
 	}
 	for r := range reasons {
-		put(e.Dropped, r.String(), a.dropped[r].Load())
+		put(e.Dropped, r.String(), c.dropped[r].Load())
 	}
 	return e
 }
@@ -46,16 +46,16 @@ func put(to map[string]int64, key string, n int64) {
 	}
 }
 
-// Entries returns all accounts by the name of their signal.
+// Entries returns the entries of all signals, by name.
 func (l *Ledger) Entries() map[string]Entry {
 	entries := make(map[string]Entry, len(Signals))
 	for _, s := range Signals {
-		entries[s.String()] = l.Of(s).Entry()
+		entries[s.String()] = l.Counters(s).Entry()
 	}
 	return entries
 }
 
-// Line is the ledger as one line of JSON; log shippers find it by "ledger".
+// Line returns the ledger as one line of JSON; log shippers find it by "ledger".
 func (l *Ledger) Line() []byte {
 	line, err := json.Marshal(map[string]any{"ledger": l.Entries()})
 	if err != nil { // maps of strings and integers

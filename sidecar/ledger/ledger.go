@@ -1,10 +1,10 @@
-// Package ledger counts what happens to telemetry inside the sidecar, per
-// signal, so that at the end nothing is missing:
+// Package ledger counts what happens to telemetry in the sidecar, per signal, so that
+// every accepted item has an outcome when the sidecar ends:
 //
 //	accepted = exported + dropped (by reason) + stored
 //
-// An item is a span, a metric data point or a log record. The package counts
-// and prints; it decides nothing.
+// An item is a span, a metric data point or a log record. The package counts and
+// prints; it decides nothing.
 package ledger
 
 import "sync/atomic"
@@ -20,46 +20,52 @@ const (
 	signals
 )
 
-// Signals lists them all.
+// Signals lists the signals.
 var Signals = [signals]Signal{Traces, Metrics, Logs}
 
 func (s Signal) String() string { return [signals]string{"traces", "metrics", "logs"}[s] }
 
-// Refusal says why items were not accepted; their sender was told.
+// Refusal says why items were not accepted. Their sender got an error.
 type Refusal int
 
 // Why items are refused.
 const (
-	Memory  Refusal = iota // the memory limiter refuses until memory is freed
-	Failure                // the pipeline could not take them
+	Memory   Refusal = iota // the memory limiter refuses until memory is freed
+	Failure                 // the pipeline could not take them
+	TooLarge                // one item is larger than the backend takes
 	refusals
 )
 
-func (r Refusal) String() string { return [refusals]string{"memory", "failure"}[r] }
+func (r Refusal) String() string { return [refusals]string{"memory", "failure", "oversize"}[r] }
 
-// BadRequest says why a request was refused whose items nobody could count.
+// BadRequest says why a request was refused before its items could be counted.
 type BadRequest int
 
 // Why requests are refused.
 const (
-	Malformed BadRequest = iota // neither OTLP protobuf nor OTLP JSON
-	TooBig                      // beyond the limit of a request
+	Malformed   BadRequest = iota // neither OTLP protobuf nor OTLP JSON, or nested too deep
+	TooBig                        // beyond the limit of a request
+	Unsupported                   // a content type or a compression that the sidecar does not read
+	Incomplete                    // the body ended early, or did not end in time
+	Busy                          // no memory was free for its body in time
 	badRequests
 )
 
-func (r BadRequest) String() string { return [badRequests]string{"malformed", "too_big"}[r] }
+func (r BadRequest) String() string {
+	return [badRequests]string{"malformed", "too_big", "unsupported", "incomplete", "busy"}[r]
+}
 
 // Reason says why accepted items were dropped.
 type Reason int
 
 // Why items are dropped.
 const (
-	QueueFull  Reason = iota // the oldest made room for the newest
-	RetryLimit               // tried for as long as a batch may be
-	Rejected                 // the backend will not have them
-	Oversize                 // one item beyond what the backend takes
-	NoBackend                // nothing is configured that takes this signal
-	Shutdown                 // still queued when the drain had to end
+	QueueFull  Reason = iota // the oldest items made room for the newest
+	RetryLimit               // the batch was tried for as long as the retry limit allows
+	Rejected                 // the backend rejected them
+	Oversize                 // one item is larger than the backend takes
+	NoBackend                // no backend is configured for the signal
+	Shutdown                 // still queued at the end of the drain
 	reasons
 )
 
@@ -67,8 +73,8 @@ func (r Reason) String() string {
 	return [reasons]string{"queue_full", "retry_limit", "rejected", "oversize", "no_backend", "shutdown"}[r]
 }
 
-// Account is the counters of one signal. Its methods may be called at once.
-type Account struct {
+// Counters is the counters of one signal. Its methods are safe for concurrent use.
+type Counters struct {
 	accepted, exported, stored atomic.Int64
 	retries                    atomic.Int64 // requests that were repeated
 	refused                    [refusals]atomic.Int64
@@ -78,58 +84,64 @@ type Account struct {
 	queueBytes, queueLimit atomic.Int64
 }
 
-// Ledger is the accounts of all signals.
-type Ledger struct{ accounts [signals]Account }
+// Ledger holds the counters of all signals.
+type Ledger struct{ counters [signals]Counters }
 
-// Of returns the account of a signal.
-func (l *Ledger) Of(s Signal) *Account { return &l.accounts[s] }
+// Counters returns the counters of a signal.
+func (l *Ledger) Counters(s Signal) *Counters { return &l.counters[s] }
 
-// Activity grows with whatever happens; that it does not says that nothing does.
+// Activity returns a number that grows with every accepted, exported or retried item.
 func (l *Ledger) Activity() (all int64) {
 	for _, s := range Signals {
-		a := l.Of(s)
-		all += a.accepted.Load() + a.exported.Load() + a.retries.Load()
+		c := l.Counters(s)
+		all += c.accepted.Load() + c.exported.Load() + c.retries.Load()
 	}
 	return all
 }
 
-// Accept counts items whose sender was told that they are taken.
-func (a *Account) Accept(items int) { a.accepted.Add(int64(items)) }
+// Accept counts items that were accepted.
+func (c *Counters) Accept(items int) { c.accepted.Add(int64(items)) }
 
-// Refuse counts items whose sender was told that they are not taken.
-func (a *Account) Refuse(why Refusal, items int) { a.refused[why].Add(int64(items)) }
+// Refuse counts items that were not accepted.
+func (c *Counters) Refuse(why Refusal, items int) { c.refused[why].Add(int64(items)) }
 
-// RefuseRequest counts a request without knowing its items.
-func (a *Account) RefuseRequest(why BadRequest) { a.requests[why].Add(1) }
+// RefuseRequest counts a request whose items are unknown.
+func (c *Counters) RefuseRequest(why BadRequest) { c.requests[why].Add(1) }
 
 // Export counts items that the backend has acknowledged.
-func (a *Account) Export(items int) { a.exported.Add(int64(items)) }
+func (c *Counters) Export(items int) { c.exported.Add(int64(items)) }
 
 // Drop counts items that will never reach the backend.
-func (a *Account) Drop(why Reason, items int) { a.dropped[why].Add(int64(items)) }
+func (c *Counters) Drop(why Reason, items int) { c.dropped[why].Add(int64(items)) }
 
-// Retry counts a request to the backend that repeats another.
-func (a *Account) Retry() { a.retries.Add(1) }
+// Retry counts a request to the backend that repeats an earlier one.
+func (c *Counters) Retry() { c.retries.Add(1) }
 
-// Queue tells what waits now, of what may; for metrics, not for the balance.
-func (a *Account) Queue(bytes, limit int64) {
-	a.queueBytes.Store(bytes)
-	a.queueLimit.Store(limit)
+// SetQueue sets how many bytes are queued, and how many may be.
+func (c *Counters) SetQueue(bytes, limit int64) {
+	c.queueBytes.Store(bytes)
+	c.queueLimit.Store(limit)
 }
 
-// Store says how many items are left on disk for the next start.
-func (a *Account) Store(items int) { a.stored.Store(int64(items)) }
+// Room returns how many bytes may be queued before the oldest are dropped.
+func (c *Counters) Room() int64 { return c.queueLimit.Load() - c.queueBytes.Load() }
 
-// Restore continues the account of an earlier run, as its storage tells it.
-func (a *Account) Restore(t Totals) {
-	a.accepted.Add(t.Accepted)
-	a.exported.Add(t.Exported)
+// QueueLimit returns how many bytes may be queued at all.
+func (c *Counters) QueueLimit() int64 { return c.queueLimit.Load() }
+
+// SetStored sets how many items are left in the storage for the next start.
+func (c *Counters) SetStored(items int) { c.stored.Store(int64(items)) }
+
+// Restore adds the totals of earlier runs, which their storage kept.
+func (c *Counters) Restore(t Totals) {
+	c.accepted.Add(t.Accepted)
+	c.exported.Add(t.Exported)
 	for r, n := range t.Dropped {
-		a.dropped[r].Add(n)
+		c.dropped[r].Add(n)
 	}
 }
 
-// Totals is the part of an account that outlives the process with its storage.
+// Totals is the part of the counters that outlives the process in its storage.
 type Totals struct {
 	Accepted, Exported int64
 	Dropped            [reasons]int64

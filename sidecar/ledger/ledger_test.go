@@ -8,16 +8,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestLedgerIsOneLineThatBalances(t *testing.T) {
+func TestLedger_Line(t *testing.T) {
 	var book Ledger
-	a := book.Of(Traces)
+	a := book.Counters(Traces)
 	a.Accept(10)
 	a.Refuse(Memory, 3)
 	a.RefuseRequest(TooBig)
 	a.Export(4)
 	a.Drop(QueueFull, 2)
 	a.Drop(Shutdown, 1)
-	a.Store(2)
+	a.SetStored(2)
 	if left := a.Entry().Balance(); left != 1 {
 		t.Errorf("balance is %d, want the one item that is under way", left)
 	}
@@ -30,13 +30,13 @@ func TestLedgerIsOneLineThatBalances(t *testing.T) {
 }
 
 // A termination message has 4096 bytes.
-func TestTheLargestLedgerFitsATerminationMessage(t *testing.T) {
+func TestLedger_Line_FitsTerminationMessage(t *testing.T) {
 	var book Ledger
 	const many = 1 << 62
 	for _, s := range Signals {
-		a := book.Of(s)
+		a := book.Counters(s)
 		a.Restore(Totals{Accepted: many, Exported: many})
-		a.Store(many)
+		a.SetStored(many)
 		for r := range refusals {
 			a.Refuse(r, many)
 		}
@@ -52,7 +52,7 @@ func TestTheLargestLedgerFitsATerminationMessage(t *testing.T) {
 	}
 }
 
-func TestEverySeriesIsThereFromTheStart(t *testing.T) {
+func TestLedger_WriteMetrics(t *testing.T) {
 	var book Ledger
 	var text bytes.Buffer
 	book.WriteMetrics(&text)

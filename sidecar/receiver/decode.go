@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,9 +10,11 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+
+	"github.com/nova/novawire/sidecar/ledger"
 )
 
-// errMalformed is a request that is no OTLP.
+// errMalformed is the error of a request that is not OTLP.
 var errMalformed = errors.New("the request cannot be decoded")
 
 // encoding is one of OTLP's two.
@@ -22,59 +25,78 @@ const (
 	jsonText
 )
 
-// sink decodes the body of a request and hands it to the pipeline.
-type sink func(ctx context.Context, body []byte, e encoding) error
+// pipeline decodes a protobuf request, hands it on and returns how many
+// items it holds.
+type pipeline func(ctx context.Context, body []byte) (items int, err error)
 
+// message is an export request of pdata.
 type message interface {
 	UnmarshalProto(data []byte) error
 	UnmarshalJSON(data []byte) error
+	MarshalProto() ([]byte, error)
 }
 
-// decode turns a panic into a mistake of the sender: nothing that an
-// application sends may end the sidecar.
-func decode(m message, body []byte, e encoding) (err error) {
+// decode turns a panic into an error of the sender: nothing that an application
+// sends may end the sidecar.
+func decode(unmarshal func([]byte) error, body []byte) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%w: %v", errMalformed, p)
 		}
 	}()
-	if e == jsonText {
-		err = m.UnmarshalJSON(body)
-	} else {
-		err = m.UnmarshalProto(body)
-	}
-	if err != nil {
+	if err := unmarshal(body); err != nil {
 		return fmt.Errorf("%w: %w", errMalformed, err)
 	}
 	return nil
 }
 
-func traces(next consumer.Traces) sink {
-	return func(ctx context.Context, body []byte, e encoding) error {
+// fromJSON returns the request as protobuf. Its memory is bounded before it is
+// decoded, as that of protobuf is.
+func (s *server) fromJSON(signal ledger.Signal, body []byte) ([]byte, error) {
+	if err := checkJSON(body, s.config.jsonMemory()); err != nil {
+		return nil, err
+	}
+	var m message
+	switch signal {
+	case ledger.Traces:
+		m = ptraceotlp.NewExportRequest()
+	case ledger.Metrics:
+		m = pmetricotlp.NewExportRequest()
+	case ledger.Logs:
+		m = plogotlp.NewExportRequest()
+	}
+	if err := decode(m.UnmarshalJSON, bytes.ToValidUTF8(body, []byte("\uFFFD"))); err != nil {
+		return nil, err
+	}
+	return m.MarshalProto()
+}
+
+func traces(next consumer.Traces) pipeline {
+	return func(ctx context.Context, body []byte) (int, error) {
 		request := ptraceotlp.NewExportRequest()
-		if err := decode(request, body, e); err != nil {
-			return err
+		if err := decode(request.UnmarshalProto, body); err != nil {
+			return 0, err
 		}
-		return next.ConsumeTraces(ctx, request.Traces())
+		return request.Traces().SpanCount(), next.ConsumeTraces(ctx, request.Traces())
 	}
 }
 
-func metrics(next consumer.Metrics) sink {
-	return func(ctx context.Context, body []byte, e encoding) error {
+func metrics(next consumer.Metrics) pipeline {
+	return func(ctx context.Context, body []byte) (int, error) {
 		request := pmetricotlp.NewExportRequest()
-		if err := decode(request, body, e); err != nil {
-			return err
+		if err := decode(request.UnmarshalProto, body); err != nil {
+			return 0, err
 		}
-		return next.ConsumeMetrics(ctx, request.Metrics())
+		return request.Metrics().DataPointCount(), next.ConsumeMetrics(ctx, request.Metrics())
 	}
 }
 
-func logs(next consumer.Logs) sink {
-	return func(ctx context.Context, body []byte, e encoding) error {
+func logs(next consumer.Logs) pipeline {
+	return func(ctx context.Context, body []byte) (int, error) {
 		request := plogotlp.NewExportRequest()
-		if err := decode(request, body, e); err != nil {
-			return err
+		if err := decode(request.UnmarshalProto, body); err != nil {
+			return 0, err
 		}
-		return next.ConsumeLogs(ctx, request.Logs())
+		return request.Logs().LogRecordCount(), next.ConsumeLogs(ctx, request.Logs())
 	}
 }

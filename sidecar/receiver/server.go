@@ -2,80 +2,91 @@ package receiver
 
 import (
 	"context"
-	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"go.opentelemetry.io/collector/component"
 	"go.uber.org/zap"
-	"google.golang.org/grpc"
 
 	"github.com/nova/novawire/sidecar/ledger"
 )
 
-// bindEvery is how often a taken address is tried again.
-const bindEvery = 5 * time.Second
+// listenRetry is how often an address that is in use is tried again.
+const listenRetry = 5 * time.Second
 
 // server is the receiver of all signals.
 type server struct {
-	config *Config
-	logger *zap.Logger
-	book   *ledger.Ledger
-	sinks  [3]sink
-	turns  chan struct{}
+	config    *Config
+	logger    *zap.Logger
+	stats     *ledger.Ledger
+	consumers [3]pipeline
+	budget    *budget
+	decoding  chan struct{} // a place for each request that is decoded
+	zstd      func() (*zstd.Decoder, error)
+	lastWait  atomic.Int64 // for memory, in nanoseconds of Unix time
 
 	start, stop sync.Once
 	unlisten    context.CancelFunc
 	running     sync.WaitGroup
-	muxes       []*mux
-	rpc         *grpc.Server
-	web         *http.Server
+	http        *http.Server
 }
 
-func newServer(config *Config, logger *zap.Logger, book *ledger.Ledger) *server {
-	return &server{config: config, logger: logger, book: book, turns: make(chan struct{}, config.Concurrency)}
+func newServer(config *Config, logger *zap.Logger, stats *ledger.Ledger) *server {
+	return &server{
+		config: config, logger: logger, stats: stats,
+		budget: newBudget(config.HeldBytes), decoding: make(chan struct{}, config.Concurrency), zstd: newZstd(config.MaxRequestBytes),
+	}
 }
 
-func (s *server) serve(signal ledger.Signal, to sink) *server {
-	s.sinks[signal] = to
+func (s *server) connect(signal ledger.Signal, next pipeline) *server {
+	s.consumers[signal] = next
 	return s
 }
 
-// turn waits until one more request may be read. What a burst costs is what is
-// being read and decoded; the rest waits with its senders.
-func (s *server) turn(ctx context.Context) (release func(), err error) {
-	select {
-	case s.turns <- struct{}{}:
-		return func() { <-s.turns }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+// newHTTP serves HTTP/1.1, and HTTP/2 without TLS for gRPC. A stream that waits
+// for the budget holds one window; the rest waits with its sender.
+func (s *server) newHTTP() *http.Server {
+	routes := http.NewServeMux()
+	for _, signal := range ledger.Signals {
+		routes.HandleFunc("/v1/"+signal.String(), func(w http.ResponseWriter, r *http.Request) { s.serveHTTP(w, r, signal) })
+		routes.HandleFunc("POST /"+services[signal]+"/Export", func(w http.ResponseWriter, r *http.Request) { s.serveGRPC(w, r, signal) })
+	}
+	routes.HandleFunc("/", notFound)
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler:           routes,
+		Protocols:         protocols,
+		ReadHeaderTimeout: 30 * time.Second,
+		IdleTimeout:       5 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          log.New(io.Discard, "", 0), // senders that hang up, each of them
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          256,
+			MaxReceiveBufferPerConnection: 256 << 10,
+			MaxReceiveBufferPerStream:     64 << 10,
+			SendPingTimeout:               30 * time.Second,
+			PingTimeout:                   15 * time.Second,
+		},
 	}
 }
 
-// take decodes a request and hands it on.
-func (s *server) take(ctx context.Context, signal ledger.Signal, body []byte, e encoding) error {
-	err := s.sinks[signal](ctx, body, e)
-	if errors.Is(err, errMalformed) {
-		s.book.Of(signal).RefuseRequest(ledger.Malformed)
-	}
-	return err
-}
-
-// Start listens. An address that is taken, as by the application itself, is no
-// reason to end: it is tried again, and the rest works.
+// Start listens. An address that is in use, as by the application itself, does not
+// end the sidecar: it is tried again, and the other addresses work.
 func (s *server) Start(ctx context.Context, _ component.Host) error {
 	s.start.Do(func() {
 		listening, cancel := context.WithCancel(context.WithoutCancel(ctx)) // beyond the call that starts
-		s.rpc, s.web, s.unlisten = s.newRPC(), s.newWeb(), cancel           //nolint:contextcheck // requests have contexts of their own
+		s.http, s.unlisten = s.newHTTP(), cancel                            //nolint:contextcheck // requests have contexts of their own
 		for _, address := range s.config.Listen {
-			m := newMux()
-			s.muxes = append(s.muxes, m)
-			s.running.Go(func() { _ = s.rpc.Serve(m.rpc) })
-			s.running.Go(func() { _ = s.web.Serve(m.web) })
 			listener, err := listen(listening, address)
-			s.running.Go(func() { s.accept(listening, m, address, listener, err) })
+			s.running.Go(func() { s.serve(listening, address, listener, err) })
 		}
 	})
 	return nil
@@ -85,38 +96,32 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return new(net.ListenConfig).Listen(ctx, "tcp", address)
 }
 
-// accept serves the address once it can be had, and tells that it cannot once.
-func (s *server) accept(ctx context.Context, m *mux, address string, listener net.Listener, err error) {
+// serve serves the address as soon as it is free, and logs once that it is not.
+func (s *server) serve(ctx context.Context, address string, listener net.Listener, err error) {
 	if err != nil {
-		s.logger.Warn("address cannot be listened on yet", zap.String("address", address), zap.Error(err))
+		s.logger.Warn("address is in use; will retry", zap.String("address", address), zap.Error(err))
 	}
 	for ; err != nil; listener, err = listen(ctx, address) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(bindEvery):
+		case <-time.After(listenRetry):
 		}
 	}
-	m.serve(ctx, listener)
+	_ = s.http.Serve(listener)
 }
 
-// Shutdown takes no further request and lets those under way end.
+// Shutdown takes no further request, and lets those under way end within StopTimeout.
 func (s *server) Shutdown(ctx context.Context) error {
 	s.stop.Do(func() {
-		if s.rpc == nil {
+		if s.http == nil {
 			return
 		}
 		s.unlisten()
 		ctx, cancel := context.WithTimeout(ctx, s.config.StopTimeout)
 		defer cancel()
-		hard := context.AfterFunc(ctx, s.rpc.Stop)
-		s.rpc.GracefulStop()
-		hard()
-		if s.web.Shutdown(ctx) != nil {
-			_ = s.web.Close()
-		}
-		for _, m := range s.muxes {
-			m.close()
+		if s.http.Shutdown(ctx) != nil {
+			_ = s.http.Close()
 		}
 		s.running.Wait()
 	})

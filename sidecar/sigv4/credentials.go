@@ -13,13 +13,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// errNone is a pod that was given no credentials.
+// errNone is the error of a pod that was given no credentials.
 var errNone = errors.New("no AWS credentials: neither keys, a web identity, a container endpoint nor a credentials file is set")
 
-// Credentials finds the credentials of the pod as AWS's SDKs do, in their
-// order: keys in the environment, a web identity (IRSA), a credentials file, a
-// container endpoint (EKS Pod Identity). The metadata service of the node is
-// left out: its role is the node's, not the pod's.
+// Credentials returns the credentials of the pod: keys in the environment, a web
+// identity (IRSA), a container endpoint (EKS Pod Identity) or a credentials file, the
+// first of them that is set. The metadata service of the node is not asked: its role
+// is the node's, not the pod's.
 func Credentials(lookup func(name string) (string, bool), client *http.Client) aws.CredentialsProvider {
 	env := func(name string) string { value, _ := lookup(name); return value }
 	p := pod{env: env, client: client, now: time.Now}
@@ -32,7 +32,7 @@ type pod struct {
 	now    func() time.Time
 }
 
-// Retrieve reads everything anew: a rotated key or token needs no restart.
+// Retrieve reads everything again: a rotated key or token needs no restart.
 func (p pod) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	switch {
 	case p.env("AWS_ACCESS_KEY_ID") != "" && p.env("AWS_SECRET_ACCESS_KEY") != "":
@@ -50,7 +50,7 @@ func (p pod) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return aws.Credentials{}, errNone
 }
 
-// fileAge is how long a credentials file is believed before it is read again.
+// fileAge is how long a credentials file is used before it is read again.
 const fileAge = 5 * time.Minute
 
 func (p pod) file() (aws.Credentials, error) {

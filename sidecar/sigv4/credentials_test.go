@@ -29,7 +29,7 @@ func file(t *testing.T, content string) string {
 	return path
 }
 
-func TestCredentialsAreFoundAsThePodIsGivenThem(t *testing.T) {
+func TestCredentials(t *testing.T) {
 	sts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.FormValue("Action") != "AssumeRoleWithWebIdentity" || r.FormValue("WebIdentityToken") != "token" || r.FormValue("RoleArn") != "arn:role" {
 			http.Error(w, "no", http.StatusBadRequest)
@@ -83,7 +83,7 @@ func TestCredentialsAreFoundAsThePodIsGivenThem(t *testing.T) {
 	}
 }
 
-func TestCredentialsThatAreMissingAreAnErrorWithoutSecrets(t *testing.T) {
+func TestCredentials_Missing(t *testing.T) {
 	denied := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, r.FormValue("WebIdentityToken"), http.StatusForbidden)
 	}))
@@ -105,16 +105,5 @@ func TestCredentialsThatAreMissingAreAnErrorWithoutSecrets(t *testing.T) {
 				t.Errorf("error is %v, want %v", err, errNone)
 			}
 		})
-	}
-}
-
-func TestEndpointFollowsThePartition(t *testing.T) {
-	for region, want := range map[string]string{
-		"eu-west-1":  "https://xray.eu-west-1.amazonaws.com",
-		"cn-north-1": "https://xray.cn-north-1.amazonaws.com.cn",
-	} {
-		if got := Endpoint("xray", region); got != want {
-			t.Errorf("%s: got %s, want %s", region, got, want)
-		}
 	}
 }

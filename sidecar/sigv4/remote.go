@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	awsendpoint "github.com/nova/novawire/internal/aws"
 )
 
 var errIncomplete = errors.New("the answer holds no keys")
@@ -44,7 +46,7 @@ func (p pod) webIdentity(ctx context.Context) (aws.Credentials, error) {
 	var answer struct {
 		Result struct {
 			Credentials struct {
-				AccessKeyId, SecretAccessKey, SessionToken string //nolint:revive // as STS spells it
+				AccessKeyId, SecretAccessKey, SessionToken string //nolint:revive // STS's spelling
 				Expiration                                 time.Time
 			}
 		} `xml:"AssumeRoleWithWebIdentityResult"`
@@ -56,26 +58,17 @@ func (p pod) webIdentity(ctx context.Context) (aws.Credentials, error) {
 	return complete(c.AccessKeyId, c.SecretAccessKey, c.SessionToken, c.Expiration, "STS")
 }
 
-// sts is the endpoint of the region, or what the SDKs' variable puts in its place.
+// sts returns the endpoint of the region, or the one that the SDKs' variable names.
 func (p pod) sts() string {
 	if endpoint := p.env("AWS_ENDPOINT_URL_STS"); endpoint != "" {
 		return endpoint
 	}
 	for _, name := range []string{"NOVAWIRE_AWS_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"} {
 		if region := p.env(name); region != "" {
-			return Endpoint("sts", region)
+			return awsendpoint.Endpoint("sts", region, p.env("AWS_USE_FIPS_ENDPOINT") == "true")
 		}
 	}
 	return "https://sts.amazonaws.com"
-}
-
-// Endpoint is the address of a service in a region.
-func Endpoint(service, region string) string {
-	suffix := "amazonaws.com"
-	if strings.HasPrefix(region, "cn-") {
-		suffix += ".cn"
-	}
-	return "https://" + service + "." + region + "." + suffix
 }
 
 // container asks the agent of EKS Pod Identity.
@@ -100,7 +93,7 @@ func (p pod) container(ctx context.Context) (aws.Credentials, error) {
 		return aws.Credentials{}, err
 	}
 	var answer struct {
-		AccessKeyId, SecretAccessKey, Token string //nolint:revive // as the endpoint spells it
+		AccessKeyId, SecretAccessKey, Token string //nolint:revive // the endpoint's spelling
 		Expiration                          time.Time
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {

@@ -44,6 +44,16 @@ func Backup(request backupapi.Request, claims []VolumeClaim) (warnings []string)
 	return append(warnings, encryption(request)...)
 }
 
+// BackupEngine returns a warning if the pods of a StatefulSet plainly serve another
+// database system. The controller schedules no backup of it.
+func BackupEngine(request backupapi.Request, containers []backupapi.Container) []string {
+	engine := backupapi.DetectEngine(containers)
+	if engine == "" || engine == backupapi.PostgreSQL || request.ClientImage != "" {
+		return nil
+	}
+	return []string{backupapi.AnnotationEnabled + ": " + backupapi.NotPostgreSQL(engine)}
+}
+
 // encryption returns warnings about who can read the backups.
 func encryption(request backupapi.Request) []string {
 	encrypted := request.EncryptionRecipients != (backupapi.SecretKey{})

@@ -21,6 +21,7 @@ type References interface {
 	HasSecret(ctx context.Context, namespace, name string) (bool, error)
 	HasServiceAccount(ctx context.Context, namespace, name string) (bool, error)
 	StatefulSets(ctx context.Context) ([]metav1.PartialObjectMetadata, error)
+	NamespaceLabels(ctx context.Context, namespace string) (map[string]string, error)
 }
 
 // referencesTimeout bounds all look-ups of one review: a warning must not delay an
@@ -39,6 +40,10 @@ type StatefulSet struct {
 func BackupReferences(ctx context.Context, references References, defaults backupapi.Request, s StatefulSet) (warnings []string) {
 	ctx, cancel := context.WithTimeout(ctx, referencesTimeout)
 	defer cancel()
+	if labels, err := references.NamespaceLabels(ctx, s.Namespace); err == nil && labels[backupapi.LabelNamespace] == backupapi.NamespaceDisabled {
+		warnings = append(warnings, fmt.Sprintf("%s: no backup runs: namespace %s is labelled %s: %s",
+			backupapi.AnnotationEnabled, s.Namespace, backupapi.LabelNamespace, backupapi.NamespaceDisabled))
+	}
 	for _, secret := range []struct{ key, name string }{
 		{backupapi.AnnotationURLSecret, s.Request.URLSecret.Name},
 		{backupapi.AnnotationAWSSecret, s.Request.AWSSecret},
@@ -109,6 +114,14 @@ func (l LiveReferences) exists(ctx context.Context, kind, namespace, name string
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// NamespaceLabels returns the labels of a namespace.
+func (l LiveReferences) NamespaceLabels(ctx context.Context, namespace string) (map[string]string, error) {
+	o := &metav1.PartialObjectMetadata{}
+	o.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"})
+	err := l.Live.Get(ctx, client.ObjectKey{Name: namespace}, o)
+	return o.Labels, err
 }
 
 // StatefulSets lists the StatefulSets of all namespaces.

@@ -5,14 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
-	yamlnode "go.yaml.in/yaml/v3"
+	"github.com/aymanbagabas/go-udiff"
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"sigs.k8s.io/yaml"
 
 	"github.com/nova/novawire/internal/workload"
@@ -20,191 +20,263 @@ import (
 
 // Document is one document of a file.
 type Document struct {
-	file    string
-	index   int // from 1
-	text    []byte
-	node    *yamlnode.Node
-	found   []*object
-	changed bool
-	made    bool // by a controller: no file holds it
+	file      string
+	lead      []byte
+	text      []byte
+	line      int // of the first line of text in the file, from 1
+	json      bool
+	objects   []*object
+	wired     []byte       // the text with all changes; nil if nothing changes
+	edits     []udiff.Edit // from text to wired
+	rewritten bool         // the changes could not be made in place
+	generated bool         // made by a controller; in no file
+	mistakes  Mistakes
 }
 
-// object is what a document holds: one, or the items of a List.
+// object is a Kubernetes object of a document: the only one, or an item of a List.
 type object struct {
-	APIVersion string         `json:"apiVersion"`
-	Kind       string         `json:"kind"`
-	Metadata   objectMetadata `json:"metadata"`
+	header
+	document    *Document
+	path        []string // in the document
+	offset      int      // of a JSON object in the text
+	line        int      // in the file
+	raw         []byte
+	templates   []template
+	uninspected []string // paths of containers that are in no pod template
+}
 
-	document *Document
-	node     *yamlnode.Node
-	raw      json.RawMessage
+type header struct {
+	APIVersion string
+	Kind       string
+	Metadata   objectMetadata
 }
 
 type objectMetadata struct {
-	Name         string            `json:"name"`
-	GenerateName string            `json:"generateName"`
-	Namespace    string            `json:"namespace"`
-	Labels       map[string]string `json:"labels"`
-	Annotations  map[string]string `json:"annotations"`
+	Name         string
+	GenerateName string
+	Namespace    string
+	Labels       map[string]string
+	Annotations  map[string]string
 }
 
-// Read reads files, directories (all .yaml, .yml and .json below, in order of
-// their names, but for kustomization files) and "-", which is stdin. It tells
-// every mistake, and returns the documents that have none all the same.
-func Read(paths []string, stdin io.Reader) ([]*Document, error) {
-	var documents []*Document
-	var mistakes Mistakes
-	for _, path := range paths {
-		files, err := expand(path)
+// parse finds the objects of a document.
+func (d *Document) parse() {
+	raw := d.text
+	if !d.json {
+		converted, err := yaml.YAMLToJSONStrict(d.text)
 		if err != nil {
-			mistakes = append(mistakes, err)
-			continue
+			line, message := yamlError(err)
+			d.fail(d.line+line-1, errors.New("not valid YAML: "+message))
+			return
 		}
-		for _, file := range files {
-			text, err := readFile(file, stdin)
-			if err != nil {
-				mistakes = append(mistakes, err)
-				continue
-			}
-			found, wrong := parse(file, text)
-			documents, mistakes = append(documents, found...), append(mistakes, wrong...)
-		}
+		raw = converted
 	}
-	return documents, mistakes.orNil()
+	raw = bytes.TrimSpace(raw)
+	if string(raw) == "null" {
+		return // comments, or nothing
+	}
+	o := &object{document: d, raw: raw, line: d.line + leadingLines(d.text)}
+	if d.json {
+		o.offset = bytes.IndexByte(d.text, '{')
+	}
+	d.collect(o, header{})
 }
 
-func readFile(name string, stdin io.Reader) ([]byte, error) {
-	if name == "-" {
-		return io.ReadAll(stdin)
-	}
-	return os.ReadFile(name)
-}
-
-func expand(path string) ([]string, error) {
-	if path == "-" {
-		return []string{path}, nil
-	}
-	info, err := os.Stat(path)
-	var wrong *fs.PathError
-	if errors.As(err, &wrong) {
-		return nil, fmt.Errorf("%s: %w", path, wrong.Err)
-	}
-	if !info.IsDir() {
-		return []string{path}, nil
-	}
-	var files []string
-	err = filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() && isManifest(entry.Name()) {
-			files = append(files, name)
-		}
-		return err
-	})
-	if err == nil && len(files) == 0 {
-		err = fmt.Errorf("%s: holds no .yaml, .yml or .json file", path)
-	}
-	return files, err
-}
-
-func isManifest(name string) bool {
-	if strings.HasPrefix(name, "kustomization.") {
-		return false
-	}
-	return slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
-}
-
-// parse splits a file into documents and finds the objects of each. Only
-// documents that hold something count.
-func parse(file string, text []byte) (documents []*Document, mistakes Mistakes) {
-	count := 0
-	for _, part := range split(text) {
-		d := &Document{file: file, index: count + 1, text: part}
-		err := d.parse()
-		if err != nil {
-			mistakes = append(mistakes, fmt.Errorf("%s:%d: %w", file, d.index, err))
-		}
-		if err != nil || d.node != nil {
-			count++
-		}
-		documents = append(documents, d)
-	}
-	return documents, mistakes
-}
-
-// split cuts at document markers: lines that are "---", or begin with it and a
-// blank (YAML 1.2, section 9.1.4).
-func split(text []byte) (parts [][]byte) {
-	var part []byte
+// leadingLines returns how many lines of blanks and comments a text begins with.
+func leadingLines(text []byte) (n int) {
 	for line := range bytes.Lines(text) {
-		rest, marker := bytes.CutPrefix(line, []byte("---"))
-		if !marker || len(bytes.TrimSpace(rest)) == len(bytes.TrimRight(rest, "\r\n")) && len(bytes.TrimSpace(rest)) > 0 {
-			part = append(part, line...)
+		if trimmed := bytes.TrimSpace(line); len(trimmed) > 0 && trimmed[0] != '#' {
+			return n
+		}
+		n++
+	}
+	return 0
+}
+
+func (d *Document) fail(line int, err error) {
+	d.mistakes = append(d.mistakes, fmt.Errorf("%s:%d: %w", d.file, line, err))
+}
+
+// collect adds an object, or the items of a List. list is the header of the List that
+// the object is an item of.
+func (d *Document) collect(o *object, list header) {
+	items, err := o.readHeader()
+	if err == nil && o.Kind == "" && strings.HasSuffix(list.Kind, "List") && list.Kind != "List" {
+		o.Kind, o.APIVersion = strings.TrimSuffix(list.Kind, "List"), list.APIVersion // as in a PodList
+	}
+	switch {
+	case err != nil && o.Kind != "":
+		d.fail(o.line, fmt.Errorf("%s/%s: %w", o.Kind, o.name(), err))
+		return
+	case err != nil:
+		d.fail(o.line, err)
+		return
+	case o.Kind == "" || o.APIVersion == "":
+		d.fail(o.line, errors.New("not a Kubernetes object: apiVersion and kind are required"))
+		return
+	}
+	if items < 0 || !strings.HasSuffix(o.Kind, "List") || o.Metadata.Name != "" {
+		if err := o.inspect(); err != nil {
+			d.fail(o.line, fmt.Errorf("%s/%s: %w", o.Kind, o.name(), err))
+			return
+		}
+		d.objects = append(d.objects, o)
+		return
+	}
+	d.collectItems(o, items)
+}
+
+// collectItems adds the items of a List. items is the offset of their array.
+func (d *Document) collectItems(list *object, items int) {
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(list.raw[items:]))
+	if _, err := decoder.ReadToken(); err != nil {
+		d.fail(list.line, jsonError(err))
+		return
+	}
+	line, counted := list.line, list.offset
+	for i := 0; decoder.PeekKind() != ']'; i++ {
+		value, err := decoder.ReadValue()
+		if err != nil {
+			d.fail(list.line, jsonError(err))
+			return
+		}
+		if value.Kind() == 'n' {
 			continue
 		}
-		parts = append(parts, part)
-		part = nil
-		if len(bytes.TrimSpace(rest)) > 0 {
-			part = append(part, bytes.TrimLeft(rest, " \t")...)
+		end := items + int(decoder.InputOffset())
+		item := &object{
+			document: d, line: list.line, raw: list.raw[end-len(value) : end],
+			path: append(slices.Clone(list.path), "items", strconv.Itoa(i)),
 		}
+		if d.json {
+			item.offset = list.offset + end - len(value)
+			line += bytes.Count(d.text[counted:item.offset], []byte("\n"))
+			item.line, counted = line, item.offset
+		}
+		if value.Kind() != '{' {
+			d.fail(item.line, fmt.Errorf("%s: item %d is not an object", list.Kind, i+1))
+			continue
+		}
+		d.collect(item, list.header)
 	}
-	return append(parts, part)
 }
 
-func (d *Document) parse() error {
-	var node yamlnode.Node
-	if err := yamlnode.Unmarshal(d.text, &node); err != nil {
-		return plain(err)
+// readHeader reads the header of an object. It returns the offset of its array of
+// items, or -1.
+func (o *object) readHeader() (items int, err error) {
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(o.raw))
+	if token, err := decoder.ReadToken(); err != nil || token.Kind() != '{' {
+		return -1, errors.New("not a Kubernetes object: the document is not a mapping")
 	}
-	if node.IsZero() || len(node.Content) == 0 || node.Content[0].Tag == "!!null" {
-		return nil // comments, or nothing
+	items = -1
+	var metadata jsontext.Value
+	for decoder.PeekKind() != '}' {
+		key, err := decoder.ReadToken()
+		if err != nil {
+			return -1, jsonError(err)
+		}
+		name := key.String()
+		value, err := decoder.ReadValue()
+		if err != nil {
+			return -1, jsonError(err)
+		}
+		switch name {
+		case "apiVersion":
+			o.APIVersion = text(value)
+		case "kind":
+			o.Kind = text(value)
+		case "metadata":
+			metadata = value.Clone()
+		case "items":
+			if value.Kind() == '[' {
+				items = int(decoder.InputOffset()) - len(value)
+			}
+		}
 	}
-	raw, err := yaml.YAMLToJSONStrict(d.text)
+	if o.Metadata, err = readMetadata(metadata); err != nil {
+		return -1, err
+	}
+	return items, nil
+}
+
+func text(value jsontext.Value) string {
+	if value.Kind() != '"' {
+		return ""
+	}
+	return unquote(value)
+}
+
+func unquote(quoted []byte) string {
+	s, err := jsontext.AppendUnquote(nil, quoted)
 	if err != nil {
-		return plain(err)
+		return string(quoted)
 	}
-	if indirect(&node) { // aliases would be patched in every place that they stand for
-		if err := yamlnode.Unmarshal(raw, &node); err != nil {
-			return plain(err)
-		}
-		blockStyle(&node)
-	}
-	d.node = &node
-	return d.collect(node.Content[0], raw)
+	return string(s)
 }
 
-// collect finds the object in a node, or the items of a List.
-func (d *Document) collect(node *yamlnode.Node, raw []byte) error {
-	o := object{document: d, node: node, raw: raw}
-	err := json.Unmarshal(raw, &o)
-	if o.Kind == "" || o.APIVersion == "" {
-		return errors.New("no Kubernetes object: apiVersion and kind are needed")
+// readMetadata reads the metadata of an object. Labels and annotations must be text.
+func readMetadata(raw jsontext.Value) (objectMetadata, error) {
+	var fields struct {
+		Name         jsontext.Value            `json:"name"`
+		GenerateName jsontext.Value            `json:"generateName"`
+		Namespace    jsontext.Value            `json:"namespace"`
+		Labels       map[string]jsontext.Value `json:"labels"`
+		Annotations  map[string]jsontext.Value `json:"annotations"`
 	}
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		return fmt.Errorf("%s/%s: %s: a %s where a %s is needed", o.Kind, o.name(), wrong.Field, wrong.Value, wrong.Type)
+	m := objectMetadata{}
+	if len(raw) == 0 || raw.Kind() == 'n' {
+		return m, nil
 	}
-	items := child(node, "items")
-	if !strings.HasSuffix(o.Kind, "List") || items == nil {
-		d.found = append(d.found, &o)
-		return nil
+	if err := jsonv2.Unmarshal(raw, &fields, jsontext.AllowDuplicateNames(true)); err != nil {
+		return m, errors.New("metadata: labels and annotations must be mappings of text")
 	}
-	var list struct{ Items []json.RawMessage }
-	if err := json.Unmarshal(raw, &list); err != nil {
-		return fmt.Errorf("%s: %w", o.Kind, err)
+	m.Name, m.GenerateName, m.Namespace = text(fields.Name), text(fields.GenerateName), text(fields.Namespace)
+	var err error
+	if m.Labels, err = stringMap("metadata.labels", fields.Labels); err != nil {
+		return m, err
 	}
-	for i, item := range list.Items {
-		if err := d.collect(items.Content[i], item); err != nil {
-			return fmt.Errorf("item %d: %w", i+1, err)
-		}
-	}
-	return nil
+	m.Annotations, err = stringMap("metadata.annotations", fields.Annotations)
+	return m, err
 }
 
-func (d *Document) objects() []*object { return d.found }
+func stringMap(path string, values map[string]jsontext.Value) (map[string]string, error) {
+	if values == nil {
+		return nil, nil
+	}
+	m := make(map[string]string, len(values))
+	var err error
+	for key, value := range values {
+		if value.Kind() != '"' && value.Kind() != 'n' && (err == nil || key < err.Error()) {
+			err = notText(path+"."+key, value)
+		}
+		m[key] = text(value)
+	}
+	return m, err
+}
 
-// plain makes one line of a YAML library's error.
-func plain(err error) error {
-	text := strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")
-	return errors.New(strings.Join(strings.Fields(strings.TrimPrefix(text, "yaml: ")), " "))
+// notText reports a value that YAML does not read as text although Kubernetes needs text.
+func notText(path string, value jsontext.Value) error {
+	kind := map[jsontext.Kind]string{'t': "a boolean", 'f': "a boolean", '0': "a number", '{': "a mapping", '[': "a list"}[value.Kind()]
+	return fmt.Errorf("%s is %s and must be text: put the value in quotes", path, kind)
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+): `)
+
+// yamlError returns the error of a YAML library in one line, and the line of the text
+// that it is about.
+func yamlError(err error) (line int, message string) {
+	message = strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")
+	message = strings.Join(strings.Fields(strings.TrimPrefix(message, "yaml: ")), " ")
+	message = strings.TrimPrefix(message, "unmarshal errors: ")
+	if at := yamlLine.FindStringSubmatchIndex(message); at != nil {
+		line, _ = strconv.Atoi(message[at[2]:at[3]])
+		message = message[:at[0]] + message[at[1]:]
+	}
+	return max(line, 1), message
+}
+
+func jsonError(err error) error {
+	return errors.New("not valid JSON: " + strings.TrimPrefix(err.Error(), "jsontext: "))
 }
 
 func (o *object) name() string {
@@ -214,11 +286,13 @@ func (o *object) name() string {
 	return o.Metadata.GenerateName
 }
 
+// where returns the file, the line, the kind and the name of an object.
 func (o *object) where() string {
-	return fmt.Sprintf("%s:%d: %s/%s", o.document.file, o.document.index, o.Kind, o.name())
+	return fmt.Sprintf("%s:%d: %s/%s", o.document.file, o.line, o.Kind, o.name())
 }
 
-// owner is the workload as the engine has to know it; a bare pod's is in the pod.
+// owner returns the workload that pods of the object belong to. For a Pod it is zero:
+// the engine reads it from the metadata.
 func (o *object) owner() workload.Owner {
 	if o.Kind == "Pod" {
 		return workload.Owner{}
@@ -226,18 +300,25 @@ func (o *object) owner() workload.Owner {
 	return workload.Owner{Kind: o.Kind, Name: strings.TrimSuffix(o.name(), "-")}
 }
 
-// template finds the pod template, as a node and as JSON.
-func (o *object) template(path []string) (*yamlnode.Node, []byte, error) {
-	node, raw := o.node, []byte(o.raw)
-	for _, key := range path {
-		var fields map[string]json.RawMessage
-		if err := json.Unmarshal(raw, &fields); err != nil {
-			return nil, nil, fmt.Errorf("%s: no object", strings.Join(path, "."))
-		}
-		node, raw = child(node, key), fields[key]
-		if node == nil {
-			return nil, nil, fmt.Errorf("%s is missing", strings.Join(path, "."))
-		}
+// result returns the text of a document after all changes.
+func (d *Document) result() []byte {
+	if d.wired != nil {
+		return d.wired
 	}
-	return node, raw, nil
+	return d.text
+}
+
+// toJSON returns the document after all changes as JSON, or nil if it has no object.
+func (d *Document) toJSON() (json.RawMessage, error) {
+	if len(d.objects) == 0 && len(bytes.TrimSpace(d.result())) == 0 {
+		return nil, nil
+	}
+	if d.json && !d.rewritten {
+		return d.result(), nil
+	}
+	raw, err := yaml.YAMLToJSON(d.result())
+	if err != nil || string(bytes.TrimSpace(raw)) == "null" {
+		return nil, err
+	}
+	return raw, nil
 }

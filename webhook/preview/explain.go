@@ -8,15 +8,19 @@ import (
 	"github.com/nova/novawire/webhook/inject"
 )
 
-// WriteExplanation lists, for each workload, what was decided, by which rule,
-// and where the value comes from.
+// WriteExplanation prints, for each pod template, the decision, and each value with
+// its rule and its source.
 func WriteExplanation(w io.Writer, objects []Object) error {
 	for i, o := range objects {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		if o.Left != "" {
-			fmt.Fprintf(w, "%s: left alone: %s\n", o.Where, o.Left)
+		if o.Excluded != "" {
+			fmt.Fprintf(w, "%s: not wired: %s\n", o.Where, o.Excluded)
+			continue
+		}
+		if o.Uninspected != "" {
+			fmt.Fprintf(w, "%s: %s\n", o.Where, o.uninspectedText())
 			continue
 		}
 		fmt.Fprintf(w, "%s: %s: %s\n", o.Where, o.Result.Action, o.Result.Reason.Text())
@@ -41,11 +45,23 @@ func WriteExplanation(w io.Writer, objects []Object) error {
 	return nil
 }
 
-// WriteWarnings tells, a line each, what a user should know of the workloads.
-func WriteWarnings(w io.Writer, objects []Object) {
+func (o Object) uninspectedText() string {
+	return fmt.Sprintf("containers in %s not wired: they are not in a pod template that accepts a sidecar; their pods are wired when they are created", o.Uninspected)
+}
+
+// WriteWarnings prints the warnings about documents and pod templates, one per line.
+func WriteWarnings(w io.Writer, documents []*Document, objects []Object) {
+	for _, d := range documents {
+		if d.rewritten {
+			fmt.Fprintf(w, "%s:%d: warning: comments, aliases and formatting of this document are lost: the changes cannot be made in its text\n", d.file, d.line)
+		}
+	}
 	for _, o := range objects {
+		if o.Uninspected != "" {
+			fmt.Fprintf(w, "%s: warning: %s\n", o.Where, o.uninspectedText())
+		}
 		if o.Result.Action == inject.Skipped && o.Result.Reason.Level() > inject.Info {
-			fmt.Fprintf(w, "%s: warning: left as it is: %s\n", o.Where, o.Result.Reason.Text())
+			fmt.Fprintf(w, "%s: warning: not wired: %s\n", o.Where, o.Result.Reason.Text())
 		}
 		for _, n := range o.Result.Notes {
 			if n.Reason.Level() > inject.Info {

@@ -1,60 +1,85 @@
-// Package preview shows, without a cluster, what a cluster would hold of given
-// manifests: the engine of the webhook runs on the pod templates of workloads
-// and on bare pods. It reads and prints documents; what it does not know it
-// prints as it came, octet for octet.
+// Package preview shows, without a cluster, what a cluster would hold for given
+// manifests. The engine of the webhook runs on the pod templates of workloads and on
+// Pods. Changes are made in the text of the manifests: everything else is printed
+// byte for byte as it was read.
 package preview
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/webhook/inject"
 	"github.com/nova/novawire/webhook/lint"
 )
 
-// Options are what a preview needs beside the documents.
+// Options are the settings of a preview.
 type Options struct {
 	Engine *inject.Engine
-	// Namespace is that of objects which name none.
+	// Namespace is the namespace of objects that name none.
 	Namespace string
 	// Explain collects where each value comes from.
 	Explain bool
-	// Generate adds what controllers make; nil adds nothing.
+	// Generate returns the objects that controllers make; nil for none.
 	Generate Generate
 }
 
-// Object is a workload that was looked at.
+// Object is an object with pod templates, and the decision about one of them.
 type Object struct {
-	Where  string // file:document: kind/name
+	Where  string // file:line: kind/name
 	Result inject.Result
-	// Left tells why the cluster would not ask the webhook about it; "" where it
-	// would.
-	Left string
+	// Excluded is why the API server would not send a review; "" if it would.
+	Excluded string
+	// Uninspected is the path of containers that are in no pod template, so that they
+	// are only wired in the cluster.
+	Uninspected string
+
+	workload, namespace, service string // for clashes of service names
 }
 
-// Wire changes the documents to what the cluster would hold, adds what
-// controllers would make, and tells what was decided for each workload. On a
-// mistake it tells all of them and no document is to be used.
+// Wire changes the documents to what the cluster would hold and appends the objects
+// that controllers would make. It returns the decisions and an error with all
+// mistakes; the documents must not be used if there is an error.
 func Wire(documents []*Document, options Options) ([]*Document, []Object, error) {
-	w := wirer{options: options, namespaces: namespacesOf(documents), services: map[[2]string]string{}, there: map[key]bool{}}
-	var all []*object
+	w := wirer{options: options, namespaces: namespacesOf(documents), services: map[[2]string]string{}, exists: map[key]bool{}}
 	for _, d := range documents {
-		all = append(all, d.objects()...)
-	}
-	for _, o := range all {
-		w.there[w.keyOf(o)] = true
-	}
-	var mistakes Mistakes
-	for _, o := range all {
-		if err := w.wire(o); err != nil {
-			mistakes = append(mistakes, err...)
+		for _, o := range d.objects {
+			w.exists[w.keyOf(o)] = true
 		}
 	}
-	return append(documents, w.made...), w.objects, mistakes.orNil()
+	results := make([][]Object, len(documents))
+	mistakes := make([]Mistakes, len(documents))
+	parallel(len(documents), func(i int) { results[i], mistakes[i] = w.wireDocument(documents[i]) })
+	var all Mistakes
+	for i, d := range documents {
+		all = append(all, mistakes[i]...)
+		w.objects = append(w.objects, results[i]...)
+		for _, o := range d.objects {
+			all = append(all, w.generate(o)...)
+		}
+	}
+	w.noteClashes()
+	return append(documents, w.generated...), w.objects, all.orNil()
 }
 
-// Mistakes are one line each.
+// parallel calls f for each number below n, in as many goroutines as there are CPUs.
+func parallel(n int, f func(i int)) {
+	var group sync.WaitGroup
+	var next atomic.Int64
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		group.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// Mistakes are errors in the input, one line each.
 type Mistakes []error
 
 func (m Mistakes) Error() string {
@@ -74,17 +99,17 @@ func (m Mistakes) orNil() error {
 
 type wirer struct {
 	options    Options
-	namespaces map[string]*object   // nil where the input has none
-	services   map[[2]string]string // who has a service name, by namespace
+	namespaces map[string]*object // nil if the input has no Namespace
 	objects    []Object
-	there      map[key]bool // what the input has, and what was added
-	made       []*Document
+	services   map[[2]string]string // the first workload of each namespace and service name
+	exists     map[key]bool         // objects of the input and generated ones
+	generated  []*Document
 }
 
 func namespacesOf(documents []*Document) map[string]*object {
 	var namespaces map[string]*object
 	for _, d := range documents {
-		for _, o := range d.objects() {
+		for _, o := range d.objects {
 			if o.Kind != "Namespace" || o.APIVersion != "v1" {
 				continue
 			}
@@ -97,78 +122,100 @@ func namespacesOf(documents []*Document) map[string]*object {
 	return namespaces
 }
 
-func (w *wirer) wire(o *object) Mistakes {
-	wrong := func(err error) Mistakes { return Mistakes{fmt.Errorf("%s: %w", o.where(), err)} }
-	path, ok := templatePath(o.APIVersion, o.Kind)
-	if !ok {
-		return nil
+// HasNamespace reports whether a document has a Namespace. Without one, all objects
+// count as opted in.
+func HasNamespace(documents []*Document) bool { return namespacesOf(documents) != nil }
+
+// wireDocument decides about all templates of a document and changes its text. It
+// must not change w: it runs for several documents at once.
+func (w *wirer) wireDocument(d *Document) (results []Object, mistakes Mistakes) {
+	var changes []change
+	for _, o := range d.objects {
+		if len(o.templates) == 0 && len(o.uninspected) == 0 {
+			continue
+		}
+		ns, excluded := w.namespace(o)
+		if excluded != "" {
+			results = append(results, Object{Where: o.where(), Excluded: excluded})
+			continue
+		}
+		for _, path := range o.uninspected {
+			results = append(results, Object{Where: o.where(), Uninspected: path})
+		}
+		for _, t := range o.templates {
+			result, err := w.decide(o, t, ns)
+			if err != nil {
+				mistakes = append(mistakes, fmt.Errorf("%s: %w", o.where(), err))
+				continue
+			}
+			if result.Result.Patch != nil {
+				changes = append(changes, change{o, t, result.Result.Patch})
+			}
+			results = append(results, result)
+		}
 	}
-	ns, left := w.namespace(o)
-	if left != "" {
-		w.objects = append(w.objects, Object{Where: o.where(), Left: left})
-		return nil
+	if len(changes) == 0 || len(mistakes) > 0 {
+		return results, mistakes
 	}
-	if mistakes := w.generate(o); len(mistakes) > 0 {
-		return mistakes
+	if err := d.rewrite(changes); err != nil {
+		mistakes = append(mistakes, fmt.Errorf("%s: %w", changes[0].object.where(), err))
 	}
-	template, raw, err := o.template(path)
-	if err != nil {
-		return wrong(err)
-	}
+	return results, mistakes
+}
+
+func (w *wirer) decide(o *object, t template, ns inject.Namespace) (Object, error) {
 	decide := w.options.Engine.Template
 	if w.options.Explain {
 		decide = w.options.Engine.Explain
 	}
-	result, err := decide(raw, ns, o.owner())
+	result, err := decide(t.raw, ns, o.owner())
 	if err != nil {
-		return wrong(err)
+		return Object{}, err
 	}
-	if err := applyPatch(template, result.Patch); err != nil {
-		return wrong(fmt.Errorf("apply patch: %w", err))
-	}
-	if result.Patch != nil {
-		o.document.changed = true
-	}
+	decided := Object{Where: o.where(), Result: result}
 	if o.Kind != "Pod" {
-		result.Notes = append(result.Notes, lint.MisplacedAnnotations(o.Metadata.Annotations)...)
+		decided.Result.Notes = append(decided.Result.Notes, lint.MisplacedAnnotations(o.Metadata.Annotations)...)
+		if result.Action != inject.Skipped {
+			decided.workload = o.Kind + " " + o.name()
+			decided.namespace, decided.service = ns.Name, w.options.Engine.ServiceName(t.raw, ns, o.owner())
+		}
 	}
-	if o.Kind != "Pod" && result.Action != inject.Skipped {
-		w.clashes(&result, o, ns, raw)
-	}
-	w.objects = append(w.objects, Object{Where: o.where(), Result: result})
-	return nil
+	return decided, nil
 }
 
-// clashes notes a workload of the input, before this one, that reports as the
-// same service.
-func (w *wirer) clashes(result *inject.Result, o *object, ns inject.Namespace, template []byte) {
-	service := w.options.Engine.ServiceName(template, ns, o.owner())
-	if service == "" {
-		return
+// noteClashes adds a note to each workload that has the service name of an earlier
+// one.
+func (w *wirer) noteClashes() {
+	for i := range w.objects {
+		o := &w.objects[i]
+		if o.service == "" {
+			continue
+		}
+		key := [2]string{o.namespace, o.service}
+		switch first, exists := w.services[key]; {
+		case !exists:
+			w.services[key] = o.workload
+		case first != o.workload:
+			o.Result.Notes = append(o.Result.Notes, inject.Note{Reason: inject.NameClash, Subject: first, Detail: o.service})
+		}
 	}
-	first, taken := w.services[[2]string{ns.Name, service}]
-	if taken {
-		result.Notes = append(result.Notes, inject.Note{Reason: inject.NameClash, Subject: first, Detail: service})
-		return
-	}
-	w.services[[2]string{ns.Name, service}] = o.Kind + " " + o.name()
 }
 
-// namespace gives the defaults of the object's namespace, or why the API server
-// would not call the webhook. Input without any Namespace is taken as opted in.
-func (w *wirer) namespace(o *object) (inject.Namespace, string) {
+// namespace returns the defaults of the object's namespace, or why the API server
+// would not send a review. If the input has no Namespace, all objects are opted in.
+func (w *wirer) namespace(o *object) (ns inject.Namespace, excluded string) {
 	name := w.namespaceOf(o)
 	if w.namespaces == nil {
 		return inject.Namespace{Name: name}, ""
 	}
-	ns, ok := w.namespaces[name]
+	n, ok := w.namespaces[name]
 	switch {
 	case !ok:
 		return inject.Namespace{}, fmt.Sprintf("namespace %s is not in the input", name)
-	case ns.Metadata.Labels[injection.LabelWiring] != injection.WiringEnabled:
+	case n.Metadata.Labels[injection.LabelWiring] != injection.WiringEnabled:
 		return inject.Namespace{}, fmt.Sprintf("namespace %s is not labelled %s: %s", name, injection.LabelWiring, injection.WiringEnabled)
 	}
-	return inject.Namespace{Name: name, Annotations: ns.Metadata.Annotations}, ""
+	return inject.Namespace{Name: name, Annotations: n.Metadata.Annotations}, ""
 }
 
 func (w *wirer) namespaceOf(o *object) string {
@@ -176,24 +223,4 @@ func (w *wirer) namespaceOf(o *object) string {
 		return w.options.Namespace
 	}
 	return o.Metadata.Namespace
-}
-
-// templatePath tells where a kind has its pod template.
-func templatePath(apiVersion, kind string) ([]string, bool) {
-	group, _, _ := strings.Cut(apiVersion, "/")
-	switch kind {
-	case "Pod":
-		return nil, apiVersion == "v1"
-	case "ReplicationController":
-		return []string{"spec", "template"}, apiVersion == "v1"
-	case "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet":
-		return []string{"spec", "template"}, group == "apps"
-	case "Rollout":
-		return []string{"spec", "template"}, group == "argoproj.io"
-	case "Job":
-		return []string{"spec", "template"}, group == "batch"
-	case "CronJob":
-		return []string{"spec", "jobTemplate", "spec", "template"}, group == "batch"
-	}
-	return nil, false
 }

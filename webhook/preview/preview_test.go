@@ -2,49 +2,355 @@ package preview
 
 import (
 	"bytes"
+	"flag"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+	"sigs.k8s.io/yaml"
 
 	"github.com/nova/novawire/webhook/inject"
 )
 
-func TestDocumentMarkers(t *testing.T) {
-	for text, want := range map[string]int{
-		"a: 1":                       1,
-		"a: 1\n---\nb: 2":            2,
-		"---\na: 1\n--- # x\nb: 2\n": 3, // the first holds nothing
-		"a: |\n  x\n----\nb: 2":      1, // no marker
-		"a: 1\r\n---\r\nb: 2":        2,
-		"--- {a: 1}":                 2,
+var update = flag.Bool("update", false, "rewrite testdata")
+
+func TestSplit(t *testing.T) {
+	for text, want := range map[string][]string{
+		"a: 1":                         {"a: 1"},
+		"a: 1\n---\nb: 2":              {"a: 1\n", "b: 2"},
+		"---\na: 1\n--- # x\nb: 2\n":   {"", "a: 1\n", "b: 2\n"},
+		"a: |\n  x\n----\nb: 2":        {"a: |\n  x\n----\nb: 2"}, // no marker
+		"a: 1\r\n---\r\nb: 2":          {"a: 1\r\n", "b: 2"},
+		"--- {a: 1}":                   {"", "{a: 1}"},
+		"a: 1\n...\nb: 2\n":            {"a: 1\n", "b: 2\n"},
+		"a: 1\n... # end\n# x\nb: 2\n": {"a: 1\n", "b: 2\n"},
+		"a: 1\n...\n---\nb: 2\n...\n":  {"a: 1\n", "b: 2\n"},
+		"%YAML 1.2\n---\na: 1\n":       {"a: 1\n"},
+		`{"a":1}{"b":2}`:               {`{"a":1}`, `{"b":2}`},
+		"{\"a\":1}\n{\"b\":2}\n":       {`{"a":1}`, "{\"b\":2}\n"},
+		"{\"a\":1}\n{\"b\":":           {`{"a":1}`, "{\"b\":"},
+		"{a: 1}\n":                     {"{a: 1}\n"},
+		"{\"a\": b}\n":                 {"{\"a\": b}\n"},
 	} {
-		if parts := split([]byte(text)); len(parts) != want {
-			t.Errorf("%q has %d parts: %q", text, len(parts), parts)
+		var got []string
+		for _, p := range split([]byte(text)) {
+			got = append(got, string(p.text))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q: %s", text, diff)
 		}
 	}
 }
 
-func TestADiffHasColoursForATerminal(t *testing.T) {
+func newEngine(t testing.TB) *inject.Engine {
+	t.Helper()
 	engine, err := inject.New(inject.DefaultConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
-	documents, err := Read([]string{"-"}, strings.NewReader("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: a}]}\n"))
+	return engine
+}
+
+// wireText previews a text and returns what it prints as YAML.
+func wireText(t testing.TB, text string) (string, []*Document, []Object, error) {
+	t.Helper()
+	documents, err := Read([]string{"-"}, strings.NewReader(text))
+	if err != nil {
+		return "", documents, nil, err
+	}
+	documents, objects, err := Wire(documents, Options{Engine: newEngine(t), Namespace: "nova"})
+	if err != nil {
+		return "", documents, objects, err
+	}
+	var out bytes.Buffer
+	if err := WriteYAML(&out, documents); err != nil {
+		t.Fatal(err)
+	}
+	return out.String(), documents, objects, nil
+}
+
+// TestWire_KeepsText runs each case of testdata/text: "in" is the input, "out" the
+// output. Every line of the input must be in the output, in order, except those with
+// a changed value.
+func TestWire_KeepsText(t *testing.T) {
+	files, err := filepath.Glob("testdata/text/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no cases", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := string(archive.Files[0].Data)
+			comment := string(archive.Comment)
+			if strings.Contains(comment, "CRLF") {
+				in = strings.ReplaceAll(in, "\n", "\r\n")
+			}
+			if strings.Contains(comment, "no final newline") {
+				in = strings.TrimRight(in, "\n")
+			}
+			out, documents, _, err := wireText(t, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range documents {
+				if d.rewritten && !strings.Contains(comment, "rewritten") {
+					t.Error("the document is rewritten")
+				}
+			}
+			if strings.Contains(comment, "CRLF") && strings.Count(out, "\n") != strings.Count(out, "\r\n") {
+				t.Error("line endings are mixed")
+			}
+			got := txtar.Format(&txtar.Archive{Comment: archive.Comment, Files: []txtar.File{archive.Files[0], {Name: "out", Data: []byte(strings.ReplaceAll(out, "\r\n", "\n"))}}})
+			if *update {
+				if err := os.WriteFile(file, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(string(txtar.Format(archive)), string(got)); diff != "" && !*update {
+				t.Errorf("-want +got (go test ./webhook/preview -update rewrites):\n%s", diff)
+			}
+			if again, _, _, err := wireText(t, out); err != nil || again != out {
+				t.Errorf("the second run changes something: %v\n%s", err, cmp.Diff(out, again))
+			}
+		})
+	}
+}
+
+func TestWriteDiff(t *testing.T) {
+	_, documents, _, err := wireText(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: a}]}\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Wire(documents, Options{Engine: engine, Namespace: "nova"}); err != nil {
-		t.Fatal(err)
-	}
-	var plain, coloured bytes.Buffer
-	for out, colour := range map[*bytes.Buffer]bool{&plain: false, &coloured: true} {
-		if err := WriteDiff(out, documents, colour); err != nil {
+	var plain, colored bytes.Buffer
+	for out, color := range map[*bytes.Buffer]bool{&plain: false, &colored: true} {
+		if err := WriteDiff(out, documents, color); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if !strings.Contains(coloured.String(), green+"+") || strings.Contains(plain.String(), "\x1b") {
-		t.Errorf("plain:\n%s\ncoloured:\n%s", plain.String(), coloured.String())
+	if !strings.Contains(colored.String(), green+"+") || strings.Contains(plain.String(), "\x1b") {
+		t.Errorf("plain:\n%s\ncolored:\n%s", plain.String(), colored.String())
 	}
-	if stripped := strings.NewReplacer(red, "", green, "", cyan, "", reset, "").Replace(coloured.String()); stripped != plain.String() {
+	if stripped := strings.NewReplacer(red, "", green, "", cyan, "", reset, "").Replace(colored.String()); stripped != plain.String() {
 		t.Error("the two differ in more than colours")
+	}
+}
+
+// values returns everything in a stream as JSON values, one per document.
+func values(t testing.TB, stream string) (all []any) {
+	t.Helper()
+	for _, p := range split([]byte(stream)) {
+		raw, err := yaml.YAMLToJSON(p.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, err := decodeAny(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if value != nil {
+			all = append(all, value)
+		}
+	}
+	return all
+}
+
+// TestWire_FindsTemplates wires each kind with a pod template and names the containers
+// that it does not wire. No input stops or hides the next one.
+func TestWire_FindsTemplates(t *testing.T) {
+	const containers = "containers: [{name: app, image: \"app:1\"}]"
+	const template = "template: {spec: {" + containers + "}}"
+	object := func(apiVersion, kind, rest string) string {
+		return "apiVersion: " + apiVersion + "\nkind: " + kind + "\nmetadata: {name: a}\n" + rest + "\n"
+	}
+	for name, c := range map[string]struct {
+		in          string
+		sidecars    int
+		uninspected string
+	}{
+		"a Rollout":                           {object("argoproj.io/v1alpha1", "Rollout", "spec: {"+template+"}"), 1, ""},
+		"a Rollout with workloadRef":          {object("argoproj.io/v1alpha1", "Rollout", "spec: {workloadRef: {kind: Deployment, name: a}}"), 0, ""},
+		"a Pod with generateName":             {"apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-}\nspec: {" + containers + "}\n", 1, ""},
+		"items of a PodList without kind":     {"apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a}\n  spec: {" + containers + "}\n", 1, ""},
+		"a null item":                         {"apiVersion: v1\nkind: List\nitems: [null, {apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {" + containers + "}}]\n", 1, ""},
+		"a custom kind that ends in List":     {object("example.com/v1", "AllowList", "items: [a, {b: 1}]"), 0, ""},
+		"a custom kind that ends in List (2)": {object("example.com/v1", "AllowList", "items: [{cidr: 10.0.0.0/8}]\nspec: {"+template+"}"), 1, ""},
+		"a DeploymentConfig":                  {object("apps.openshift.io/v1", "DeploymentConfig", "spec: {"+template+"}"), 1, ""},
+		"a PodTemplate":                       {object("v1", "PodTemplate", template), 1, ""},
+		"a CloneSet":                          {object("apps.kruise.io/v1alpha1", "CloneSet", "spec: {"+template+"}"), 1, ""},
+		"a ScaledJob":                         {object("keda.sh/v1alpha1", "ScaledJob", "spec: {jobTargetRef: {"+template+"}}"), 1, ""},
+		"a JobSet with two jobs":              {object("jobset.x-k8s.io/v1alpha2", "JobSet", "spec: {replicatedJobs: [{name: a, template: {spec: {"+template+"}}}, {name: b, template: {spec: {"+template+"}}}]}"), 2, ""},
+		"a Knative Service":                   {object("serving.knative.dev/v1", "Service", "spec: {"+template+"}"), 0, "spec.template"},
+		"a CronWorkflow":                      {object("argoproj.io/v1alpha1", "CronWorkflow", "spec: {workflowSpec: {templates: [{name: a, container: {image: b}}]}}"), 0, "spec.workflowSpec.templates.0"},
+		"a Prometheus":                        {object("monitoring.coreos.com/v1", "Prometheus", "spec: {"+containers+"}"), 0, "spec"},
+		"a ConfigMap with a manifest":         {object("v1", "ConfigMap", "data: {pod.yaml: \"spec: {containers: [{name: a, image: b}]}\"}"), 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, documents, objects, err := wireText(t, c.in+"---\n"+object("v1", "ConfigMap", "data: {next: kept}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(out, "name: novawire-collector"); n != c.sidecars {
+				t.Errorf("%d sidecars, want %d:\n%s", n, c.sidecars, out)
+			}
+			if !strings.Contains(out, "next: kept") {
+				t.Error("the next document is missing")
+			}
+			uninspected := ""
+			for _, o := range objects {
+				uninspected += o.Uninspected
+			}
+			if uninspected != c.uninspected {
+				t.Errorf("not inspected: %q, want %q", uninspected, c.uninspected)
+			}
+			var warnings bytes.Buffer
+			if WriteWarnings(&warnings, documents, objects); (c.uninspected != "") != strings.Contains(warnings.String(), "not wired") {
+				t.Errorf("warnings: %s", &warnings)
+			}
+		})
+	}
+}
+
+func TestRead_ReportsEveryMistake(t *testing.T) {
+	const good = "apiVersion: v1\nkind: Pod\nmetadata: {name: good}\nspec: {containers: [{name: a, image: a}]}\n"
+	for name, c := range map[string]struct{ in, want string }{
+		"a JSON document that is cut":       {"{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\"}\n{\"apiVersion\":", "-:2: not valid YAML: did not find expected node content"},
+		"a flow collection that is cut":     {"apiVersion: v1\nkind: Pod\nspec: {a: [", "-:3: not valid YAML: did not find expected node content"},
+		"a variable that is a boolean":      {strings.Replace(good, "image: a", "image: a, env: [{name: DEBUG, value: yes}]", 1), `-:1: Pod/good: spec.containers: container a: env DEBUG: value is a boolean and must be text: put the value in quotes`},
+		"a variable that is a number":       {strings.Replace(good, "containers: [", "containers: [{name: b}], initContainers: [{name: i, env: [{name: COUNT, value: 1}]}, ", 1), `-:1: Pod/good: spec.initContainers: container i: env COUNT: value is a number and must be text: put the value in quotes`},
+		"a label that is a boolean":         {"apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {a: on}}\n", "-:1: Pod/a: metadata.labels.a is a boolean and must be text: put the value in quotes"},
+		"labels that are a list":            {"# x\napiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: []}\n", "-:2: Pod/: metadata: labels and annotations must be mappings of text"},
+		"an item that is no object":         {"apiVersion: v1\nkind: List\nitems: [a]\n", "-:1: List: item 1 is not an object"},
+		"an item without kind":              {"apiVersion: v1\nkind: List\nitems: [{metadata: {name: a}}]\n", "-:1: not a Kubernetes object: apiVersion and kind are required"},
+		"a Deployment without a template":   {"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {}\n", "-:1: Deployment/a: spec.template is missing"},
+		"a document that is a list":         {"- a\n", "-:1: not a Kubernetes object: the document is not a mapping"},
+		"a key that is there twice":         {"apiVersion: v1\nkind: Pod\nkind: Pod\n", `-:3: not valid YAML: key "kind" already set in map`},
+		"a key that is there twice in JSON": {"{\"apiVersion\":\"v1\",\n\"kind\":\"Pod\",\"kind\":\"Pod\"}", `-:2: not valid YAML: key "kind" already set in map`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := c.in
+			if !strings.Contains(c.in, "\n{") && c.in[0] != '{' {
+				in = strings.TrimSuffix(c.in, "\n") + "\n---\napiVersion: v1\nkind: 7\n"
+			}
+			_, _, _, err := wireText(t, in)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			lines := strings.Split(err.Error(), "\n")
+			if !strings.Contains(lines[0], c.want) {
+				t.Errorf("got  %s\nwant %s", lines[0], c.want)
+			}
+			if in != c.in && (len(lines) != 2 || !strings.HasSuffix(lines[1], "apiVersion and kind are required")) {
+				t.Errorf("the mistake of the next document is missing: %q", lines)
+			}
+			for _, goType := range []string{"map[", "string", "[]", "interface", "int32"} {
+				if strings.Contains(err.Error(), goType) {
+					t.Errorf("Go type in %q", err)
+				}
+			}
+		})
+	}
+}
+
+// scalars returns YAML scalars in all styles, with blanks, comments and indentation in
+// odd places.
+func scalars(random *rand.Rand) string {
+	line := func() string {
+		return []string{"a", "  b", "", " c: d", "# e", "\"f", "- g", "    h", "i ", "\tj", "é"}[random.IntN(11)]
+	}
+	switch random.IntN(6) {
+	case 0:
+		return "plain text"
+	case 1:
+		return "'it''s\n          quoted'"
+	case 2:
+		return "\"a \\\"b\\\"\\n # c\""
+	case 3:
+		return "two\n          lines"
+	}
+	header := []string{"|", ">", "|-", ">-", "|+", ">+"}[random.IntN(6)]
+	text := header + "\n"
+	if random.IntN(4) > 0 {
+		text += "          first\n"
+	}
+	for range random.IntN(6) {
+		if l := line(); l == "" {
+			text += "\n"
+		} else {
+			text += "          " + l + "\n"
+		}
+	}
+	return strings.TrimSuffix(text, "\n")
+}
+
+// TestWire_ChangesNoValue wires Pods with random scalars in every place next to a
+// change. What is printed must have the values of the input and those of the patch.
+func TestWire_ChangesNoValue(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	tried, rewritten := 0, 0
+	for range 500 {
+		in := "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  annotations:\n    text: " + scalars(random) +
+			"\nspec:\n  containers:\n    - name: app\n      args:\n        - " + scalars(random) + "\n        - " + scalars(random) +
+			"\n      env:\n        - name: A\n          value: " + scalars(random)
+		if random.IntN(2) == 0 {
+			in += "\n"
+		}
+		if random.IntN(2) == 0 {
+			in += "    # comment\n\n  priority: 1\n"
+		}
+		before, err := yaml.YAMLToJSONStrict([]byte(in))
+		if err != nil {
+			continue // not every combination is YAML
+		}
+		out, documents, _, err := wireText(t, in)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, in)
+		}
+		tried++
+		if documents[0].rewritten {
+			rewritten++
+		}
+		want, _ := decodeAny(before)
+		assertContains(t, in, "", want, values(t, out)[0])
+	}
+	t.Logf("%d inputs, %d rewritten", tried, rewritten)
+	if tried < 200 || rewritten > tried/25 {
+		t.Errorf("%d inputs, %d rewritten", tried, rewritten)
+	}
+}
+
+// assertContains fails unless got has everything of want: mappings by key, lists in
+// order.
+func assertContains(t *testing.T, in, path string, want, got any) {
+	t.Helper()
+	switch w := want.(type) {
+	case map[string]any:
+		g, _ := got.(map[string]any)
+		for key, value := range w {
+			assertContains(t, in, path+"/"+key, value, g[key])
+		}
+	case []any:
+		g, _ := got.([]any)
+		if strings.HasSuffix(path, "/env") {
+			g = slices.DeleteFunc(slices.Clone(g), func(v any) bool { return v.(map[string]any)["name"] != "A" })
+		}
+		if len(g) != len(w) {
+			t.Fatalf("%s: %d elements, want %d\n%s", path, len(g), len(w), in)
+		}
+		for i := range w {
+			assertContains(t, in, path+"/"+strconv.Itoa(i), w[i], g[i])
+		}
+	default:
+		if want != got {
+			t.Fatalf("%s: %q, want %q\n%s", path, got, want, in)
+		}
 	}
 }

@@ -7,88 +7,109 @@ import (
 	"io"
 	"strings"
 
-	"github.com/pmezard/go-difflib/difflib"
-	yamlnode "go.yaml.in/yaml/v3"
-	"sigs.k8s.io/yaml"
+	"github.com/aymanbagabas/go-udiff"
 )
 
-// WriteYAML prints the documents; those that were not changed as they came.
+// WriteYAML prints the documents. What was not changed is printed as it was read.
 func WriteYAML(w io.Writer, documents []*Document) error {
-	separator := false
+	last := byte('\n')
+	written := false
 	for _, d := range documents {
-		if len(bytes.TrimSpace(d.text)) == 0 {
+		text := d.result()
+		if len(text) == 0 && len(d.lead) == 0 {
 			continue
 		}
-		text, err := d.yaml()
-		if err != nil {
-			return err
+		lead := d.lead
+		if written && len(lead) == 0 {
+			lead = documentMarker
 		}
-		if separator {
-			text = append([]byte("---\n"), text...)
+		if last != '\n' && len(lead) > 0 {
+			lead = append([]byte("\n"), lead...)
 		}
-		if !bytes.HasSuffix(text, []byte("\n")) {
-			text = append(text, '\n')
+		for _, b := range [][]byte{lead, text} {
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
+			if len(b) > 0 {
+				last = b[len(b)-1]
+			}
 		}
-		if _, err := w.Write(text); err != nil {
-			return err
-		}
-		separator = true
+		written = true
+	}
+	if last != '\n' {
+		_, err := io.WriteString(w, "\n")
+		return err
 	}
 	return nil
 }
 
-// WriteJSON prints the one object that there is or, of several, a List.
+// WriteJSON prints the only object, or a List of all objects.
 func WriteJSON(w io.Writer, documents []*Document) error {
 	var items []json.RawMessage
 	for _, d := range documents {
-		if d.node == nil {
-			continue
-		}
-		text, err := d.yaml()
+		item, err := d.toJSON()
 		if err != nil {
 			return err
 		}
-		item, err := yaml.YAMLToJSON(text)
-		if err != nil {
-			return err
+		if item != nil {
+			items = append(items, item)
 		}
-		items = append(items, item)
 	}
-	var value any = map[string]any{"apiVersion": "v1", "kind": "List", "items": items}
 	if len(items) == 1 {
-		value = items[0]
+		return writeIndented(w, items[0], "")
 	}
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
+	if _, err := io.WriteString(w, "{\n  \"apiVersion\": \"v1\",\n  \"items\": ["); err != nil {
+		return err
+	}
+	for i, item := range items {
+		separator := ",\n    "
+		if i == 0 {
+			separator = "\n    "
+		}
+		if _, err := io.WriteString(w, separator); err != nil {
+			return err
+		}
+		if err := writeIndented(w, item, "    "); err != nil {
+			return err
+		}
+	}
+	end := "],\n  \"kind\": \"List\"\n}\n"
+	if len(items) > 0 {
+		end = "\n  " + end
+	}
+	_, err := io.WriteString(w, end)
+	return err
 }
 
-// WriteDiff prints what the wiring changes, as a unified diff; with colours for
-// a terminal.
-func WriteDiff(w io.Writer, documents []*Document, colour bool) error {
+func writeIndented(w io.Writer, item []byte, prefix string) error {
+	var b bytes.Buffer
+	if err := json.Indent(&b, bytes.TrimSpace(item), prefix, "  "); err != nil {
+		return err
+	}
+	if prefix == "" {
+		b.WriteByte('\n')
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// WriteDiff prints the changes as unified diffs, with colours if color is set.
+func WriteDiff(w io.Writer, documents []*Document, color bool) error {
 	for _, d := range documents {
-		if !d.changed && !d.made {
+		name := fmt.Sprintf("%s:%d", d.file, d.line)
+		content, edits := string(d.text), d.edits
+		switch {
+		case d.generated:
+			content, edits = "", []udiff.Edit{{New: content}}
+		case d.wired == nil:
 			continue
 		}
-		old, err := d.before()
+		text, err := udiff.ToUnified(name, name+" wired", content, edits, udiff.DefaultContextLines)
 		if err != nil {
 			return err
 		}
-		wired, err := encode(d.node)
-		if err != nil {
-			return err
-		}
-		name := fmt.Sprintf("%s:%d", d.file, d.index)
-		text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
-			A: difflib.SplitLines(string(old)), B: difflib.SplitLines(string(wired)),
-			FromFile: name, ToFile: name + " wired", Context: 3,
-		})
-		if err != nil {
-			return err
-		}
-		if colour {
-			text = colourDiff(text)
+		if color {
+			text = colorDiff(text)
 		}
 		if _, err := io.WriteString(w, text); err != nil {
 			return err
@@ -97,60 +118,27 @@ func WriteDiff(w io.Writer, documents []*Document, colour bool) error {
 	return nil
 }
 
-// before is the document as it came, in the style in which it is compared.
-func (d *Document) before() ([]byte, error) {
-	if d.made {
-		return nil, nil
-	}
-	before := &Document{text: d.text}
-	if err := before.parse(); err != nil {
-		return nil, err
-	}
-	return encode(before.node)
-}
-
-func (d *Document) yaml() ([]byte, error) {
-	if !d.changed {
-		return d.text, nil
-	}
-	return encode(d.node)
-}
-
-func encode(node *yamlnode.Node) ([]byte, error) {
-	if node.Content[0].Style&yamlnode.FlowStyle != 0 { // a JSON file
-		blockStyle(node)
-	}
-	var b bytes.Buffer
-	encoder := yamlnode.NewEncoder(&b)
-	encoder.SetIndent(2)
-	encoder.CompactSeqIndent()
-	if err := encoder.Encode(node); err != nil {
-		return nil, err
-	}
-	return b.Bytes(), encoder.Close()
-}
-
 const (
 	red, green, cyan, reset = "\x1b[31m", "\x1b[32m", "\x1b[36m", "\x1b[0m"
 )
 
-func colourDiff(text string) string {
+func colorDiff(text string) string {
 	var b strings.Builder
 	for line := range strings.SplitAfterSeq(text, "\n") {
-		colour := ""
+		color := ""
 		switch {
 		case strings.HasPrefix(line, "+"):
-			colour = green
+			color = green
 		case strings.HasPrefix(line, "-"):
-			colour = red
+			color = red
 		case strings.HasPrefix(line, "@"):
-			colour = cyan
+			color = cyan
 		}
-		if colour == "" {
+		if color == "" {
 			b.WriteString(line)
 			continue
 		}
-		b.WriteString(colour + strings.TrimSuffix(line, "\n") + reset + "\n")
+		b.WriteString(color + strings.TrimSuffix(line, "\n") + reset + "\n")
 	}
 	return b.String()
 }

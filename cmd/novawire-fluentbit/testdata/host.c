@@ -1,21 +1,35 @@
 /*
- * A host for the plugin that does to it what Fluent Bit does: it loads the
- * library, fills the structures of the plugin proxy of either age, and calls
- * flush on the small stacks of coroutines, from several threads.
+ * A host that treats the plugin as Fluent Bit does: it loads the library, fills
+ * the structures of the plugin proxy in the old or new layout, and calls flush on
+ * the small stacks of coroutines, from several threads. It models what a real
+ * Fluent Bit 5.1.1 showed about limits, pauses and the end of the process.
  *
  *   host PLUGIN.so key=value... [-- file...]
  *
- * Keys of its own: abi=old|new, stack=BYTES, threads=N, instances=N, rounds=N
- * (each file so often), every=MICROSECONDS (a thread brings a chunk so often).
- * All other keys are the plugin's configuration; "@I/key" is of instance I alone.
- * A file is a chunk; the base of its name is its tag. Chunks are brought again
- * until they are done.
+ * Keys of the host: abi=old|new, stack=BYTES, threads=N, instances=N, rounds=N
+ * (how often each file is flushed), every=MICROSECONDS (a thread flushes a chunk
+ * so often). All other keys configure the plugin; "@I/key" is only for instance I.
+ * A file is a chunk; its base name is the tag. A chunk is flushed until the result
+ * is OK.
  *
- * Prints: done=N again=N error=N depth=BYTES, the deepest that any stack was used.
+ * tail=N models the tail input: N times, every open=MILLISECONDS, each file becomes
+ * a chunk. With pause=on the input does not read while max_chunks_up=N chunks are
+ * in memory, and what is not read counts as missed; otherwise further chunks wait
+ * on disk.
+ *
+ * term=MILLISECONDS models the end: SIGTERM after that time. For grace=SECONDS
+ * chunks are retried; then the workers flush once more what they have queued, and
+ * only when they have ended is the plugin's exit callback called.
+ *
+ * Prints: done=N again=N error=N depth=BYTES missed=N disk=N left=N ended=MILLISECONDS.
+ * depth is the deepest use of any stack, disk the largest number of chunks that
+ * waited on disk, left the chunks that were not delivered, ended the time from
+ * SIGTERM to the end.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +40,8 @@
 
 enum { ERROR, OK, RETRY };
 
-/* What the plugin fills in. It ended with description before event_type came,
- * and again with event_type before config_map did. */
+/* The structure that the plugin fills. Old versions end with description; then
+ * event_type was added, and later config_map. */
 struct definition {
     int type, proxy, flags;
     char *name, *description;
@@ -169,7 +183,8 @@ static void flush(unsigned high, unsigned low)
     free(tag);
 }
 
-/* tick waits for the next chunk's time, so that the rate holds whatever a flush takes. */
+/* tick waits for the next chunk's time, so that the rate does not depend on how
+ * long a flush takes. */
 static void tick(struct worker *w)
 {
     if (!w->next.tv_sec)
@@ -180,7 +195,30 @@ static void tick(struct worker *w)
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &w->next, NULL);
 }
 
-static void bring(struct worker *w, struct instance *instance, struct chunk *chunk)
+/* The end of the process. */
+static volatile sig_atomic_t signalled;
+static struct timespec signal_time;
+static int grace, left;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static long since_signal(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (now.tv_sec - signal_time.tv_sec) * 1000 + (now.tv_nsec - signal_time.tv_nsec) / 1000000;
+}
+
+static void on_sigterm(int number)
+{
+    (void)number;
+    clock_gettime(CLOCK_MONOTONIC, &signal_time);
+    signalled = 1;
+}
+
+static int grace_is_over(void) { return signalled && since_signal() >= grace * 1000L; }
+
+static void flush_until_ok(struct worker *w, struct instance *instance, struct chunk *chunk)
 {
     do {
         unsigned long self = (unsigned long)w;
@@ -195,7 +233,94 @@ static void bring(struct worker *w, struct instance *instance, struct chunk *chu
         w->verdicts[w->verdict]++;
         if (every)
             tick(w);
-    } while (w->verdict == RETRY);
+    } while (w->verdict == RETRY && !grace_is_over());
+    if (w->verdict == RETRY) {
+        pthread_mutex_lock(&lock);
+        left++;
+        pthread_mutex_unlock(&lock);
+    }
+}
+
+/* The tail input and its chunks. */
+struct pending {
+    struct chunk *chunk;
+    struct pending *next;
+};
+static struct pending *first, **last = &first;
+static int tail_closed, up, disk, missed;
+static pthread_cond_t arrived = PTHREAD_COND_INITIALIZER;
+
+static void *tail(void *data)
+{
+    int n = atoi(setting("tail", "0")), open = atoi(setting("open", "1000"));
+    int limit = atoi(setting("max_chunks_up", "128")), pauses = strcmp(setting("pause", "off"), "on") == 0;
+    int round, i;
+
+    (void)data;
+    for (round = 0; round < n && !signalled; round++) {
+        pthread_mutex_lock(&lock);
+        for (i = 0; i < chunks_count; i++) {
+            struct pending *p;
+
+            if (pauses && up >= limit) {
+                missed++;
+                continue;
+            }
+            if (++up - limit > disk)
+                disk = up - limit;
+            p = calloc(1, sizeof *p);
+            p->chunk = &chunks[i];
+            *last = p;
+            last = &p->next;
+        }
+        pthread_cond_broadcast(&arrived);
+        pthread_mutex_unlock(&lock);
+        usleep(open * 1000);
+    }
+    pthread_mutex_lock(&lock);
+    tail_closed = 1;
+    pthread_cond_broadcast(&arrived);
+    pthread_mutex_unlock(&lock);
+    return NULL;
+}
+
+static struct chunk *next_pending(void)
+{
+    struct chunk *chunk = NULL;
+
+    pthread_mutex_lock(&lock);
+    while (!first && !tail_closed)
+        pthread_cond_wait(&arrived, &lock);
+    if (first) {
+        struct pending *p = first;
+
+        chunk = p->chunk;
+        first = p->next;
+        if (!first)
+            last = &first;
+        free(p);
+    }
+    pthread_mutex_unlock(&lock);
+    return chunk;
+}
+
+static void work_on_tail(struct worker *w)
+{
+    struct chunk *chunk;
+    int queued = atoi(setting("max_chunks_up", "128")) / threads;
+
+    while ((chunk = next_pending())) {
+        if (grace_is_over() && queued-- <= 0) { /* the others stay on disk */
+            pthread_mutex_lock(&lock);
+            left++;
+            pthread_mutex_unlock(&lock);
+            continue;
+        }
+        flush_until_ok(w, &instances[0], chunk);
+        pthread_mutex_lock(&lock);
+        up--;
+        pthread_mutex_unlock(&lock);
+    }
 }
 
 static void *work(void *data)
@@ -207,13 +332,17 @@ static void *work(void *data)
 
     if (mapping == MAP_FAILED)
         fail("map a stack");
-    mprotect(mapping, page, PROT_NONE); /* what is too deep dies here */
+    mprotect(mapping, page, PROT_NONE); /* an overflow ends the process here */
     w->stack = mapping + page;
     memset(w->stack, CANARY, stack_size);
+    if (atoi(setting("tail", "0")) > 0) {
+        work_on_tail(w);
+        return NULL;
+    }
     for (round = 0; round < rounds; round++)
         for (i = w->number; i < chunks_count; i += threads)
             for (j = 0; j < instances_count; j++)
-                bring(w, &instances[j], &chunks[i]);
+                flush_until_ok(w, &instances[j], &chunks[i]);
     return NULL;
 }
 
@@ -240,9 +369,9 @@ static void *define(int old)
         if (memory[i] != CANARY)
             fail("the plugin wrote beyond its definition");
     if (d->type != 2 || d->proxy != 11 || strcmp(d->name, "novawire") != 0 || !d->description)
-        fail("the definition is not an output's in Go");
+        fail("the definition is not that of an output in Go");
     if (!old && d->event_type != 0)
-        fail("the plugin takes what is no log");
+        fail("the plugin accepts events that are not logs");
     return memory;
 }
 
@@ -261,7 +390,8 @@ int main(int argc, char **argv)
 {
     void *library, *definition;
     struct worker *workers;
-    int i, total[3] = {0};
+    pthread_t input;
+    int i, term, total[3] = {0};
     size_t deepest = 0;
 
     if (argc < 2)
@@ -277,6 +407,9 @@ int main(int argc, char **argv)
     rounds = atoi(setting("rounds", "1"));
     every = atoi(setting("every", "0"));
     instances_count = atoi(setting("instances", "1"));
+    grace = atoi(setting("grace", "5"));
+    term = atoi(setting("term", "0"));
+    signal(SIGTERM, on_sigterm); /* as Fluent Bit does, before it loads plugins */
 
     library = dlopen(argv[1], RTLD_LAZY | RTLD_GLOBAL);
     if (!library)
@@ -297,6 +430,13 @@ int main(int argc, char **argv)
         workers[i].number = i;
         pthread_create(&workers[i].thread, NULL, work, &workers[i]);
     }
+    pthread_create(&input, NULL, tail, NULL);
+    if (term) {
+        usleep(term * 1000);
+        kill(getpid(), SIGTERM);
+        while (!signalled) /* the plugin must call our handler */
+            usleep(1000);
+    }
     for (i = 0; i < threads; i++) {
         int v;
         pthread_join(workers[i].thread, NULL);
@@ -309,6 +449,8 @@ int main(int argc, char **argv)
         if (plugin_exit(instances[i].context.remote) != OK)
             fail("exit");
     plugin_unregister(definition);
-    printf("done=%d again=%d error=%d depth=%zu\n", total[OK], total[RETRY], total[ERROR], deepest);
+    pthread_join(input, NULL);
+    printf("done=%d again=%d error=%d depth=%zu missed=%d disk=%d left=%d ended=%ld\n", total[OK], total[RETRY], total[ERROR],
+           deepest, missed, disk > 0 ? disk : 0, left, signalled ? since_signal() : 0);
     return 0;
 }

@@ -80,7 +80,7 @@ func finalCodes() (codes []int32) {
 // logs are JSON.
 func PodLabels(statefulSet, verb string) map[string]string {
 	return map[string]string{
-		LabelManagedBy: ManagedBy, LabelStatefulSet: statefulSet, LabelVerb: verb,
+		LabelManagedBy: ManagedBy, LabelStatefulSet: LabelValue(statefulSet), LabelVerb: verb,
 		injection.LabelWiring: injection.WiringDisabled, injection.LabelLogging: injection.LoggingStructured,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"hash/fnv"
+	"strings"
 
 	backupapi "github.com/nova/novawire/api/backup"
 )
@@ -54,7 +55,23 @@ func name(base, suffix string, limit int) string {
 	if len(base)+len(suffix) <= limit {
 		return base + suffix
 	}
-	return base[:limit-len(suffix)-9] + "-" + shortHash(base) + suffix
+	return shorten(base, limit-len(suffix)) + suffix
+}
+
+// shorten cuts a name to a limit and appends a hash of it. What is cut must not end
+// with a dot: a part of a DNS name cannot start with the hash's dash.
+func shorten(name string, limit int) string {
+	hash := "-" + shortHash(name)
+	return strings.TrimRight(name[:limit-len(hash)], ".") + hash
+}
+
+// LabelValue returns the value of [LabelStatefulSet] for a StatefulSet. Names of more
+// than 63 characters are no label values; a StatefulSet of such a name has no pods.
+func LabelValue(statefulSet string) string {
+	if len(statefulSet) <= maxLabelValue {
+		return statefulSet
+	}
+	return shorten(statefulSet, maxLabelValue)
 }
 
 // JobName returns the name of the Job for a token. The same token gives the same Job.

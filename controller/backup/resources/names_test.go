@@ -1,18 +1,51 @@
 package resources
 
-import "testing"
+import (
+	"math/rand/v2"
+	"testing"
 
-func TestNames_FitTheirLimits(t *testing.T) {
-	long := "a-very-long-name-of-a-statefulset-that-holds-a-database"
-	for _, name := range []string{BackupName(long), DrillName(long), BackupName(long + "2")} {
-		if len(name) > maxCronJobName {
-			t.Errorf("%s has %d characters", name, len(name))
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// Every StatefulSet name that the API server accepts gives valid names of objects and
+// values of labels, and names that differ stay different.
+func TestNames_AreValidForEveryStatefulSetName(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	seen := map[string]string{}
+	for length := 1; length <= 253; length++ {
+		for range 40 {
+			name := randomName(random, length)
+			for what, got := range map[string]string{
+				"backup": BackupName(name), "drill": DrillName(name),
+				"job": JobName(BackupName(name), VerbRestore, "token"), "drill job": JobName(DrillName(name), VerbDrill, "token"),
+				"label": LabelValue(name), "policy": PolicyNames(name)[1],
+			} {
+				limit := map[string]int{"backup": maxCronJobName, "drill": maxCronJobName, "label": maxLabelValue, "job": maxLabelValue, "drill job": maxLabelValue, "policy": 253}[what]
+				if problems := validation.IsDNS1123Subdomain(got); len(problems) > 0 || len(got) > limit {
+					t.Fatalf("%s of %q: %q (%d characters): %v", what, name, got, len(got), problems)
+				}
+				if other, ok := seen[what+got]; ok && other != name {
+					t.Fatalf("%s of %q and %q is %q", what, name, other, got)
+				}
+				seen[what+got] = name
+			}
 		}
 	}
-	if BackupName(long) == BackupName(long+"2") {
-		t.Error("two StatefulSets share a name")
+}
+
+// randomName returns an RFC 1123 subdomain in which dots and dashes are frequent.
+func randomName(random *rand.Rand, length int) string {
+	const alphabet = "ab9--.."
+	name := make([]byte, length)
+	for i := range name {
+		name[i] = alphabet[random.IntN(len(alphabet))]
+		first := i == 0 || name[i-1] == '.'
+		if (first || i == length-1) && (name[i] == '-' || name[i] == '.') {
+			name[i] = 'a'
+		}
+		if !first && name[i] == '.' && name[i-1] == '-' {
+			name[i] = 'b'
+		}
 	}
-	if job := JobName(BackupName(long), VerbRestore, "x"); len(job) > maxLabelValue {
-		t.Errorf("%s has %d characters", job, len(job))
-	}
+	return string(name)
 }

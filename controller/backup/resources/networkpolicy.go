@@ -17,10 +17,10 @@ import (
 // need it to reach the database. Nothing may connect to the Jobs.
 func (c Config) policies(t Target) []client.Object {
 	names := PolicyNames(t.StatefulSet.Name)
-	every := policy(t, names[0], metav1.LabelSelector{MatchLabels: map[string]string{LabelStatefulSet: t.StatefulSet.Name}}, c.outboundRules(t))
+	every := policy(t, names[0], metav1.LabelSelector{MatchLabels: map[string]string{LabelStatefulSet: LabelValue(t.StatefulSet.Name)}}, c.outboundRules(t))
 	every.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
 	database := policy(t, names[1], metav1.LabelSelector{
-		MatchLabels:      map[string]string{LabelStatefulSet: t.StatefulSet.Name},
+		MatchLabels:      map[string]string{LabelStatefulSet: LabelValue(t.StatefulSet.Name)},
 		MatchExpressions: []metav1.LabelSelectorRequirement{{Key: LabelVerb, Operator: metav1.LabelSelectorOpIn, Values: []string{VerbRestore, VerbRun}}},
 	}, []networkingv1.NetworkPolicyEgressRule{databaseRule(t)})
 	return []client.Object{every, database}

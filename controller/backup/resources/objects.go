@@ -91,7 +91,7 @@ func (c Config) cronJob(t Target, name, verb, schedule string) *batchv1.CronJob 
 func (t Target) meta(name string) metav1.ObjectMeta {
 	m := metav1.ObjectMeta{
 		Namespace: t.StatefulSet.Namespace, Name: name,
-		Labels: map[string]string{LabelManagedBy: ManagedBy, LabelStatefulSet: t.StatefulSet.Name},
+		Labels: map[string]string{LabelManagedBy: ManagedBy, LabelStatefulSet: LabelValue(t.StatefulSet.Name)},
 	}
 	if t.Request.OnDelete == backupapi.OnDeleteDelete && t.StatefulSet.UID != "" {
 		m.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: t.StatefulSet.Name, UID: t.StatefulSet.UID}}

@@ -3,6 +3,8 @@ package resources
 import (
 	"strings"
 
+	backupapi "github.com/nova/novawire/api/backup"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 )
@@ -108,4 +110,4 @@ func postgresContainer(s *appsv1.StatefulSet) corev1.Container {
 	return containers[0]
 }
 
-const defaultPort = 5432
+const defaultPort = backupapi.PostgresPort

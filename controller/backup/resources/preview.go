@@ -18,7 +18,7 @@ func (c Config) Preview(namespace string, statefulSet []byte) (objects [][]byte,
 	}
 	set.Namespace = namespace
 	request, refusals := backupapi.ParseStatefulSet(c.DefaultRequest(), namespace, set.Name, set.Annotations)
-	for _, refusal := range refusals {
+	for _, refusal := range append(refusals, CheckEngine(request, &set)...) {
 		mistakes = append(mistakes, refusal)
 	}
 	if len(mistakes) > 0 || !request.Enabled {

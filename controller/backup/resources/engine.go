@@ -1,0 +1,37 @@
+package resources
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/internal/validate"
+)
+
+// CheckEngine refuses the backup of a StatefulSet that plainly is not PostgreSQL. A
+// client image says that its author knows better.
+func CheckEngine(r backupapi.Request, set *appsv1.StatefulSet) []validate.Refusal {
+	engine := Engine(set.Spec.Template.Spec)
+	if !r.Enabled || r.ClientImage != "" || engine == "" || engine == backupapi.PostgreSQL {
+		return nil
+	}
+	return []validate.Refusal{{Setting: backupapi.AnnotationEnabled, Problem: backupapi.NotPostgreSQL(engine)}}
+}
+
+// Engine returns the database system that a pod serves, "" if none is recognized.
+func Engine(pod corev1.PodSpec) backupapi.Engine {
+	return backupapi.DetectEngine(engineContainers(pod))
+}
+
+func engineContainers(pod corev1.PodSpec) (containers []backupapi.Container) {
+	for _, c := range pod.Containers {
+		container := backupapi.Container{Name: c.Name, Image: c.Image, Command: c.Command}
+		for _, p := range c.Ports {
+			if p.Protocol == corev1.ProtocolTCP || p.Protocol == "" {
+				container.Ports = append(container.Ports, int(p.ContainerPort))
+			}
+		}
+		containers = append(containers, container)
+	}
+	return containers
+}

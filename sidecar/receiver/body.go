@@ -1,0 +1,142 @@
+package receiver
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Errors of bodies that are not taken.
+var (
+	errTooBig   = errors.New("the request is larger than the sidecar takes")
+	errEncoding = errors.New("the encoding must be gzip, zstd or identity")
+	errBody     = errors.New("the body cannot be read")
+)
+
+// firstBytes is what a body is given at first.
+const firstBytes = 4 << 10
+
+// readBody returns the whole body of one request, uncompressed. It holds as much
+// of the budget as it holds bytes. size is the length of the body as it was sent;
+// negative: unknown.
+func (s *server) readBody(ctx context.Context, hold *share, from io.Reader, size int64, encoding string) ([]byte, error) {
+	switch encoding {
+	case "", "identity":
+		return s.readAll(ctx, hold, from, size)
+	case "gzip":
+		unzip, err := newGzip(from)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errBody, err)
+		}
+		defer gzips.Put(unzip)
+		return s.readAll(ctx, hold, unzip, -1)
+	case "zstd":
+		compressed, err := s.readAll(ctx, hold, from, size)
+		if err != nil {
+			return nil, err
+		}
+		return s.unzstd(ctx, hold, compressed)
+	}
+	return nil, errEncoding
+}
+
+// readAll reads up to the end, in a buffer that doubles.
+func (s *server) readAll(ctx context.Context, hold *share, from io.Reader, size int64) ([]byte, error) {
+	limit := int64(s.config.MaxRequestBytes)
+	if size > limit {
+		return nil, errTooBig
+	}
+	var body []byte
+	for {
+		if len(body) == cap(body) {
+			grown := min(max(firstBytes, 2*int64(cap(body))), limit+1)
+			if size >= 0 && grown > size {
+				grown = size + 1 // the end is seen without growing again
+			}
+			if grown > growStep { // a large body is copied once more at most
+				grown = limit + 1
+				if size >= 0 {
+					grown = size + 1
+				}
+			}
+			if err := hold.take(ctx, grown-int64(cap(body))); err != nil {
+				return nil, err
+			}
+			body = append(make([]byte, 0, grown), body...)
+		}
+		n, err := from.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case int64(len(body)) > limit:
+			return nil, errTooBig
+		case err == io.EOF: //nolint:errorlint // as io.Reader has it
+			return body, nil
+		case err != nil:
+			return nil, fmt.Errorf("%w: %w", errBody, err)
+		}
+	}
+}
+
+// growStep is the size from which a buffer grows to its limit at once.
+const growStep = 2 << 20
+
+// gzips keeps readers, which are forty kilobytes each.
+var gzips sync.Pool
+
+func newGzip(from io.Reader) (*gzip.Reader, error) {
+	if unzip, ok := gzips.Get().(*gzip.Reader); ok {
+		if err := unzip.Reset(from); err != nil {
+			gzips.Put(unzip)
+			return nil, err
+		}
+		return unzip, nil
+	}
+	return gzip.NewReader(from)
+}
+
+// unzstd decodes a whole frame: what was decoded is its window, so that none is
+// held beside it, and the frame's claims are bounded by the limit of a request.
+func (s *server) unzstd(ctx context.Context, hold *share, compressed []byte) ([]byte, error) {
+	var header zstd.Header
+	if err := header.Decode(compressed); err != nil {
+		return nil, fmt.Errorf("%w: %w", errBody, err)
+	}
+	size := uint64(s.config.MaxRequestBytes)
+	if header.HasFCS {
+		size = header.FrameContentSize
+	}
+	if size > uint64(s.config.MaxRequestBytes) {
+		return nil, errTooBig
+	}
+	if err := hold.take(ctx, int64(size)); err != nil {
+		return nil, err
+	}
+	decoder, err := s.zstd()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errBody, err)
+	}
+	body, err := decoder.DecodeAll(compressed, nil)
+	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
+		return nil, errTooBig
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errBody, err)
+	}
+	return body, nil
+}
+
+// newZstd returns a function that makes the decoder when the first request needs it.
+func newZstd(maxBytes int) func() (*zstd.Decoder, error) {
+	return sync.OnceValues(func() (*zstd.Decoder, error) {
+		return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxMemory(uint64(maxBytes)), zstd.WithDecoderMaxWindow(zstdWindow))
+	})
+}
+
+// zstdWindow is what encoders use by default at most.
+const zstdWindow = 8 << 20

@@ -1,0 +1,80 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// budget bounds the bytes of the bodies that are held at once. A request takes
+// from it as its bytes arrive, so a sender that stands still holds no more than it
+// has sent. One request at a time may go beyond the budget: that one can always
+// end, and what it frees serves the next.
+type budget struct {
+	mu       sync.Mutex
+	free     int64
+	reserved *share        // holds the right to go beyond
+	changed  chan struct{} // closed when something is given back
+}
+
+func newBudget(bytes int64) *budget {
+	return &budget{free: bytes, changed: make(chan struct{})}
+}
+
+// share is what one request holds of the budget.
+type share struct {
+	budget *budget
+	held   int64  // of the budget, without what goes beyond
+	waited func() // called when the request had to wait: its sender is not to blame
+}
+
+// errBusy is the error of a request for whose body no memory became free in time.
+var errBusy = errors.New("too many requests are being read at once")
+
+// take waits for n more bytes, until the context ends.
+func (s *share) take(ctx context.Context, n int64) error {
+	for {
+		changed := s.tryTake(n)
+		if changed == nil {
+			return nil
+		}
+		select {
+		case <-changed:
+			s.waited()
+		case <-ctx.Done():
+			return errBusy
+		}
+	}
+}
+
+// tryTake takes n bytes if it can. Otherwise it returns a channel that is closed when
+// something is given back.
+func (s *share) tryTake(n int64) (changed <-chan struct{}) {
+	b := s.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.free >= n:
+		b.free -= n
+		s.held += n
+		return nil
+	case b.reserved == nil || b.reserved == s:
+		b.reserved = s
+		return nil
+	}
+	return b.changed
+}
+
+// release gives everything back.
+func (s *share) release() {
+	b := s.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free += s.held
+	s.held = 0
+	if b.reserved == s {
+		b.reserved = nil
+	}
+	close(b.changed)
+	b.changed = make(chan struct{})
+}

@@ -1,0 +1,179 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"go.opentelemetry.io/collector/consumer/consumererror"
+
+	"github.com/nova/novawire/sidecar/ledger"
+	"github.com/nova/novawire/sidecar/wire"
+)
+
+// partial is the part of an accepted request that was not taken.
+type partial struct {
+	rejected int
+	reason   string
+}
+
+// take decodes a request and hands it to the pipeline, in pieces where it is large.
+func (s *server) take(ctx context.Context, signal ledger.Signal, body []byte, e encoding) (partial, error) {
+	select {
+	case s.decoding <- struct{}{}:
+		defer func() { <-s.decoding }()
+	case <-ctx.Done():
+		return partial{}, ctx.Err()
+	}
+	var err error
+	if e == jsonText {
+		if body, err = s.fromJSON(signal, body); err != nil {
+			return partial{}, err
+		}
+	}
+	sum, err := wire.Scan(signal, body)
+	if err != nil {
+		return partial{}, fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	if sum.InvalidText {
+		body = wire.Repair(signal, body)
+	}
+	if s.config.Piece.Allow(len(body), sum) {
+		err := s.consume(ctx, signal, body, false)
+		s.refuse(signal, sum.Items, err)
+		return partial{}, err
+	}
+	return s.takePieces(ctx, signal, body, sum.Items)
+}
+
+// takePieces hands a large request to the pipeline piece by piece. Once a piece is
+// taken the request cannot be refused as a whole any more: the sender would repeat
+// what was taken. What cannot be taken then is refused as a part.
+func (s *server) takePieces(ctx context.Context, signal ledger.Signal, body []byte, all int) (p partial, err error) {
+	taken, patient := false, true
+	room := time.Now().Add(roomWait)
+	oversize, err := wire.Cut(signal, body, s.config.Piece, func(piece []byte, items int) error {
+		if taken && int64(len(body)) > s.stats.Counters(signal).QueueLimit() {
+			s.awaitRoom(ctx, signal, len(piece), room)
+		}
+		err := s.consume(ctx, signal, piece, taken && patient)
+		switch {
+		case err == nil:
+			taken = true
+		case !taken:
+			return err
+		default:
+			patient = false
+			s.refuse(signal, items, err)
+			p.rejected += items
+			p.reason = err.Error()
+		}
+		return nil
+	})
+	if err != nil {
+		s.refuse(signal, all, err)
+		return partial{}, err
+	}
+	if oversize > 0 {
+		s.stats.Counters(signal).Refuse(ledger.TooLarge, oversize)
+		p.rejected += oversize
+		p.reason = fmt.Sprintf("items larger than %d bytes cannot be delivered to the backend", s.itemLimit())
+	}
+	return p, nil
+}
+
+// A request that is larger than the queue waits for the queue to empty: in all, and
+// while the backend takes nothing.
+const (
+	roomWait  = 2 * time.Second
+	stallWait = 200 * time.Millisecond
+)
+
+// awaitRoom waits until the queue has room for a piece: otherwise the later pieces of a
+// request that is larger than the queue would push out its earlier ones.
+func (s *server) awaitRoom(ctx context.Context, signal ledger.Signal, size int, until time.Time) {
+	stats := s.stats.Counters(signal)
+	for last, since := stats.Room(), time.Now(); last < int64(size)+roomMargin; {
+		if now := time.Now(); now.After(until) || now.Sub(since) > stallWait {
+			return
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return
+		}
+		if room := stats.Room(); room != last {
+			last, since = room, time.Now()
+		}
+	}
+}
+
+// roomMargin is for what a piece grows by: the attributes of its resources.
+const roomMargin = 64 << 10
+
+// A request waits once for the memory limiter's next look, and not soon again where
+// another waited in vain.
+const (
+	memoryWait = 1200 * time.Millisecond
+	waitAgain  = 10 * time.Second
+)
+
+func (s *server) waited() time.Time { return time.Unix(0, s.lastWait.Load()) }
+
+// consume hands what is decoded at once to the pipeline, and counts what it takes. A
+// patient call waits once where memory is short.
+func (s *server) consume(ctx context.Context, signal ledger.Signal, body []byte, patient bool) error {
+	items, err := s.consumers[signal](ctx, body)
+	if err != nil && patient && !errors.Is(err, errMalformed) && !consumererror.IsPermanent(err) && time.Since(s.waited()) > waitAgain {
+		runtime.GC() // what was decoded before is garbage that the limiter counts
+		select {
+		case <-time.After(memoryWait):
+			s.lastWait.Store(time.Now().UnixNano())
+			items, err = s.consumers[signal](ctx, body)
+		case <-ctx.Done():
+		}
+	}
+	if err == nil {
+		s.stats.Counters(signal).Accept(items)
+	}
+	return err
+}
+
+// refuse counts items that were not taken. A request that is not OTLP is counted as a
+// request.
+func (s *server) refuse(signal ledger.Signal, items int, err error) {
+	switch {
+	case err == nil, errors.Is(err, errMalformed):
+	case consumererror.IsPermanent(err):
+		s.stats.Counters(signal).Refuse(ledger.Failure, items)
+	default: // the memory limiter, which keeps its error to itself
+		s.stats.Counters(signal).Refuse(ledger.Memory, items)
+	}
+}
+
+func (s *server) itemLimit() int {
+	if s.config.Piece.ItemBytes > 0 {
+		return s.config.Piece.ItemBytes
+	}
+	return s.config.Piece.Bytes
+}
+
+// refusalOf returns how the ledger counts a request that was not taken; false: its
+// items were counted where it was refused.
+func refusalOf(err error) (ledger.BadRequest, bool) {
+	switch {
+	case errors.Is(err, errMalformed):
+		return ledger.Malformed, true
+	case errors.Is(err, errTooBig):
+		return ledger.TooBig, true
+	case errors.Is(err, errEncoding), errors.Is(err, errContentType):
+		return ledger.Unsupported, true
+	case errors.Is(err, errBusy):
+		return ledger.Busy, true
+	case errors.Is(err, errBody), errors.Is(err, context.DeadlineExceeded):
+		return ledger.Incomplete, true
+	}
+	return 0, false
+}

@@ -1,0 +1,126 @@
+// Package telemetry serves the sidecar's own state: /metrics, /health and /ready on one
+// address. The sidecar works without it: an address that is in use is logged and tried
+// again.
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/extension"
+	"go.opentelemetry.io/collector/extension/extensioncapabilities"
+	"go.uber.org/zap"
+
+	"github.com/nova/novawire/sidecar/ledger"
+)
+
+// Config is the extension's part of the collector's configuration.
+type Config struct {
+	Listen   string `yaml:"listen"`
+	Backend  string `yaml:"backend"`
+	Problems int    `yaml:"ignored_settings"` // variables that are wrong or missing
+}
+
+// Type is the extension's name in a configuration.
+var Type = component.MustNewType("telemetry")
+
+// NewFactory returns a factory of extensions with the given configuration, which serve
+// the ledger.
+func NewFactory(config Config, stats *ledger.Ledger) extension.Factory {
+	return extension.NewFactory(Type, func() component.Config { return &config },
+		func(_ context.Context, set extension.Settings, cfg component.Config) (extension.Extension, error) {
+			return &server{config: cfg.(*Config), set: set, stats: stats}, nil
+		}, component.StabilityLevelStable)
+}
+
+// listenRetry is how often an address that is in use is tried again.
+const listenRetry = 5 * time.Second
+
+type server struct {
+	config *Config
+	set    extension.Settings
+	stats  *ledger.Ledger
+
+	ready   atomic.Bool
+	http    *http.Server
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+var _ extensioncapabilities.PipelineWatcher = (*server)(nil)
+
+// Ready is called by the collector when its pipelines run.
+func (s *server) Ready() error {
+	s.ready.Store(true)
+	return nil
+}
+
+// NotReady is called by the collector before it shuts down.
+func (s *server) NotReady() error {
+	s.ready.Store(false)
+	return nil
+}
+
+// Start serves in the background.
+func (s *server) Start(ctx context.Context, _ component.Host) error {
+	routes := http.NewServeMux()
+	routes.HandleFunc("GET /health", func(http.ResponseWriter, *http.Request) {})
+	routes.HandleFunc("GET /ready", s.serveReady)
+	routes.HandleFunc("GET /metrics", s.serveMetrics)
+	s.http = &http.Server{Handler: routes, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 8 << 10}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx)) // beyond the call that starts
+	s.stop = stop
+	s.running.Go(func() { s.serve(serving) })
+	return nil
+}
+
+func (s *server) serve(ctx context.Context) {
+	for logged := false; ; logged = true {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.Listen)
+		if err == nil {
+			context.AfterFunc(ctx, func() { _ = listener.Close() })
+			err = s.http.Serve(listener)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if !logged {
+			s.set.Logger.Warn("metrics address is in use; will retry", zap.String("address", s.config.Listen), zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(listenRetry):
+		}
+	}
+}
+
+// Shutdown closes connections at once: a scrape that breaks off is repeated.
+func (s *server) Shutdown(context.Context) error {
+	if s.stop == nil {
+		return nil
+	}
+	s.stop()
+	_ = s.http.Close()
+	s.running.Wait()
+	return nil
+}
+
+func (s *server) serveReady(w http.ResponseWriter, _ *http.Request) {
+	if !s.ready.Load() {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+}
+
+func (s *server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	s.stats.WriteMetrics(w)
+	fmt.Fprintf(w, "# HELP novawire_sidecar_mistakes Variables that are ignored or missing.\n# TYPE novawire_sidecar_mistakes gauge\nnovawire_sidecar_mistakes %d\n", s.config.Problems)
+	fmt.Fprintf(w, "# HELP novawire_sidecar_info The build and its backend.\n# TYPE novawire_sidecar_info gauge\nnovawire_sidecar_info{version=%q,backend=%q} 1\n", s.set.BuildInfo.Version, s.config.Backend)
+}

@@ -1,0 +1,181 @@
+package wire
+
+import (
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/nova/novawire/sidecar/ledger"
+)
+
+// Limits bound one request. Zero means no limit.
+type Limits struct {
+	Bytes     int // of the wire form
+	Items     int
+	Memory    int // of the decoded form, as [Scan] estimates it
+	ItemBytes int // of the wire form of one item
+}
+
+// Allow reports whether a request of so many bytes is within the limits.
+func (l Limits) Allow(size int, s Summary) bool {
+	return within(size, l.Bytes) && within(s.Items, l.Items) && within(s.Memory, l.Memory) && within(s.LargestItem, l.ItemBytes)
+}
+
+func within(n, limit int) bool { return limit == 0 || n <= limit }
+
+// Cut yields the items of a request in requests that are each within the limits,
+// with their resources, scopes and metrics. Items that no request may hold are left
+// out and counted. A yielded request is valid until yield returns; an error of yield
+// ends the cut. [Scan] must have accepted the request.
+func Cut(signal ledger.Signal, request []byte, limits Limits, yield func(request []byte, items int) error) (oversize int, err error) {
+	c := cutter{limits: limits, yield: yield}
+	c.open(0, requests[signal], request)
+	if err := c.walk(requests[signal], request); err != nil {
+		return c.oversize, err
+	}
+	return c.oversize, c.flush()
+}
+
+type cutter struct {
+	limits Limits
+	yield  func([]byte, int) error
+
+	levels   []level // the messages between the request and the item at hand
+	items    int     // of the request being built
+	memory   int
+	oversize int
+}
+
+// level is a message on the path to the items.
+type level struct {
+	number  protowire.Number // of its field in the level above
+	context []byte           // the fields that go with all of its items
+	memory  int              // of the context
+	content []byte           // built so far, the context included
+	used    bool             // content holds an item
+}
+
+// open begins a message: what is not on the path to the items goes with all of them.
+func (c *cutter) open(number protowire.Number, m *message, content []byte) {
+	if len(c.levels) < cap(c.levels) {
+		c.levels = c.levels[:len(c.levels)+1] // its buffers serve again
+	} else {
+		c.levels = append(c.levels, level{})
+	}
+	l := &c.levels[len(c.levels)-1]
+	l.number, l.context, l.used = number, l.context[:0], false
+	sum := Summary{Memory: m.memory}
+	for len(content) > 0 {
+		number, _, n := protowire.ConsumeField(content)
+		if n < 0 {
+			break
+		}
+		if f := m.field(number); f.kind != path {
+			l.context = append(l.context, content[:n]...)
+		}
+		content = content[n:]
+	}
+	_ = sum.scan(m, l.context, 0)
+	l.memory = sum.Memory
+}
+
+// close ends the last message: what it holds is part of the one above.
+func (c *cutter) close() {
+	last := len(c.levels) - 1
+	if l := &c.levels[last]; l.used {
+		above := &c.levels[last-1]
+		above.content = protowire.AppendTag(above.content, l.number, protowire.BytesType)
+		above.content = protowire.AppendBytes(above.content, l.content)
+		l.used = false
+	}
+	c.levels = c.levels[:last]
+}
+
+func (c *cutter) walk(m *message, content []byte) error {
+	for len(content) > 0 {
+		number, wireType, n := protowire.ConsumeField(content)
+		if n < 0 {
+			return ErrMalformed
+		}
+		whole := content[:n]
+		content = content[n:]
+		f := m.field(number)
+		if f.kind != path || wireType != protowire.BytesType {
+			continue
+		}
+		_, _, tag := protowire.ConsumeTag(whole)
+		value, _ := protowire.ConsumeBytes(whole[tag:])
+		if f.to.item {
+			if err := c.add(f.to, whole, value); err != nil {
+				return err
+			}
+			continue
+		}
+		c.open(number, f.to, value)
+		if err := c.walk(f.to, value); err != nil {
+			return err
+		}
+		c.close()
+	}
+	return nil
+}
+
+// framing is the most that tag and length of a message take.
+const framing = 3 + 5
+
+// add puts an item into the request being built, or into the next.
+func (c *cutter) add(m *message, whole, value []byte) error {
+	var sum Summary
+	_ = sum.scan(m, value, 0)
+	context, contextMemory := 0, 0 // of this item alone
+	size, memory := 0, c.memory    // of the request being built, with what this item opens
+	for i := range c.levels {
+		l := &c.levels[i]
+		context += framing + len(l.context)
+		contextMemory += l.memory
+		if l.used {
+			size += framing + len(l.content)
+		} else {
+			size += framing + len(l.context)
+			memory += l.memory
+		}
+	}
+	alone := Summary{Items: 1, Memory: contextMemory + sum.Memory, LargestItem: len(value)}
+	if !c.limits.Allow(context+len(whole), alone) || !within(2*context, c.limits.Bytes) {
+		c.oversize++
+		return nil
+	}
+	grown := Summary{Items: c.items + 1, Memory: memory + sum.Memory}
+	if c.items > 0 && !c.limits.Allow(size+len(whole), grown) {
+		if err := c.flush(); err != nil {
+			return err
+		}
+	}
+	for i := range c.levels {
+		if l := &c.levels[i]; !l.used {
+			l.content, l.used = append(l.content[:0], l.context...), true
+			c.memory += l.memory
+		}
+	}
+	last := &c.levels[len(c.levels)-1]
+	last.content = append(last.content, whole...)
+	c.items++
+	c.memory += sum.Memory
+	return nil
+}
+
+// flush yields the request being built, if it holds an item.
+func (c *cutter) flush() error {
+	if c.items == 0 {
+		return nil
+	}
+	for i := len(c.levels) - 1; i > 0; i-- {
+		l, above := &c.levels[i], &c.levels[i-1]
+		if l.used {
+			above.content = protowire.AppendTag(above.content, l.number, protowire.BytesType)
+			above.content = protowire.AppendBytes(above.content, l.content)
+			l.used = false
+		}
+	}
+	items := c.items
+	c.items, c.memory, c.levels[0].used = 0, 0, false
+	return c.yield(c.levels[0].content, items)
+}
