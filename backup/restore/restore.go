@@ -24,9 +24,9 @@ type Restorer struct {
 	Observer   backup.Observer
 	Progress   *backup.Progress
 	Identities []age.Identity
-	Streams    int      // that move at a time
-	Only       []Name   // none is everything
-	Globals    bool     // roles and tablespaces too
+	Streams    int    // that move at a time
+	Only       []Name // none is everything
+	Globals    bool   // roles and tablespaces too
 }
 
 // Restore makes the database into and fills it. It never writes into one that has
@@ -52,6 +52,9 @@ func (r *Restorer) Restore(ctx context.Context, m backup.Manifest, into string) 
 		if err != nil {
 			return warnings, err
 		}
+	}
+	if err := r.checkRequirements(ctx, m, entries, selected); err != nil {
+		return warnings, err
 	}
 	steps := []struct {
 		name string

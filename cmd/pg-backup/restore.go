@@ -23,7 +23,12 @@ func (p program) restoreVerb() *cobra.Command {
 	choice := selectionFlags(cmd)
 	to := cmd.Flags().String("to", "", "the database to make (default: the name of the one that was backed up)")
 	only := cmd.Flags().StringArray("only", nil, "only these schemas, or tables as schema.table, written as SQL does and separated by commas; what they need comes too")
-	globals := cmd.Flags().Bool("globals", false, "also make the roles and tablespaces, as far as they are not there")
+	globals := cmd.Flags().Bool("globals", false, "also make the roles and tablespaces that the server does not have; those that it has are left as they are")
+	passwords := cmd.Flags().Bool("role-passwords", false, "with --globals: give new roles their passwords of the backup")
+	tablespaces := cmd.Flags().StringToString("tablespace-map", nil, "with --globals: make these tablespaces elsewhere, as name=folder")
+	noTablespaces := cmd.Flags().Bool("no-tablespaces", false, "restore everything into the default tablespace")
+	noOwner := cmd.Flags().Bool("no-owner", false, "leave everything to the role that restores")
+	noPrivileges := cmd.Flags().Bool("no-privileges", false, "leave out grants")
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
 		names, err := parseNames(*only)
 		if err != nil {
@@ -46,9 +51,12 @@ func (p program) restoreVerb() *cobra.Command {
 			into = *to
 		}
 		restorer := restore.Restorer{
-			Store:  s.store,
-			Target: &postgres.Target{Address: address, Folders: s.folders(), Major: m.Facts.Server.Major, ServerMonetaryLocale: m.Facts.MonetaryLocale == ""},
-			Log:    s.log, Observer: s.recorder, Progress: &s.progress, Identities: identities, Streams: s.streams, Only: names, Globals: *globals,
+			Store: s.store,
+			Target: &postgres.Target{
+				Address: address, Folders: s.folders(), Major: m.Facts.Server.Major, ServerMonetaryLocale: m.Facts.MonetaryLocale == "",
+				RolePasswords: *passwords, TablespaceMap: *tablespaces, NoTablespaces: *noTablespaces, NoOwner: *noOwner, NoPrivileges: *noPrivileges,
+			},
+			Log: s.log, Observer: s.recorder, Progress: &s.progress, Identities: identities, Streams: s.streams, Only: names, Globals: *globals,
 		}
 		warnings, err := restorer.Restore(ctx, m, into)
 		for _, warning := range warnings {
