@@ -16,6 +16,9 @@ var (
 	// ErrConflict says that a dump could not get a lock in time, or that a standby's
 	// recovery cancelled it: a new snapshot may do better.
 	ErrConflict = errors.New("lock or recovery conflict")
+	// ErrChanged says that a table was rewritten, altered or dropped between a snapshot
+	// and its lock: a dump would lack rows, or fail. A new snapshot helps.
+	ErrChanged = errors.New("a table changed while the snapshot was taken")
 )
 
 // Source is a PostgreSQL server to dump from.
@@ -67,6 +70,8 @@ type Facts struct {
 	Server     ServerFacts `json:"server"`
 	Properties Properties  `json:"properties"`
 	Taken      time.Time   `json:"taken"` // of the snapshot, by the server's clock
+	// MonetaryLocale is the lc_monetary of the dump; "" is the server's own.
+	MonetaryLocale string `json:"monetaryLocale,omitempty"`
 	// Estimate is how many bytes of table data there are on disk.
 	Estimate int64 `json:"estimate"`
 }

@@ -193,4 +193,5 @@ func (*groupService) CreateGroup(context.Context, string) error { return errors.
 func (*groupService) CreateStream(context.Context, string, string) error {
 	return errors.New("not used")
 }
+
 func (*groupService) SetRetention(context.Context, string, int) error { return errors.New("not used") }

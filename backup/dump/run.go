@@ -149,15 +149,27 @@ func (r *Runner) removeOrphans(ctx context.Context) {
 	}
 }
 
-// dumpWithRetry takes one snapshot to a committed manifest. The whole set is tried once
-// more, on a new snapshot, when a lock or a standby's recovery got in its way.
+// dumpWithRetry takes one snapshot to a committed manifest. When a lock, a standby's
+// recovery or a change of a table got in its way, it starts again with a new snapshot.
 func (r *Runner) dumpWithRetry(ctx context.Context, name, id string, started time.Time) (backup.Manifest, error) {
 	m, err := r.attempt(ctx, name, id, started)
-	if err == nil || ctx.Err() != nil || !errors.Is(err, backup.ErrConflict) {
-		return m, err
+	for retry := 1; err != nil && ctx.Err() == nil && retry <= retriesAfter(err); retry++ {
+		r.Log.Warn("dump conflicted with other sessions; trying again with a new snapshot", "database", name, "attempt", retry+1, "error", err)
+		m, err = r.attempt(ctx, name, backup.NewID(r.Now(), r.Random()), started)
 	}
-	r.Log.Warn("dump met a lock or a recovery conflict: once more", "database", name, "error", err)
-	return r.attempt(ctx, name, backup.NewID(r.Now(), r.Random()), started)
+	return m, err
+}
+
+// retriesAfter returns how often a dump may be repeated after an error. A conflict costs
+// a wait, for a lock or for recovery; a table that changed costs little.
+func retriesAfter(err error) int {
+	switch {
+	case errors.Is(err, backup.ErrChanged):
+		return 4
+	case errors.Is(err, backup.ErrConflict):
+		return 1
+	}
+	return 0
 }
 
 func (r *Runner) attempt(ctx context.Context, name, id string, started time.Time) (m backup.Manifest, err error) {

@@ -41,7 +41,7 @@ const throughRoot = "-- load via partition root "
 // partition's.
 func (e Entry) Counts() string {
 	if root, through := strings.CutPrefix(e.Definition, throughRoot); through {
-		return strings.TrimSpace(root)
+		return validUTF8(strings.TrimSpace(root))
 	}
 	return e.SQLName()
 }

@@ -20,6 +20,9 @@ type Target struct {
 	Address Address
 	Folders []string // where to look for clients
 	Major   int      // of the backup: its clients read it
+	// ServerMonetaryLocale leaves lc_monetary as the server has it: for backups that
+	// were dumped before pg-backup pinned it.
+	ServerMonetaryLocale bool
 }
 
 // Create implements [backup.Target].
@@ -122,7 +125,7 @@ func (t *Target) Globals(ctx context.Context, sql io.Reader) ([]string, error) {
 		return nil, err
 	}
 	name := t.Address.maintenance()
-	cmd := command(ctx, clients.program("psql"), t.Address.environment(name), "--no-psqlrc", "--quiet", "--no-password")
+	cmd := command(ctx, clients.program("psql"), t.Address.environment(name, t.Major), "--no-psqlrc", "--quiet", "--no-password")
 	return feed(cmd, sql)
 }
 
@@ -171,7 +174,7 @@ func (t *Target) restore(ctx context.Context, job backup.Job, atATime int, from 
 		args = append(args, "--jobs="+strconv.Itoa(atATime), inherit(file))
 	}
 	session := t.withSession(max(1, job.Workers/atATime), job.Bytes)
-	cmd := command(ctx, clients.program("pg_restore"), session.environment(job.Database), args...)
+	cmd := command(ctx, clients.program("pg_restore"), session.environment(job.Database, t.Major), args...)
 	cmd.ExtraFiles = files
 	if from == nil {
 		from = strings.NewReader("")

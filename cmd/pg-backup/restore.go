@@ -43,7 +43,7 @@ func (p program) restoreVerb() *cobra.Command {
 		}
 		restorer := restore.Restorer{
 			Store:  s.store,
-			Target: &postgres.Target{Address: address, Folders: s.folders(), Major: m.Facts.Server.Major},
+			Target: &postgres.Target{Address: address, Folders: s.folders(), Major: m.Facts.Server.Major, ServerMonetaryLocale: m.Facts.MonetaryLocale == ""},
 			Log:    s.log, Observer: s.recorder, Progress: &s.progress, Identities: identities, Streams: s.streams, Only: *only, Globals: *globals,
 		}
 		warnings, err := restorer.Restore(ctx, m, into)
