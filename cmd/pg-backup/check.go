@@ -25,7 +25,7 @@ func (p program) checkVerb() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		m, err := choice.one(ctx, s.store)
+		m, err := s.one(ctx, choice)
 		if err != nil {
 			return err
 		}
