@@ -24,6 +24,9 @@ test-postgresql17: ## run pg-backup's tests against PostgreSQL 17, in a containe
 lint: ## check formatting, linters, modules, wording and manifests
 	@tools/lint
 
+infra: ## check Terraform and CloudFormation, and apply them to a fake of AWS, with what is installed
+	@tools/infra
+
 bench: ## run the benchmarks, each beside its baseline; BENCH=prefix selects
 	@$(provide) test
 	@eval "$$($(provide) env)" && tools/bench '$(BENCH)'
@@ -50,9 +53,9 @@ deploy: ## build and load the images, then apply manifests/overlays/kind
 e2e: ## run the end-to-end tests on E2E_KUBECONFIG or a new cluster; RUN=pattern selects, KEEP=1 keeps the cluster
 	@e2e/cluster/run '$(RUN)'
 
-release: ## a release in out/VERSION, without a registry; VERSION=v0.2.0 (PLATFORMS=linux/amd64,… selects)
+release: ## build a release in out/VERSION, without a registry; VERSION=v0.2.0 (PLATFORMS=linux/amd64,… selects)
 	@$(provide) helm
 	@eval "$$($(provide) env)" && go -C tools/release run . -version '$(VERSION)' -out '$(CURDIR)/out/$(VERSION)' -helm "$$NOVAWIRE_HELM" \
 		$(if $(PLATFORMS),-platforms '$(PLATFORMS)') $(if $(SIGN),-sign '$(SIGN)')
 
-.PHONY: release help generate test test-postgresql17 race lint bench fuzz mutation kind-up kind-down images deploy e2e
+.PHONY: release infra help generate test test-postgresql17 race lint bench fuzz mutation kind-up kind-down images deploy e2e

@@ -114,6 +114,8 @@ var alertCases = []alertCase{
 	{"no event is rejected", "NovawireLogsRejected", "1m", []string{`novawire_logs_rejected_total{instance="a",class="pods",reason="too_old"} 1x30`}, "21m", 0},
 	{"requests fail for nine minutes", "NovawireLogsNotDelivered", "1m", []string{`novawire_logs_failing_seconds{instance="a"} 0x10 0+60x20`}, "20m", 1},
 	{"requests fail for four minutes", "NovawireLogsNotDelivered", "1m", []string{`novawire_logs_failing_seconds{instance="a"} 0x10 0+60x20`}, "15m", 0},
+	{"requests are retried for 35 minutes", "NovawireLogsRetried", "1m", []string{`novawire_logs_retried_total{instance="a",class="pods"} 0x10 0+5x60`}, "45m", 1},
+	{"requests are retried for 10 minutes", "NovawireLogsRetried", "1m", []string{`novawire_logs_retried_total{instance="a",class="pods"} 0x10 0+5x10 50x60`}, "45m", 0},
 	{"the input is paused", "NovawireLogsInputPaused", "1m", []string{`fluentbit_input_ingestion_paused{instance="a",name="tail.0"} 0x10 1x20`}, "15m", 1},
 	{"the input runs", "NovawireLogsInputPaused", "1m", []string{`fluentbit_input_ingestion_paused{instance="a",name="tail.0"} 0x30`}, "15m", 0},
 	{"lines are read late", "NovawireLogsInputBehind", "1m", []string{`novawire_logs_input_lag_seconds{instance="a"} 2x10 600x20`}, "17m", 1},

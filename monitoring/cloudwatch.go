@@ -3,8 +3,6 @@ package monitoring
 import (
 	"bytes"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 )
 
@@ -20,17 +18,13 @@ func alarms(groups []Group) (all []Alert) {
 	return all
 }
 
-// what is the text of an alarm. CloudWatch has no templates.
-func (a Alert) what(g string) string {
-	return fmt.Sprintf("%s Runbook: %s%s.md#%s", a.Meaning, runbooks, g, strings.ToLower(a.Name))
-}
-
 // description returns the alarm's description: the meaning and the runbook page.
+// CloudWatch has no templates.
 func description(groups []Group, a Alert) string {
 	for _, g := range groups {
 		for _, other := range g.Alerts {
 			if other.Name == a.Name {
-				return strings.ReplaceAll(a.what(g.Name), "`", "")
+				return strings.ReplaceAll(a.Meaning, "`", "") + " Runbook: " + runbookURL(g, a)
 			}
 		}
 	}
@@ -95,8 +89,8 @@ func lower(c byte) bool { return c >= 'a' && c <= 'z' }
 // CloudFormation returns a template with the alarms of one service or one database;
 // the parameter that is empty leaves its alarms out.
 func CloudFormation(groups []Group) ([]byte, error) {
-	parameter := func(text string) map[string]any {
-		return map[string]any{"Type": "String", "Default": "", "Description": text}
+	parameter := func(value, text string) map[string]any {
+		return map[string]any{"Type": "String", "Default": value, "Description": text}
 	}
 	notEmpty := func(name string) map[string]any {
 		return map[string]any{"Fn::Not": []any{map[string]any{"Fn::Equals": []any{map[string]any{"Ref": name}, ""}}}}
@@ -109,18 +103,16 @@ func CloudFormation(groups []Group) ([]byte, error) {
 		resources[a.Name] = cloudFormationAlarm(groups, a)
 	}
 	outputs := map[string]any{}
-	for _, name := range slices.Sorted(maps.Keys(resources)) {
-		if name == "Critical" || name == "Warning" {
-			outputs[name+"Topic"] = map[string]any{"Description": "Topic of " + strings.ToLower(name) + " alarms", "Value": map[string]any{"Ref": name}}
-		}
+	for _, name := range []string{"Critical", "Warning"} {
+		outputs[name+"Topic"] = map[string]any{"Description": "Topic of " + strings.ToLower(name) + " alarms", "Value": map[string]any{"Ref": name}}
 	}
 	return marshal(map[string]any{
 		"AWSTemplateFormatVersion": "2010-09-09",
 		"Description":              "CloudWatch alarms of one Nova service, of one database, or of both",
 		"Parameters": map[string]any{
-			"ServiceNamespace": parameter("Kubernetes namespace of the service"),
-			"ServiceName":      parameter("Name of the service, or empty for no alarms of a service"),
-			"Database":         parameter("Name of the database, or empty for no alarms of a database"),
+			"ServiceNamespace": parameter("nova", "Kubernetes namespace of the service"),
+			"ServiceName":      parameter("", "Name of the service, or empty for no alarms of a service"),
+			"Database":         parameter("", "Name of the database, or empty for no alarms of a database"),
 		},
 		"Conditions": map[string]any{"HasService": notEmpty("ServiceName"), "HasDatabase": notEmpty("Database")},
 		"Resources":  resources,

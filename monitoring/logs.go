@@ -40,6 +40,15 @@ func logs() Group {
 				Cause:       "A missing permission of the IAM role, the network, or an outage of the service.",
 			},
 			{
+				Name: "NovawireLogsRetried", Severity: Warning, For: 30 * time.Minute,
+				Expr:        `sum by (instance) (increase(novawire_logs_retried_total[10m])) > 0`,
+				Summary:     "Some requests of {{ $labels.instance }} to CloudWatch Logs have been failing for half an hour.",
+				Description: `The log of the pod says why ("delivery failed; will retry"). Lines wait on disk.`,
+				Meaning:     "Lines of one or more log groups are delivered late or not at all. They wait on disk.",
+				Commands:    commands,
+				Cause:       "A single log group is denied, or the account is throttled (novawire_logs_throttled_total).",
+			},
+			{
 				Name: "NovawireLogsInputPaused", Severity: Critical, For: time.Minute,
 				Expr:        `max_over_time(fluentbit_input_ingestion_paused{name=~"tail.*"}[2m]) > 0`,
 				Summary:     "Fluent Bit on {{ $labels.instance }} does not read log files.",

@@ -55,8 +55,11 @@ func ofMetrics(md pmetric.Metrics) request {
 
 func pointIDs(m pmetric.Metric) (ids []string) {
 	add := func(attributes pcommon.Map) {
-		id, _ := attributes.Get("id")
-		ids = append(ids, id.AsString())
+		text := ""
+		if id, ok := attributes.Get("id"); ok {
+			text = id.AsString()
+		}
+		ids = append(ids, text)
 	}
 	switch m.Type() {
 	case pmetric.MetricTypeGauge:
