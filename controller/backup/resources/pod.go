@@ -60,7 +60,7 @@ func (c Config) container(t Target, verb string) corev1.Container {
 	container := corev1.Container{
 		Name: Container, Image: image.Image, ImagePullPolicy: image.ImagePullPolicy,
 		Command: []string{toolsDirectory + "/pg-backup", verb},
-		Env:     c.environment(t, verb), Resources: c.containerResources(t, verb), SecurityContext: restricted(),
+		EnvFrom: envFrom(t, verb), Env: c.environment(t, verb), Resources: c.containerResources(t, verb), SecurityContext: restricted(),
 		TerminationMessagePath:   corev1.TerminationMessagePathDefault,
 		TerminationMessagePolicy: corev1.TerminationMessageReadFile,
 		VolumeMounts:             mounts(t, verb),
@@ -69,6 +69,13 @@ func (c Config) container(t Target, verb string) corev1.Container {
 		container.Image, container.ImagePullPolicy = t.Request.ClientImage, ""
 	}
 	return container
+}
+
+func envFrom(t Target, verb string) []corev1.EnvFromSource {
+	if !reachesDatabase(verb) {
+		return nil
+	}
+	return connectionOf(t).envFrom
 }
 
 // containerResources returns the container's resources. A drill on the node's disk
