@@ -29,8 +29,25 @@ type Config struct {
 	ServiceAccountAnnotations map[string]string `json:"serviceAccountAnnotations"`
 	// Env holds further variables of pg-backup for every Job.
 	Env     map[string]string `json:"env"`
+	Pod     Pod               `json:"pod"`
 	Network Network           `json:"network"`
 	Scratch Scratch           `json:"scratch"`
+}
+
+// Pod is added to the pods of every Job.
+type Pod struct {
+	Labels            map[string]string `json:"labels"`
+	Annotations       map[string]string `json:"annotations"`
+	PriorityClassName string            `json:"priorityClassName"`
+}
+
+// doNotDisrupt keeps Karpenter and the cluster autoscaler from removing the node of a
+// running backup.
+func doNotDisrupt() map[string]string {
+	return map[string]string{
+		"karpenter.sh/do-not-disrupt":                    "true",
+		"cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+	}
 }
 
 // Network configures the NetworkPolicies.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	backupapi "github.com/nova/novawire/api/backup"
 )
@@ -45,6 +46,19 @@ func (c Config) Validate() error {
 		wrong("scratch.minimum", "%q: use a quantity such as 1Gi", c.Scratch.Minimum.String())
 	}
 	mistakes = append(mistakes, c.validateEnv()...)
+	for key, value := range c.Pod.Labels {
+		for _, problem := range append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...) {
+			wrong("pod.labels."+key, "%s", problem)
+		}
+	}
+	for key := range c.Pod.Annotations {
+		for _, problem := range validation.IsQualifiedName(strings.ToLower(key)) {
+			wrong("pod.annotations."+key, "%s", problem)
+		}
+	}
+	if name := c.Pod.PriorityClassName; name != "" && len(validation.IsDNS1123Subdomain(name)) > 0 {
+		wrong("pod.priorityClassName", "%q: use the name of a PriorityClass", name)
+	}
 	slices.SortFunc(mistakes, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(mistakes...)
 }
