@@ -55,6 +55,13 @@ type Network struct {
 	// StoreCIDRs are the address ranges of S3, STS and CloudWatch. Empty allows any
 	// address, because AWS publishes no short list.
 	StoreCIDRs []string `json:"storeCIDRs"`
+	// DNSCIDRs are address ranges of DNS servers beside the pods of kube-dns: that of
+	// NodeLocal DNSCache by default. 0.0.0.0/0 and ::/0 allow any server.
+	DNSCIDRs []string `json:"dnsCIDRs"`
+	// CredentialCIDRs are address ranges of credential endpoints on port 80: those of
+	// EKS Pod Identity by default. 169.254.169.254/32 adds the instance metadata of
+	// EC2, which gives a pod the rights of its node.
+	CredentialCIDRs []string `json:"credentialCIDRs"`
 	// Disabled creates no NetworkPolicies.
 	Disabled bool `json:"disabled"`
 }
@@ -79,7 +86,11 @@ func DefaultConfig() Config {
 		Resources:           resourceRequirements("100m", "128Mi", "512Mi"),
 		DrillResources:      resourceRequirements("200m", "256Mi", "1Gi"),
 		CloudWatchNamespace: "Nova/Backup",
-		Scratch:             Scratch{Minimum: resource.MustParse("1Gi")},
+		Network: Network{
+			DNSCIDRs:        []string{"169.254.20.10/32"},
+			CredentialCIDRs: []string{"169.254.170.23/32", "fd00:ec2::23/128"},
+		},
+		Scratch: Scratch{Minimum: resource.MustParse("1Gi")},
 	}
 }
 

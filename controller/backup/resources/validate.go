@@ -34,9 +34,13 @@ func (c Config) Validate() error {
 	if u, err := url.Parse(c.TelemetryEndpoint); c.TelemetryEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		wrong("telemetryEndpoint", "%q: use an http or https URL", c.TelemetryEndpoint)
 	}
-	for _, cidr := range c.Network.StoreCIDRs {
-		if _, _, err := net.ParseCIDR(cidr); err != nil {
-			wrong("network.storeCIDRs", "%q: use a range such as 10.0.0.0/8", cidr)
+	for key, cidrs := range map[string][]string{
+		"network.storeCIDRs": c.Network.StoreCIDRs, "network.dnsCIDRs": c.Network.DNSCIDRs, "network.credentialCIDRs": c.Network.CredentialCIDRs,
+	} {
+		for _, cidr := range cidrs {
+			if _, _, err := net.ParseCIDR(cidr); err != nil {
+				wrong(key, "%q: use a range such as 10.0.0.0/8", cidr)
+			}
 		}
 	}
 	if c.Scratch.Medium != corev1.StorageMediumDefault && c.Scratch.Medium != corev1.StorageMediumMemory {
