@@ -36,6 +36,8 @@ const (
 	AnnotationEncryptionIdentity   = AnnotationPrefix + "encryption-identity"
 	AnnotationRun                  = AnnotationPrefix + "run"
 	AnnotationUnprotectedReason    = AnnotationPrefix + "unprotected-reason"
+	// AnnotationServiceAccountAnnotations is an annotation of a Namespace.
+	AnnotationServiceAccountAnnotations = AnnotationPrefix + "service-account-annotations"
 	// AnnotationStatus is written by the controller, never read as a request.
 	AnnotationStatus = AnnotationPrefix + "status"
 )
@@ -54,6 +56,7 @@ func Keys() []api.Key { return slices.Clone(keys) }
 
 var keys = []api.Key{
 	{Name: LabelNamespace, On: api.OnNamespace, Label: true, Default: "–", Allowed: "`disabled`", Meaning: "no backup runs in the namespace; existing CronJobs are suspended"},
+	{Name: AnnotationServiceAccountAnnotations, On: api.OnNamespace, Default: "from config", Allowed: "`key=value,key=value`", Meaning: "annotations of the generated ServiceAccounts, over those of the configuration: for example an IAM role of the namespace's own"},
 	{Name: AnnotationEnabled, On: api.OnStatefulSet, Default: "`false`", Allowed: "`true`, `false`", Meaning: "this StatefulSet is PostgreSQL: back it up"},
 	{Name: AnnotationSchedule, On: api.OnStatefulSet, Default: "`0 1 * * *`", Allowed: cronRule, Meaning: "when the backup runs; `H` is a value of the StatefulSet's own, so that not all start at once"},
 	{Name: AnnotationTimeZone, On: api.OnStatefulSet, Default: "`Etc/UTC`", Allowed: "an IANA time zone name", Meaning: "time zone of both schedules"},

@@ -18,6 +18,8 @@ type Target struct {
 	StatefulSet *appsv1.StatefulSet
 	Request     backupapi.Request
 	Status      backupapi.Status // the results of earlier runs
+	// ServiceAccountAnnotations are those of the namespace.
+	ServiceAccountAnnotations map[string]string
 }
 
 // Directories in the pods.
