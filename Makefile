@@ -5,6 +5,9 @@ SHELL := /bin/bash
 
 provide := tools/provide
 
+generate: ## write the alert rules, alarms and runbook pages that package monitoring describes
+	@go test ./monitoring -run TestGenerated -update
+
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 16
 
@@ -20,6 +23,9 @@ test-postgresql17: ## run pg-backup's tests against PostgreSQL 17, in a containe
 
 lint: ## check formatting, linters, modules, wording and manifests
 	@tools/lint
+
+infra: ## check Terraform and CloudFormation, and apply them to a fake of AWS, with what is installed
+	@tools/infra
 
 bench: ## run the benchmarks, each beside its baseline; BENCH=prefix selects
 	@$(provide) test
@@ -47,4 +53,9 @@ deploy: ## build and load the images, then apply manifests/overlays/kind
 e2e: ## run the end-to-end tests on E2E_KUBECONFIG or a new cluster; RUN=pattern selects, KEEP=1 keeps the cluster
 	@e2e/cluster/run '$(RUN)'
 
-.PHONY: help test test-postgresql17 race lint bench fuzz mutation kind-up kind-down images deploy e2e
+release: ## build a release in out/VERSION, without a registry; VERSION=v0.2.0 (PLATFORMS=linux/amd64,… selects)
+	@$(provide) helm
+	@eval "$$($(provide) env)" && go -C tools/release run . -version '$(VERSION)' -out '$(CURDIR)/out/$(VERSION)' -helm "$$NOVAWIRE_HELM" \
+		$(if $(PLATFORMS),-platforms '$(PLATFORMS)') $(if $(SIGN),-sign '$(SIGN)')
+
+.PHONY: release infra help generate test test-postgresql17 race lint bench fuzz mutation kind-up kind-down images deploy e2e

@@ -16,6 +16,9 @@ var (
 	// ErrConflict says that a dump could not get a lock in time, or that a standby's
 	// recovery cancelled it: a new snapshot may do better.
 	ErrConflict = errors.New("lock or recovery conflict")
+	// ErrChanged says that a table was rewritten, altered or dropped between a snapshot
+	// and its lock: a dump would lack rows, or fail. A new snapshot helps.
+	ErrChanged = errors.New("a table changed while the snapshot was taken")
 )
 
 // Source is a PostgreSQL server to dump from.
@@ -67,6 +70,8 @@ type Facts struct {
 	Server     ServerFacts `json:"server"`
 	Properties Properties  `json:"properties"`
 	Taken      time.Time   `json:"taken"` // of the snapshot, by the server's clock
+	// MonetaryLocale is the lc_monetary of the dump; "" is the server's own.
+	MonetaryLocale string `json:"monetaryLocale,omitempty"`
 	// Estimate is how many bytes of table data there are on disk.
 	Estimate int64 `json:"estimate"`
 }
@@ -80,14 +85,40 @@ type ServerFacts struct {
 	Standby    bool   `json:"standby,omitempty"`
 }
 
-// Properties are a database's own, which pg_restore sets only where it may name
-// the database itself.
+// Properties are a database's own, which an archive does not hold. They are values:
+// a restore writes the SQL for them itself.
 type Properties struct {
-	Owner    string   `json:"owner"`
-	Encoding string   `json:"encoding"`
-	Collate  string   `json:"collate"`
-	CType    string   `json:"ctype"`
-	Provider string   `json:"provider,omitempty"` // libc, icu or builtin
-	Locale   string   `json:"locale,omitempty"`   // of the provider
-	Settings []string `json:"settings,omitempty"` // SQL, with :"database" for the name, as psql writes it
+	Owner    string `json:"owner"`
+	Encoding string `json:"encoding"`
+	Collate  string `json:"collate"`
+	CType    string `json:"ctype"`
+	Provider string `json:"provider,omitempty"` // libc, icu or builtin
+	Locale   string `json:"locale,omitempty"`   // of the provider
+	ICURules string `json:"icuRules,omitempty"`
+	// Tablespace is the default tablespace; "" is pg_default.
+	Tablespace string `json:"tablespace,omitempty"`
+	// ConnectionLimit is nil where there is none.
+	ConnectionLimit *int      `json:"connectionLimit,omitempty"`
+	IsTemplate      bool      `json:"isTemplate,omitempty"`
+	Comment         string    `json:"comment,omitempty"`
+	Config          []Config  `json:"config,omitempty"`
+	Access          *[]Access `json:"access,omitempty"` // nil: the default privileges
+	// Settings is what manifests of earlier versions have in place of Config and
+	// Access: SQL, with :"database" for the name.
+	Settings []string `json:"settings,omitempty"`
+}
+
+// Config is one setting of ALTER DATABASE … SET, or of ALTER ROLE … IN DATABASE … SET.
+type Config struct {
+	Role  string `json:"role,omitempty"`
+	Name  string `json:"name"`
+	Value string `json:"value"` // as pg_db_role_setting stores it
+}
+
+// Access is one privilege on the database.
+type Access struct {
+	Grantee   string `json:"grantee"` // "" is PUBLIC
+	Grantor   string `json:"grantor"`
+	Privilege string `json:"privilege"`
+	Grantable bool   `json:"grantable,omitempty"`
 }

@@ -20,6 +20,8 @@ const (
 
 // Target is a PostgreSQL server to restore into.
 type Target interface {
+	// Missing returns which of these roles and tablespaces the server does not have.
+	Missing(ctx context.Context, roles, tablespaces []string) (missingRoles, missingTablespaces []string, err error)
 	// Create makes the database. One that is there and empty is taken as it is;
 	// ErrNotEmpty otherwise.
 	Create(ctx context.Context, database string, p Properties) error

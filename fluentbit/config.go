@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nova/novawire/fluentbit/cloudwatchlogs"
+	"github.com/nova/novawire/internal/aws"
 	"github.com/nova/novawire/internal/validate"
 )
 
@@ -90,13 +90,20 @@ func (p *parser) config() Config {
 	if c.MetricsNamespace == "none" {
 		c.MetricsNamespace = ""
 	}
+	fips := p.choice("use_fips_endpoint", "false", "true") == "true"
 	if c.Endpoint = strings.TrimSuffix(p.text("endpoint", ""), "/"); c.Endpoint != "" {
-		p.check("endpoint", c.Endpoint, cloudwatchlogs.CheckEndpoint(c.Endpoint))
+		p.checkEndpoint(c.Endpoint)
 	} else {
-		c.Endpoint = cloudwatchlogs.Endpoint(c.Region)
+		c.Endpoint = aws.Endpoint("logs", c.Region, fips)
 	}
 	p.checkRegion(c)
 	return c
+}
+
+func (p *parser) checkEndpoint(endpoint string) {
+	if u, ok := validate.HTTPURL(endpoint); !ok || u.RawQuery != "" {
+		p.check("endpoint", endpoint, errors.New("use an http or https URL without user and query"))
+	}
 }
 
 // checkRegion refuses what is not an AWS region. The service behind another

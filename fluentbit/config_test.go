@@ -31,7 +31,7 @@ func TestParseConfig_Mistakes(t *testing.T) {
 		"days that are no number":    {"retention_days", "week", "days"},
 		"a time that is too short":   {"flush_timeout", "10ms", "from 1s"},
 		"a time without a unit":      {"request_timeout", "5", "duration"},
-		"a choice that is none":      {"kubernetes", "some", "names, all"},
+		"an unknown choice":          {"kubernetes", "some", "names, all"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -77,6 +77,30 @@ func TestParseConfig_Region(t *testing.T) {
 	}
 	if _, err := parse(map[string]string{"region": "local", "endpoint": "http://127.0.0.1:1"}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestParseConfig_Endpoint(t *testing.T) {
+	for name, c := range map[string]struct {
+		keys map[string]string
+		want string // "" if it is refused
+	}{
+		"of a region":            {map[string]string{"region": "eu-west-1"}, "https://logs.eu-west-1.amazonaws.com"},
+		"of China":               {map[string]string{"region": "cn-north-1"}, "https://logs.cn-north-1.amazonaws.com.cn"},
+		"of the EU's sovereign":  {map[string]string{"region": "eusc-de-east-1"}, "https://logs.eusc-de-east-1.amazonaws.eu"},
+		"with validated ciphers": {map[string]string{"region": "us-gov-west-1", "use_fips_endpoint": "true"}, "https://logs-fips.us-gov-west-1.amazonaws.com"},
+		"of a proxy":             {map[string]string{"region": "eu-west-1", "endpoint": "http://127.0.0.1:80/x/"}, "http://127.0.0.1:80/x"},
+		"without a scheme":       {map[string]string{"region": "eu-west-1", "endpoint": "logs.eu-west-1"}, ""},
+		"of another scheme":      {map[string]string{"region": "eu-west-1", "endpoint": "ftp://x"}, ""},
+		"with a user":            {map[string]string{"region": "eu-west-1", "endpoint": "http://user@x"}, ""},
+		"with a query":           {map[string]string{"region": "eu-west-1", "endpoint": "http://x?y"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := parse(c.keys)
+			if (err == nil) != (c.want != "") || err == nil && got.Endpoint != c.want {
+				t.Errorf("endpoint is %s, error %v, want %q", got.Endpoint, err, c.want)
+			}
+		})
 	}
 }
 

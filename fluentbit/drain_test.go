@@ -126,6 +126,9 @@ func TestOutput_Ready(t *testing.T) {
 		ready("while reading is behind", "lines are read 1h0m0s after they were written")
 		flush(0)
 		ready("after reading has caught up", "")
+		flush(time.Hour)
+		time.Sleep(2 * time.Minute)
+		ready("after old lines of a quiet pod", "")
 	})
 }
 
@@ -193,4 +196,5 @@ func (*groupService) CreateGroup(context.Context, string) error { return errors.
 func (*groupService) CreateStream(context.Context, string, string) error {
 	return errors.New("not used")
 }
+
 func (*groupService) SetRetention(context.Context, string, int) error { return errors.New("not used") }

@@ -259,6 +259,6 @@ func (h *chunkSource) checkStored(t *testing.T, s *fakelogs.Server) {
 		}
 	}
 	for _, r := range s.Violations() {
-		t.Errorf("the service complains: %s", r)
+		t.Errorf("a request broke a rule of the service: %s", r)
 	}
 }

@@ -40,7 +40,7 @@ var families = []family{
 	{"novawire_logs_throttled_total", "counter", "Requests that the service throttled.", single(func(o *Output) float64 { return float64(o.sender.Ledger.Throttled.Load()) })},
 	{"novawire_logs_created_total", "counter", "Log groups and streams created.", single(func(o *Output) float64 { return float64(o.sender.Ledger.Created.Load()) })},
 	{"novawire_logs_request_rate_limit", "gauge", "Current limit of requests a second to the account.", single(func(o *Output) float64 { return o.settings.Limiter.Rate() })},
-	{"novawire_logs_input_lag_seconds", "gauge", "Age of the newest event of the last new chunk when it was flushed: how far reading is behind.", single(func(o *Output) float64 { return float64(o.inputLag.Load()) / 1000 })},
+	{"novawire_logs_input_lag_seconds", "gauge", "Age of the newest event of the last new chunk when it was flushed: how far reading is behind. 0 a minute after it.", single(func(o *Output) float64 { return o.inputLag().Seconds() })},
 	{"novawire_logs_failing_seconds", "gauge", "Time since requests have been failing without a success; 0 after a success.", single(func(o *Output) float64 { return o.sender.Ledger.Failing(o.settings.Clock.Now()).Seconds() })},
 	{"novawire_logs_lag_seconds", "gauge", "Age of the oldest event in the last successful request.", single(func(o *Output) float64 { return o.sender.Ledger.Lag().Seconds() })},
 }

@@ -62,7 +62,7 @@ type Output struct {
 	jobs          chan *job
 
 	chunks, retriedChunks, panics, undecodable atomic.Int64
-	inputLag                                   atomic.Int64 // milliseconds
+	lastInput                                  atomic.Pointer[inputLag]
 }
 
 // destination is where the lines and the counts of a pod go. record.Pods keeps it.
@@ -232,8 +232,27 @@ func (o *Output) recordInputLag(chunk *record.Chunk) {
 		newest = max(newest, chunk.Events[i].Time)
 	}
 	if newest > 0 {
-		o.inputLag.Store(max(0, o.settings.Clock.Now().UnixMilli()-newest))
+		now := o.settings.Clock.Now()
+		o.lastInput.Store(&inputLag{at: now, lag: max(0, now.Sub(time.UnixMilli(newest)))})
 	}
+}
+
+// inputLag is how far reading was behind when a new chunk came.
+type inputLag struct {
+	at  time.Time
+	lag time.Duration
+}
+
+// inputLagValidFor is how long a lag is valid without a new chunk: then nothing is
+// written, and the last chunk may have been the old lines of a quiet pod.
+const inputLagValidFor = time.Minute
+
+func (o *Output) inputLag() time.Duration {
+	last := o.lastInput.Load()
+	if last == nil || o.settings.Clock.Now().Sub(last.at) > inputLagValidFor {
+		return 0
+	}
+	return last.lag
 }
 
 // notReadyAfter is how long requests may fail, or reading may be behind, before
@@ -245,7 +264,7 @@ func (o *Output) Ready() error {
 	if d := o.sender.Ledger.Failing(o.settings.Clock.Now()); d > notReadyAfter {
 		return fmt.Errorf("no request to CloudWatch Logs has succeeded for %s", d.Round(time.Second))
 	}
-	if lag := time.Duration(o.inputLag.Load()) * time.Millisecond; lag > notReadyAfter {
+	if lag := o.inputLag(); lag > notReadyAfter {
 		return fmt.Errorf("lines are read %s after they were written", lag.Round(time.Second))
 	}
 	return nil

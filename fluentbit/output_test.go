@@ -34,7 +34,7 @@ func TestOutput_Flush_CreatesGroupsAndStreams(t *testing.T) {
 	o := newOutput(t, s, map[string]string{"retention_days": "7"})
 	chunk := append(lines("feed", time.Now(), "a"), chunks.V1(int(time.Now().Unix()), chunks.Map{{"log", "of no pod"}})...)
 	if v := o.Flush(chunk, "systemd"); v != fluentbit.OK {
-		t.Fatalf("verdict is %v", v)
+		t.Fatalf("result is %v", v)
 	}
 	var got []string
 	for _, e := range s.Stored() {
@@ -76,11 +76,11 @@ func TestOutput_Flush_ResumesRetriedChunk(t *testing.T) {
 	o := newOutput(t, s, map[string]string{"flush_timeout": "1s"})
 	chunk := append(lines("feed", time.Now(), "f1", "f2"), lines("user", time.Now(), "u1", "u2")...)
 	if v := o.Flush(chunk, "t"); v != fluentbit.Retry || len(s.Stored()) != 2 {
-		t.Fatalf("verdict %v, stored %d", v, len(s.Stored()))
+		t.Fatalf("result %v, stored %d", v, len(s.Stored()))
 	}
 	s.InjectFaults(nil)
 	if v := o.Flush(chunk, "t"); v != fluentbit.OK {
-		t.Fatalf("verdict is %v", v)
+		t.Fatalf("result is %v", v)
 	}
 	if n := len(s.Stored()); n != 4 {
 		t.Errorf("%d events are stored of 4", n)
@@ -106,7 +106,7 @@ func TestOutput_Flush_CountsRejectedEvents(t *testing.T) {
 		chunk = append(chunk, lines("feed", now.Add(at), fmt.Sprint(at))...)
 	}
 	if v := o.Flush(chunk, "t"); v != fluentbit.OK {
-		t.Fatalf("verdict is %v", v)
+		t.Fatalf("result is %v", v)
 	}
 	got := map[string]int{"delivered": metricSum(o, "novawire_logs_delivered_total")}
 	for _, reason := range []string{"too_old", "expired", "too_new"} {
@@ -119,7 +119,7 @@ func TestOutput_Flush_CountsRejectedEvents(t *testing.T) {
 		t.Errorf("the service rejected (-want +got):\n%s", diff)
 	}
 	if r := s.Violations(); len(r) > 0 {
-		t.Errorf("the service complains: %s", r)
+		t.Errorf("a request broke a rule of the service: %s", r)
 	}
 }
 
@@ -134,7 +134,7 @@ func TestOutput_Flush_LargeChunks(t *testing.T) {
 		big = append(big, strings.Repeat("z", 7000))
 	}
 	if v := o.Flush(lines("feed", now, big...), "t"); v != fluentbit.OK {
-		t.Fatalf("verdict is %v", v)
+		t.Fatalf("result is %v", v)
 	}
 	total := 0
 	for _, e := range s.Stored() {
@@ -144,12 +144,12 @@ func TestOutput_Flush_LargeChunks(t *testing.T) {
 		t.Errorf("%d bytes are stored of %d", total, want)
 	}
 	if r := s.Violations(); len(r) > 0 {
-		t.Errorf("the service complains: %s", r)
+		t.Errorf("a request broke a rule of the service: %s", r)
 	}
 	small := strings.Split(strings.Repeat("s,", 25_000), ",")[:25_000]
 	before := s.Calls("PutLogEvents")
 	if v := o.Flush(lines("feed", now, small...), "t"); v != fluentbit.OK || len(s.Violations()) > 0 {
-		t.Errorf("verdict is %v, refused %v", v, s.Violations())
+		t.Errorf("result is %v, refused %v", v, s.Violations())
 	}
 	if n := s.Calls("PutLogEvents") - before; n > 5 {
 		t.Errorf("25,000 short lines took %d requests", n)
@@ -200,9 +200,9 @@ func TestOutput_Close(t *testing.T) {
 	s.CreateStream("/nova/nova/feed", "node-a")
 	s.InjectFaults(func(int) fakelogs.Fault { return fakelogs.Fault{Delay: time.Hour} })
 	o := newOutput(t, s, map[string]string{"request_timeout": "60s", "flush_timeout": "60s"})
-	verdicts := make(chan fluentbit.Result, 40)
-	for i := range cap(verdicts) { // more than there are hands
-		go func() { verdicts <- o.Submit(lines("feed", time.Now(), fmt.Sprint(i)), []byte("t")) }()
+	results := make(chan fluentbit.Result, 40)
+	for i := range cap(results) { // more than there are workers
+		go func() { results <- o.Submit(lines("feed", time.Now(), fmt.Sprint(i)), []byte("t")) }()
 	}
 	for deadline := time.Now().Add(10 * time.Second); s.Calls("PutLogEvents") == 0; {
 		if time.Now().After(deadline) {
@@ -219,16 +219,16 @@ func TestOutput_Close(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("the output did not end")
 	}
-	for range cap(verdicts) {
-		if v := <-verdicts; v != fluentbit.Retry {
-			t.Errorf("verdict is %v", v)
+	for range cap(results) {
+		if v := <-results; v != fluentbit.Retry {
+			t.Errorf("result is %v", v)
 		}
 	}
 }
 
 func TestOutput_Flush_EmptyChunk(t *testing.T) {
 	if v := newOutput(t, startService(t, fakelogs.Options{}), nil).Flush(nil, "t"); v != fluentbit.OK {
-		t.Errorf("verdict is %v", v)
+		t.Errorf("result is %v", v)
 	}
 }
 
@@ -242,14 +242,14 @@ func TestOutput_Submit_Panic(t *testing.T) {
 	}
 	for name, now := range map[string]func() time.Time{"in a request": time.Now, "before it": func() time.Time { panic("no time") }} {
 		t.Run(name, func(t *testing.T) {
-			var troubles atomic.Int64
+			var reported atomic.Int64
 			o := fluentbit.New(c, fluentbit.Settings{
 				Service: panickingService{}, Clock: delivery.Clock{Now: now, Wait: clock.Wait}, Limiter: delivery.NewRateLimiter(),
-				OnError: func(error) { troubles.Add(1) },
+				OnError: func(error) { reported.Add(1) },
 			})
 			defer o.Close()
-			if v := o.Submit(lines("feed", chunks.Noon, "a"), []byte("t")); v != fluentbit.Retry || troubles.Load() == 0 {
-				t.Errorf("verdict %v, %d troubles", v, troubles.Load())
+			if v := o.Submit(lines("feed", chunks.Noon, "a"), []byte("t")); v != fluentbit.Retry || reported.Load() == 0 {
+				t.Errorf("result %v, %d reported", v, reported.Load())
 			}
 		})
 	}

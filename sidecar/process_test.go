@@ -74,6 +74,12 @@ func start(t testing.TB, environment ...string) *process {
 
 func launchOnly(t testing.TB, environment ...string) *process {
 	t.Helper()
+	return launchBy(t, func(path string) *exec.Cmd { return exec.Command(path) }, environment...)
+}
+
+// launchBy runs the sidecar by the command that is made for its path.
+func launchBy(t testing.TB, command func(path string) *exec.Cmd, environment ...string) *process {
+	t.Helper()
 	path, err := program()
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +91,7 @@ func launchOnly(t testing.TB, environment ...string) *process {
 	if err := os.WriteFile(p.terminationFile, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.cmd = exec.Command(path)
+	p.cmd = command(path)
 	p.cmd.Env = append([]string{
 		sidecarapi.EnvListen + "=" + p.otlp, sidecarapi.EnvMetricsListen + "=" + p.status,
 		sidecarapi.EnvTerminationFile + "=" + p.terminationFile, sidecarapi.EnvFlushInterval + "=50ms",

@@ -112,7 +112,6 @@ func TestReceiver_AddressInUse(t *testing.T) {
 // waits with them; what is then too much for the queue is dropped and counted.
 func TestReceiver_Bursts(t *testing.T) {
 	t.Parallel()
-	const container = 64 << 20
 	backend := receiver(t, fakeotlp.Options{})
 	backend.Misbehave(func(int) fakeotlp.Fault { return fakeotlp.Fault{Refuse: fakeotlp.Busy} })
 	p := start(t, to(backend, sidecarapi.ProtocolGRPC, fmt.Sprint("GOMEMLIMIT=", container/5*4), "NOVAWIRE_DRAIN_TIMEOUT=20s")...)

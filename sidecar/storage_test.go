@@ -1,9 +1,13 @@
 package sidecar_test
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -180,5 +184,146 @@ func TestQueue_OutageDropsOldest(t *testing.T) {
 		if taken[fmt.Sprintf("%016x", id)] == 0 {
 			t.Fatalf("span %d of 2000, one of the newest, did not arrive", id)
 		}
+	}
+}
+
+// onSmallDisk runs the sidecar in a mount namespace of its own, with a disk of the given
+// size at dir. The folder is reached from outside through /proc.
+func onSmallDisk(t *testing.T, dir, size string, environment ...string) (p *process, outside string) {
+	t.Helper()
+	p = launchBy(t, func(path string) *exec.Cmd {
+		cmd := exec.Command("/bin/sh", "-c", `mount -t tmpfs -o size="$1" none "$2" && exec "$3"`, "sh", size, dir, path)
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		}
+		return cmd
+	}, append(environment, "PATH=/usr/sbin:/usr/bin:/sbin:/bin")...)
+	eventually(t, "the sidecar is ready", func() bool { return p.get("/ready") == http.StatusOK })
+	return p, fmt.Sprintf("/proc/%d/root%s", p.cmd.Process.Pid, dir)
+}
+
+// A full disk costs nothing that was accepted: what is in the journal stays in it, what
+// is new is in memory, and both are delivered when the backend is back.
+func TestStorage_FullDisk(t *testing.T) {
+	backend := receiver(t, fakeotlp.Options{})
+	backend.Misbehave(func(int) fakeotlp.Fault { return fakeotlp.Fault{Refuse: fakeotlp.Busy} })
+	dir := t.TempDir()
+	p, outside := onSmallDisk(t, dir, "8m", to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_STORAGE_DIR="+dir, "NOVAWIRE_DRAIN_TIMEOUT=20s")...)
+	app := newClient(t, p.otlp)
+	send := func(n int) {
+		for range n {
+			if err := app.send(app.spans(10, 1000)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	send(10)
+	if err := fill(filepath.Join(outside, "fill")); err != nil {
+		t.Fatal(err)
+	}
+	send(50)
+	if !strings.Contains(p.log(), "storage cannot be written") || !strings.Contains(p.log(), "no space left on device") {
+		t.Fatalf("the log does not say that the disk is full:\n%s", p.log())
+	}
+	if info, err := os.Stat(filepath.Join(outside, "traces.journal")); err != nil || info.Size() < 100_000 {
+		t.Errorf("the journal with accepted requests is gone, or cut: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(outside, "traces.journal.new")); err == nil {
+		t.Error("an unfinished rewrite lies on a full disk")
+	}
+	if err := os.Remove(filepath.Join(outside, "fill")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "storage works again", func() bool {
+		_ = app.send(app.spans(1, 0))
+		return strings.Contains(p.log(), "storage can be written again")
+	})
+	saved, err := os.ReadFile(filepath.Join(outside, "traces.journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.end(syscall.SIGKILL) // now everything is in the journal again
+
+	next := t.TempDir()
+	if err := os.WriteFile(filepath.Join(next, "traces.journal"), saved, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	backend.Misbehave(nil)
+	e := start(t, to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_STORAGE_DIR="+next, "NOVAWIRE_DRAIN_TIMEOUT=20s")...).stop()["traces"]
+	reconcile(t, app, e, backend, "traces")
+	drops(t, e)
+}
+
+// fill writes until there is no space.
+func fill(path string) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	block := make([]byte, 4096)
+	for {
+		if _, err := file.Write(block); errors.Is(err, syscall.ENOSPC) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// The files of a queue have at most the documented size, however much goes through.
+func TestStorage_MaximumOnDisk(t *testing.T) {
+	t.Parallel()
+	backend := receiver(t, fakeotlp.Options{})
+	dir := t.TempDir()
+	p := start(t, to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_STORAGE_DIR="+dir, "NOVAWIRE_QUEUE_SIZE=256Ki")...)
+	app := newClient(t, p.otlp)
+	for range 300 {
+		_ = app.send(app.spans(10, 1000))
+		var all int64
+		for _, name := range []string{"traces.journal", "traces.journal.new"} {
+			if info, err := os.Stat(filepath.Join(dir, name)); err == nil {
+				all += info.Size()
+			}
+		}
+		if all > 3*(256<<10)+64<<10 {
+			t.Fatalf("the files have %d bytes, want at most three times the queue", all)
+		}
+	}
+	reconcile(t, app, p.stop()["traces"], backend, "traces")
+}
+
+// A damaged journal is told, with what was lost; the rest is delivered.
+func TestStorage_Damaged(t *testing.T) {
+	t.Parallel()
+	backend := receiver(t, fakeotlp.Options{})
+	backend.Misbehave(func(int) fakeotlp.Fault { return fakeotlp.Fault{Refuse: fakeotlp.Busy} })
+	dir := t.TempDir()
+	environment := to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_STORAGE_DIR="+dir)
+	p := start(t, environment...)
+	app := newClient(t, p.otlp)
+	for range 3 {
+		_ = app.send(app.spans(10, 0))
+	}
+	p.end(syscall.SIGKILL)
+	path := filepath.Join(dir, "traces.journal")
+	journal, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	journal[100] ^= 0xff // in the first record
+	if err := os.WriteFile(path, journal, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	backend.Misbehave(nil)
+	p = start(t, environment...)
+	e := p.stop()["traces"]
+	if e.Accepted != 20 || e.Exported != 20 || len(backend.Taken("traces")) != 20 {
+		t.Errorf("the ledger has %+v, want the 20 of two records", e)
+	}
+	if !strings.Contains(p.log(), `"level":"WARN"`) || !strings.Contains(p.log(), "storage is damaged; what could not be read is lost") {
+		t.Errorf("the damage is not logged:\n%s", p.log())
 	}
 }

@@ -57,10 +57,12 @@ func (a authority) sign(template *x509.Certificate, parent *x509.Certificate) (*
 	return cert, key
 }
 
-func (a authority) leaf(use x509.ExtKeyUsage) tls.Certificate {
+func (a authority) leaf(use x509.ExtKeyUsage) tls.Certificate { return a.leafFor(use) }
+
+func (a authority) leafFor(use x509.ExtKeyUsage, names ...string) tls.Certificate {
 	cert, key := a.sign(&x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "leaf"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{use},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: names, ExtKeyUsage: []x509.ExtKeyUsage{use},
 	}, a.cert)
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
 }

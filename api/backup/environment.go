@@ -77,7 +77,7 @@ var environment = []Variable{
 	{Name: EnvDatabaseURL, Allowed: "`postgres://user:password@host:port/database?sslmode=…`", Meaning: "the server; without a database in it, the whole server. Special characters of the password may be percent-encoded or plain", Required: true, Secret: true, check: checkDatabaseURL},
 	{Name: EnvServerAddress, Allowed: "`host:port`", Meaning: "the server, if user and password are derived from the variables of its container, which have the prefix `SERVER_ENV_`; set by the controller. `DATABASE_URL` is used if they hold no password", check: checkAddress},
 	{Name: EnvDatabases, Allowed: "`*`, or a comma list of database names", Meaning: "the databases that are backed up; `*` is every one that is not a template. Default: the one in `DATABASE_URL`, else `*`", check: checkDatabases},
-	{Name: EnvS3Bucket, Allowed: "`s3://bucket/prefix`", Meaning: "where backups are kept; one server, one prefix", Required: true, check: checkBucket},
+	{Name: EnvS3Bucket, Allowed: "`s3://bucket/prefix`", Meaning: "where backups are kept; one server, one prefix", Required: true, check: checkLocation},
 	{Name: EnvS3Endpoint, Allowed: "an `http` or `https` URL", Meaning: "S3-compatible store; path-style addressing", check: checkEndpoint},
 	{Name: EnvAWSRegion, Default: "us-east-1", Allowed: "an AWS region", Meaning: "region of the bucket and of CloudWatch", check: checkRegion},
 	{Name: EnvRetentionDays, Default: "7", Allowed: "a whole number of days from 1 to 36500", Meaning: "a backup younger than this is never deleted", check: atLeastOne},
@@ -123,7 +123,20 @@ func checkDatabases(value string) error {
 	return nil
 }
 
-func checkBucket(value string) error {
+// storeLocations lists the checks of a store's URL by its scheme.
+var storeLocations = map[string]func(location string) error{
+	"s3": checkS3Location,
+}
+
+func checkLocation(value string) error {
+	scheme, _, _ := strings.Cut(value, "://")
+	if check := storeLocations[scheme]; check != nil {
+		return check(value)
+	}
+	return errNotAllowed
+}
+
+func checkS3Location(value string) error {
 	_, _, err := SplitBucket(value)
 	return err
 }

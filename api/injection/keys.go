@@ -23,7 +23,7 @@ var keys = []api.Key{
 	{Name: AnnotationContainers, On: api.OnPod, Default: "all app containers", Allowed: "a comma list of container names", Meaning: "the containers that get variables, even if they have an `envFrom`"},
 	{Name: AnnotationLogs, On: api.OnPod, Default: "`structured`", Allowed: "`structured`, `none`", Meaning: "whether the pod is labelled `logging=structured`"},
 	{Name: AnnotationMetrics, On: api.OnPod, Default: "`true`", Allowed: "`true`, `false`", Meaning: "whether the pod gets scrape annotations and the `nova.dev/metrics` label"},
-	{Name: AnnotationMetricsPort, On: api.OnPod, Default: "found by port name", Allowed: "a declared port's name, or 1 to 65535", Meaning: "`prometheus.io/port`"},
+	{Name: AnnotationMetricsPort, On: api.OnPod, Default: "found by port name", Allowed: "a declared port's name, or 1 to 65535", Meaning: "`prometheus.io/port`; by default a TCP port named `metrics`, `http-metrics` or `prometheus`, else the only TCP port if it is named `http` or `http-*`"},
 	{Name: AnnotationMetricsPath, On: api.OnPod, Default: "`/metrics`", Allowed: "an absolute path", Meaning: "`prometheus.io/path`"},
 	{Name: AnnotationMetricsScheme, On: api.OnPod, Default: "`http`", Allowed: "`http`, `https`", Meaning: "`prometheus.io/scheme`"},
 	{Name: AnnotationSidecarCPURequest, On: api.OnPod, Default: "from config", Allowed: quantities, Meaning: "CPU request of the sidecar"},

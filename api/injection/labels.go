@@ -26,6 +26,13 @@ const (
 // AnnotationPrefix is the prefix of the annotations that pods and Namespaces carry.
 const AnnotationPrefix = "inject.nova.dev/"
 
+// OpenTelemetryPrefix is the prefix of the annotations by which the OpenTelemetry
+// semantic conventions set a pod's resource attributes.
+const OpenTelemetryPrefix = "resource.opentelemetry.io/"
+
+// SourcePod is the [Layer] of a pod's own annotations.
+const SourcePod = "pod"
+
 // Annotations of a pod; on a Namespace they are the default of its pods.
 const (
 	AnnotationCollector            = AnnotationPrefix + "collector"

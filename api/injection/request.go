@@ -68,10 +68,40 @@ func ParseRequest(defaults Request, layers ...Layer) (Request, []validate.Refusa
 				refusals = append(refusals, layer.refusal(rule.key, err))
 			}
 		}
+		refusals = setOpenTelemetryAttributes(&r, refusals, layer)
 		refusals = fitResources(&r.Sidecar, refusals, layer)
 		refusals = appendUnknown(refusals, layer, known)
 	}
 	return r, refusals
+}
+
+// setOpenTelemetryAttributes reads the pod's resource.opentelemetry.io annotations.
+// Each sets the resource attribute that it is named after, and they rank first, as the
+// semantic conventions require (Kubernetes resource attributes, "Specify resource
+// attributes using Kubernetes annotations").
+func setOpenTelemetryAttributes(r *Request, refusals []validate.Refusal, layer Layer) []validate.Refusal {
+	if layer.Source != SourcePod {
+		return refusals
+	}
+	var found []string
+	for key := range layer.Annotations {
+		if strings.HasPrefix(key, OpenTelemetryPrefix) {
+			found = append(found, key)
+		}
+	}
+	slices.Sort(found)
+	for i, key := range found {
+		if i == 0 {
+			r.ResourceAttributes = slices.Clone(r.ResourceAttributes)
+		}
+		a := attribute.KeyValue{Key: strings.TrimPrefix(key, OpenTelemetryPrefix), Value: layer.Annotations[key]}
+		if a.Key != "service.name" {
+			r.ResourceAttributes = attribute.Set(r.ResourceAttributes, a)
+		} else if err := setServiceName(r, layer.Source, a.Value); err != nil {
+			refusals = append(refusals, layer.refusal(key, err))
+		}
+	}
+	return refusals
 }
 
 // refusal reports the layer's value of a key, which is ignored.
@@ -236,10 +266,16 @@ func setContainers(r *Request, _, v string) error {
 
 func setMetricsPort(r *Request, _, v string) error {
 	number, err := strconv.Atoi(v)
-	isName := err != nil && v != "" && len(v) <= 15 && strings.Trim(v, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
-	if !isName && (err != nil || number < 1 || number > 65535) {
+	isNumber := err == nil && number >= 1 && number <= 65535 && strconv.Itoa(number) == v
+	if !isNumber && !isPortName(v) {
 		return errors.New("the name of a declared port, or a number from 1 to 65535")
 	}
 	r.MetricsPort = v
 	return nil
+}
+
+// isPortName reports whether a port can have the name (Kubernetes, IANA_SVC_NAME).
+func isPortName(v string) bool {
+	return len(v) >= 1 && len(v) <= 15 && strings.Trim(v, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" &&
+		strings.ContainsAny(v, "abcdefghijklmnopqrstuvwxyz") && strings.Trim(v, "-") == v && !strings.Contains(v, "--")
 }

@@ -51,7 +51,7 @@ func TestParseRequest_IgnoresBadValues(t *testing.T) {
 		"containers":             {"", "a,,b", ","},
 		"logs":                   {"yes", "true"},
 		"metrics":                {"yes", "on"},
-		"metrics-port":           {"", "0", "65536", "UPPER", "sixteen-letters-x"},
+		"metrics-port":           {"", "0", "65536", "UPPER", "sixteen-letters-x", "+80", "0080", "-80", "8080-", "-a", "a--b"},
 		"metrics-path":           {"", "metrics", "/a b"},
 		"metrics-scheme":         {"HTTP", "ftp"},
 		"sidecar-cpu-request":    {"", "one", "-1", "1.5.1", "10x"},
@@ -105,5 +105,24 @@ func TestParseRequest_SuggestsTheNearestKey(t *testing.T) {
 	}
 	if near := api.Nearest(keys, "inject.nova.dev/entirely-different"); near != "" {
 		t.Errorf("%q is not near", near)
+	}
+}
+
+func TestParseRequest_OpenTelemetryAnnotationsRankFirst(t *testing.T) {
+	pod := annotations("resource-attributes", "team=a,tier=gold", "service-name", "ours")
+	pod["resource.opentelemetry.io/team"] = "b"
+	pod["resource.opentelemetry.io/service.name"] = "theirs"
+	pod["resource.opentelemetry.io/service.version"] = "7"
+	namespace := map[string]string{"resource.opentelemetry.io/tier": "ignored"}
+	r, mistakes := ParseRequest(requestDefaults, Layer{"namespace", namespace}, Layer{SourcePod, pod})
+	want := requestDefaults
+	want.ServiceName, want.ServiceNameFrom = "theirs", SourcePod
+	want.ResourceAttributes = []attribute.KeyValue{{Key: "team", Value: "b"}, {Key: "tier", Value: "gold"}, {Key: "service.version", Value: "7"}}
+	if diff := cmp.Diff(want, r); diff != "" || len(mistakes) > 0 {
+		t.Errorf("mistakes %v, -want +got:\n%s", mistakes, diff)
+	}
+	_, mistakes = ParseRequest(requestDefaults, Layer{SourcePod, map[string]string{"resource.opentelemetry.io/service.name": "a\nb"}})
+	if len(mistakes) != 1 || mistakes[0].Setting != "resource.opentelemetry.io/service.name" {
+		t.Errorf("mistakes: %v", mistakes)
 	}
 }

@@ -14,12 +14,12 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
-	"github.com/nova/novawire/backup/credentials"
 	"github.com/nova/novawire/backup/dump"
 	"github.com/nova/novawire/backup/postgres"
 	"github.com/nova/novawire/backup/retention"
 	"github.com/nova/novawire/backup/store/s3"
 	"github.com/nova/novawire/backup/verify"
+	"github.com/nova/novawire/internal/aws/credentials"
 	"github.com/nova/novawire/internal/testing/pgtest"
 )
 

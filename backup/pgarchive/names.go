@@ -1,9 +1,36 @@
 package pgarchive
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
 
-// SQLName joins a schema and a name as SQL writes them, quoted where needed.
+// SQLName joins a schema and a name as SQL writes them, quoted where needed. Bytes that
+// are not UTF-8, in dumps of databases of another encoding, are written as \xNN: names
+// are keys of a manifest, and JSON holds no such bytes.
 func SQLName(schema, name string) string {
+	return validUTF8(sqlName(schema, name))
+}
+
+func validUTF8(text string) string {
+	if utf8.ValidString(text) {
+		return text
+	}
+	var out strings.Builder
+	for len(text) > 0 {
+		r, n := utf8.DecodeRuneInString(text)
+		if r == utf8.RuneError && n == 1 {
+			fmt.Fprintf(&out, `\x%02X`, text[0])
+		} else {
+			out.WriteString(text[:n])
+		}
+		text = text[n:]
+	}
+	return out.String()
+}
+
+func sqlName(schema, name string) string {
 	if schema == "" {
 		return Quote(name)
 	}

@@ -19,6 +19,7 @@ type Address struct {
 	Host, Port, User, Password string
 	Database                   string // "" is the whole server
 	parameters                 map[string]string
+	serverMonetary             bool // leave lc_monetary to the server
 }
 
 // libpq's variables for the parameters a URL may have. The list is closed: one
@@ -105,9 +106,10 @@ func splitHosts(text string) (hosts, ports string) {
 	return strings.Join(h, ","), strings.TrimRight(strings.Join(p, ","), ",")
 }
 
-// environment is what libpq's programs need to reach a database. Nothing of it is
-// ever an argument: arguments can be read by every process.
-func (a Address) environment(database string) []string {
+// environment returns the variables with which libpq's programs reach a database of a
+// server of a major version. Nothing of it is ever an argument: every process can read
+// arguments.
+func (a Address) environment(database string, major int) []string {
 	env := []string{"LC_ALL=C", "PGDATABASE=" + database}
 	add := func(name, value string) {
 		if value != "" {
@@ -119,8 +121,11 @@ func (a Address) environment(database string) []string {
 	add("PGUSER", a.User)
 	add("PGPASSWORD", a.Password)
 	for name, value := range a.parameters {
-		add(parameterVariables[name], value)
+		if name != "options" {
+			add(parameterVariables[name], value)
+		}
 	}
+	add("PGOPTIONS", options(a.settings(), major, a.parameters["options"]))
 	if a.parameters["application_name"] == "" {
 		add("PGAPPNAME", applicationName)
 	}
@@ -131,7 +136,7 @@ func (a Address) environment(database string) []string {
 const applicationName = "pg-backup"
 
 // config is the same for pgx.
-func (a Address) config(database string) (*pgx.ConnConfig, error) {
+func (a Address) config(database string, major int) (*pgx.ConnConfig, error) {
 	var words []string
 	add := func(name, value string) {
 		if value != "" {
@@ -144,10 +149,11 @@ func (a Address) config(database string) (*pgx.ConnConfig, error) {
 	add("password", a.Password)
 	add("dbname", database)
 	for name, value := range a.parameters {
-		if name != "gssencmode" && name != "sslcrl" && name != "require_auth" { // libpq's alone
+		if !slices.Contains([]string{"gssencmode", "sslcrl", "require_auth", "options"}, name) { // libpq's alone, but for options
 			add(name, value)
 		}
 	}
+	add("options", options(a.settings(), major, a.parameters["options"]))
 	if a.parameters["application_name"] == "" {
 		add("application_name", applicationName)
 	}

@@ -33,7 +33,7 @@ func TestAddresses(t *testing.T) {
 			if want := []string{c.host, c.port, c.user, c.password, c.database}; !slices.Equal(got, want) {
 				t.Errorf("got %q, want %q", got, want)
 			}
-			config, err := a.config("db")
+			config, err := a.config("db", 15)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,7 +54,7 @@ func TestAddressesThatAreRefusedShowNoPassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.config("db"); err == nil || strings.Contains(err.Error(), "hunter2") {
+	if _, err := a.config("db", 15); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("sslmode: got %v", err)
 	}
 }
@@ -64,8 +64,8 @@ func TestTheEnvironmentCarriesEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := strings.Join(a.environment("other"), " ")
-	if want := "LC_ALL=C PGAPPNAME=pg-backup PGDATABASE=other PGHOST=h PGOPTIONS=-c x=1 PGPASSWORD=p PGPORT=1 PGSSLMODE=verify-full PGSSLROOTCERT=/ca.pem PGUSER=u"; got != want {
+	got := strings.Join(a.environment("other", 15), " ")
+	if want := "LC_ALL=C PGAPPNAME=pg-backup PGDATABASE=other PGHOST=h PGOPTIONS=" + options(pinned, 15, "-c x=1") + " PGPASSWORD=p PGPORT=1 PGSSLMODE=verify-full PGSSLROOTCERT=/ca.pem PGUSER=u"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
@@ -74,7 +74,7 @@ func FuzzParseAddress(f *testing.F) {
 	f.Add(`postgres://u:p@ss:/?#%&'" é@h:5432/db?sslmode=disable`)
 	f.Fuzz(func(t *testing.T, url string) {
 		if a, err := ParseAddress(url); err == nil {
-			_ = a.environment("db")
+			_ = a.environment("db", 15)
 		}
 	})
 }

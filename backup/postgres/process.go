@@ -146,6 +146,11 @@ var knownMessages = []struct {
 	{"password authentication failed", backupapi.CategoryPermission, nil},
 	{"LOCK TABLE", backupapi.CategoryLockHeld, backup.ErrConflict},
 	{"due to lock timeout", backupapi.CategoryLockHeld, backup.ErrConflict},
+	// DDL between the snapshot and the dump.
+	{"does not exist", backupapi.CategorySource, backup.ErrChanged},
+	{"cache lookup failed", backupapi.CategorySource, backup.ErrChanged},
+	{"could not open relation with OID", backupapi.CategorySource, backup.ErrChanged},
+	{"schema with OID", backupapi.CategorySource, backup.ErrChanged},
 }
 
 // feed runs a process to its end with a stream as its input. A process that ends

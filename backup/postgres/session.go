@@ -35,6 +35,7 @@ func (t *Target) withSession(slots int, bytes int64) Address {
 		settings = append(settings, "min_parallel_table_scan_size=64MB", "max_parallel_maintenance_workers="+strconv.Itoa(processes-1))
 	}
 	address := t.Address
+	address.serverMonetary = t.ServerMonetaryLocale
 	address.parameters = maps.Clone(t.Address.parameters)
 	if address.parameters == nil {
 		address.parameters = map[string]string{}

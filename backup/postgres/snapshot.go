@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/jackc/pgx/v5"
 
@@ -31,7 +33,7 @@ func (s *Source) Open(ctx context.Context, database string) (backup.Snapshot, er
 		return nil, err
 	}
 	snap := &snapshot{source: s, conn: conn, database: database}
-	for _, step := range []func(context.Context) error{snap.lock, snap.describe, snap.export, snap.listTables} {
+	for _, step := range []func(context.Context) error{snap.lock, snap.describe, snap.export, snap.lockTables, snap.listTables} {
 		if err := step(ctx); err != nil {
 			_ = snap.Close(context.WithoutCancel(ctx))
 			return nil, err
@@ -60,7 +62,7 @@ func (s *snapshot) describe(ctx context.Context) error {
 		return err
 	}
 	server.Client = s.clients.Version
-	s.facts.Server, s.facts.Properties = server, properties
+	s.facts.Server, s.facts.Properties, s.facts.MonetaryLocale = server, properties, monetaryLocale
 	return nil
 }
 
@@ -105,7 +107,16 @@ WHERE c.relkind = 'r'
 	for _, t := range s.tables {
 		s.facts.Estimate += t.Bytes
 	}
+	if s.facts.Properties.Encoding != "UTF8" {
+		s.tables = slices.DeleteFunc(s.tables, hasNonASCIIName)
+	}
 	return nil
+}
+
+// hasNonASCIIName reports whether pg_dump, which takes its arguments in the encoding of
+// the dump, would misread the table's name.
+func hasNonASCIIName(t backup.Table) bool {
+	return strings.ContainsFunc(t.Schema+t.Name, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // Facts implements [backup.Snapshot].
@@ -138,10 +149,10 @@ func (s *snapshot) Definitions(ctx context.Context) (backup.Dump, error) {
 
 func (s *snapshot) start(ctx context.Context, args ...string) (backup.Dump, error) {
 	args = append([]string{
-		"--format=custom", "--compress=0", "--no-password",
+		"--format=custom", "--compress=0", "--no-password", "--encoding=" + s.facts.Properties.Encoding,
 		"--snapshot=" + s.name, "--lock-wait-timeout=" + timeLimit(s.source.LockWait),
 	}, args...)
-	d, err := startDump(command(ctx, s.clients.program("pg_dump"), s.source.Address.environment(s.database), args...))
+	d, err := startDump(command(ctx, s.clients.program("pg_dump"), s.source.Address.environment(s.database, s.facts.Server.Major), args...))
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,7 @@ func (s *Source) Globals(ctx context.Context) (backup.Dump, error) {
 	if name := s.Address.maintenance(); !strings.Contains(name, "=") { // else it would be read as parameters
 		args = append(args, "--database="+name)
 	}
-	d, err := startDump(command(ctx, clients.program("pg_dumpall"), s.Address.environment(s.Address.maintenance()), args...))
+	d, err := startDump(command(ctx, clients.program("pg_dumpall"), s.Address.environment(s.Address.maintenance(), major), args...))
 	if err != nil {
 		return nil, err
 	}
@@ -86,10 +86,19 @@ func (s *Source) connect(ctx context.Context, database string) (*pgx.Conn, error
 
 var errPooler = errors.New("connect: this is a connection pooler such as PgBouncer, which cannot hold a snapshot: use the address of PostgreSQL itself")
 
-// open connects with every timeout off: a role's or a database's own settings
-// must not end a dump.
+// open connects with the pinned settings.
 func open(ctx context.Context, address Address, database string) (*pgx.Conn, error) {
-	config, err := address.config(database)
+	conn, err := connectPinned(ctx, address, database, assumedMajor)
+	if isCode(err, "42704") { // undefined_object: an older server does not know them all
+		conn, err = connectPinned(ctx, address, database, 0)
+	}
+	return conn, err
+}
+
+// connectPinned connects with the pinned settings of a major version, and sets those of
+// newer versions once it knows that the server has them.
+func connectPinned(ctx context.Context, address Address, database string, major int) (*pgx.Conn, error) {
+	config, err := address.config(database, major)
 	if err != nil {
 		return nil, backup.Fail(backupapi.CategoryUsage, err)
 	}
@@ -98,10 +107,9 @@ func open(ctx context.Context, address Address, database string) (*pgx.Conn, err
 	if err != nil {
 		return nil, classify(err)
 	}
-	for _, timeout := range []string{"statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout"} {
-		// An older server does not know them all.
-		_, err := conn.Exec(ctx, "SET "+timeout+" = 0")
-		if err != nil && !isCode(err, "42704") { // undefined_object
+	version := conn.PgConn().ParameterStatus("server_version")
+	for _, s := range newerThan(major, version) {
+		if _, err := conn.Exec(ctx, "SET "+s.name+" = "+literal(s.value)); err != nil {
 			_ = conn.Close(ctx)
 			return nil, classify(err)
 		}

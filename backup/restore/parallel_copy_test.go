@@ -70,7 +70,7 @@ var users = pgarchive.Entry{ID: 7, Kind: "TABLE DATA", Schema: "auth", Name: "us
 func newDealer(c *crew, text string, rows int64, slots int) *streamLoader {
 	m := backup.Manifest{Content: pgarchive.Tally{Tables: map[string]pgarchive.Table{"auth.users": {Rows: rows}}}}
 	table := pgarchive.Entry{ID: 1, Kind: "TABLE", Schema: "auth", Name: "users"}
-	l := newDataRestore(m, "new", []pgarchive.Entry{table}, nil, 1+slots)
+	l := newDataRestore(m, "new", []pgarchive.Entry{table}, selection{}, 1+slots)
 	l.workers <- struct{}{}
 	return &streamLoader{dataRestore: l, target: c, session: &member{c, true}, from: &countingReader{}, bytes: int64(len(text))}
 }

@@ -127,11 +127,11 @@ func BenchmarkMemory(b *testing.B) {
 	if _, err := build(); err != nil {
 		b.Fatal(err)
 	}
-	usual := filepath.Join(b.TempDir(), "usual.so")
-	if out, err := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags", "-s -w", "-o", usual, "./testdata/baseline").CombinedOutput(); err != nil {
+	baseline := filepath.Join(b.TempDir(), "baseline.so")
+	if out, err := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags", "-s -w", "-o", baseline, "./testdata/baseline").CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
 	}
-	ours, peer := maxResidentSet(b, "ours", ""), maxResidentSet(b, "the usual way", usual)
+	ours, peer := maxResidentSet(b, "ours", ""), maxResidentSet(b, "baseline", baseline)
 	bench.Line("logs/memory", fmt.Sprintf("%.1fMB", ours/1e6), fmt.Sprintf("%.1fMB", peer/1e6), peer/ours)
 }
 
@@ -140,13 +140,13 @@ func BenchmarkMemory(b *testing.B) {
 func maxResidentSet(b *testing.B, name, plugin string) (most float64) {
 	b.Helper()
 	s := startService(b)
-	s.CreateStream("/usual", "way")
+	s.CreateStream("/baseline", "stream")
 	s.DiscardEvents()
 	var paths []string
 	for i := range 4 {
 		paths = append(paths, writeChunks(b, map[string][]byte{fmt.Sprintf("kube.%d", i): withCurrentTimes(benchmarkChunk(500))})...)
 	}
-	// Four threads bring 500 lines each, five times a second.
+	// Four threads flush 500 lines each, five times a second.
 	cmd := hostCommand(b, s, paths, "threads=4", "rounds=1000000", "every=200000")
 	if plugin != "" {
 		cmd.Args[1] = plugin

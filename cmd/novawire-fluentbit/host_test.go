@@ -194,9 +194,7 @@ func TestPlugin_EndsWithinGrace(t *testing.T) {
 	}
 }
 
-var (
-	idPattern = regexp.MustCompile(`<\d+/\d+>`)
-)
+var idPattern = regexp.MustCompile(`<\d+/\d+>`)
 
 // The plugin delivers with both layouts of Fluent Bit's structures, on stacks of
 // both sizes, from several threads and in two instances, while the service has
@@ -251,7 +249,7 @@ func compareStored(t *testing.T, s *fakelogs.Server, sent map[string]int) {
 		}
 	}
 	for _, r := range s.Violations() {
-		t.Errorf("the service complains: %s", r)
+		t.Errorf("a request broke a rule of the service: %s", r)
 	}
 }
 

@@ -1,6 +1,6 @@
 //go:build !cgo
 
-// Command novawire-fluentbit is the program of the image: it brings the Fluent Bit
+// Command novawire-fluentbit is the program of the image: it copies the Fluent Bit
 // plugin to a node, checks configurations and runs the agent that says which log
 // files to tail. This half of the command is built without C.
 package main
@@ -19,7 +19,7 @@ import (
 
 const (
 	library = "out_novawire.so"
-	usage   = `novawire-fluentbit brings the Fluent Bit plugin ` + library + ` to a node.
+	usage   = `novawire-fluentbit installs the Fluent Bit plugin ` + library + ` on a node.
 
   novawire-fluentbit install DIR   copy the plugin to DIR
   novawire-fluentbit check FILE…   check configurations of Fluent Bit (YAML)

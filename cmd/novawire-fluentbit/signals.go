@@ -11,7 +11,7 @@ package main
 static int pipe_ends[2] = {-1, -1};
 static struct sigaction previous;
 
-// on_sigterm tells Go, then does what Fluent Bit wanted to happen.
+// on_sigterm notifies Go, then calls the handler of Fluent Bit.
 static void on_sigterm(int number, siginfo_t *info, void *context)
 {
 	int saved = errno;

@@ -82,7 +82,7 @@ func (p *pluginState) limiter(c fluentbit.Config) *delivery.RateLimiter {
 }
 
 func withEnvironment(get func(string) string) func(string) string {
-	fallbacks := map[string][]string{"region": {"AWS_REGION", "AWS_DEFAULT_REGION"}, "node": {"NODE_NAME", "HOSTNAME"}, "endpoint": {"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"}}
+	fallbacks := map[string][]string{"region": {"AWS_REGION", "AWS_DEFAULT_REGION"}, "node": {"NODE_NAME", "HOSTNAME"}, "endpoint": {"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"}, "use_fips_endpoint": {"AWS_USE_FIPS_ENDPOINT"}}
 	return func(key string) string {
 		value := get(key)
 		for _, name := range fallbacks[key] {

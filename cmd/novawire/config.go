@@ -29,7 +29,9 @@ type config struct {
 
 // defaultConfig returns the configuration of an empty file.
 func defaultConfig() config {
-	return config{Injection: inject.DefaultConfig(), Backup: resources.DefaultConfig()}
+	c := config{Injection: inject.DefaultConfig(), Backup: resources.DefaultConfig()}
+	c.useImages(os.Getenv(imageVariable))
+	return c
 }
 
 // readConfig reads the file, or returns the defaults if there is no file name. Every

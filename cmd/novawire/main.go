@@ -9,11 +9,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	_ "time/tzdata" // time zones are checked where no system has them
 
 	"github.com/spf13/cobra"
 
+	"github.com/nova/novawire/internal/validate"
 	"github.com/nova/novawire/internal/version"
 )
 
@@ -52,7 +54,38 @@ Exit codes: 0 success, 1 bad input or a problem found, 2 a wrong command line.`,
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(previewCommand(), backupCommand(), checkCommand(), webhookCommand())
+	refuseUnknownCommands(root)
 	return root.ExecuteContext(ctx)
+}
+
+// refuseUnknownCommands sets unknownCommand for each command with subcommands.
+func refuseUnknownCommands(cmd *cobra.Command) {
+	if !cmd.HasSubCommands() {
+		return
+	}
+	cmd.Args = unknownCommand
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	for _, c := range cmd.Commands() {
+		refuseUnknownCommands(c)
+	}
+}
+
+// unknownCommand refuses a word that is no subcommand and names the nearest one.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	hint := "; use one of " + strings.Join(names, ", ")
+	if nearest := validate.Nearest(args[0], names); nearest != "" {
+		hint = "; did you mean " + nearest + "?"
+	}
+	return usageError{fmt.Errorf("%s: %q is not a command%s", cmd.CommandPath(), args[0], hint)}
 }
 
 // usageError is a mistake in the command line.

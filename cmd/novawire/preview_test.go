@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the runs in testdata")
 
-// cli runs the program and returns what it printed and its exit code.
+// cli runs the program and returns its output and its exit code.
 func cli(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -28,9 +28,9 @@ func cli(t *testing.T, stdin string, args ...string) (stdout, stderr string, cod
 	return out.String(), errs.String(), code
 }
 
-// Each file of testdata is a run: its comment is the sentence it proves and a
-// line with the arguments; "in" files are written to the working folder, and
-// stdout, stderr and exit are what came of it.
+// TestPreview runs the cases in testdata. The comment of a file says what the case
+// proves; its last line has the arguments. The files are written to the working
+// folder, except stdin, stdout, stderr and exit.
 func TestPreview(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -84,8 +84,7 @@ func TestPreview(t *testing.T) {
 	}
 }
 
-// What a preview prints, a preview prints again.
-func TestPreviewOfAPreviewIsIdentical(t *testing.T) {
+func TestPreview_OfAPreviewIsIdentical(t *testing.T) {
 	inputs := []string{"../../examples/nova.yaml"}
 	if corpus, _ := filepath.Glob("../../../shared/corpus/*.yaml"); len(corpus) > 0 {
 		inputs = append(inputs, corpus...)
@@ -104,7 +103,7 @@ func TestPreviewOfAPreviewIsIdentical(t *testing.T) {
 	}
 }
 
-func TestPreviewWiresTheExample(t *testing.T) {
+func TestPreview_WiresTheExample(t *testing.T) {
 	stdout, stderr, code := cli(t, "", "preview", "../../examples/nova.yaml")
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, stderr)
@@ -166,6 +165,77 @@ func TestConfigMistakesAreOneLineWithTheirPath(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), part) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestRun_RefusesUnknownCommands(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"previw"}, `novawire: "previw" is not a command; did you mean preview?`},
+		{[]string{"xyzzy-plugh"}, `novawire: "xyzzy-plugh" is not a command; use one of `},
+		{[]string{"backup", "lst"}, `novawire backup: "lst" is not a command; did you mean list?`},
+		{[]string{"check", "cert"}, `novawire check: "cert" is not a command; did you mean certs?`},
+	} {
+		_, stderr, code := cli(t, "", c.args...)
+		if code != exitUsage || !strings.HasPrefix(stderr, c.want) {
+			t.Errorf("%v: exit %d: %s", c.args, code, stderr)
+		}
+	}
+	if stdout, stderr, code := cli(t, ""); code != 0 || !strings.Contains(stdout, "Available Commands") {
+		t.Errorf("no command: exit %d: %s%s", code, stdout, stderr)
+	}
+}
+
+func TestPreview_FollowsLinks(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, folder := range []string{"real/below", "in"} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pod := []byte("apiVersion: v1\nkind: Pod\nmetadata: {name: behind-a-link}\nspec: {containers: [{name: a, image: a}]}\n")
+	if err := os.WriteFile("real/below/pod.yaml", pod, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for link, target := range map[string]string{"in/linked": "../real", "real/below/up": "..", "alias": "in"} {
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"in", "alias"} {
+		stdout, stderr, code := cli(t, "", "preview", path)
+		if n := strings.Count(stdout, "name: behind-a-link"); code != 0 || n != 1 {
+			t.Errorf("%s: exit %d, printed %d times: %s", path, code, n, stderr)
+		}
+	}
+}
+
+func TestPreview_Color(t *testing.T) {
+	const pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: a}]}\n"
+	for flag, want := range map[string]bool{"auto": false, "never": false, "always": true} {
+		stdout, stderr, code := cli(t, pod, "preview", "-o", "diff", "--color", flag, "-")
+		if code != 0 || strings.Contains(stdout, "\x1b[") != want {
+			t.Errorf("%s: exit %d: %s", flag, code, stderr)
+		}
+	}
+	if _, stderr, code := cli(t, pod, "preview", "--color", "sometimes", "-"); code != exitUsage {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+}
+
+func TestPreview_SaysWhatItAssumes(t *testing.T) {
+	for _, c := range []struct {
+		stdin, flag, want string
+	}{
+		{"", "--output=yaml", "preview: the input has no Kubernetes objects"},
+		{"# nothing\n---\n", "--output=yaml", "preview: the input has no Kubernetes objects"},
+		{"apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: a}]}\n", "--explain", "preview: the input has no Namespace: all objects are treated as opted in"},
+	} {
+		if _, stderr, code := cli(t, c.stdin, "preview", c.flag, "-"); code != 0 || !strings.Contains(stderr, c.want) {
+			t.Errorf("%q: exit %d: %s", c.stdin, code, stderr)
 		}
 	}
 }

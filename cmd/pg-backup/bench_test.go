@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nova/novawire/backup/credentials"
 	"github.com/nova/novawire/backup/store/s3"
+	"github.com/nova/novawire/internal/aws/credentials"
 	"github.com/nova/novawire/internal/testing/bench"
 	"github.com/nova/novawire/internal/testing/pgtest"
 )

@@ -11,12 +11,11 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
-	"github.com/nova/novawire/backup/credentials"
 	"github.com/nova/novawire/backup/dump"
 	"github.com/nova/novawire/backup/report"
 	"github.com/nova/novawire/backup/report/cloudwatch"
 	"github.com/nova/novawire/backup/report/otlp"
-	"github.com/nova/novawire/backup/store/s3"
+	"github.com/nova/novawire/internal/aws/credentials"
 	"github.com/nova/novawire/internal/version"
 )
 
@@ -25,8 +24,7 @@ type session struct {
 	program
 	settings
 	log      *slog.Logger
-	store    *s3.Store
-	keys     credentials.Provider
+	store    backup.Store
 	recorder *otlp.Recorder
 	progress backup.Progress
 	streams  int
@@ -65,7 +63,7 @@ func (s *session) open(cmd *cobra.Command) (context.Context, error) {
 		return nil, err
 	}
 	s.log = s.logger(s.program)
-	if s.store, s.keys, err = s.settings.store(); err != nil {
+	if s.store, err = s.settings.store(); err != nil {
 		return nil, err
 	}
 	s.streams = s.settings.streams(s.log)
@@ -115,9 +113,16 @@ func (s *session) report(ctx context.Context) {
 func (s *session) cloudwatch(namespace string) cloudwatch.Reporter {
 	reporter := cloudwatch.Reporter{Namespace: namespace, Fallback: s.stdout}
 	endpoint := s.program.getenv("AWS_ENDPOINT_URL_CLOUDWATCH")
-	if s.keys != nil && (endpoint != "" || s.values[backupapi.EnvS3Endpoint] == "") {
-		reporter.Client = cloudwatch.NewClient(s.values[backupapi.EnvAWSRegion], endpoint, s.keys)
+	if endpoint == "" && s.values[backupapi.EnvS3Endpoint] != "" || s.store == nil {
+		return reporter
 	}
+	region := s.values[backupapi.EnvAWSRegion]
+	provider, err := credentials.Find(s.setting, region)
+	if err != nil {
+		s.log.Warn("metrics are written to stdout: there are no AWS credentials", "error", err)
+		return reporter
+	}
+	reporter.Client = cloudwatch.NewClient(region, endpoint, provider)
 	return reporter
 }
 

@@ -15,11 +15,9 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/codec"
-	"github.com/nova/novawire/backup/credentials"
 	"github.com/nova/novawire/backup/dump"
 	"github.com/nova/novawire/backup/postgres"
 	"github.com/nova/novawire/backup/retention"
-	"github.com/nova/novawire/backup/store/s3"
 )
 
 // settings are the contract's variables by name: from a flag, else from the
@@ -153,29 +151,6 @@ func (s settings) folders() []string {
 		return []string{folder}
 	}
 	return append(strings.Split(s.getenv("PATH"), ":"), postgres.DefaultFolders...)
-}
-
-func (s settings) store() (*s3.Store, credentials.Provider, error) {
-	if err := s.require(backupapi.EnvS3Bucket); err != nil {
-		return nil, nil, err
-	}
-	bucket, prefix, err := backupapi.SplitBucket(s.values[backupapi.EnvS3Bucket])
-	if err != nil {
-		return nil, nil, usageError("read %s: %w", backupapi.EnvS3Bucket, err)
-	}
-	if s.values[backupapi.EnvKMSKey] != "" && !strings.HasPrefix(s.values[backupapi.EnvServerEncryption], "aws:kms") {
-		return nil, nil, usageError("%s is set, but %s is not aws:kms: the key would not be used", backupapi.EnvKMSKey, backupapi.EnvServerEncryption)
-	}
-	region := s.values[backupapi.EnvAWSRegion]
-	provider, err := credentials.Find(s.getenv, region)
-	if err != nil {
-		return nil, nil, backup.Fail(backupapi.CategoryPermission, err)
-	}
-	return s3.New(s3.Settings{
-		Bucket: bucket, Prefix: prefix, Region: region, Endpoint: s.values[backupapi.EnvS3Endpoint], Credentials: provider,
-		Encryption: s.values[backupapi.EnvServerEncryption], KMSKey: s.values[backupapi.EnvKMSKey],
-		NoChecksum: s.values[backupapi.EnvS3Checksum] == "none",
-	}), provider, nil
 }
 
 func (s settings) recipients() ([]age.Recipient, error) {

@@ -27,7 +27,7 @@ import (
 
 // Client calls the service in one region.
 type Client struct {
-	// Endpoint is the URL of the service, as from [Endpoint].
+	// Endpoint is the URL of the service, such as https://logs.eu-west-1.amazonaws.com.
 	Endpoint    string
 	Region      string
 	Credentials aws.CredentialsProvider
@@ -38,24 +38,6 @@ type Client struct {
 }
 
 var _ delivery.Service = (*Client)(nil)
-
-// Endpoint returns the URL of the service in a region.
-func Endpoint(region string) string {
-	domain := "amazonaws.com"
-	if len(region) > 3 && region[:3] == "cn-" {
-		domain = "amazonaws.com.cn"
-	}
-	return "https://logs." + region + "." + domain
-}
-
-// CheckEndpoint returns an error if endpoint cannot be the URL of a service.
-func CheckEndpoint(endpoint string) error {
-	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" {
-		return errors.New("an http or https URL is needed, without user and query")
-	}
-	return nil
-}
 
 // Put calls PutLogEvents.
 func (c *Client) Put(ctx context.Context, group, stream string, entries [][]byte) (delivery.Rejected, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -140,7 +139,7 @@ func TestClient_Put_Errors(t *testing.T) {
 		"too large for a proxy":       {answer{413, "", ``}, delivery.ErrInvalid},
 		"broken inside":               {answer{500, "", `{"__type":"InternalFailure"}`}, delivery.ErrResponseLost},
 		"a proxy that gave up":        {answer{504, "", `<html>`}, delivery.ErrResponseLost},
-		"an answer that is none":      {answer{200, "", `<html>`}, delivery.ErrResponseLost},
+		"a body that is not JSON":     {answer{200, "", `<html>`}, delivery.ErrResponseLost},
 		"unavailable":                 {answer{503, "", `{"__type":"ServiceUnavailableException"}`}, nil},
 		"denied":                      {answer{400, "", `{"__type":"AccessDeniedException","Message":"not authorized"}`}, nil},
 		"of a name that nobody knows": {answer{400, "", `{"__type":"SomethingNew"}`}, nil},
@@ -216,17 +215,5 @@ func TestClient_InvalidatesExpiredCredentials(t *testing.T) {
 	c.Credentials = e
 	if err := c.CreateGroup(t.Context(), "g"); err == nil || e.invalidated != 1 {
 		t.Errorf("error %v, invalidated %d times", err, e.invalidated)
-	}
-}
-
-func TestCheckEndpoint(t *testing.T) {
-	got := map[string]bool{}
-	for _, endpoint := range []string{cloudwatchlogs.Endpoint("eu-west-1"), cloudwatchlogs.Endpoint("cn-north-1"), "http://127.0.0.1:80/x", "logs.eu-west-1", "ftp://x", "http://user@x", "http://x?y"} {
-		got[endpoint] = cloudwatchlogs.CheckEndpoint(endpoint) == nil
-	}
-	want := map[string]bool{"logs.eu-west-1": false, "ftp://x": false, "http://user@x": false, "http://x?y": false}
-	maps.Copy(want, map[string]bool{"https://logs.eu-west-1.amazonaws.com": true, "https://logs.cn-north-1.amazonaws.com.cn": true, "http://127.0.0.1:80/x": true})
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("endpoints (-want +got):\n%s", diff)
 	}
 }

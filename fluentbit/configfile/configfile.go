@@ -87,14 +87,21 @@ func Check(text []byte, getenv func(string) string) error {
 }
 
 func checkOutput(output Section, getenv func(string) string) (mistakes []error) {
-	known := slices.Concat(fluentbit.Keys(), outputKeys)
+	keys := fluentbit.Keys()
+	known := slices.Concat(keys, outputKeys)
 	for _, key := range sortedKeys(output) {
 		name := strings.ToLower(key)
 		if !slices.Contains(known, name) && !strings.HasPrefix(name, "net.") && !strings.HasPrefix(name, "tls.") {
 			mistakes = append(mistakes, unknown(key, known))
 		}
 	}
-	if _, err := fluentbit.ParseConfig(func(key string) string { return expand(output.Text(key), key, getenv) }); err != nil {
+	value := func(key string) string {
+		if !slices.Contains(keys, key) {
+			return "" // unknown keys are reported already
+		}
+		return expand(output.Text(key), key, getenv)
+	}
+	if _, err := fluentbit.ParseConfig(value); err != nil {
 		mistakes = append(mistakes, err)
 	}
 	if limit := output.Text("retry_limit"); !slices.Contains([]string{"no_limits", "false", "off"}, strings.ToLower(limit)) {

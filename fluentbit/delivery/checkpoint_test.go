@@ -24,13 +24,13 @@ func TestCheckpoints_Take(t *testing.T) {
 		t.Error("something was left of nothing")
 	}
 	p.Save([]byte("a"), "t", left(true, false, true))
-	p.Save([]byte("a"), "t", left(false, false, true)) // an equal chunk
+	p.Save([]byte("a"), "t", left(false, false, false, true)) // an equal chunk
 	if p.Take([]byte("a"), "u") != nil || p.Take([]byte("b"), "t") != nil {
 		t.Error("another tag, or other bytes, took it")
 	}
 	var settled []int
 	for range 2 {
-		settled = append(settled, p.Take([]byte("a"), "t").Restore(make([]delivery.Item, 3)))
+		settled = append(settled, p.Take([]byte("a"), "t").Restore(make([]delivery.Item, 4)))
 	}
 	slices.Sort(settled)
 	if diff := cmp.Diff([]int{1, 2}, settled); diff != "" || p.Take([]byte("a"), "t") != nil {

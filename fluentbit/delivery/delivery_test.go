@@ -361,18 +361,18 @@ func TestSender_Deliver_Cancel(t *testing.T) {
 
 func TestSender_Deliver_Panic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var troubles []error
+		var reported []error
 		f := &fake{t: t, put: func(n int, _ [][]byte) (delivery.Rejected, error) {
 			if n == 0 {
 				panic("a mistake")
 			}
 			return delivery.Rejected{}, nil
 		}}
-		s := sender(f, delivery.Settings{OnError: func(err error) { troubles = append(troubles, err) }})
+		s := sender(f, delivery.Settings{OnError: func(err error) { reported = append(reported, err) }})
 		defer s.Close()
 		mine := items(1)
-		if s.Deliver(t.Context(), stream, mine) || !mine[0].Unsure || len(troubles) != 1 {
-			t.Errorf("item %+v, troubles %v", *mine[0], troubles)
+		if s.Deliver(t.Context(), stream, mine) || !mine[0].Unsure || len(reported) != 1 {
+			t.Errorf("item %+v, reported %v", *mine[0], reported)
 		}
 		if !s.Deliver(t.Context(), stream, mine) {
 			t.Error("the next attempt was not delivered")

@@ -53,13 +53,18 @@ func (l *RateLimiter) Wait(ctx context.Context, clock Clock) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	now := clock.Now()
 	for {
-		d := l.reserve(clock.Now())
+		d := l.reserve(now)
 		if d <= 0 {
 			return nil
 		}
 		if err := clock.Wait(ctx, d); err != nil {
 			return err
+		}
+		// The rate may have been halved meanwhile: then there is more to wait.
+		if now = now.Add(d); now.Before(clock.Now()) {
+			now = clock.Now()
 		}
 	}
 }

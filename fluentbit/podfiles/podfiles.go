@@ -1,4 +1,4 @@
-// Package podfiles keeps a directory that tells Fluent Bit which log files to
+// Package podfiles keeps a directory that says which log files Fluent Bit is to
 // tail: a link for each container of a wired pod, and a description of each such
 // pod for the output plugin.
 //
@@ -44,14 +44,14 @@ func (p Pod) ServiceOf(container string) string {
 	return p.Service
 }
 
-// Verdict says what to do with the log files of a pod.
-type Verdict int
+// Decision says what to do with the log files of a pod.
+type Decision int
 
-// The verdicts.
+// The decisions.
 const (
-	Unknown  Verdict = iota // nobody has said yet whether the pod is wired
-	Wired                   // tail its files
-	NotWired                // do not tail them
+	Unknown  Decision = iota // it is not known yet whether the pod is wired
+	Wired                    // tail its files
+	NotWired                 // do not tail them
 )
 
 // Directory is the directory on a node. Only one goroutine may use it.
@@ -92,7 +92,7 @@ func (d *Directory) Open() error {
 // Update makes the links agree with the log files that exist and with what
 // decide says of their pods. A pod that decide describes without a name is not
 // remembered. Update continues after an error with one file and returns all errors.
-func (d *Directory) Update(now time.Time, decide func(namespace, pod string) (Pod, Verdict)) (Counts, error) {
+func (d *Directory) Update(now time.Time, decide func(namespace, pod string) (Pod, Decision)) (Counts, error) {
 	entries, err := os.ReadDir(d.Logs)
 	if err != nil {
 		return Counts{}, fmt.Errorf("list log files: %w", err)
@@ -129,7 +129,7 @@ func (d *Directory) links() (map[string]bool, error) {
 type update struct {
 	*Directory
 	now    time.Time
-	decide func(namespace, pod string) (Pod, Verdict)
+	decide func(namespace, pod string) (Pod, Decision)
 	links  map[string]bool // those whose log file was not seen in this run
 	pods   map[string]bool // descriptions that are in use
 	seen   map[string]time.Time
@@ -151,8 +151,8 @@ func (u *update) file(name string) {
 	}
 	linked := u.links[name]
 	delete(u.links, name)
-	p, verdict := u.decide(namespace, pod)
-	switch verdict {
+	p, decision := u.decide(namespace, pod)
+	switch decision {
 	case Wired:
 		u.counts.Wired++
 		u.link(name, p, linked)

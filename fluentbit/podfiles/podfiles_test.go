@@ -18,13 +18,13 @@ type node struct {
 	t       *testing.T
 	dir     *podfiles.Directory
 	now     time.Time
-	decided map[string]podfiles.Verdict // by pod
+	decided map[string]podfiles.Decision // by pod
 }
 
 func newNode(t *testing.T) *node {
 	t.Helper()
 	root := t.TempDir()
-	n := &node{t: t, now: time.Now(), decided: map[string]podfiles.Verdict{}}
+	n := &node{t: t, now: time.Now(), decided: map[string]podfiles.Decision{}}
 	n.dir = &podfiles.Directory{Path: filepath.Join(root, "pods"), Logs: filepath.Join(root, "logs"), HoldFor: time.Minute, KeepFor: time.Hour}
 	if err := os.Mkdir(n.dir.Logs, 0o755); err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func (n *node) end(pod string) {
 func (n *node) update(after time.Duration) podfiles.Counts {
 	n.t.Helper()
 	n.now = n.now.Add(after)
-	counts, err := n.dir.Update(n.now, func(namespace, pod string) (podfiles.Pod, podfiles.Verdict) {
+	counts, err := n.dir.Update(n.now, func(namespace, pod string) (podfiles.Pod, podfiles.Decision) {
 		return podfiles.Pod{Namespace: namespace, Name: pod, Service: "of " + pod}, n.decided[pod]
 	})
 	if err != nil {
@@ -92,8 +92,8 @@ func (n *node) expect(when string, want ...string) {
 
 func TestDirectory_Update(t *testing.T) {
 	n := newNode(t)
-	for pod, verdict := range map[string]podfiles.Verdict{"wired": podfiles.Wired, "other": podfiles.NotWired, "new": podfiles.Unknown} {
-		n.decided[pod] = verdict
+	for pod, decision := range map[string]podfiles.Decision{"wired": podfiles.Wired, "other": podfiles.NotWired, "new": podfiles.Unknown} {
+		n.decided[pod] = decision
 		n.start(pod)
 	}
 	if err := os.WriteFile(filepath.Join(n.dir.Logs, "noise"), nil, 0o600); err != nil {

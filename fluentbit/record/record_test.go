@@ -64,7 +64,7 @@ func TestDecoder_RecordShapes(t *testing.T) {
 		"a key that is no text":       {chunks.V1(1, chunks.Raw{0x81, 0x05, 0x06}), `{"5":6`, 1000},
 		"a key that is a map":         {chunks.V1(1, chunks.Raw{0x81, 0x81, 0x05, 0x06, 0x07}), `{"gQUG":7`, 1000},
 		"an empty map":                {chunks.V1(1, m{}), `{`, 1000},
-		"a time that is none":         {chunks.V1("x", line), `{"message":"hello"`, 77},
+		"not a time":                  {chunks.V1("x", line), `{"message":"hello"`, 77},
 		"a time beyond all calendars": {chunks.V1(uint64(math.MaxUint64), line), `{"message":"hello"`, 77},
 		"no record at all":            {chunks.Append(nil, "text"), `{"record":"text"`, 77},
 		"a body that is no map":       {chunks.V1(1, 2), `{"record":[1,2]`, 1000},

@@ -38,6 +38,8 @@ var parts = []part{
 	{folder: "certs", not: []string{"."}}, // the standard library alone
 	{folder: "certs/rotator", may: []string{"certs", "certs/expiry", "internal"}},
 	{folder: "certs/expiry", may: []string{"internal"}, not: []string{"k8s.io", "sigs.k8s.io"}},
+	{folder: "charts", may: []string{"internal/testing"}}, // tests alone
+	{folder: "monitoring", not: []string{"k8s.io", "sigs.k8s.io/controller-runtime"}},
 	{folder: "e2e", may: []string{"api", "e2e", "internal"}},
 	{folder: "examples", may: []string{"api"}},
 	{folder: "internal", may: []string{"api", "internal"}},

@@ -74,7 +74,7 @@ func TestRegion(t *testing.T) {
 	for name, want := range map[string]bool{
 		"us-east-1": true, "eu-central-2": true, "us-gov-west-1": true, "cn-north-1": true, "us-iso-east-1": true,
 		"eusc-de-east-1": true, "ap-southeast-7": true, "mx-central-1": true, "il-central-1": true,
-		"": false, "auto": false, "eu-west": false, "EU-WEST-1": false, "eu_west_1": false, "eu-west-1.evil.example": false, "eu-west-1 ": false,
+		"": false, "auto": false, "eu-west": false, "EU-WEST-1": false, "eu_west_1": false, "eu-west-1.evil.example": false, "eu-west-1\n": false,
 	} {
 		if Region(name) != want {
 			t.Errorf("Region(%q) is %t", name, !want)
@@ -97,7 +97,7 @@ func TestHTTPURL(t *testing.T) {
 func TestWholeNumber(t *testing.T) {
 	for value, want := range map[string]bool{
 		"1": true, "10": true, "007": true,
-		"": false, "0": false, "11": false, "+5": false, "-5": false, "1e1": false, "9223372036854775808": false, " 1": false, "١": false,
+		"": false, "0": false, "11": false, "+5": false, "-5": false, "1e1": false, "9223372036854775808": false, "\t1": false, "١": false,
 	} {
 		if n, ok := WholeNumber(value, 1, 10); ok != want {
 			t.Errorf("WholeNumber(%q) is %d, %t", value, n, ok)

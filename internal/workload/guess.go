@@ -7,7 +7,7 @@ import (
 
 // OwnerFromName returns the most likely owner of a pod whose owner references
 // are unknown. Labels that controllers set decide if they are known; without
-// labels the shape of the name decides. The kind is "" if nothing tells it.
+// labels the shape of the name decides. The kind is "" if it is unknown.
 func OwnerFromName(pod string, labels map[string]string) Owner {
 	head, _, hasDash := cutLast(pod)
 	if hash := labels["pod-template-hash"]; hash != "" {

@@ -42,14 +42,19 @@ func ServiceOf(a Annotation, nameLabels []string, labels map[string]string, o Ow
 	return Service{o.Name, ByOwner, o.Kind}
 }
 
-// AnnotationOf returns the value of inject.nova.dev/service-name that applies to
-// a pod: its own, else its namespace's. A value that injection refuses is ignored.
+// AnnotationOf returns the service name that annotations set for a pod: its own, else
+// its namespace's. A value that injection refuses is ignored.
 func AnnotationOf(namespace, pod map[string]string) Annotation {
 	layers := make([]injection.Layer, 0, 2)
-	for _, l := range []injection.Layer{{Source: "namespace", Annotations: namespace}, {Source: "pod", Annotations: pod}} {
-		if value, ok := l.Annotations[injection.AnnotationServiceName]; ok {
-			l.Annotations = map[string]string{injection.AnnotationServiceName: value}
-			layers = append(layers, l)
+	for _, l := range []injection.Layer{{Source: "namespace", Annotations: namespace}, {Source: injection.SourcePod, Annotations: pod}} {
+		naming := map[string]string{}
+		for _, key := range []string{injection.AnnotationServiceName, injection.AnnotationResourceAttributes, injection.OpenTelemetryPrefix + "service.name"} {
+			if value, ok := l.Annotations[key]; ok {
+				naming[key] = value
+			}
+		}
+		if len(naming) > 0 {
+			layers = append(layers, injection.Layer{Source: l.Source, Annotations: naming})
 		}
 	}
 	r, _ := injection.ParseRequest(injection.Request{}, layers...)

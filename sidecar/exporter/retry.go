@@ -108,10 +108,10 @@ func (e *signalExporter) deliver(r request, until time.Time) (outcome, result) {
 		if result.outcome != retryable {
 			return result.outcome, result
 		}
-		e.lastErr = result.err
-		if e.drain.life.Err() != nil {
+		if e.drain.life.Err() != nil { // an error of its own, which explains nothing
 			return interrupted, result
 		}
+		e.lastErr = result.err
 		if !time.Now().Before(until) {
 			return retryable, result
 		}

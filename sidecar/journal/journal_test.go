@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -176,4 +177,116 @@ func FuzzOpen(f *testing.F) {
 			t.Errorf("a second reading differs:\n%s", diff)
 		}
 	})
+}
+
+// A disk that broke a record in the middle costs that record, and says so.
+func TestJournal_Damage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "traces.journal")
+	j := mustOpen(t, path)
+	var begins []int64
+	for items := 1; items <= 4; items++ {
+		begins = append(begins, j.Size())
+		must(j.Append(items, bytes.Repeat([]byte{byte(items)}, 100)))(t)
+	}
+	end := j.Size()
+	check(t, j.Close())
+	whole := must(os.ReadFile(path))(t)
+	cases := map[string]struct {
+		at   int64
+		bits byte
+		left []int // items of the records that are left
+		want Damage
+		cut  bool
+	}{
+		"in a body":                  {begins[1] + 50, 0xff, []int{1, 3, 4}, Damage{Records: 1, Bytes: begins[2] - begins[1]}, false},
+		"in a checksum":              {begins[0] + 5, 0xff, []int{2, 3, 4}, Damage{Records: 1, Bytes: begins[1]}, false},
+		"in the last body":           {end - 1, 0xff, []int{1, 2, 3}, Damage{Records: 1, Bytes: end - begins[3]}, false},
+		"in a length: all after it":  {begins[1] + 3, 0xff, []int{1}, Damage{Records: 1, Bytes: end - begins[1]}, false},
+		"in a length: past the end":  {begins[1] + 2, 0x01, []int{1}, Damage{}, true},
+		"in the number of the items": {begins[3] + frameHead + 9, 0x40, []int{1, 2, 3}, Damage{Records: 1, Bytes: end - begins[3]}, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			broken := bytes.Clone(whole)
+			broken[c.at] ^= c.bits
+			check(t, os.WriteFile(path, broken, 0o600))
+			j := mustOpen(t, path)
+			defer j.Close()
+			totals, left := j.Replayed()
+			var items []int
+			known := int64(0)
+			for _, r := range left {
+				items = append(items, r.Items)
+				known += int64(r.Items)
+			}
+			if diff := cmp.Diff(c.left, items); diff != "" {
+				t.Errorf("left (-want +got):\n%s", diff)
+			}
+			if j.Damage() != c.want || (j.Cut() > 0) != c.cut {
+				t.Errorf("damage is %+v, cut %d; want %+v", j.Damage(), j.Cut(), c.want)
+			}
+			if totals.Accepted != known {
+				t.Errorf("accepted %d, left %d: the ledger would not balance", totals.Accepted, known)
+			}
+		})
+	}
+}
+
+// A file that was replaced before it could be locked is opened again: two processes
+// never read the same records.
+func TestJournal_ReplacedBeforeLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "traces.journal")
+	first := mustOpen(t, path)
+	must(first.Append(1, []byte("old")))(t)
+	old, err := os.OpenFile(path, os.O_RDWR, 0o600) // as a second process opens it
+	check(t, err)
+	must(first.Rewrite(nil))(t)
+	second := &Journal{file: old, path: path, next: 1}
+	if err := second.lock(); !errors.Is(err, errReplaced) {
+		t.Errorf("locked a file that was replaced: %v", err)
+	}
+	if _, err := Open(path); err == nil {
+		t.Error("a journal that another process holds is opened")
+	}
+}
+
+// A rewrite that fails leaves the journal as it is, and nothing beside it.
+func TestJournal_RewriteFails(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "traces.journal")
+	history(t, path)
+	j := mustOpen(t, path)
+	totals, left := j.Replayed()
+	check(t, os.Mkdir(path+".new", 0o700)) // as much as any other reason
+	if _, err := j.Rewrite(left); err == nil {
+		t.Fatal("a rewrite without a file succeeds")
+	}
+	check(t, os.Remove(path+".new"))
+	real := j.path
+	j.path = filepath.Join(t.TempDir(), "gone", "x") // the rename fails
+	if _, err := j.Rewrite(left); err == nil {
+		t.Fatal("a rewrite without a folder succeeds")
+	}
+	j.path = real
+	must(j.Append(7, []byte("more")))(t)
+	check(t, j.Close())
+	j = mustOpen(t, path)
+	got, more := j.Replayed()
+	totals.Accepted += 7
+	if diff := cmp.Diff(totals, got); diff != "" || len(more) != len(left)+1 {
+		t.Errorf("%d records, want %d; totals (-want +got):\n%s", len(more), len(left)+1, diff)
+	}
+	files, _ := os.ReadDir(filepath.Dir(path))
+	if len(files) != 1 {
+		t.Errorf("beside the journal lie %v", files)
+	}
+}
+
+// What a process that was killed while it rewrote left behind goes.
+func TestJournal_RemovesUnfinishedRewrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "traces.journal")
+	check(t, os.WriteFile(path+".new", []byte("half"), 0o600))
+	mustOpen(t, path)
+	if _, err := os.Stat(path + ".new"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it stays: %v", err)
+	}
 }

@@ -1,7 +1,7 @@
 package wire
 
 import (
-	gobytes "bytes"
+	"bytes"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -34,7 +34,7 @@ func repair(to []byte, m *message, content []byte) []byte {
 		_, _, tag := protowire.ConsumeTag(whole)
 		value, _ := protowire.ConsumeBytes(whole[tag:])
 		if f.kind == text {
-			value = gobytes.ToValidUTF8(value, replacement)
+			value = bytes.ToValidUTF8(value, replacement)
 		} else {
 			value = repair(nil, f.to, value)
 		}

@@ -29,7 +29,7 @@ type kind uint8
 const (
 	other   kind = iota // passed over
 	text                // must be UTF-8
-	bytes               // copied when decoded
+	binary              // copied when decoded
 	varints             // a packed list of variable length, eight bytes each when decoded
 	child               // a message
 	path                // a message on the way to the items
@@ -69,7 +69,7 @@ var (
 func init() { // an AnyValue holds others
 	list := &message{memory: 48, fields: fields{1: {kind: child, to: anyValue}}.array()}
 	pairs := &message{memory: 48, fields: fields{1: {kind: child, to: keyValue}}.array()}
-	anyValue.fields = fields{1: {kind: text}, 5: {kind: child, to: list}, 6: {kind: child, to: pairs}, 7: {kind: bytes}}.array()
+	anyValue.fields = fields{1: {kind: text}, 5: {kind: child, to: list}, 6: {kind: child, to: pairs}, 7: {kind: binary}}.array()
 }
 
 type fields map[int]field
@@ -108,7 +108,7 @@ func logs() *message {
 func metrics() *message {
 	number := &message{memory: 208, item: true, fields: fields{5: {kind: child, to: exemplar}, 7: {kind: child, to: keyValue}}.array()}
 	histogram := &message{memory: 256, item: true, fields: fields{
-		6: {kind: bytes}, 7: {kind: bytes}, 8: {kind: child, to: exemplar}, 9: {kind: child, to: keyValue},
+		6: {kind: binary}, 7: {kind: binary}, 8: {kind: child, to: exemplar}, 9: {kind: child, to: keyValue},
 	}.array()}
 	buckets := &message{memory: 48, fields: fields{2: {kind: varints}}.array()}
 	exponential := &message{memory: 320, item: true, fields: fields{

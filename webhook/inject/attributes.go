@@ -123,12 +123,9 @@ func has(attributes []attribute.KeyValue, key string) bool {
 	return slices.ContainsFunc(attributes, func(a attribute.KeyValue) bool { return a.Key == key })
 }
 
-// imageVersion returns the tag of an image reference or, without a tag, its digest.
+// imageVersion returns the version in an image reference: tag@digest, or the one of
+// them that it has. The OpenTelemetry operator computes service.version so.
 func imageVersion(image string) string {
-	name, digest, _ := strings.Cut(image, "@")
-	last := name[strings.LastIndexByte(name, '/')+1:]
-	if _, tag, ok := strings.Cut(last, ":"); ok && tag != "" {
-		return tag
-	}
-	return digest
+	repository := imageRepository(image)
+	return strings.TrimLeft(image[len(repository):], ":@")
 }

@@ -18,7 +18,7 @@ import (
 
 // revision is part of the configuration hash. Increase it when the engine wires a
 // pod differently with the same configuration.
-const revision = 1
+const revision = 2
 
 // Config is the section "injection" of the configuration file.
 type Config struct {
@@ -47,6 +47,9 @@ type Sidecar struct {
 	Image           string              `json:"image"`
 	ImagePullPolicy string              `json:"imagePullPolicy"`
 	Resources       injection.Resources `json:"resources"`
+	// ArbitraryUser leaves the sidecar's user and group to the platform. Namespaces
+	// with OpenShift's range of users imply it.
+	ArbitraryUser bool `json:"arbitraryUser"`
 	// Env are settings of the sidecar, by variable name.
 	Env map[string]string `json:"env"`
 	// SecretEnv are settings from a Secret of the pod's namespace, each

@@ -18,6 +18,10 @@ var wellKnownSidecars = []string{
 	"cloud-sql-proxy", "cloudsql-proxy", "aws-appmesh-proxy", "envoy", "xray-daemon",
 }
 
+// meshProxies are the native sidecars of service meshes. They carry the pod's network
+// traffic, so our sidecar must end before them: it starts after them.
+var meshProxies = []string{"istio-proxy", "linkerd-proxy", "kuma-sidecar", "consul-dataplane", "aws-appmesh-proxy", "envoy"}
+
 // collectors are names of containers and images that are telemetry collectors.
 var collectors = []string{
 	"otc-container", "otel-collector", "opentelemetry-collector",
@@ -36,9 +40,20 @@ func foreignSidecars(c Config) map[string]bool {
 	return names
 }
 
-// foreignCollector returns a note about something that our sidecar would collide
-// with: a collector in the pod, or a container that listens on one of its ports.
-// The sidecar starts first, so the other container's listen would fail.
+// isCollector reports whether a container is a telemetry collector, by its name or its
+// image. Resource attributes in its environment would be added to the telemetry of
+// others.
+func isCollector(c *container) bool {
+	return slices.Contains(collectors, c.Name) || slices.Contains(collectors, imageName(c.Image))
+}
+
+// isForeign reports whether a container is not part of the app.
+func (w *wiring) isForeign(c *container) bool {
+	return w.engine.foreign[c.Name] || isCollector(c) || isOTLPServer(c)
+}
+
+// foreignCollector returns a note if the pod has a collector, which then receives the
+// telemetry in place of our sidecar.
 func (w *wiring) foreignCollector() (Note, bool) {
 	switch w.pod.Metadata.Annotations["sidecar.opentelemetry.io/inject"] {
 	case "", "false":
@@ -51,14 +66,8 @@ func (w *wiring) foreignCollector() (Note, bool) {
 			if c.Name == sidecarapi.ContainerName {
 				continue
 			}
-			if slices.Contains(collectors, c.Name) || slices.Contains(collectors, imageName(c.Image)) {
+			if isCollector(c) {
 				return Note{Reason: ForeignCollector, Container: c.Name}, true
-			}
-			for _, p := range c.Ports {
-				switch p.ContainerPort {
-				case sidecarapi.PortOTLPGRPC, sidecarapi.PortOTLPHTTP, sidecarapi.MetricsPort:
-					return Note{Reason: PortTaken, Container: c.Name, Subject: "port " + itoa(p.ContainerPort)}, true
-				}
 			}
 		}
 	}
@@ -67,10 +76,8 @@ func (w *wiring) foreignCollector() (Note, bool) {
 
 // imageName returns the last element of an image's repository.
 func imageName(image string) string {
-	image, _, _ = strings.Cut(image, "@")
-	image = image[strings.LastIndexByte(image, '/')+1:]
-	name, _, _ := strings.Cut(image, ":")
-	return name
+	repository := imageRepository(image)
+	return repository[strings.LastIndexByte(repository, '/')+1:]
 }
 
 func (w *wiring) wireContainers() {
@@ -125,7 +132,7 @@ func (w *wiring) selected(c *container) bool {
 		return true
 	case w.request.Containers != nil:
 		return false
-	case w.engine.foreign[c.Name]:
+	case w.isForeign(c):
 		w.note(Note{Reason: ForeignSidecar, Container: c.Name})
 		return false
 	}

@@ -42,6 +42,7 @@ const (
 	OverriddenName     Reason = "overridden-name"
 	ForeignCollector   Reason = "foreign-collector"
 	PortTaken          Reason = "port-taken"
+	PortFixed          Reason = "port-fixed"
 	NoGateway          Reason = "no-gateway"
 	GatewayInstead     Reason = "gateway-instead"
 	JobWithoutSidecar  Reason = "job-without-native-sidecar"
@@ -88,15 +89,16 @@ var reasons = map[Reason]struct {
 	HiddenProtocol:     {"no endpoint set: the gateway has no endpoint for the protocol that the container sets, or the protocol comes from a reference", Act},
 	OverriddenName:     {"replaced by the pod's annotation inject.nova.dev/service-name", Info},
 	ForeignCollector:   {"no sidecar and no endpoint: the pod has its own collector", Info},
-	PortTaken:          {"no sidecar and no endpoint: the pod listens on a port that the sidecar needs", Act},
+	PortTaken:          {"the sidecar uses another port: the container listens on this one", Info},
+	PortFixed:          {"no sidecar and no endpoint: the pod listens on a port of the sidecar, and the configuration fixes the sidecar's ports", Act},
 	NoGateway:          {"the sidecar is used: no gateway is configured", Act},
 	GatewayInstead:     {"the gateway is used: on the host network a sidecar would occupy ports of the node", Info},
 	JobWithoutSidecar:  {"no sidecar and no endpoint: before Kubernetes 1.29 a sidecar keeps a Job from completing", Act},
-	ForeignSidecar:     {"no variables set: another injector adds this container, it is not part of the app", Info},
+	ForeignSidecar:     {"no variables set: the container is not part of the app", Info},
 	UnknownContainer:   {"no container has this name", Act},
 	UserLabel:          {"kept: the user set it", Info},
 	UserScrape:         {"no scrape annotations set: the user set prometheus.io/scrape", Info},
-	NoMetricsPort:      {"not scraped: no port is named metrics, http-metrics or prometheus, and the pod does not have exactly one TCP port", Info},
+	NoMetricsPort:      {"not scraped: no TCP port is named metrics, http-metrics or prometheus, and the pod's only TCP port is not named http or http-*", Info},
 	UnknownMetricsPort: {"not scraped: no container declares a port with this name", Act},
 	PodResources:       {"no requests and limits set: the pod has pod-level resources", Info},
 	Guaranteed:         {"requests equal limits, so that the pod keeps the QoS class Guaranteed", Info},

@@ -8,6 +8,8 @@
 package inject
 
 import (
+	"slices"
+
 	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/internal/workload"
 )
@@ -96,6 +98,7 @@ func (e *Engine) decide(raw []byte, ns Namespace, owner workload.Owner, explain 
 	}
 	w := newWiring(e, &pod, ns, owner)
 	w.withExplanation = explain
+	w.raw = raw
 	if reason, skip := w.chooseCollector(); skip {
 		return Result{Decision: Decision{Action: Skipped, Reason: reason, Notes: w.notes}}, nil
 	}
@@ -106,6 +109,39 @@ func (e *Engine) decide(raw []byte, ns Namespace, owner workload.Owner, explain 
 	return w.result(), nil
 }
 
+// isWindows reports whether a pod can only run on Windows nodes.
+func isWindows(s *spec) bool {
+	if s.OS.Name == "windows" || isWindowsNode(s.NodeSelector["kubernetes.io/os"]) || isWindowsNode(s.NodeSelector["beta.kubernetes.io/os"]) {
+		return true
+	}
+	hostProcess := s.SecurityContext.WindowsOptions.HostProcess
+	for i := range s.Containers {
+		hostProcess = hostProcess || s.Containers[i].SecurityContext.WindowsOptions.HostProcess
+	}
+	return hostProcess || s.Affinity.NodeAffinity.Required.onlyWindows()
+}
+
+func isWindowsNode(os string) bool { return os == "windows" }
+
+// onlyWindows reports whether every term needs a Windows node. Terms are alternatives,
+// the expressions of a term apply together.
+func (n nodeSelector) onlyWindows() bool {
+	for _, term := range n.Terms {
+		if !slices.ContainsFunc(term.Expressions, nodeExpression.needsWindows) {
+			return false
+		}
+	}
+	return len(n.Terms) > 0
+}
+
+func (e nodeExpression) needsWindows() bool {
+	if e.Key != "kubernetes.io/os" && e.Key != "beta.kubernetes.io/os" {
+		return false
+	}
+	return e.Operator == "In" && len(e.Values) == 1 && isWindowsNode(e.Values[0]) ||
+		e.Operator == "NotIn" && slices.Contains(e.Values, "linux")
+}
+
 // skipReason returns why a pod is not wired at all, and whether there is a reason.
 func skipReason(p *pod) (Reason, bool) {
 	switch {
@@ -113,7 +149,7 @@ func skipReason(p *pod) (Reason, bool) {
 		return OptedOut, true
 	case p.Metadata.Annotations["kubernetes.io/config.mirror"] != "":
 		return MirrorPod, true
-	case p.Spec.OS.Name == "windows", p.Spec.NodeSelector["kubernetes.io/os"] == "windows":
+	case isWindows(&p.Spec):
 		return Windows, true
 	}
 	return "", false

@@ -3,6 +3,7 @@ package inject
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 
@@ -120,17 +121,23 @@ func (w *wiring) metricsPort() (number, rule string, found bool) {
 			return number, "port name", true
 		}
 	}
-	ports := 0
+	count := 0
+	var only port
 	for p := range w.appPorts {
-		if p.Protocol == "" || p.Protocol == "TCP" {
-			number, ports = itoa(p.ContainerPort), ports+1
-		}
+		only = p
+		count++
 	}
-	if ports != 1 {
+	if count != 1 || !w.speaksHTTP(only) {
 		w.note(Note{Reason: NoMetricsPort})
 		return "", "", false
 	}
-	return number, "single port", true
+	return itoa(only.ContainerPort), "single HTTP port", true
+}
+
+// speaksHTTP reports whether the name of a port says that it serves HTTP in the
+// requested scheme: http, http-admin.
+func (w *wiring) speaksHTTP(p port) bool {
+	return p.Name == w.request.MetricsScheme || strings.HasPrefix(p.Name, w.request.MetricsScheme+"-")
 }
 
 func (w *wiring) namedPort(name string) (string, bool) {
@@ -142,16 +149,19 @@ func (w *wiring) namedPort(name string) (string, bool) {
 	return "", false
 }
 
-// appPorts yields the ports of the containers that are part of the app.
+// appPorts yields the TCP ports of the containers that are part of the app, including
+// its native sidecars, such as an exporter.
 func (w *wiring) appPorts(yield func(port) bool) {
-	for i := range w.pod.Spec.Containers {
-		c := &w.pod.Spec.Containers[i]
-		if w.engine.foreign[c.Name] {
-			continue
-		}
-		for _, p := range c.Ports {
-			if !yield(p) {
-				return
+	for kind, list := range [...][]container{w.pod.Spec.Containers, w.pod.Spec.InitContainers} {
+		for i := range list {
+			c := &list[i]
+			if kind == 1 && c.RestartPolicy != "Always" || w.isForeign(c) {
+				continue
+			}
+			for _, p := range c.Ports {
+				if isTCP(p) && !yield(p) {
+					return
+				}
 			}
 		}
 	}

@@ -29,17 +29,45 @@ type metadata struct {
 }
 
 type spec struct {
-	HostNetwork    bool              `json:"hostNetwork"`
-	RestartPolicy  string            `json:"restartPolicy"`
-	NodeSelector   map[string]string `json:"nodeSelector"`
-	OS             operatingSystem   `json:"os"`
-	Resources      jsontext.Value    `json:"resources"` // of the pod as a whole
-	InitContainers []container       `json:"initContainers"`
-	Containers     []container       `json:"containers"`
+	HostNetwork   bool              `json:"hostNetwork"`
+	RestartPolicy string            `json:"restartPolicy"`
+	NodeSelector  map[string]string `json:"nodeSelector"`
+	OS            operatingSystem   `json:"os"`
+	Affinity      affinity          `json:"affinity"`
+
+	SecurityContext securityContext `json:"securityContext"`
+
+	Resources      jsontext.Value `json:"resources"` // of the pod as a whole
+	InitContainers []container    `json:"initContainers"`
+	Containers     []container    `json:"containers"`
 }
 
 type operatingSystem struct {
 	Name string `json:"name"`
+}
+
+type affinity struct {
+	NodeAffinity struct {
+		Required nodeSelector `json:"requiredDuringSchedulingIgnoredDuringExecution"`
+	} `json:"nodeAffinity"`
+}
+
+type nodeSelector struct {
+	Terms []struct {
+		Expressions []nodeExpression `json:"matchExpressions"`
+	} `json:"nodeSelectorTerms"`
+}
+
+type nodeExpression struct {
+	Key      string   `json:"key"`
+	Operator string   `json:"operator"`
+	Values   []string `json:"values"`
+}
+
+type securityContext struct {
+	WindowsOptions struct {
+		HostProcess bool `json:"hostProcess"`
+	} `json:"windowsOptions"`
 }
 
 type container struct {
@@ -50,6 +78,8 @@ type container struct {
 	EnvFrom       []envFrom    `json:"envFrom"`
 	Ports         []port       `json:"ports"`
 	Resources     requirements `json:"resources"`
+
+	SecurityContext securityContext `json:"securityContext"`
 }
 
 // variables is a container's env. Only the elements that injection needs are

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nova/novawire/api/attribute"
@@ -12,8 +13,8 @@ import (
 	"github.com/nova/novawire/internal/validate"
 )
 
-// sidecarTemplate returns the JSON of the sidecar without the closing brace and
-// without the members that differ between pods. It satisfies the Pod Security
+// sidecarTemplate returns the beginning of the sidecar's JSON, up to the number of its
+// metrics port. The members behind it differ between pods. It satisfies the Pod Security
 // Standard "restricted". It has no probes: an unhealthy sidecar must not delay,
 // restart or unready the app.
 func sidecarTemplate(s Sidecar) []byte {
@@ -21,9 +22,7 @@ func sidecarTemplate(s Sidecar) []byte {
 	dst = appendMember(dst, "name", sidecarapi.ContainerName)
 	dst = appendMember(dst, "image", s.Image)
 	dst = appendMember(dst, "imagePullPolicy", s.ImagePullPolicy)
-	dst = append(dst, `,"ports":[{"name":"`+sidecarapi.MetricsPortName+`","containerPort":`+itoa(sidecarapi.MetricsPort)+`,"protocol":"TCP"}]`...)
-	return append(dst, `,"securityContext":{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]},`+
-		`"readOnlyRootFilesystem":true,"runAsGroup":65532,"runAsNonRoot":true,"runAsUser":65532,"seccompProfile":{"type":"RuntimeDefault"}}`...)
+	return append(dst, `,"ports":[{"name":"`+sidecarapi.MetricsPortName+`","containerPort":`...)
 }
 
 // sidecarSettings returns the configured variables of the sidecar as JSON elements of
@@ -41,31 +40,37 @@ func sidecarSettings(s Sidecar) (dst []byte) {
 	return dst
 }
 
-// placeSidecar adds, replaces or removes the collector container. It is the first
-// init container, so that it receives telemetry before anything else in the pod
-// starts.
+// placeSidecar adds, replaces, moves or removes the collector container. It is the
+// first init container, so that it receives telemetry before anything else in the pod
+// starts; only the native sidecars of a service mesh start before it, because it must
+// end before the network does.
 func (w *wiring) placeSidecar() {
 	w.status.Collector = w.collector
 	list, index := w.findSidecar()
 	wanted := w.collector == injection.CollectorSidecar
 	ours := w.hasPrevious && w.previous.Collector == injection.CollectorSidecar
-	wantedList, position := "initContainers", "0"
+	wantedList, afterMesh := "initContainers", w.firstIndexAfterMesh()
+	position := itoa(afterMesh)
 	if !w.engine.native {
-		wantedList, position = "containers", "-"
+		wantedList, position, afterMesh = "containers", "-", 0
 	}
+	inPlace := list == wantedList && index >= afterMesh
 	switch {
 	case index >= 0 && !ours:
 		w.note(Note{Reason: UserCollector, Container: sidecarapi.ContainerName})
 		return
-	case index >= 0 && w.upToDate():
+	case index >= 0 && w.upToDate() && (inPlace || !wanted):
 		return
-	case index >= 0 && wanted && list == wantedList:
+	case index >= 0 && wanted && inPlace:
 		w.patch.replace("spec", list, itoa(index))
 		w.patch.json = w.appendSidecar(w.patch.json)
 		w.patch.end()
 		return
 	case index >= 0:
 		w.patch.remove("spec", list, itoa(index))
+		if list == wantedList && afterMesh > 0 {
+			position = itoa(afterMesh - 1) // the removal moves the others
+		}
 	}
 	if !wanted {
 		return
@@ -81,6 +86,18 @@ func (w *wiring) placeSidecar() {
 	w.patch.end()
 }
 
+// firstIndexAfterMesh returns the index behind the last native sidecar of a service
+// mesh among the init containers, or 0.
+func (w *wiring) firstIndexAfterMesh() (index int) {
+	for i := range w.pod.Spec.InitContainers {
+		c := &w.pod.Spec.InitContainers[i]
+		if c.RestartPolicy == "Always" && slices.Contains(meshProxies, c.Name) {
+			index = i + 1
+		}
+	}
+	return index
+}
+
 func (w *wiring) findSidecar() (list string, index int) {
 	is := func(c container) bool { return c.Name == sidecarapi.ContainerName }
 	if i := slices.IndexFunc(w.pod.Spec.InitContainers, is); i >= 0 {
@@ -91,6 +108,14 @@ func (w *wiring) findSidecar() (list string, index int) {
 
 func (w *wiring) appendSidecar(dst []byte) []byte {
 	dst = append(dst, w.engine.sidecar...)
+	dst = strconv.AppendInt(dst, int64(w.ports.metrics), 10)
+	dst = append(dst, `,"protocol":"TCP"}],"securityContext":{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]},"readOnlyRootFilesystem":true`...)
+	if w.anyUser {
+		dst = append(dst, `,"runAsNonRoot":true`...)
+	} else {
+		dst = append(dst, `,"runAsGroup":65532,"runAsNonRoot":true,"runAsUser":65532`...)
+	}
+	dst = append(dst, `,"seccompProfile":{"type":"RuntimeDefault"}}`...)
 	if w.engine.native {
 		dst = append(dst, `,"restartPolicy":"Always"`...)
 	}
@@ -103,6 +128,12 @@ func (w *wiring) appendSidecar(dst []byte) []byte {
 	}
 	dst = append(dst, ',')
 	dst = appendVariable(dst, sidecarapi.EnvResourceAttributes, w.sidecarAttributes())
+	if w.ports.grpc != sidecarapi.PortOTLPGRPC {
+		dst = appendVariable(append(dst, ','), sidecarapi.EnvListen, "127.0.0.1:"+itoa(w.ports.grpc)+",127.0.0.1:"+itoa(w.ports.http))
+	}
+	if w.ports.metrics != sidecarapi.MetricsPort {
+		dst = appendVariable(append(dst, ','), sidecarapi.EnvMetricsListen, ":"+itoa(w.ports.metrics))
+	}
 	dst = append(append(dst, w.engine.settings...), ']')
 	return append(w.appendResources(dst), '}')
 }

@@ -16,6 +16,9 @@ type Status struct {
 	Config string `json:"config"`
 	// Collector is where the telemetry goes.
 	Collector injection.Collector `json:"collector"`
+	// Ports are the sidecar's ports for gRPC, HTTP and metrics, if they are not the
+	// default ones.
+	Ports []int `json:"ports,omitempty"`
 	// Containers are the containers that got variables.
 	Containers []ContainerStatus `json:"containers,omitempty"`
 	// Kept are the labels and annotations that the user had set.

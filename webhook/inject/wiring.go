@@ -15,7 +15,9 @@ import (
 type wiring struct {
 	engine    *Engine
 	pod       *pod
+	raw       []byte // the pod as JSON
 	namespace string
+	anyUser   bool               // the platform assigns the user of containers
 	layers    [2]injection.Layer // the layers of the request, for explanations
 	refusals  []validate.Refusal
 	owner     workload.Owner
@@ -29,6 +31,7 @@ type wiring struct {
 	collector    injection.Collector // the collector that is used, after all exceptions
 	setsEndpoint bool                // containers get an OTLP endpoint
 	service      workload.Service
+	ports        ports
 
 	patch              patch
 	createdAnnotations bool // the pod had no annotations and the patch adds the map
@@ -39,13 +42,14 @@ type wiring struct {
 }
 
 func newWiring(e *Engine, p *pod, ns Namespace, owner workload.Owner) *wiring {
-	w := &wiring{engine: e, pod: p, namespace: ns.Name, owner: owner}
+	w := &wiring{engine: e, pod: p, ports: defaultPorts, namespace: ns.Name, owner: owner}
 	if w.owner.Kind == "" {
 		w.owner = ownerOf(p.Metadata)
 	}
+	w.anyUser = e.config.Sidecar.ArbitraryUser || ns.Annotations[uidRangeAnnotation] != ""
 	w.layers = [...]injection.Layer{
 		{Source: "namespace", Annotations: ns.Annotations},
-		{Source: "pod", Annotations: p.Metadata.Annotations},
+		{Source: injection.SourcePod, Annotations: p.Metadata.Annotations},
 	}
 	w.request, w.refusals = injection.ParseRequest(e.defaults, w.layers[:]...)
 	for _, refusal := range w.refusals {
@@ -128,6 +132,10 @@ func (w *wiring) chooseCollector() (Reason, bool) {
 	default:
 		if note, found := w.foreignCollector(); found {
 			w.withoutSidecar(note)
+			break
+		}
+		if note, found := w.choosePorts(); found {
+			w.withoutSidecar(note)
 		}
 	}
 	return "", false
@@ -159,11 +167,27 @@ func (w *wiring) endpoint(p sidecarapi.Protocol) string {
 	case w.collector == injection.CollectorGateway:
 		return w.gateway(p)
 	case p == sidecarapi.ProtocolGRPC:
-		return "http://127.0.0.1:4317"
+		return w.loopback(w.ports.grpc)
 	default:
-		return "http://127.0.0.1:4318"
+		return w.loopback(w.ports.http)
 	}
 }
+
+// loopback returns the URL of a port of the sidecar. The default ones cost no
+// allocation.
+func (*wiring) loopback(port int) string {
+	switch port {
+	case sidecarapi.PortOTLPGRPC:
+		return "http://127.0.0.1:4317"
+	case sidecarapi.PortOTLPHTTP:
+		return "http://127.0.0.1:4318"
+	}
+	return "http://127.0.0.1:" + itoa(port)
+}
+
+// uidRangeAnnotation is written by OpenShift on each Namespace. Its constraint
+// restricted-v2 only admits users within the range, and assigns one if none is set.
+const uidRangeAnnotation = "openshift.io/sa.scc.uid-range"
 
 // nameService finds the name of the pod's service. A container's own variable is
 // weaker than the annotation and stronger than the other rules; chooseServiceName
@@ -175,7 +199,7 @@ func (w *wiring) nameService() {
 
 // annotated reports whether the pod itself, not its namespace, names its service.
 func (w *wiring) annotated() bool {
-	return w.service.Rule == workload.ByAnnotation && w.service.From == "pod"
+	return w.service.Rule == workload.ByAnnotation && w.service.From == injection.SourcePod
 }
 
 func (w *wiring) result() Result {

@@ -296,7 +296,7 @@ func scalars(random *rand.Rand) string {
 func TestWire_ChangesNoValue(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	tried, rewritten := 0, 0
-	for range 1000 {
+	for range 500 {
 		in := "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  annotations:\n    text: " + scalars(random) +
 			"\nspec:\n  containers:\n    - name: app\n      args:\n        - " + scalars(random) + "\n        - " + scalars(random) +
 			"\n      env:\n        - name: A\n          value: " + scalars(random)
@@ -322,7 +322,7 @@ func TestWire_ChangesNoValue(t *testing.T) {
 		assertContains(t, in, "", want, values(t, out)[0])
 	}
 	t.Logf("%d inputs, %d rewritten", tried, rewritten)
-	if tried < 400 || rewritten > tried/25 {
+	if tried < 200 || rewritten > tried/25 {
 		t.Errorf("%d inputs, %d rewritten", tried, rewritten)
 	}
 }

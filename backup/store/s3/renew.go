@@ -10,7 +10,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"github.com/nova/novawire/backup/credentials"
+	"github.com/nova/novawire/internal/aws/credentials"
 )
 
 // expired are the codes that new credentials help against.

@@ -22,8 +22,8 @@ const (
 func newRetryer(set Settings) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = maxAttempts
-		if set.Retries > 0 {
-			o.MaxAttempts = set.Retries
+		if set.MaxAttempts > 0 {
+			o.MaxAttempts = set.MaxAttempts
 		}
 		o.MaxBackoff = defaultMaxBackoff
 		if set.MaxBackoff > 0 {

@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/nova/novawire/backup"
-	"github.com/nova/novawire/backup/credentials"
+	"github.com/nova/novawire/internal/aws/credentials"
 )
 
 // Settings say which bucket and how to reach it.
@@ -30,8 +30,8 @@ type Settings struct {
 	Encryption     string // server-side: AES256, aws:kms, aws:kms:dsse
 	KMSKey         string
 	NoChecksum     bool // for stores that refuse CRC32C
-	// Retries is how often a request is tried; 0 is the default.
-	Retries int
+	// MaxAttempts is how often a request is tried; 0 is the default.
+	MaxAttempts int
 	// MaxBackoff bounds the wait between tries; 0 is the default.
 	MaxBackoff time.Duration
 }
@@ -82,7 +82,7 @@ func (s *Store) List(ctx context.Context, prefix string, each func(backup.Object
 			return classify(err)
 		}
 		for _, o := range page.Contents {
-			object := backup.Object{Key: strings.TrimPrefix(aws.ToString(o.Key), s.prefix()), Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)}
+			object := backup.Object{Key: strings.TrimPrefix(aws.ToString(o.Key), s.prefix()), Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified), ETag: aws.ToString(o.ETag)}
 			if err := each(object); err != nil {
 				return err
 			}

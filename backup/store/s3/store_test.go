@@ -17,8 +17,8 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
-	"github.com/nova/novawire/backup/credentials"
 	"github.com/nova/novawire/backup/store/storetest"
+	"github.com/nova/novawire/internal/aws/credentials"
 	"github.com/nova/novawire/internal/testing/pgtest"
 )
 

@@ -117,7 +117,7 @@ func (a *agent) update(ctx context.Context) {
 	defer tick.Stop()
 	var last string
 	for {
-		counts, err := a.options.directory.Update(time.Now(), func(namespace, pod string) (podfiles.Pod, podfiles.Verdict) {
+		counts, err := a.options.directory.Update(time.Now(), func(namespace, pod string) (podfiles.Pod, podfiles.Decision) {
 			return a.cluster.decide(ctx, namespace, pod)
 		})
 		a.mu.Lock()

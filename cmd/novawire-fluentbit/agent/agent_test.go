@@ -111,15 +111,15 @@ func TestCluster_Decide(t *testing.T) {
 	}
 	s.away.Store(true)
 	c := startCluster(t, s)
-	if _, verdict := c.decide(t.Context(), "nova", "known"); verdict != podfiles.Unknown {
-		t.Errorf("before the API server answers, the verdict is %v", verdict)
+	if _, decision := c.decide(t.Context(), "nova", "known"); decision != podfiles.Unknown {
+		t.Errorf("before the API server answers, the decision is %v", decision)
 	}
-	if _, verdict := c.decide(t.Context(), "kube-system", "any"); verdict != podfiles.NotWired {
-		t.Errorf("for an excluded namespace, the verdict is %v", verdict)
+	if _, decision := c.decide(t.Context(), "kube-system", "any"); decision != podfiles.NotWired {
+		t.Errorf("for an excluded namespace, the decision is %v", decision)
 	}
 	s.away.Store(false)
 	waitSynced(t, c)
-	for pod, want := range map[string]podfiles.Verdict{
+	for pod, want := range map[string]podfiles.Decision{
 		"nova/known":                 podfiles.Wired,
 		"nova/newer-than-the-watch":  podfiles.Wired,
 		"nova/unlabelled":            podfiles.NotWired,
@@ -129,16 +129,16 @@ func TestCluster_Decide(t *testing.T) {
 		"kube-system/any":            podfiles.NotWired,
 	} {
 		namespace, name, _ := strings.Cut(pod, "/")
-		if p, verdict := c.decide(t.Context(), namespace, name); verdict != want || verdict == podfiles.Wired && p.Service != name {
-			t.Errorf("%s: verdict %v, want %v, pod %+v", pod, verdict, want, p)
+		if p, decision := c.decide(t.Context(), namespace, name); decision != want || decision == podfiles.Wired && p.Service != name {
+			t.Errorf("%s: decision %v, want %v, pod %+v", pod, decision, want, p)
 		}
 	}
 	s.away.Store(true)
-	if _, verdict := c.decide(t.Context(), "nova", "known"); verdict != podfiles.Wired {
-		t.Errorf("during an outage, the verdict about a known pod is %v", verdict)
+	if _, decision := c.decide(t.Context(), "nova", "known"); decision != podfiles.Wired {
+		t.Errorf("during an outage, the decision about a known pod is %v", decision)
 	}
-	if _, verdict := c.decide(t.Context(), "nova", "unknown"); verdict != podfiles.Unknown {
-		t.Errorf("during an outage, the verdict about an unknown pod is %v", verdict)
+	if _, decision := c.decide(t.Context(), "nova", "unknown"); decision != podfiles.Unknown {
+		t.Errorf("during an outage, the decision about an unknown pod is %v", decision)
 	}
 	if c.errors.Load() == 0 {
 		t.Error("no failed request was counted")

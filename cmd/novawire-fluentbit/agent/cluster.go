@@ -143,7 +143,7 @@ func (c *cluster) synced() bool { return c.runPods.HasSynced() && c.runNamespace
 
 // decide says whether a pod is wired, and describes it. It returns Unknown if the
 // API server has not said so yet.
-func (c *cluster) decide(ctx context.Context, namespace, name string) (podfiles.Pod, podfiles.Verdict) {
+func (c *cluster) decide(ctx context.Context, namespace, name string) (podfiles.Pod, podfiles.Decision) {
 	if slices.Contains(c.excluded, namespace) {
 		return podfiles.Pod{}, podfiles.NotWired
 	}
@@ -159,10 +159,10 @@ func (c *cluster) decide(ctx context.Context, namespace, name string) (podfiles.
 	if ns.Labels[injection.LabelWiring] != injection.WiringEnabled {
 		return notWired, podfiles.NotWired
 	}
-	pod, verdict := c.pod(ctx, namespace, name)
+	pod, decision := c.pod(ctx, namespace, name)
 	switch {
-	case verdict != podfiles.Wired:
-		return notWired, verdict
+	case decision != podfiles.Wired:
+		return notWired, decision
 	case pod.Labels[injection.LabelLogging] != injection.LoggingStructured:
 		return notWired, podfiles.NotWired
 	}
@@ -173,8 +173,8 @@ func (c *cluster) decide(ctx context.Context, namespace, name string) (podfiles.
 const askAgain = 5 * time.Second
 
 // pod finds a pod in the store or, for a file that is newer than the watch, by
-// asking the API server. The verdict is Wired for a pod that exists.
-func (c *cluster) pod(ctx context.Context, namespace, name string) (*corev1.Pod, podfiles.Verdict) {
+// asking the API server. The decision is Wired for a pod that exists.
+func (c *cluster) pod(ctx context.Context, namespace, name string) (*corev1.Pod, podfiles.Decision) {
 	key := namespace + "/" + name
 	if object, found, _ := c.pods.GetByKey(key); found {
 		c.forget(key)

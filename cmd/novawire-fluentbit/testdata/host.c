@@ -154,13 +154,13 @@ static void load(const char *path)
 /* One worker of Fluent Bit: a thread that runs each flush as a coroutine. */
 struct worker {
     pthread_t thread;
-    int number, verdicts[3];
+    int number, results[3];
     char *stack;
     ucontext_t main, coroutine;
     /* of the flush under way */
     struct instance *instance;
     struct chunk *chunk;
-    int verdict;
+    int result;
     struct timespec next; /* when the next chunk is due */
 };
 
@@ -175,7 +175,7 @@ static void flush(unsigned high, unsigned low)
     char *data = malloc(c->size + 1), *tag = strdup(c->tag);
 
     memcpy(data, c->data, c->size);
-    w->verdict = plugin_flush(w->instance->context.remote, data, (int)c->size, tag);
+    w->result = plugin_flush(w->instance->context.remote, data, (int)c->size, tag);
     /* The chunk is Fluent Bit's again: whoever still reads it, reads this. */
     memset(data, 0xdd, c->size);
     memset(tag, 'X', strlen(tag));
@@ -230,11 +230,11 @@ static void flush_until_ok(struct worker *w, struct instance *instance, struct c
         w->coroutine.uc_link = &w->main;
         makecontext(&w->coroutine, (void (*)(void))flush, 2, (unsigned)(self >> 32), (unsigned)self);
         swapcontext(&w->main, &w->coroutine);
-        w->verdicts[w->verdict]++;
+        w->results[w->result]++;
         if (every)
             tick(w);
-    } while (w->verdict == RETRY && !grace_is_over());
-    if (w->verdict == RETRY) {
+    } while (w->result == RETRY && !grace_is_over());
+    if (w->result == RETRY) {
         pthread_mutex_lock(&lock);
         left++;
         pthread_mutex_unlock(&lock);
@@ -441,7 +441,7 @@ int main(int argc, char **argv)
         int v;
         pthread_join(workers[i].thread, NULL);
         for (v = 0; v < 3; v++)
-            total[v] += workers[i].verdicts[v];
+            total[v] += workers[i].results[v];
         if (depth(&workers[i]) > deepest)
             deepest = depth(&workers[i]);
     }

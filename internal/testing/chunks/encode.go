@@ -57,7 +57,7 @@ func Append(b []byte, value any) []byte {
 		}
 		return b
 	}
-	panic("testbed: no MessagePack of that type")
+	panic("chunks: cannot encode this type")
 }
 
 // appendLength writes the shortest form. tiny is 0 for types without an 8-bit

@@ -70,7 +70,7 @@ type Server struct {
 	mu         sync.Mutex
 	groups     map[string]*group
 	fault      func(put int) Fault
-	puts       int // since Misbehave
+	puts       int // since InjectFaults
 	calls      map[string]int
 	stored     []Event
 	discards   bool
@@ -83,7 +83,7 @@ type Server struct {
 }
 
 type group struct {
-	retention int // days; 0 is for ever
+	retention int // days; 0 never expires
 	streams   map[string]bool
 }
 

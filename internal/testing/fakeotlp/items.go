@@ -7,7 +7,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
-// request is one of any signal, as far as a receiver looks.
+// request is what a receiver keeps of a request of any signal.
 type request struct {
 	signal   string
 	ids      []string
@@ -55,8 +55,11 @@ func ofMetrics(md pmetric.Metrics) request {
 
 func pointIDs(m pmetric.Metric) (ids []string) {
 	add := func(attributes pcommon.Map) {
-		id, _ := attributes.Get("id")
-		ids = append(ids, id.AsString())
+		text := ""
+		if id, ok := attributes.Get("id"); ok {
+			text = id.AsString()
+		}
+		ids = append(ids, text)
 	}
 	switch m.Type() {
 	case pmetric.MetricTypeGauge:
@@ -91,7 +94,7 @@ func plain(m pcommon.Map) map[string]string {
 	return all
 }
 
-// take remembers the items, without the first that are rejected.
+// take remembers the items, without the first ones, which are rejected.
 func (r *Receiver) take(q request, reject int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -336,3 +336,19 @@ func (p *Postgres) Database(t testing.TB, statements ...string) string {
 	})
 	return name
 }
+
+// NewFolder makes an empty folder that belongs to the server, as a tablespace needs.
+func (p *Postgres) NewFolder(t testing.TB) string {
+	t.Helper()
+	dir, err := folder("pgtest-tablespace-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if os.Geteuid() == 0 {
+		if out, err := exec.Command("chown", "postgres:", dir).CombinedOutput(); err != nil {
+			t.Fatalf("chown: %v: %s", err, out)
+		}
+	}
+	return dir
+}

@@ -20,7 +20,7 @@ func main() {}
 
 //export FLBPluginRegister
 func FLBPluginRegister(def unsafe.Pointer) C.int {
-	return C.int(output.FLBPluginRegister(def, "novawire", "the usual way"))
+	return C.int(output.FLBPluginRegister(def, "novawire", "the baseline of the benchmarks"))
 }
 
 //export FLBPluginInit
@@ -39,7 +39,7 @@ func FLBPluginInit(plugin unsafe.Pointer) C.int {
 func FLBPluginFlushCtx(ctx, data unsafe.Pointer, length C.int, tag *C.char) C.int {
 	client := output.FLBPluginGetContext(ctx).(*cloudwatchlogs.Client)
 	for _, batch := range logsbaseline.Batches(data, int(length)) {
-		in := &cloudwatchlogs.PutLogEventsInput{LogGroupName: aws.String("/usual"), LogStreamName: aws.String("way"), LogEvents: batch}
+		in := &cloudwatchlogs.PutLogEventsInput{LogGroupName: aws.String("/baseline"), LogStreamName: aws.String("stream"), LogEvents: batch}
 		if _, err := client.PutLogEvents(context.Background(), in); err != nil {
 			return output.FLB_RETRY
 		}
