@@ -23,7 +23,7 @@ func NewID(at time.Time, random uint32) string {
 	return fmt.Sprintf("%s-%03x%03x", at.Format(idTime), at.Nanosecond()/int(time.Millisecond), random&0xfff)
 }
 
-// timeOfID reads the time in an id; false if it is none.
+// timeOfID returns the time in an id, and false if the text is not an id.
 func timeOfID(id string) (time.Time, bool) {
 	at, random, found := strings.Cut(id, "-")
 	t, err := time.Parse(idTime, at)

@@ -145,7 +145,7 @@ func (r *Runner) reportAges(ctx context.Context, result *backupapi.DatabaseResul
 func (r *Runner) removeOrphans(ctx context.Context) {
 	pruner := retention.Pruner{Store: r.Store, Now: r.Now, Log: r.Log, Policy: r.Policy}
 	if _, err := pruner.Orphans(ctx, false); err != nil {
-		r.Log.Warn("leftovers were not all removed", "error", err)
+		r.Log.Warn("not all orphaned objects were removed", "error", err)
 	}
 }
 

@@ -22,7 +22,7 @@ func TestRetention(t *testing.T) {
 	cases := []struct {
 		name     string
 		backups  []backup.Entry
-		verified int // index; -1 is none
+		verified int // index, or -1
 		held     int
 		policy   Policy
 		want     string // k or d, the newest first

@@ -1,7 +1,7 @@
-// Package strictotlp is an OTLP backend for tests: it remembers every item it
-// acknowledged by its identity, so that what was sent and what arrived can be
-// compared exactly; it misbehaves on demand, always before it takes a request,
-// never after; and it complains of what a lenient backend would let pass.
+// Package fakeotlp is a fake OTLP backend for tests. It records the identity of every
+// acknowledged item, so that tests can compare sent and received items exactly. It
+// fails on demand, always before it accepts a request, and reports mistakes that a
+// lenient backend accepts.
 package fakeotlp
 
 import (

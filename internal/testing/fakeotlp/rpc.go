@@ -61,7 +61,7 @@ func refusal(f Fault) error {
 	return s.Err()
 }
 
-// wait tells whether the sender is still there afterwards.
+// wait reports whether the client is still connected after the delay.
 func wait(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
