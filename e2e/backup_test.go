@@ -142,7 +142,7 @@ func TestBackup_RefusedAtApply(t *testing.T) {
 	mistaken.Annotations[backupapi.AnnotationSchedule] = "0 2 * * *"
 	mistaken.Annotations[backupapi.AnnotationServiceAccount] = "backup-writer"
 	if out, err = apply(); err != nil || !containsAll(out, []string{
-		"Warning: novawire: ", "no Secret postgres-credentials in namespace " + n.name, "no ServiceAccount backup-writer",
+		"Warning: novawire: ", "Secret postgres-credentials does not exist in namespace " + n.name, "ServiceAccount backup-writer does not exist",
 	}) {
 		t.Errorf("kubectl apply: %v:\n%s", err, out)
 	}

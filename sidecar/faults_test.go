@@ -94,20 +94,20 @@ func TestBackend_Faults(t *testing.T) {
 		dropped []string
 		retried bool
 	}{
-		"is well":                            {fault: nil},
-		"is slow":                            {fault: always(fakeotlp.Fault{Delay: 150 * time.Millisecond})},
-		"hangs now and then":                 {fault: every(3, fakeotlp.Fault{Delay: time.Minute}), env: []string{"NOVAWIRE_TIMEOUT=300ms"}, retried: true},
-		"resets connections":                 {fault: every(2, fakeotlp.Fault{Reset: true}), retried: true},
-		"is busy":                            {fault: every(2, fakeotlp.Fault{Refuse: fakeotlp.Busy}), retried: true},
-		"is busy and says for how long":      {fault: every(3, fakeotlp.Fault{Refuse: fakeotlp.Busy, RetryAfter: time.Second}), retried: true},
-		"limits and says for how long":       {fault: every(3, fakeotlp.Fault{Refuse: fakeotlp.Limited, RetryAfter: time.Second}), retried: true},
-		"is busy for longer than is retried": {fault: always(fakeotlp.Fault{Refuse: fakeotlp.Busy}), env: []string{"NOVAWIRE_RETRY_LIMIT=0s"}, dropped: []string{"retry_limit"}},
-		"will not have some requests":        {fault: every(2, fakeotlp.Fault{Refuse: fakeotlp.Wrong}), dropped: []string{"rejected"}},
-		"will not have some items":           {fault: always(fakeotlp.Fault{Reject: 7}), dropped: []string{"rejected"}},
-		"hangs until the pod ends":           {fault: always(fakeotlp.Fault{Delay: time.Hour}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}},
-		"is busy until the pod ends":         {fault: always(fakeotlp.Fault{Refuse: fakeotlp.Busy}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}, retried: true},
-		"resets until the pod ends":          {fault: always(fakeotlp.Fault{Reset: true}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}, retried: true},
-		"hangs and there is no drain time":   {fault: always(fakeotlp.Fault{Delay: time.Hour}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=0s"}, dropped: []string{"shutdown"}},
+		"is well":                             {fault: nil},
+		"is slow":                             {fault: always(fakeotlp.Fault{Delay: 150 * time.Millisecond})},
+		"hangs now and then":                  {fault: every(3, fakeotlp.Fault{Delay: time.Minute}), env: []string{"NOVAWIRE_TIMEOUT=300ms"}, retried: true},
+		"resets connections":                  {fault: every(2, fakeotlp.Fault{Reset: true}), retried: true},
+		"is busy":                             {fault: every(2, fakeotlp.Fault{Refuse: fakeotlp.Busy}), retried: true},
+		"is busy and says for how long":       {fault: every(3, fakeotlp.Fault{Refuse: fakeotlp.Busy, RetryAfter: time.Second}), retried: true},
+		"limits and says for how long":        {fault: every(3, fakeotlp.Fault{Refuse: fakeotlp.Limited, RetryAfter: time.Second}), retried: true},
+		"is busy for longer than is retried":  {fault: always(fakeotlp.Fault{Refuse: fakeotlp.Busy}), env: []string{"NOVAWIRE_RETRY_LIMIT=0s"}, dropped: []string{"retry_limit"}},
+		"will not have some requests":         {fault: every(2, fakeotlp.Fault{Refuse: fakeotlp.Wrong}), dropped: []string{"rejected"}},
+		"will not have some items":            {fault: always(fakeotlp.Fault{Reject: 7}), dropped: []string{"rejected"}},
+		"hangs forever and the pod ends":     {fault: always(fakeotlp.Fault{Delay: time.Hour}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}},
+		"is busy forever and the pod ends":   {fault: always(fakeotlp.Fault{Refuse: fakeotlp.Busy}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}, retried: true},
+		"resets forever and the pod ends":    {fault: always(fakeotlp.Fault{Reset: true}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}, retried: true},
+		"hangs forever and there is no time": {fault: always(fakeotlp.Fault{Delay: time.Hour}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=0s"}, dropped: []string{"shutdown"}},
 	}
 	for name, c := range cases {
 		for _, protocol := range []sidecarapi.Protocol{sidecarapi.ProtocolGRPC, sidecarapi.ProtocolHTTP} {

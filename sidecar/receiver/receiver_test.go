@@ -127,6 +127,18 @@ func request(t testing.TB, names ...string) []byte {
 
 func (r running) post(t testing.TB, kind, encoding string, body []byte) (status int, answer []byte) {
 	t.Helper()
+	response, answer := r.do(t, kind, encoding, body)
+	return response.StatusCode, answer
+}
+
+func (r running) postForType(t testing.TB, kind string, body []byte) (status int, answer []byte, answerKind string) {
+	t.Helper()
+	response, answer := r.do(t, kind, "", body)
+	return response.StatusCode, answer, response.Header.Get("Content-Type")
+}
+
+func (r running) do(t testing.TB, kind, encoding string, body []byte) (response *http.Response, answer []byte) {
+	t.Helper()
 	q, _ := http.NewRequest(http.MethodPost, "http://"+r.address+"/v1/traces", bytes.NewReader(body))
 	q.Header.Set("Content-Type", kind)
 	if encoding != "" {
@@ -138,7 +150,7 @@ func (r running) post(t testing.TB, kind, encoding string, body []byte) (status 
 	}
 	defer response.Body.Close()
 	answer, _ = io.ReadAll(response.Body)
-	return response.StatusCode, answer
+	return response, answer
 }
 
 func (r running) dial(t testing.TB) *grpc.ClientConn {
