@@ -3,8 +3,6 @@ package backup
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,50 +10,72 @@ import (
 
 // Entry is a folder of the store that looks like a backup.
 type Entry struct {
-	Database        string
-	ID              string
-	Taken           time.Time // when its run began
-	Committed       bool      // it has a manifest: it is a backup
-	Held            bool
-	HasVerification bool // a drill left a verify.json
-	Stored          int64
-	Newest          time.Time // when the last object was written
-	Keys            []string
-	Sizes           map[string]int64
+	Database  string
+	ID        string
+	Taken     time.Time // when its run began
+	Committed bool      // it has a manifest: it is a backup
+	Held      bool
+	Newest    time.Time         // when the last object was written, by the store's clock
+	Objects   map[string]Object // by their name in the folder
 }
 
+// Folder returns the prefix of the entry's objects.
 func (e Entry) Folder() string { return Folder(e.Database, e.ID) }
 
-// Catalog is what a store holds, each database's entries from the newest to the
-// oldest.
-type Catalog map[string][]Entry
+// Keys returns the keys of all objects, in order.
+func (e Entry) Keys() (keys []string) {
+	for _, o := range e.Objects {
+		keys = append(keys, o.Key)
+	}
+	slices.Sort(keys)
+	return keys
+}
 
-// ReadCatalog lists a store once, of one database or, where it is "", of all.
-// Objects that are not of a backup are not ours and are left out.
+// Catalog is what a listing of the store shows: the entries of each database, from
+// the newest to the oldest.
+type Catalog struct {
+	Entries map[string][]Entry
+	// summarized names the databases that have a summary.
+	summarized map[string]bool
+}
+
+// ReadCatalog lists the store once, for one database or, where it is "", for all.
+// It leaves out objects that do not belong to a backup.
 func ReadCatalog(ctx context.Context, store Reader, database string) (Catalog, error) {
 	prefix := ""
 	if database != "" {
 		prefix = EscapeDatabase(database) + "/"
 	}
 	found := map[string]*Entry{}
+	catalog := Catalog{Entries: map[string][]Entry{}, summarized: map[string]bool{}}
 	err := store.List(ctx, prefix, func(o Object) error {
+		if db, ok := splitSummaryKey(o.Key); ok {
+			catalog.summarized[db] = true
+			return nil
+		}
 		db, id, name, ok := SplitKey(o.Key)
 		if !ok {
 			return nil
 		}
 		e := found[Folder(db, id)]
 		if e == nil {
-			e = &Entry{Database: db, ID: id, Sizes: map[string]int64{}}
-			e.Taken, _ = timeOfID(id)
+			e = &Entry{Database: db, ID: id, Objects: map[string]Object{}}
+			e.Taken, _ = TimeOfID(id)
 			found[Folder(db, id)] = e
 		}
 		e.add(name, o)
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list backups: %w", err)
+		return catalog, fmt.Errorf("list backups: %w", err)
 	}
-	return group(found), nil
+	for _, e := range found {
+		catalog.Entries[e.Database] = append(catalog.Entries[e.Database], *e)
+	}
+	for _, entries := range catalog.Entries {
+		slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(b.ID, a.ID) })
+	}
+	return catalog, nil
 }
 
 func (e *Entry) add(name string, o Object) {
@@ -64,31 +84,16 @@ func (e *Entry) add(name string, o Object) {
 		e.Committed = true
 	case HoldName:
 		e.Held = true
-	case VerificationName:
-		e.HasVerification = true
 	}
-	e.Stored += o.Size
-	e.Keys = append(e.Keys, o.Key)
-	e.Sizes[o.Key] = o.Size
+	e.Objects[name] = o
 	if o.Modified.After(e.Newest) {
 		e.Newest = o.Modified
 	}
 }
 
-func group(found map[string]*Entry) Catalog {
-	c := Catalog{}
-	for _, e := range found {
-		c[e.Database] = append(c[e.Database], *e)
-	}
-	for _, entries := range c {
-		slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(b.ID, a.ID) })
-	}
-	return c
-}
-
-// Databases names them in order.
+// Databases returns the names of all databases, in order.
 func (c Catalog) Databases() (names []string) {
-	for name := range c {
+	for name := range c.Entries {
 		names = append(names, name)
 	}
 	slices.Sort(names)
@@ -97,35 +102,10 @@ func (c Catalog) Databases() (names []string) {
 
 // Committed returns a database's backups, the newest first.
 func (c Catalog) Committed(database string) (backups []Entry) {
-	for _, e := range c[database] {
+	for _, e := range c.Entries[database] {
 		if e.Committed {
 			backups = append(backups, e)
 		}
 	}
 	return backups
-}
-
-// NewestVerified finds the newest backup of a database that a drill restored.
-func NewestVerified(ctx context.Context, store Reader, backups []Entry) (Entry, bool, error) {
-	for _, e := range backups {
-		if !e.HasVerification {
-			continue
-		}
-		v, err := ReadVerification(ctx, store, e.Database, e.ID)
-		if err != nil && !errors.Is(err, ErrNotFound) && !isSyntax(err) {
-			return Entry{}, false, err
-		}
-		if err == nil && v.Verified {
-			return e, true, nil
-		}
-	}
-	return Entry{}, false, nil
-}
-
-// isSyntax tells a verification that cannot be read from a store that cannot:
-// only the first proves nothing about a backup.
-func isSyntax(err error) bool {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	return errors.As(err, &syntax) || errors.As(err, &kind)
 }

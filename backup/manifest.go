@@ -2,21 +2,18 @@ package backup
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"time"
 
-	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup/pgarchive"
 )
 
-// ManifestFormat is the version of what [Manifest] is written as. A reader
-// refuses a newer one; docs/backup.md describes it.
+// ManifestFormat is the version of the manifest's format, which docs/backup.md
+// describes. A reader refuses a newer one.
 const ManifestFormat = 1
 
-// Manifest is a backup's table of contents and its commit.
+// Manifest lists what a backup consists of. Writing it commits the backup.
 type Manifest struct {
 	Format    int       `json:"format"`
 	ID        string    `json:"id"`
@@ -28,11 +25,11 @@ type Manifest struct {
 	Encrypted bool      `json:"encrypted"`
 	Streams   []Stream  `json:"streams"`
 	Held      Held      `json:"held"`
-	// Content is what the streams hold together, as the snapshot saw it.
+	// Content counts what all streams hold together, as the snapshot saw it.
 	Content   pgarchive.Tally `json:"content"`
 	Warnings  []string        `json:"warnings,omitempty"`
 	Anomalies []string        `json:"anomalies,omitempty"`
-	// Restore brings the backup back without pg-backup, one command a line.
+	// Restore holds the commands that restore the backup without pg-backup, one a line.
 	Restore []string `json:"restore"`
 }
 
@@ -43,23 +40,23 @@ const (
 	StreamData    = "data"    // archive: the data of one table
 )
 
-// Stream is the output of one process, as it is stored.
+// Stream is the stored output of one process.
 type Stream struct {
 	Kind    string         `json:"kind"`
 	Schema  string         `json:"schema,omitempty"`
 	Table   string         `json:"table,omitempty"`
-	Bytes   int64          `json:"bytes"` // as the process wrote them
+	Bytes   int64          `json:"bytes"` // written by the process, before compression
 	Objects []StoredObject `json:"objects"`
 }
 
-// StoredObject is a piece of a stream. The pieces after each other are the stream.
+// StoredObject is a part of a stream. The parts, in their order, make up the stream.
 type StoredObject struct {
 	Name   string `json:"name"` // in the manifest's folder
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
 }
 
-// Bytes is how much the processes wrote, Stored how much of it is kept.
+// Bytes returns how many bytes the processes wrote.
 func (m Manifest) Bytes() (n int64) {
 	for _, s := range m.Streams {
 		n += s.Bytes
@@ -67,7 +64,7 @@ func (m Manifest) Bytes() (n int64) {
 	return n
 }
 
-// Stored is the size of all objects.
+// Stored returns the size of all objects in the store.
 func (m Manifest) Stored() (n int64) {
 	for _, s := range m.Streams {
 		n += s.stored()
@@ -75,7 +72,7 @@ func (m Manifest) Stored() (n int64) {
 	return n
 }
 
-// Title names the stream for people: its kind, and the table of a data stream.
+// Title names the stream in messages: its kind and, for a data stream, its table.
 func (s Stream) Title() string {
 	if s.Kind == StreamData {
 		return s.Kind + " " + pgarchive.SQLName(s.Schema, s.Table)
@@ -100,10 +97,19 @@ func (m Manifest) StreamsOf(kind string) (found []Stream) {
 	return found
 }
 
+// Folder returns the prefix of the backup's objects.
 func (m Manifest) Folder() string { return Folder(m.Database, m.ID) }
 
-// Encode writes the manifest for machines and for the people who restore by hand.
+// maxTables bounds how many tables a manifest counts, so that every reader can
+// read it.
+const maxTables = 500_000
+
+// Encode returns the manifest as indented JSON, which people read who restore by
+// hand. A database of more than [maxTables] tables is not counted.
 func (m Manifest) Encode() ([]byte, error) {
+	if n := len(m.Content.Tables); n > maxTables {
+		m.Content = pgarchive.Tally{Unknown: fmt.Sprintf("%d tables are too many for a manifest", n)}
+	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false) // the commands hold < and &
@@ -112,43 +118,4 @@ func (m Manifest) Encode() ([]byte, error) {
 		return nil, fmt.Errorf("encode manifest: %w", err)
 	}
 	return out.Bytes(), nil
-}
-
-// ReadManifest reads the manifest of a backup. ErrNotFound if there is none: then
-// there is no such backup.
-func ReadManifest(ctx context.Context, store Reader, database, id string) (Manifest, error) {
-	var m Manifest
-	if err := readJSON(ctx, store, Folder(database, id)+ManifestName, &m); err != nil {
-		return m, err
-	}
-	if m.Format < 1 || m.Format > ManifestFormat {
-		return m, Fail(backupapi.CategoryVerify, fmt.Errorf("read manifest %s of %s: format %d is not known to this version", id, database, m.Format))
-	}
-	if m.ID != id || m.Database != database {
-		return m, Fail(backupapi.CategoryVerify, fmt.Errorf("read manifest %s of %s: it is that of %s of %s", id, database, m.ID, m.Database))
-	}
-	return m, nil
-}
-
-// maxManifest bounds what is read into memory: a table takes about 100 bytes.
-const maxManifest = 256 << 20
-
-func readJSON(ctx context.Context, store Reader, key string, into any) error {
-	body, err := ReadObject(ctx, store, key)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", key, err)
-	}
-	if err := json.Unmarshal(body, into); err != nil {
-		return Fail(backupapi.CategoryVerify, fmt.Errorf("read %s: %w", key, err))
-	}
-	return nil
-}
-
-func ReadObject(ctx context.Context, store Reader, key string) ([]byte, error) {
-	r, err := store.Open(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return io.ReadAll(io.LimitReader(r, maxManifest))
 }

@@ -16,25 +16,25 @@ const (
 
 const idTime = "20060102T150405Z"
 
-// NewID names a backup: when its run began, to the millisecond, so that names
-// sort by time, and three digits that keep two runs of one moment apart.
+// NewID names a backup: the time when its run began, in milliseconds, so that names
+// sort by time, and three random digits that tell two runs of one moment apart.
 func NewID(at time.Time, random uint32) string {
 	at = at.UTC()
 	return fmt.Sprintf("%s-%03x%03x", at.Format(idTime), at.Nanosecond()/int(time.Millisecond), random&0xfff)
 }
 
-// timeOfID reads the time in an id; false if it is none.
-func timeOfID(id string) (time.Time, bool) {
+// TimeOfID returns the time in an id, and false if the text is no id.
+func TimeOfID(id string) (time.Time, bool) {
 	at, random, found := strings.Cut(id, "-")
 	t, err := time.Parse(idTime, at)
 	return t, err == nil && found && len(random) == 6
 }
 
-// Folder is where a backup's objects are.
+// Folder returns the prefix of a backup's objects.
 func Folder(database, id string) string { return EscapeDatabase(database) + "/" + id + "/" }
 
-// EscapeDatabase makes a database's name one element of a key. Letters, digits, _ - and
-// inner dots stay; every other byte is percent-encoded.
+// EscapeDatabase turns a database's name into one element of a key. Letters, digits,
+// _, - and dots that do not come first stay; every other byte is percent-encoded.
 func EscapeDatabase(database string) string {
 	var out strings.Builder
 	for i := range len(database) {
@@ -50,13 +50,13 @@ func EscapeDatabase(database string) string {
 	return out.String()
 }
 
-// SplitKey takes a key apart; false if it is no object of a backup.
+// SplitKey splits the key of an object of a backup. It returns false for other keys.
 func SplitKey(key string) (database, id, name string, ok bool) {
 	parts := strings.Split(key, "/")
 	if len(parts) != 3 {
 		return "", "", "", false
 	}
 	database, err := url.PathUnescape(parts[0])
-	_, isID := timeOfID(parts[1])
+	_, isID := TimeOfID(parts[1])
 	return database, parts[1], parts[2], err == nil && isID && EscapeDatabase(database) == parts[0]
 }

@@ -40,7 +40,7 @@ type Snapshot interface {
 	Base(ctx context.Context, without []Table) (Dump, error)
 	// Data dumps the data of one table.
 	Data(ctx context.Context, table Table) (Dump, error)
-	// CheckAlive tells whether the snapshot is still held, and with it that all dumps
+	// CheckAlive reports whether the snapshot is still held, and with it that all dumps
 	// saw the same moment; and what holding it has cost. It is asked once.
 	CheckAlive(ctx context.Context) (Held, error)
 	// Unreadable names what the role may not dump, and why: missing grants, row
@@ -76,7 +76,7 @@ type Facts struct {
 	Estimate int64 `json:"estimate"`
 }
 
-// ServerFacts tells which server it was and which client dumped it.
+// ServerFacts returns the version of the server and of the client that dumped it.
 type ServerFacts struct {
 	Version    string `json:"version"`
 	Major      int    `json:"major"`
@@ -85,14 +85,40 @@ type ServerFacts struct {
 	Standby    bool   `json:"standby,omitempty"`
 }
 
-// Properties are a database's own, which pg_restore sets only where it may name
-// the database itself.
+// Properties are a database's own, which an archive does not hold. They are values:
+// a restore writes the SQL for them itself.
 type Properties struct {
-	Owner    string   `json:"owner"`
-	Encoding string   `json:"encoding"`
-	Collate  string   `json:"collate"`
-	CType    string   `json:"ctype"`
-	Provider string   `json:"provider,omitempty"` // libc, icu or builtin
-	Locale   string   `json:"locale,omitempty"`   // of the provider
-	Settings []string `json:"settings,omitempty"` // SQL, with :"database" for the name, as psql writes it
+	Owner    string `json:"owner"`
+	Encoding string `json:"encoding"`
+	Collate  string `json:"collate"`
+	CType    string `json:"ctype"`
+	Provider string `json:"provider,omitempty"` // libc, icu or builtin
+	Locale   string `json:"locale,omitempty"`   // of the provider
+	ICURules string `json:"icuRules,omitempty"`
+	// Tablespace is the default tablespace; "" is pg_default.
+	Tablespace string `json:"tablespace,omitempty"`
+	// ConnectionLimit is nil where there is none.
+	ConnectionLimit *int      `json:"connectionLimit,omitempty"`
+	IsTemplate      bool      `json:"isTemplate,omitempty"`
+	Comment         string    `json:"comment,omitempty"`
+	Config          []Config  `json:"config,omitempty"`
+	Access          *[]Access `json:"access,omitempty"` // nil: the default privileges
+	// Settings is what manifests of earlier versions have in place of Config and
+	// Access: SQL, with :"database" for the name.
+	Settings []string `json:"settings,omitempty"`
+}
+
+// Config is one setting of ALTER DATABASE … SET, or of ALTER ROLE … IN DATABASE … SET.
+type Config struct {
+	Role  string `json:"role,omitempty"`
+	Name  string `json:"name"`
+	Value string `json:"value"` // as pg_db_role_setting stores it
+}
+
+// Access is one privilege on the database.
+type Access struct {
+	Grantee   string `json:"grantee"` // "" is PUBLIC
+	Grantor   string `json:"grantor"`
+	Privilege string `json:"privilege"`
+	Grantable bool   `json:"grantable,omitempty"`
 }

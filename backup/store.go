@@ -20,6 +20,15 @@ type Object struct {
 	Key      string // below the store's prefix
 	Size     int64
 	Modified time.Time // by the store's clock
+	ETag     string    // changes with the content; "" where the store has none
+}
+
+// version tells two contents of one key apart.
+func (o Object) version() string {
+	if o.ETag != "" {
+		return o.ETag
+	}
+	return o.Modified.UTC().Format(time.RFC3339Nano)
 }
 
 // Unfinished is an upload in parts that was begun and not completed.

@@ -20,6 +20,8 @@ const (
 
 // Target is a PostgreSQL server to restore into.
 type Target interface {
+	// Missing returns which of these roles and tablespaces the server does not have.
+	Missing(ctx context.Context, roles, tablespaces []string) (missingRoles, missingTablespaces []string, err error)
 	// Create makes the database. One that is there and empty is taken as it is;
 	// ErrNotEmpty otherwise.
 	Create(ctx context.Context, database string, p Properties) error
@@ -31,7 +33,7 @@ type Target interface {
 	// RestoreHead runs pg_restore, several statements at a time, on an archive without data.
 	RestoreHead(ctx context.Context, job Job, head []byte, atATime int) error
 	// Load opens a session that loads tables. settings are SQL that the archive
-	// wants to be run first: its encoding and the like.
+	// wants to be run first: for example its encoding.
 	Load(ctx context.Context, database string, settings []string) (Loader, error)
 	// ApplyProperties applies the database's own settings after all is there. What the server
 	// cannot have, such as an owner it does not know, is returned as warnings.

@@ -108,17 +108,23 @@ type DatabaseResult struct {
 	Seconds   float64  `json:"seconds,omitempty"`
 	Pruned    int      `json:"pruned,omitempty"`
 	Anomalies int      `json:"anomalies,omitempty"`
+	// NotGood counts the backups that do not count as a way back: damaged, unreadable,
+	// empty, incomplete or misdated ones.
+	NotGood int `json:"notGood,omitempty"`
+	// PruneRefused says why nothing was pruned, and how to continue; empty if nothing
+	// was refused. The backup itself may have succeeded.
+	PruneRefused string `json:"pruneRefused,omitempty"`
 	// HeldSeconds and HeldTransactions are how long the backup's snapshot held vacuum
 	// back, in time and in the age of the oldest transaction that it kept.
 	HeldSeconds      float64 `json:"heldSeconds,omitempty"`
 	HeldTransactions int64   `json:"heldTransactions,omitempty"`
-	// LastSuccess and LastVerified are when the newest committed backup, and the
-	// newest one that a drill restored, were taken.
+	// LastSuccess and LastVerified are when the newest good backup, and the newest one
+	// that a drill restored, were begun.
 	LastSuccess  *time.Time `json:"lastSuccess,omitempty"`
 	LastVerified *time.Time `json:"lastVerified,omitempty"`
 }
 
-// Succeeded tells whether the verb did all it was asked.
+// Succeeded reports whether the verb did everything that it was asked to do.
 func (r Result) Succeeded() bool { return r.Category == CategorySucceeded }
 
 // Encode returns the result as JSON of at most [MessageLimit] bytes. What
@@ -158,6 +164,7 @@ func (r *Result) shortenMessages(limit int) {
 	r.Message = validate.Truncate(r.Message, limit)
 	for i := range r.Databases {
 		r.Databases[i].Message = validate.Truncate(r.Databases[i].Message, limit)
+		r.Databases[i].PruneRefused = validate.Truncate(r.Databases[i].PruneRefused, limit)
 	}
 }
 

@@ -9,14 +9,14 @@ import (
 	"github.com/nova/novawire/backup/pgarchive"
 )
 
-// What makes a table's change worth a flag.
+// Thresholds of a change that is reported.
 const (
-	minRows      = 1000 // smaller tables come and go
+	minRows      = 1000 // smaller tables are not compared
 	shrinkFactor = 10   // a tenth of the rows is left, or less
 )
 
-// findAnomalies compares what a backup holds with what the last one did. They are
-// flags, not failures: people do delete tables.
+// findAnomalies compares the content of a backup with that of the last one. An
+// anomaly is no failure: tables are deleted on purpose too.
 func findAnomalies(before, now pgarchive.Tally) (found []string) {
 	if before.Unknown != "" || now.Unknown != "" {
 		return nil
@@ -34,26 +34,26 @@ func findAnomalies(before, now pgarchive.Tally) (found []string) {
 	return found
 }
 
-// compareWithLast looks for anomalies against the newest backup there is. Not
-// being able to look is no reason to fail.
+// compareWithLast returns the anomalies against the newest good backup. A backup does
+// not fail because there is none or it cannot be read.
 func (r *Runner) compareWithLast(ctx context.Context, m backup.Manifest) []string {
-	catalog, err := backup.ReadCatalog(ctx, r.Store, m.Database)
+	inventory, err := backup.ReadInventory(ctx, r.Store, m.Database)
 	if err != nil {
-		r.Log.Warn("no comparison with the last backup", "database", m.Database, "error", err)
+		r.Log.Warn("backup was not compared with the last one", "database", m.Database, "error", err)
 		return nil
 	}
-	backups := catalog.Committed(m.Database)
-	if len(backups) == 0 {
+	last, found := inventory.Backups[m.Database].Newest(backup.Record.Good)
+	if !found {
 		return nil
 	}
-	before, err := backup.ReadManifest(ctx, r.Store, m.Database, backups[0].ID)
+	before, err := backup.ReadManifest(ctx, r.Store, m.Database, last.Entry.ID)
 	if err != nil {
-		r.Log.Warn("no comparison with the last backup", "database", m.Database, "error", err)
+		r.Log.Warn("backup was not compared with the last one", "database", m.Database, "error", err)
 		return nil
 	}
-	found := findAnomalies(before.Content, m.Content)
-	for _, anomaly := range found {
+	anomalies := findAnomalies(before.Content, m.Content)
+	for _, anomaly := range anomalies {
 		r.Log.Warn("backup differs from the last one", "database", m.Database, "anomaly", anomaly)
 	}
-	return found
+	return anomalies
 }

@@ -30,6 +30,7 @@ const assumedRate = 50 << 20
 // The error is the first finding's that is bad.
 func (r *Runner) DryRun(ctx context.Context, deadline time.Duration) ([]Finding, error) {
 	findings := r.probeStore(ctx)
+	r.server = r.knownServer(ctx)
 	names, err := r.discover(ctx)
 	findings = append(findings, finding("", "databases to back up", fmt.Sprint(names), err))
 	var total time.Duration
@@ -77,7 +78,10 @@ func (r *Runner) probeStore(ctx context.Context) []Finding {
 	} else if errors.Is(again, backup.ErrExists) {
 		again = nil
 	}
-	_, read := backup.ReadObject(ctx, r.Store, key)
+	same, read := backup.HoldsContent(ctx, r.Store, key, body)
+	if read == nil && !same {
+		read = backup.Fail(backupapi.CategoryVerify, errors.New("the store returns other bytes than were written"))
+	}
 	return append(found,
 		finding("", "refuse to overwrite", "yes", backup.Fail(backupapi.CategoryStore, again)),
 		finding("", "read back", "yes", read),
@@ -109,6 +113,7 @@ func (r *Runner) dryRunDatabase(ctx context.Context, name string) (found []Findi
 	defer func() { _ = snapshot.Close(context.WithoutCancel(ctx)) }()
 	facts := snapshot.Facts()
 	add("take and export a snapshot", fmt.Sprintf("yes; server %s, client %s", facts.Server.Version, facts.Server.Client), nil)
+	add("continue the backups of this server", "yes", r.checkServer(facts.Server.Identifier))
 	unreadable, err := snapshot.Unreadable(ctx)
 	if err == nil && len(unreadable) > 0 {
 		err = backup.Fail(backupapi.CategoryPermission, errors.New(backup.Summarize(unreadable)))
@@ -117,7 +122,11 @@ func (r *Runner) dryRunDatabase(ctx context.Context, name string) (found []Findi
 	add("lock every table and dump the definitions", "yes", dumpDefinitions(ctx, snapshot))
 	expected, stored := r.estimate(ctx, name, facts.Estimate)
 	add("size", fmt.Sprintf("%d MiB of tables, about %d MiB stored, %d dumps at once", facts.Estimate>>20, stored>>20, 1+len(separateTables(snapshot.Tables(), r.Streams, r.Layout.SeparateFrom))), nil)
-	plan, err := retention.Pruner{Store: r.Store, Now: r.Now, Log: r.Log, Policy: r.Policy}.Database(ctx, name, true)
+	inventory, err := backup.ReadInventory(ctx, r.Store, name)
+	var plan retention.Pruned
+	if err == nil {
+		plan, err = retention.Pruner{Store: r.Store, Now: r.Now, Log: r.Log, Policy: r.Policy}.Database(ctx, inventory, name, true)
+	}
 	deletions := 0
 	for _, d := range plan.Decisions {
 		if d.Delete {
@@ -141,14 +150,11 @@ func dumpDefinitions(ctx context.Context, snapshot backup.Snapshot) error {
 // estimate estimates from the last backup, or where there is none by a guess.
 func (r *Runner) estimate(ctx context.Context, name string, estimate int64) (time.Duration, int64) {
 	guess := time.Duration(float64(estimate) / (assumedRate * float64(r.Streams)) * float64(time.Second))
-	catalog, err := backup.ReadCatalog(ctx, r.Store, name)
-	if err != nil || len(catalog.Committed(name)) == 0 {
+	inventory, err := backup.ReadInventory(ctx, r.Store, name)
+	last, found := inventory.Backups[name].Newest(backup.Record.Good)
+	if err != nil || !found || last.Summary.Estimate == 0 {
 		return guess, estimate / 4
 	}
-	last, err := backup.ReadManifest(ctx, r.Store, name, catalog.Committed(name)[0].ID)
-	if err != nil || last.Facts.Estimate == 0 {
-		return guess, estimate / 4
-	}
-	growth := float64(estimate) / float64(last.Facts.Estimate)
-	return time.Duration(growth * float64(last.Committed.Sub(last.Started))), int64(growth * float64(last.Stored()))
+	growth := float64(estimate) / float64(last.Summary.Estimate)
+	return time.Duration(growth * float64(last.Summary.Committed.Sub(last.Summary.Started))), int64(growth * float64(last.Summary.Stored))
 }

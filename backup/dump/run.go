@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"filippo.io/age"
@@ -33,42 +32,45 @@ type Runner struct {
 	Layout     Layout
 	Recipients []age.Recipient
 	Policy     retention.Policy
+	// AcceptServer lets a run continue the backups of another server.
+	AcceptServer bool
 
 	buffers freeList
+	server  string // system identifier of the server whose backups are in the store
+	// agesUnknown says that the store could not be read to report ages.
+	agesUnknown bool
 }
 
-// Run backs up every database, each on its own: one that fails does not keep the
-// others from being backed up, and nothing of it is pruned. The error is the
-// first one.
+// Run backs up every database. One that fails does not stop the others, and is not
+// pruned. The error joins the errors of all databases, and each has a category. A
+// prune that was refused because it would delete too much is an error too, although
+// the backup is there: without one, nothing would ever be deleted again unnoticed.
 func (r *Runner) Run(ctx context.Context) ([]backupapi.DatabaseResult, error) {
 	names, err := r.discover(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r.buffers = make(freeList, r.Streams*(r.Layout.ConcurrentParts+1))
+	r.server = r.knownServer(ctx)
 	var results []backupapi.DatabaseResult
-	var failed error
+	var failed, refused error
 	for _, name := range names {
-		if ctx.Err() != nil {
-			break
-		}
 		result, err := r.backUp(ctx, name)
 		if errors.Is(err, backup.ErrNoDatabase) && len(r.Databases) == 0 {
-			r.Log.Warn("database dropped since it was found", "database", name)
+			r.Log.Warn("database was dropped after it was found", "database", name)
 			continue
 		}
-		if err != nil && failed == nil {
-			failed = fmt.Errorf("back up %s: %w", name, err)
+		if err != nil {
+			r.Log.Error("backup failed", "database", name, "category", result.Category, "error", err)
+			failed = errors.Join(failed, backup.Fail(result.Category, fmt.Errorf("back up %s: %w", name, err)))
+		}
+		if result.PruneRefused != "" {
+			refused = errors.Join(refused, backup.Fail(backupapi.CategoryRefused, fmt.Errorf("prune %s: %s", name, result.PruneRefused)))
 		}
 		results = append(results, result)
 	}
-	if failed == nil && ctx.Err() != nil {
-		failed = context.Cause(ctx)
-	}
-	if failed == nil {
-		r.removeOrphans(ctx)
-	}
-	return results, failed
+	r.removeOrphans(ctx)
+	return results, errors.Join(failed, refused)
 }
 
 func (r *Runner) discover(ctx context.Context) ([]string, error) {
@@ -85,8 +87,8 @@ func (r *Runner) discover(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// backUp backs one database up, and then prunes it. A prune that fails is a warning:
-// the backup is there.
+// backUp backs up one database and prunes it. A prune that fails is no failure of the
+// backup.
 func (r *Runner) backUp(ctx context.Context, name string) (result backupapi.DatabaseResult, err error) {
 	started := r.Now()
 	result.Name = name
@@ -99,6 +101,9 @@ func (r *Runner) backUp(ctx context.Context, name string) (result backupapi.Data
 			r.reportAges(ctx, &result)
 		}
 	}()
+	if ctx.Err() != nil {
+		return result, fmt.Errorf("not begun: %w", context.Cause(ctx))
+	}
 	manifest, err := r.dumpWithRetry(ctx, name, backup.NewID(started, r.Random()), started)
 	if err != nil {
 		return result, err
@@ -107,50 +112,82 @@ func (r *Runner) backUp(ctx context.Context, name string) (result backupapi.Data
 	result.Rows, result.Anomalies = manifest.Content.Rows(), len(manifest.Anomalies)
 	result.HeldSeconds, result.HeldTransactions = manifest.Held.Seconds, manifest.Held.Transactions
 	r.Log.Info("backup committed", "database", name, "backup", manifest.ID, "bytes", result.Bytes, "stored", result.Stored, "rows", result.Rows)
-	r.prune(ctx, &result, manifest)
+	r.prune(ctx, &result, started)
 	return result, nil
 }
 
-// prune prunes, now that a backup is there, and reports the ages.
-func (r *Runner) prune(ctx context.Context, result *backupapi.DatabaseResult, m backup.Manifest) {
-	pruner := retention.Pruner{Store: r.Store, Now: r.Now, Log: r.Log, Policy: r.Policy}
-	plan, err := pruner.Database(ctx, m.Database, false)
+// prune deletes what retention does not keep, after a backup was committed. It
+// reports the ages and the backups that are not good, and updates the summary.
+func (r *Runner) prune(ctx context.Context, result *backupapi.DatabaseResult, started time.Time) {
+	inventory, err := backup.ReadInventory(ctx, r.Store, result.Name)
 	if err != nil {
-		r.Log.Warn("prune did not finish", "database", m.Database, "error", err)
-	}
-	result.Pruned = plan.Deleted
-	result.LastSuccess = &m.Facts.Taken
-	if plan.Verified != nil {
-		result.LastVerified = &plan.Verified.Taken
-	}
-}
-
-// reportAges tells of a database whose backup failed how old the last good one is: that
-// number is what alarms go by, so a failure must not silence it.
-func (r *Runner) reportAges(ctx context.Context, result *backupapi.DatabaseResult) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
-	defer cancel()
-	catalog, err := backup.ReadCatalog(ctx, r.Store, result.Name)
-	backups := catalog.Committed(result.Name)
-	if err != nil || len(backups) == 0 {
+		r.Log.Warn("database was not pruned", "database", result.Name, "error", err)
+		result.LastSuccess = &started
 		return
 	}
-	result.LastSuccess = &backups[0].Taken
-	if verified, found, err := backup.NewestVerified(ctx, r.Store, backups); err == nil && found {
-		result.LastVerified = &verified.Taken
+	r.reportState(inventory, result)
+	pruner := retention.Pruner{Store: r.Store, Now: r.Now, Log: r.Log, Policy: r.Policy}
+	plan, err := pruner.Database(ctx, inventory, result.Name, false)
+	if err != nil {
+		r.Log.Warn("prune did not finish", "database", result.Name, "error", err)
+	}
+	if errors.Is(err, retention.ErrTooMany) {
+		result.PruneRefused = err.Error()
+	}
+	result.Pruned = plan.Deleted
+	if err := inventory.WriteSummaries(ctx, r.Store); err != nil {
+		r.Log.Warn("summary of the backups was not written", "database", result.Name, "error", err)
 	}
 }
 
-// removeOrphans removes what failed runs left behind long ago.
+// reportState reports the newest good and the newest verified backup, and counts and
+// logs the backups that are not good.
+func (r *Runner) reportState(inventory backup.Inventory, result *backupapi.DatabaseResult) {
+	records := inventory.Backups[result.Name]
+	if newest, found := records.Newest(backup.Record.Good); found {
+		result.LastSuccess = &newest.Entry.Taken
+	}
+	if newest, found := records.Newest(backup.Record.Verified); found {
+		result.LastVerified = &newest.Entry.Taken
+	}
+	for _, record := range records {
+		if !record.Good() {
+			result.NotGood++
+			r.Log.Warn("backup is not good", "database", result.Name, "backup", record.Entry.ID, "condition", record.Condition, "problem", record.Problem)
+		}
+	}
+}
+
+// reportAges reports how old the last good backup is of a database whose backup
+// failed: alarms go by that age, so a failure must not silence it.
+func (r *Runner) reportAges(ctx context.Context, result *backupapi.DatabaseResult) {
+	if r.agesUnknown {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
+	defer cancel()
+	inventory, err := backup.ReadInventory(ctx, r.Store, result.Name)
+	if err != nil {
+		r.agesUnknown = true // each attempt may take as long as the clean-up timeout
+		return
+	}
+	r.reportState(inventory, result)
+}
+
+// removeOrphans removes what killed runs left behind, whether or not this run
+// succeeded.
 func (r *Runner) removeOrphans(ctx context.Context) {
+	if ctx.Err() != nil {
+		return
+	}
 	pruner := retention.Pruner{Store: r.Store, Now: r.Now, Log: r.Log, Policy: r.Policy}
 	if _, err := pruner.Orphans(ctx, false); err != nil {
-		r.Log.Warn("leftovers were not all removed", "error", err)
+		r.Log.Warn("orphans were not all removed", "error", err)
 	}
 }
 
-// dumpWithRetry takes one snapshot to a committed manifest. When a lock, a standby's
-// recovery or a change of a table got in its way, it starts again with a new snapshot.
+// dumpWithRetry takes a snapshot and commits a backup of it. Where a lock, a standby's
+// recovery or a change of a table stopped the dump, it starts again with a new snapshot.
 func (r *Runner) dumpWithRetry(ctx context.Context, name, id string, started time.Time) (backup.Manifest, error) {
 	m, err := r.attempt(ctx, name, id, started)
 	for retry := 1; err != nil && ctx.Err() == nil && retry <= retriesAfter(err); retry++ {
@@ -183,9 +220,12 @@ func (r *Runner) attempt(ctx context.Context, name, id string, started time.Time
 		}
 	}()
 	m = backup.Manifest{Format: backup.ManifestFormat, ID: id, Database: name, Program: r.Program, Started: started.UTC(), Facts: snapshot.Facts(), Encrypted: len(r.Recipients) > 0}
+	if err := r.checkServer(m.Facts.Server.Identifier); err != nil {
+		return m, err
+	}
 	defer func() {
 		if err != nil {
-			r.discard(ctx, m)
+			r.discard(ctx, m, err)
 		}
 	}()
 	if err := r.dumpStreams(ctx, snapshot, &m); err != nil {
@@ -199,25 +239,4 @@ func (r *Runner) attempt(ctx context.Context, name, id string, started time.Time
 		r.Log.Warn("vacuum was held back", "database", name, "seconds", m.Held.Seconds, "transactions", m.Held.Transactions, "limit", m.Held.Limit)
 	}
 	return m, r.commit(ctx, &m)
-}
-
-// discard deletes what a failed attempt wrote. It may lack the right, or be
-// killed: without a manifest the rest is no backup, and is swept later.
-func (r *Runner) discard(ctx context.Context, m backup.Manifest) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
-	defer cancel()
-	var keys []string
-	err := r.Store.List(ctx, m.Folder(), func(o backup.Object) error {
-		keys = append(keys, o.Key)
-		return nil
-	})
-	if err == nil && slices.Contains(keys, m.Folder()+backup.ManifestName) {
-		return // committed after all: the answer was lost, the backup is not
-	}
-	if err == nil && len(keys) > 0 {
-		err = r.Store.Delete(ctx, keys...)
-	}
-	if err != nil {
-		r.Log.Warn("failed run left objects", "backup", m.ID, "error", err)
-	}
 }

@@ -14,6 +14,9 @@ type Entry struct {
 	Name      string
 	Section   int // one of the Section constants
 	DependsOn []int
+	Owner     string // the role; "" if nobody owns it
+	// Tablespace is where it is stored; "" is the database's default.
+	Tablespace string
 	// Definition is the SQL that makes it.
 	Definition string
 	// CopyStatement is the COPY … FROM stdin that its rows are for; "" if it has none.
@@ -142,14 +145,14 @@ func readEntry(s *scanner) (e Entry, err error) {
 	text(&unused) // how to drop it
 	text(&e.CopyStatement)
 	text(&e.Schema)
-	text(&unused) // tablespace
+	text(&e.Tablespace)
 	if s.version >= 114 {
 		text(&unused) // access method
 	}
 	if s.version >= 116 {
 		number(&ignored) // relkind
 	}
-	text(&unused) // owner
+	text(&e.Owner)
 	text(&unused) // with oids
 	if err != nil {
 		return e, err

@@ -55,7 +55,7 @@ func (s *Scratch) Start(ctx context.Context, major int) (backup.ScratchServer, e
 	address := Address{Host: folder, Port: scratchPort, User: scratchUser, parameters: map[string]string{}}
 	folders := append([]string{clients.folder}, s.Folders...)
 	server := &scratchServer{
-		Target:  Target{Address: address, Folders: folders, Major: major},
+		Target:  Target{Address: address, Folders: folders, Major: major, TablespaceFolder: folder},
 		source:  Source{Address: address, Folders: folders, LockWait: time.Minute},
 		folder:  folder,
 		version: clients.Version,

@@ -23,6 +23,17 @@ type Target struct {
 	// ServerMonetaryLocale leaves lc_monetary as the server has it: for backups that
 	// were dumped before pg-backup pinned it.
 	ServerMonetaryLocale bool
+	// RolePasswords gives the roles that are made the passwords of the backup.
+	RolePasswords bool
+	// NoTablespaces restores everything into the default tablespace. TablespaceMap has
+	// other locations, by the tablespace's name; TablespaceFolder is where each gets a
+	// folder of its own, whatever its location was.
+	NoTablespaces    bool
+	TablespaceMap    map[string]string
+	TablespaceFolder string
+	// NoOwner leaves everything to the role that restores, NoPrivileges leaves out
+	// grants.
+	NoOwner, NoPrivileges bool
 }
 
 // Create implements [backup.Target].
@@ -32,6 +43,9 @@ func (t *Target) Create(ctx context.Context, database string, p backup.Propertie
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if t.NoTablespaces {
+		p.Tablespace = ""
+	}
 	var there bool
 	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1)", database).Scan(&there); err != nil {
 		return classify(err)
@@ -89,8 +103,14 @@ func createDatabase(database string, p backup.Properties) string {
 	switch p.Provider {
 	case "icu":
 		sql += " LOCALE_PROVIDER icu ICU_LOCALE " + literal(p.Locale)
+		if p.ICURules != "" {
+			sql += " ICU_RULES " + literal(p.ICURules)
+		}
 	case "builtin":
 		sql += " LOCALE_PROVIDER builtin BUILTIN_LOCALE " + literal(p.Locale)
+	}
+	if p.Tablespace != "" {
+		sql += " TABLESPACE " + quoted(p.Tablespace)
 	}
 	return sql
 }
@@ -116,17 +136,6 @@ SELECT (SELECT count(*) FROM pg_catalog.pg_class WHERE oid >= 16384 AND relpersi
 		return backup.Fail(backupapi.CategoryRefused, fmt.Errorf("%s: %w: restore into a new one", database, backup.ErrNotEmpty))
 	}
 	return nil
-}
-
-// Globals implements [backup.Target].
-func (t *Target) Globals(ctx context.Context, sql io.Reader) ([]string, error) {
-	clients, err := FindClients(ctx, t.Folders, "psql", t.Major)
-	if err != nil {
-		return nil, err
-	}
-	name := t.Address.maintenance()
-	cmd := command(ctx, clients.program("psql"), t.Address.environment(name, t.Major), "--no-psqlrc", "--quiet", "--no-password")
-	return feed(cmd, sql)
 }
 
 // Restore implements [backup.Target].
@@ -157,6 +166,11 @@ func (t *Target) restore(ctx context.Context, job backup.Job, atATime int, from 
 		return err
 	}
 	args := []string{"--no-password", "--exit-on-error", "--section=" + job.Section, "--dbname=" + connectionWord(job.Database)}
+	for flag, set := range map[string]bool{"--no-owner": t.NoOwner, "--no-privileges": t.NoPrivileges, "--no-tablespaces": t.NoTablespaces} {
+		if set {
+			args = append(args, flag)
+		}
+	}
 	var files []*os.File
 	inherit := func(f *os.File) string {
 		files = append(files, f)
@@ -181,29 +195,6 @@ func (t *Target) restore(ctx context.Context, job backup.Job, atATime int, from 
 	}
 	_, err = feed(cmd, from)
 	return err
-}
-
-// ApplyProperties implements [backup.Target].
-func (t *Target) ApplyProperties(ctx context.Context, database string, p backup.Properties) (warnings []string, err error) {
-	conn, err := open(ctx, t.Address, t.Address.maintenance())
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	if err := removeUnfinishedMark(ctx, conn, database); err != nil {
-		return nil, err
-	}
-	statements := append([]string{`ALTER DATABASE :"database" OWNER TO ` + quoted(p.Owner)}, p.Settings...)
-	for _, statement := range statements {
-		_, err := conn.Exec(ctx, strings.ReplaceAll(statement, `:"database"`, quoted(database)))
-		if ctx.Err() != nil {
-			return warnings, ctx.Err()
-		}
-		if err != nil {
-			warnings = append(warnings, statement+": "+err.Error())
-		}
-	}
-	return warnings, nil
 }
 
 // Check has pg_restore read an archive and restore nothing.

@@ -28,6 +28,8 @@ const (
 	MeasureVerifiedAge   = "VerifiedRestoreAge"
 	MeasureAnomalies     = "BackupAnomalies"
 	MeasurePruned        = "BackupsPruned"
+	MeasurePruneRefused  = "PruneRefused"         // 1 if retention would have deleted too much
+	MeasureNotGood       = "BackupsNotGood"       // backups that do not count as a way back
 	MeasureHeld          = "SnapshotHeld"         // how long it held vacuum back
 	MeasureHeldAge       = "SnapshotTransactions" // age(backend_xmin) at its end
 	MeasureDrillSuccess  = "DrillSuccess"
@@ -71,11 +73,22 @@ func measureDatabase(verb string, d backupapi.DatabaseResult, now time.Time) (al
 		add(MeasureHeld, "Seconds", d.HeldSeconds)
 		add(MeasureHeldAge, "Count", float64(d.HeldTransactions))
 	}
+	add(MeasureNotGood, "Count", float64(d.NotGood))
+	if verb == "run" {
+		refused := 0.0
+		if d.PruneRefused != "" {
+			refused = 1
+		}
+		add(MeasurePruneRefused, "Count", refused)
+	}
 	if d.LastSuccess != nil {
-		add(MeasureAge, "Seconds", now.Sub(*d.LastSuccess).Seconds())
+		add(MeasureAge, "Seconds", age(now, *d.LastSuccess))
 	}
 	if d.LastVerified != nil {
-		add(MeasureVerifiedAge, "Seconds", now.Sub(*d.LastVerified).Seconds())
+		add(MeasureVerifiedAge, "Seconds", age(now, *d.LastVerified))
 	}
 	return all
 }
+
+// age is never negative: a clock that is wrong must not silence an alarm.
+func age(now, since time.Time) float64 { return max(0, now.Sub(since).Seconds()) }

@@ -19,13 +19,13 @@ type dataRestore struct {
 	into     string
 	workers  chan struct{} // one for each session that works
 	entries  []pgarchive.Entry
-	chosen   []int               // of the base dump's entries; nil is all
+	selected selection
 	settings []string            // SQL that the archive wants first
 	created  map[string]struct{} // tables that the restore itself made, by SQL name
 }
 
-func newDataRestore(m backup.Manifest, into string, entries []pgarchive.Entry, chosen []int, streams int) *dataRestore {
-	l := &dataRestore{manifest: m, into: into, workers: make(chan struct{}, max(1, streams)), entries: entries, chosen: chosen, created: map[string]struct{}{}}
+func newDataRestore(m backup.Manifest, into string, entries []pgarchive.Entry, selected selection, streams int) *dataRestore {
+	l := &dataRestore{manifest: m, into: into, workers: make(chan struct{}, max(1, streams)), entries: entries, selected: selected, created: map[string]struct{}{}}
 	for _, e := range entries {
 		switch e.Kind {
 		case "ENCODING", "STDSTRINGS", "SEARCHPATH":
@@ -65,7 +65,7 @@ func (r *Restorer) restoreData(ctx context.Context, l *dataRestore, plan postDat
 	var once sync.Once
 	var all sync.WaitGroup
 	for _, s := range streams {
-		if s.Kind == backup.StreamData && !matches(s.Schema, s.Table, r.Only) {
+		if s.Kind == backup.StreamData && !l.selected.includesData(s.Schema, s.Table) {
 			continue
 		}
 		l.workers <- struct{}{}
@@ -133,10 +133,10 @@ func (l *dataRestore) nonTableEntries() (ids []int) {
 	return ids
 }
 
-// isTableData tells whether an entry is rows that a COPY statement takes.
+// isTableData reports whether an entry has rows for a COPY statement.
 func isTableData(e pgarchive.Entry) bool { return e.Kind == "TABLE DATA" && e.CopyStatement != "" }
 
-// isFresh tells whether nothing but the entry's own rows is in its table. An
+// isFresh reports whether nothing but the entry's own rows is in its table. An
 // entry with a definition has rows that go to the root of its partitions
 // (PostgreSQL 16 and later, where a hash may differ), and so to any of them.
 func (l *dataRestore) isFresh(e pgarchive.Entry) bool {
@@ -144,7 +144,7 @@ func (l *dataRestore) isFresh(e pgarchive.Entry) bool {
 }
 
 func (l *dataRestore) isChosen(e pgarchive.Entry) bool {
-	return l.chosen == nil || slices.Contains(l.chosen, e.ID)
+	return l.selected.IDs == nil || slices.Contains(l.selected.IDs, e.ID)
 }
 
 // withRestoreProcess runs pg_restore on what the work leaves, at the same time.

@@ -24,9 +24,9 @@ type Restorer struct {
 	Observer   backup.Observer
 	Progress   *backup.Progress
 	Identities []age.Identity
-	Streams    int      // that move at a time
-	Only       []string // schemas, or tables as schema.table; none is everything
-	Globals    bool     // roles and tablespaces too
+	Streams    int    // that move at a time
+	Only       []Name // none is everything
+	Globals    bool   // roles and tablespaces too
 }
 
 // Restore makes the database into and fills it. It never writes into one that has
@@ -36,19 +36,25 @@ func (r *Restorer) Restore(ctx context.Context, m backup.Manifest, into string) 
 	if err != nil {
 		return nil, fmt.Errorf("read the table of contents: %w", err)
 	}
-	chosen, err := selectEntries(entries, r.Only)
+	selected, err := selectEntries(entries, r.Only)
 	if err != nil {
 		return nil, err
 	}
-	plan := planPostData(m, entries, chosen)
+	warnings = selected.LeftOut
+	plan := planPostData(m, entries, selected.IDs)
 	after := backup.Job{Database: into, Section: backup.PostData, Workers: r.Streams, Bytes: m.Bytes()}
 	if entries != nil {
 		after.Entries = plan.rest
 	}
 	if r.Globals {
-		if warnings, err = r.globals(ctx, m); err != nil {
+		more, err := r.globals(ctx, m)
+		warnings = append(warnings, more...)
+		if err != nil {
 			return warnings, err
 		}
+	}
+	if err := r.checkRequirements(ctx, m, entries, selected); err != nil {
+		return warnings, err
 	}
 	steps := []struct {
 		name string
@@ -56,10 +62,10 @@ func (r *Restorer) Restore(ctx context.Context, m backup.Manifest, into string) 
 	}{
 		{"create the database", func(ctx context.Context) error { return r.Target.Create(ctx, into, m.Facts.Properties) }},
 		{"restore definitions", func(ctx context.Context) error {
-			return r.definitions(ctx, m, backup.Job{Database: into, Section: backup.PreData, Entries: chosen}, head)
+			return r.definitions(ctx, m, backup.Job{Database: into, Section: backup.PreData, Entries: selected.IDs}, head)
 		}},
 		{"restore data and its indexes", func(ctx context.Context) error {
-			return r.restoreData(ctx, newDataRestore(m, into, entries, chosen, r.Streams), plan, head)
+			return r.restoreData(ctx, newDataRestore(m, into, entries, selected, r.Streams), plan, head)
 		}},
 		{"restore the rest", func(ctx context.Context) error { return r.definitions(ctx, m, after, head) }},
 		{"apply settings", func(ctx context.Context) error {

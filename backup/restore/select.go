@@ -1,7 +1,9 @@
 package restore
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	backupapi "github.com/nova/novawire/api/backup"
@@ -9,95 +11,143 @@ import (
 	"github.com/nova/novawire/backup/pgarchive"
 )
 
-// matches tells whether a table, or what belongs to it, is asked for. A name
-// without a dot is a schema.
-func matches(schema, name string, only []string) bool {
+// selection is the part of a backup that is restored.
+type selection struct {
+	IDs      []int // of entries, in the archive's order; nil is every entry
+	LeftOut  []string
+	entries  map[int]pgarchive.Entry
+	selected map[int]bool
+}
+
+// selectEntries selects the entries that restore the named objects: the objects
+// themselves, the partitions of tables, what they depend on with its data, and what is
+// part of them: indexes, constraints, defaults, triggers, rules, policies and grants. A
+// foreign key to a table that is not selected is left out, and named. No names select
+// everything.
+func selectEntries(entries []pgarchive.Entry, only []Name) (selection, error) {
 	if len(only) == 0 {
-		return true
+		return selection{}, nil
 	}
-	for _, o := range only {
-		if o == schema || o == pgarchive.SQLName(schema, name) || o == schema+"."+name {
-			return true
+	if entries == nil {
+		return selection{}, backup.Fail(backupapi.CategoryUsage, fmt.Errorf("select what to restore: %w: only a whole restore works", pgarchive.ErrVersion))
+	}
+	s := selection{entries: map[int]pgarchive.Entry{}, selected: map[int]bool{}}
+	for _, e := range entries {
+		s.entries[e.ID] = e
+	}
+	var missing []error
+	for _, name := range only {
+		found := false
+		for _, e := range entries {
+			if isObject(e) && name.matches(e.Schema, e.Name) {
+				s.add(e.ID)
+				found = true
+			}
 		}
+		if !found {
+			missing = append(missing, fmt.Errorf("select what to restore: nothing in the backup is named %s", name))
+		}
+	}
+	if len(missing) > 0 {
+		return s, backup.Fail(backupapi.CategoryUsage, errors.Join(missing...))
+	}
+	for grew := true; grew; {
+		grew = false
+		for _, e := range entries {
+			if !s.selected[e.ID] && s.isPart(e) {
+				s.add(e.ID)
+				grew = true
+			}
+		}
+	}
+	for _, e := range entries {
+		if s.selected[e.ID] {
+			s.IDs = append(s.IDs, e.ID)
+		} else if s.dependsOnSelected(e) && (e.Kind == "FK CONSTRAINT" || e.Kind == "PUBLICATION TABLE") {
+			s.LeftOut = append(s.LeftOut, fmt.Sprintf("left out: %s %s, which needs an object that is not restored", e.Kind, pgarchive.SQLName(e.Schema, e.Name)))
+		}
+	}
+	return s, nil
+}
+
+// isObject reports whether an entry is found by its name. Entries after the data, and
+// those of comments and grants, have names of another form.
+func isObject(e pgarchive.Entry) bool {
+	return e.Section != pgarchive.SectionPostData && !slices.Contains([]string{"COMMENT", "ACL", "SECURITY LABEL", "TABLE ATTACH", "DEFAULT"}, e.Kind)
+}
+
+// add selects an entry and what it depends on.
+func (s *selection) add(id int) {
+	e, known := s.entries[id]
+	if !known || s.selected[id] {
+		return
+	}
+	s.selected[id] = true
+	for _, dependency := range e.DependsOn {
+		s.add(dependency)
+	}
+}
+
+// isPart reports whether an entry is part of a selected object, so that the object is
+// not whole without it.
+func (s *selection) isPart(e pgarchive.Entry) bool {
+	switch e.Kind {
+	case "TABLE DATA", "MATERIALIZED VIEW DATA", "SEQUENCE SET", "COMMENT", "ACL", "SECURITY LABEL", "STATISTICS DATA":
+		return s.dependsOnSelected(e)
+	case "TABLE ATTACH": // a partition, which comes with its parent
+		return s.anySelected(e, func(d pgarchive.Entry) bool { return isRelation(d) && (d.Schema != e.Schema || d.Name != e.Name) })
+	case "DEFAULT", "CONSTRAINT", "CHECK CONSTRAINT", "TRIGGER", "RULE", "POLICY", "ROW SECURITY":
+		return s.anySelected(e, func(d pgarchive.Entry) bool {
+			return (isRelation(d) || d.Kind == "DOMAIN") && d.Schema == e.Schema && (e.Name == d.Name || strings.HasPrefix(e.Name, d.Name+" "))
+		})
+	case "INDEX", "STATISTICS":
+		return s.anySelected(e, isRelation)
+	case "SEQUENCE": // of an identity column
+		return strings.HasPrefix(strings.TrimSpace(e.Definition), "ALTER TABLE") && s.anySelected(e, isRelation)
+	case "FK CONSTRAINT", "INDEX ATTACH", "SEQUENCE OWNED BY":
+		return s.allSelected(e)
 	}
 	return false
 }
 
-// selectEntries picks the entries that restore what is asked for: those objects, what
-// they need, and what is theirs: indexes, constraints, defaults, grants. Nil is
-// everything.
-func selectEntries(entries []pgarchive.Entry, only []string) ([]int, error) {
-	if len(only) == 0 {
-		return nil, nil
-	}
-	if entries == nil {
-		return nil, backup.Fail(backupapi.CategoryUsage, fmt.Errorf("choose what to restore: %w: only a whole restore works", pgarchive.ErrVersion))
-	}
-	c := selector{byID: map[int]pgarchive.Entry{}, selected: map[int]bool{}}
-	for _, e := range entries {
-		c.byID[e.ID] = e
-	}
-	for _, e := range entries {
-		if e.Section != pgarchive.SectionPostData && matches(e.Schema, e.Name, only) {
-			c.selectWithDependencies(e.ID)
-		}
-	}
-	if len(c.selected) == 0 {
-		return nil, backup.Fail(backupapi.CategoryUsage, fmt.Errorf("choose what to restore: nothing in the backup is named %s", strings.Join(only, ", ")))
-	}
-	return c.withDependents(entries), nil
+func isRelation(e pgarchive.Entry) bool {
+	return slices.Contains([]string{"TABLE", "VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE"}, e.Kind)
 }
 
-type selector struct {
-	byID     map[int]pgarchive.Entry
-	selected map[int]bool
+func (s *selection) dependsOnSelected(e pgarchive.Entry) bool {
+	return s.anySelected(e, func(pgarchive.Entry) bool { return true })
 }
 
-// selectWithDependencies adds an entry and what it depends on.
-func (c *selector) selectWithDependencies(id int) {
-	e, there := c.byID[id]
-	if !there || c.selected[id] {
-		return
-	}
-	c.selected[id] = true
-	for _, dependency := range e.DependsOn {
-		c.selectWithDependencies(dependency)
-	}
+func (s *selection) anySelected(e pgarchive.Entry, is func(pgarchive.Entry) bool) bool {
+	return slices.ContainsFunc(e.DependsOn, func(id int) bool { return s.selected[id] && is(s.entries[id]) })
 }
 
-// withDependents adds, until nothing is added any more, what depends on chosen
-// entries alone: an index on a chosen table, but no foreign key to another.
-func (c *selector) withDependents(entries []pgarchive.Entry) (ids []int) {
-	for grew := true; grew; {
-		grew = false
-		for _, e := range entries {
-			if !c.selected[e.ID] && c.isPartOfSelection(e) {
-				c.selected[e.ID], grew = true, true
-			}
-		}
-	}
-	for _, e := range entries { // in the archive's order
-		if c.selected[e.ID] {
-			ids = append(ids, e.ID)
-		}
-	}
-	return ids
-}
-
-func (c *selector) isPartOfSelection(e pgarchive.Entry) bool {
-	known := 0
+// allSelected reports whether all relations and sequences that an entry depends on are
+// selected.
+func (s *selection) allSelected(e pgarchive.Entry) bool {
+	needed := 0
 	for _, id := range e.DependsOn {
-		if _, there := c.byID[id]; !there {
-			continue // of the system, or not dumped
+		d, known := s.entries[id]
+		if !known || d.Section == pgarchive.SectionPostData && e.Kind == "FK CONSTRAINT" {
+			continue // of the system, or the unique index that the key needs
 		}
-		if !c.selected[id] {
+		if !s.selected[id] {
 			return false
 		}
-		known++
+		needed++
 	}
-	switch e.Kind {
-	case "VIEW", "MATERIALIZED VIEW", "FUNCTION", "TABLE", "PUBLICATION TABLE":
-		return false // they use what is chosen, they are not part of it
+	return needed > 0
+}
+
+// includesData reports whether the rows of a table are restored.
+func (s *selection) includesData(schema, table string) bool {
+	if s.selected == nil {
+		return true
 	}
-	return known > 0
+	for id := range s.selected {
+		if e := s.entries[id]; e.Kind == "TABLE" && e.Schema == schema && e.Name == table {
+			return true
+		}
+	}
+	return false
 }

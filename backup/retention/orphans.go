@@ -10,13 +10,14 @@ import (
 	"github.com/nova/novawire/backup"
 )
 
-// orphanAge is when something without a manifest belongs to no run any more:
+// orphanAge is the age above which objects without a manifest belong to no run:
 // twice the longest deadline.
 const orphanAge = 48 * time.Hour
 
-// Orphans removes what runs that were killed left behind: folders without a
-// manifest and uploads that were never completed, once their last object is
-// older than 48 hours. It returns what it removed, or with dryRun would.
+// Orphans removes what killed runs left behind: folders without a manifest and
+// uploads that were never completed, once their last object is older than 48 hours.
+// It returns what it removed, or with dryRun what it would remove. It depends on no
+// manifest and continues after each error.
 func (p Pruner) Orphans(ctx context.Context, dryRun bool) (removed []string, err error) {
 	now, err := p.TrustedNow(ctx)
 	if err != nil {
@@ -33,7 +34,7 @@ func (p Pruner) orphanFolders(ctx context.Context, now time.Time, dryRun bool) (
 		return nil, err
 	}
 	for _, database := range catalog.Databases() {
-		for _, e := range catalog[database] {
+		for _, e := range catalog.Entries[database] {
 			if e.Committed || e.Held || now.Sub(e.Newest) < orphanAge {
 				continue
 			}
@@ -41,7 +42,7 @@ func (p Pruner) orphanFolders(ctx context.Context, now time.Time, dryRun bool) (
 			if dryRun {
 				continue
 			}
-			if deleteErr := p.Store.Delete(ctx, e.Keys...); deleteErr != nil {
+			if deleteErr := p.Store.Delete(ctx, e.Keys()...); deleteErr != nil {
 				err = errors.Join(err, fmt.Errorf("remove leftover %s: %w", e.Folder(), deleteErr))
 			}
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/nova/novawire/backup"
 )
 
-// Pruner deletes what retention lets go.
+// Pruner deletes the backups that retention does not keep.
 type Pruner struct {
 	Store  backup.Store
 	Now    func() time.Time
@@ -23,41 +23,28 @@ type Pruner struct {
 type Pruned struct {
 	Decisions []Decision
 	Deleted   int
-	Verified  *backup.Entry // the newest that a drill restored
 }
 
-// Database prunes one database; with dryRun it only decides. It deletes nothing
-// at all where the clock is in doubt or more than half would go.
-func (p Pruner) Database(ctx context.Context, database string, dryRun bool) (Pruned, error) {
-	catalog, err := backup.ReadCatalog(ctx, p.Store, database)
-	if err != nil {
-		return Pruned{}, backup.Fail(backupapi.CategoryStore, err)
-	}
-	backups := catalog.Committed(database)
-	var plan Pruned
-	verified, found, err := backup.NewestVerified(ctx, p.Store, backups)
-	if err != nil {
-		return plan, backup.Fail(backupapi.CategoryStore, fmt.Errorf("find the newest verified backup: %w", err))
-	}
-	if found {
-		plan.Verified = &verified
-	}
+// Database prunes one database of the inventory and takes what it deleted out of it;
+// with dryRun it only decides. It deletes nothing where the clock is in doubt or more
+// than half would go: both have the category refused.
+func (p Pruner) Database(ctx context.Context, inventory backup.Inventory, database string, dryRun bool) (plan Pruned, err error) {
 	now, err := p.TrustedNow(ctx)
 	if err != nil {
 		return plan, err
 	}
-	plan.Decisions = Retain(backups, verified.ID, p.Policy, now)
+	plan.Decisions = Retain(inventory.Backups[database], p.Policy, now)
 	if err := checkShare(plan.Decisions, p.Policy); err != nil {
 		return plan, backup.Fail(backupapi.CategoryRefused, err)
 	}
 	if dryRun {
 		return plan, nil
 	}
-	plan.Deleted, err = p.delete(ctx, plan.Decisions)
-	return plan, err
+	plan.Deleted, err = p.delete(ctx, inventory, plan.Decisions)
+	return plan, backup.Fail(backupapi.CategoryStore, err)
 }
 
-// TrustedNow is the time if this clock and the store's agree.
+// TrustedNow returns the time if this clock and the store's agree.
 func (p Pruner) TrustedNow(ctx context.Context) (time.Time, error) {
 	theirs, err := p.Store.Now(ctx)
 	if err != nil {
@@ -66,30 +53,32 @@ func (p Pruner) TrustedNow(ctx context.Context) (time.Time, error) {
 	return theirs, backup.Fail(backupapi.CategoryRefused, checkSkew(p.Now(), theirs))
 }
 
-// delete goes on after a backup that could not be deleted: each stands for itself.
-func (p Pruner) delete(ctx context.Context, decisions []Decision) (deleted int, err error) {
+// delete continues after a backup that could not be deleted.
+func (p Pruner) delete(ctx context.Context, inventory backup.Inventory, decisions []Decision) (deleted int, err error) {
 	for i, d := range decisions {
 		if !d.Delete {
 			continue
 		}
-		until, lockErr := p.remove(ctx, d.Entry)
+		e := d.Record.Entry
+		until, removeErr := p.remove(ctx, e)
 		switch {
-		case lockErr != nil:
-			err = errors.Join(err, fmt.Errorf("delete backup %s: %w", d.Entry.ID, lockErr))
+		case removeErr != nil:
+			err = errors.Join(err, fmt.Errorf("delete backup %s: %w", e.ID, removeErr))
 		case !until.IsZero():
 			decisions[i].Delete, decisions[i].Reason = false, "locked in the store until "+until.UTC().Format(time.RFC3339)
-			p.Log.Info("backup is locked", "database", d.Entry.Database, "backup", d.Entry.ID, "until", until)
+			p.Log.Info("backup is locked", "database", e.Database, "backup", e.ID, "until", until)
 		default:
 			deleted++
-			p.Log.Info("backup deleted", "database", d.Entry.Database, "backup", d.Entry.ID, "reason", d.Reason)
+			inventory.Remove(e.Database, e.ID)
+			p.Log.Info("backup deleted", "database", e.Database, "backup", e.ID, "reason", d.Reason)
 		}
 	}
 	return deleted, err
 }
 
-// remove deletes one backup, the manifest first: what a crash leaves is garbage,
-// never a manifest that promises what is gone. It returns until when a lock
-// forbids that.
+// remove deletes one backup. It deletes the manifest first, so that a crash leaves
+// objects without a manifest, and never a manifest without its objects. Where a lock
+// forbids the deletion it returns until when.
 func (p Pruner) remove(ctx context.Context, e backup.Entry) (time.Time, error) {
 	manifest := e.Folder() + backup.ManifestName
 	until, err := p.Store.LockedUntil(ctx, manifest)
@@ -100,7 +89,7 @@ func (p Pruner) remove(ctx context.Context, e backup.Entry) (time.Time, error) {
 		return time.Time{}, err
 	}
 	var rest []string
-	for _, key := range e.Keys {
+	for _, key := range e.Keys() {
 		if key != manifest {
 			rest = append(rest, key)
 		}

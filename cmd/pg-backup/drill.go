@@ -20,7 +20,7 @@ func (p program) drillVerb() *cobra.Command {
 		Long:  "Starts a PostgreSQL of the backup's major version from the programs at hand, on a socket in a folder of its own,\nrestores the newest backup of each database, compares rows and fingerprints of every table with the manifest,\nand writes verify.json beside it. It never touches another server.\n\n" + exitCodes(),
 		Args:  cobra.NoArgs,
 	}
-	choice := selectionFlags(cmd)
+	chosen := selectionFlags(cmd)
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
 		identities, err := s.identities()
 		if err != nil {
@@ -30,7 +30,7 @@ func (p program) drillVerb() *cobra.Command {
 			Store: s.store, Scratch: &postgres.Scratch{Folders: s.folders(), Parent: s.values[backupapi.EnvScratchDirectory]},
 			Now: s.now, Log: s.log, Observer: s.recorder, Progress: &s.progress, Program: version.String(), Identities: identities, Streams: s.streams,
 		}
-		return s.forEachBackup(ctx, choice, func(m backup.Manifest, result *backupapi.DatabaseResult) error {
+		return s.forEachBackup(ctx, chosen, func(m backup.Manifest, result *backupapi.DatabaseResult) error {
 			v, err := driller.Drill(ctx, m)
 			for _, warning := range v.Warnings {
 				s.log.Warn("restore warned", "database", m.Database, "warning", warning)
@@ -38,7 +38,8 @@ func (p program) drillVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			result.LastVerified = &m.Facts.Taken
+			taken, _ := backup.TimeOfID(m.ID)
+			result.LastVerified = &taken
 			fmt.Fprintf(s.stdout, "%s %s: restored in %.1fs, %d tables and %d rows as in the manifest\n", m.Database, m.ID, v.Seconds, v.Tables, v.Rows)
 			return nil
 		})

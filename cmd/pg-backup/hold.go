@@ -16,11 +16,11 @@ func (p program) holdVerb() *cobra.Command {
 		Long:  "Puts a hold.json beside the manifest; a backup that has one is never pruned.\n\n" + exitCodes(),
 		Args:  cobra.NoArgs,
 	}
-	choice := selectionFlags(cmd)
+	chosen := selectionFlags(cmd)
 	reason := cmd.Flags().String("reason", "", "why, for those who find it")
 	release := cmd.Flags().Bool("release", false, "let retention have it again")
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
-		m, err := choice.one(ctx, s.store)
+		m, err := s.one(ctx, chosen)
 		if err != nil {
 			return err
 		}

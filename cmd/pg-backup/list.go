@@ -18,24 +18,28 @@ import (
 func (p program) listVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "Show the backups there are",
-		Long:  "Shows every committed backup, the newest first, whether a drill restored it, and what is known to be wrong with it.\n\n" + exitCodes(),
+		Short: "Show all backups",
+		Long:  "Shows every committed backup, the newest first, whether a drill restored it, and the known problems.\n\n" + exitCodes(),
 		Args:  cobra.NoArgs,
 	}
-	database := cmd.Flags().String("database", "", "only this database's")
+	database := cmd.Flags().String("database", "", "only the backups of this database")
 	output := cmd.Flags().StringP("output", "o", "table", "table or json")
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
-		backups, err := backup.List(ctx, s.store, *database)
+		if *output != "table" && *output != "json" {
+			return usageError("--output is %q: use table or json", *output)
+		}
+		inventory, err := backup.ReadInventory(ctx, s.store, *database)
 		if err != nil {
 			return err
 		}
-		switch *output {
-		case "table":
-			return printTable(s.stdout, backups, s.now())
-		case "json":
+		var backups backup.Records
+		for _, name := range inventory.Databases() {
+			backups = append(backups, inventory.Backups[name]...)
+		}
+		if *output == "json" {
 			return printJSON(s.stdout, backups)
 		}
-		return usageError("--output is table or json, not %q", *output)
+		return printTable(s.stdout, backups, s.now())
 	})
 	return cmd
 }
@@ -50,19 +54,20 @@ type listed struct {
 	Rows      int64      `json:"rows"`
 	Encrypted bool       `json:"encrypted"`
 	Held      bool       `json:"held"`
-	Verified  *time.Time `json:"verified,omitempty"` // when a drill restored it
-	Problem   string     `json:"problem,omitempty"`
+	Verified  *time.Time `json:"verified,omitempty"`  // when a drill restored it
+	Condition string     `json:"condition,omitempty"` // why it does not count as a way back
+	Problem   string     `json:"problem,omitempty"`   // explains the condition
 	Anomalies []string   `json:"anomalies,omitempty"`
 }
 
-func printJSON(to io.Writer, backups []backup.Listed) error {
+func printJSON(to io.Writer, backups backup.Records) error {
 	all := []listed{}
 	for _, b := range backups {
 		l := listed{
-			Database: b.Entry.Database, Backup: b.Entry.ID, Taken: b.Entry.Taken, Bytes: b.Manifest.Bytes(), Stored: b.Manifest.Stored(),
-			Rows: b.Manifest.Content.Rows(), Encrypted: b.Manifest.Encrypted, Held: b.Entry.Held, Problem: b.Problem, Anomalies: b.Manifest.Anomalies,
+			Database: b.Entry.Database, Backup: b.Entry.ID, Taken: b.Entry.Taken, Bytes: b.Summary.Bytes, Stored: b.Summary.Stored, Rows: b.Summary.Rows,
+			Encrypted: b.Summary.Encrypted, Held: b.Entry.Held, Condition: string(b.Condition), Problem: b.Problem, Anomalies: b.Summary.Anomalies,
 		}
-		if b.Verification != nil && b.Verification.Verified {
+		if b.Verified() {
 			l.Verified = &b.Verification.Started
 		}
 		all = append(all, l)
@@ -72,29 +77,29 @@ func printJSON(to io.Writer, backups []backup.Listed) error {
 	return encoder.Encode(all)
 }
 
-func printTable(to io.Writer, backups []backup.Listed, now time.Time) error {
+func printTable(to io.Writer, backups backup.Records, now time.Time) error {
 	table := tabwriter.NewWriter(to, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(table, "DATABASE\tBACKUP\tAGE\tDUMPED\tSTORED\tROWS\tRESTORED\tSTATE")
 	for _, b := range backups {
 		restored := "never"
-		if v := b.Verification; v != nil && v.Verified {
+		if v := b.Verification; b.Verified() {
 			restored = fmt.Sprintf("%s ago, in %s", units.Age(now.Sub(v.Started)), time.Duration(v.Seconds*float64(time.Second)).Round(time.Second))
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", b.Entry.Database, b.Entry.ID, units.Age(now.Sub(b.Entry.Taken)),
-			units.Bytes(b.Manifest.Bytes()), units.Bytes(b.Manifest.Stored()), b.Manifest.Content.Rows(), restored, state(b))
+			units.Bytes(b.Summary.Bytes), units.Bytes(b.Summary.Stored), b.Summary.Rows, restored, state(b))
 	}
 	return table.Flush()
 }
 
-func state(b backup.Listed) string {
+func state(b backup.Record) string {
 	var words []string
-	if b.Problem != "" {
-		words = append(words, "DAMAGED: "+oneLine(b.Problem))
+	if !b.Good() {
+		words = append(words, strings.ToUpper(string(b.Condition))+": "+oneLine(b.Problem))
 	}
 	if b.Entry.Held {
 		words = append(words, "held")
 	}
-	if n := len(b.Manifest.Anomalies); n > 0 {
+	if n := b.Summary.AnomalyCount; n > 0 {
 		words = append(words, fmt.Sprintf("%d anomalies", n))
 	}
 	if len(words) == 0 {

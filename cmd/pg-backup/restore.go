@@ -20,11 +20,20 @@ func (p program) restoreVerb() *cobra.Command {
 		Long:  "Restores into a database of the server in DATABASE_URL that does not exist yet, or is empty. One that has anything\nin it is refused.\n\n" + exitCodes(),
 		Args:  cobra.NoArgs,
 	}
-	choice := selectionFlags(cmd)
+	chosen := selectionFlags(cmd)
 	to := cmd.Flags().String("to", "", "the database to make (default: the name of the one that was backed up)")
-	only := cmd.Flags().StringSlice("only", nil, "only these schemas, or tables as schema.table; what they need comes too")
-	globals := cmd.Flags().Bool("globals", false, "also make the roles and tablespaces, as far as they are not there")
+	only := cmd.Flags().StringArray("only", nil, "only these schemas, or tables as schema.table, written as SQL does and separated by commas; what they need comes too")
+	globals := cmd.Flags().Bool("globals", false, "also make the roles and tablespaces that the server does not have; those that it has are left as they are")
+	passwords := cmd.Flags().Bool("role-passwords", false, "with --globals: give new roles their passwords of the backup")
+	tablespaces := cmd.Flags().StringToString("tablespace-map", nil, "with --globals: make these tablespaces elsewhere, as name=folder")
+	noTablespaces := cmd.Flags().Bool("no-tablespaces", false, "restore everything into the default tablespace")
+	noOwner := cmd.Flags().Bool("no-owner", false, "leave everything to the role that restores")
+	noPrivileges := cmd.Flags().Bool("no-privileges", false, "leave out grants")
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
+		names, err := parseNames(*only)
+		if err != nil {
+			return err
+		}
 		address, err := s.address()
 		if err != nil {
 			return err
@@ -33,7 +42,7 @@ func (p program) restoreVerb() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		m, err := choice.one(ctx, s.store)
+		m, err := s.one(ctx, chosen)
 		if err != nil {
 			return err
 		}
@@ -42,9 +51,12 @@ func (p program) restoreVerb() *cobra.Command {
 			into = *to
 		}
 		restorer := restore.Restorer{
-			Store:  s.store,
-			Target: &postgres.Target{Address: address, Folders: s.folders(), Major: m.Facts.Server.Major, ServerMonetaryLocale: m.Facts.MonetaryLocale == ""},
-			Log:    s.log, Observer: s.recorder, Progress: &s.progress, Identities: identities, Streams: s.streams, Only: *only, Globals: *globals,
+			Store: s.store,
+			Target: &postgres.Target{
+				Address: address, Folders: s.folders(), Major: m.Facts.Server.Major, ServerMonetaryLocale: m.Facts.MonetaryLocale == "",
+				RolePasswords: *passwords, TablespaceMap: *tablespaces, NoTablespaces: *noTablespaces, NoOwner: *noOwner, NoPrivileges: *noPrivileges,
+			},
+			Log: s.log, Observer: s.recorder, Progress: &s.progress, Identities: identities, Streams: s.streams, Only: names, Globals: *globals,
 		}
 		warnings, err := restorer.Restore(ctx, m, into)
 		for _, warning := range warnings {
@@ -59,6 +71,20 @@ func (p program) restoreVerb() *cobra.Command {
 		return nil
 	})
 	return cmd
+}
+
+// parseNames reads the comma lists of --only.
+func parseNames(lists []string) (names []restore.Name, err error) {
+	for _, list := range lists {
+		for _, text := range restore.SplitNames(list) {
+			name, err := restore.ParseName(text)
+			if err != nil {
+				return nil, usageError("read --only: %w", err)
+			}
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 // restored is what the report says of the database that was made. The manifest's

@@ -24,11 +24,13 @@ func (p program) runVerb() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	dryRun := cmd.Flags().Bool("dry-run", false, "prove that a run would work, and change nothing")
+	accept := cmd.Flags().Bool("accept-server", false, "continue the backups of another server, which this one replaces")
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
 		runner, err := s.runner()
 		if err != nil {
 			return err
 		}
+		runner.AcceptServer = *accept
 		if *dryRun {
 			return s.dryRun(ctx, runner)
 		}

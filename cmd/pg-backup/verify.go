@@ -20,14 +20,14 @@ func (p program) verifyVerb() *cobra.Command {
 		Long:  "Reads every object of the newest backup of each database and compares size, SHA-256, frame checksums, rows and\nfingerprints with the manifest. What is found to be damaged is marked, and list shows it.\n\n" + exitCodes(),
 		Args:  cobra.NoArgs,
 	}
-	choice := selectionFlags(cmd)
+	chosen := selectionFlags(cmd)
 	deep := cmd.Flags().Bool("deep", false, "have pg_restore read every archive too")
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
 		identities, err := s.identities()
 		if err != nil {
 			return err
 		}
-		return s.forEachBackup(ctx, choice, func(m backup.Manifest, _ *backupapi.DatabaseResult) error {
+		return s.forEachBackup(ctx, chosen, func(m backup.Manifest, _ *backupapi.DatabaseResult) error {
 			verifier := verify.Verifier{Store: s.store, Identities: identities, Progress: &s.progress}
 			if *deep {
 				verifier.Check = (&postgres.Target{Folders: s.folders(), Major: m.Facts.Server.Major}).Check

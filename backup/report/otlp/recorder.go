@@ -125,6 +125,8 @@ var metricNames = map[string]string{
 	report.MeasureVerifiedAge: "pg_backup.verified_restore.age", report.MeasureAnomalies: "pg_backup.anomalies",
 	report.MeasurePruned: "pg_backup.pruned", report.MeasureDrillSuccess: "pg_backup.drill.success",
 	report.MeasureDrillDuration: "pg_backup.drill.duration",
+	report.MeasureHeld:          "pg_backup.snapshot.held", report.MeasureHeldAge: "pg_backup.snapshot.transactions",
+	report.MeasureNotGood: "pg_backup.not_good", report.MeasurePruneRefused: "pg_backup.prune_refused",
 }
 
 // units are those of UCUM.

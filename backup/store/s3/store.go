@@ -82,7 +82,7 @@ func (s *Store) List(ctx context.Context, prefix string, each func(backup.Object
 			return classify(err)
 		}
 		for _, o := range page.Contents {
-			object := backup.Object{Key: strings.TrimPrefix(aws.ToString(o.Key), s.prefix()), Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified)}
+			object := backup.Object{Key: strings.TrimPrefix(aws.ToString(o.Key), s.prefix()), Size: aws.ToInt64(o.Size), Modified: aws.ToTime(o.LastModified), ETag: aws.ToString(o.ETag)}
 			if err := each(object); err != nil {
 				return err
 			}

@@ -134,7 +134,7 @@ func (p *Postgres) serve(settings []string) {
 
 // ownedFolder makes a folder in which PostgreSQL may write.
 func ownedFolder() (string, error) {
-	dir, err := folder("testbed-pg-")
+	dir, err := folder("pgtest-")
 	if err != nil {
 		return "", err
 	}
@@ -335,4 +335,20 @@ func (p *Postgres) Database(t testing.TB, statements ...string) string {
 		_, _ = conn.Exec(context.Background(), "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 	})
 	return name
+}
+
+// NewFolder makes an empty folder that belongs to the server, as a tablespace needs.
+func (p *Postgres) NewFolder(t testing.TB) string {
+	t.Helper()
+	dir, err := folder("pgtest-tablespace-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if os.Geteuid() == 0 {
+		if out, err := exec.Command("chown", "postgres:", dir).CombinedOutput(); err != nil {
+			t.Fatalf("chown: %v: %s", err, out)
+		}
+	}
+	return dir
 }
