@@ -50,7 +50,10 @@ func ParseAddress(text string) (Address, error) {
 	a := Address{parameters: map[string]string{}}
 	if at := strings.LastIndex(rest, "@"); at >= 0 {
 		user, password, _ := strings.Cut(rest[:at], ":")
-		a.User, a.Password = decode(user), decode(password)
+		a.User, a.Password = user, password
+		if _, err := url.PathUnescape(rest); err == nil { // else nothing of the URL is meant as encoded
+			a.User, a.Password = decode(user), decode(password)
+		}
 		rest = rest[at+1:]
 	}
 	m := afterUser.FindStringSubmatch(rest)

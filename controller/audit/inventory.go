@@ -57,7 +57,7 @@ type inventory struct {
 	reader     client.Reader
 	options    Options
 	cronJobs   map[client.ObjectKey]map[string]string // annotations by name
-	namespaces map[string]map[string]string // labels by name
+	namespaces map[string]map[string]string           // labels by name
 	report     Report
 }
 
