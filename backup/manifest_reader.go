@@ -202,7 +202,7 @@ func (t *checkedTotal) add(n int64) error {
 // the file and many more in memory, so their number is bounded too.
 type partCount int
 
-const maxParts = 1_000_000
+const maxParts = 2_000_000
 
 func (n *partCount) count() error {
 	if *n++; *n > maxParts {
