@@ -52,7 +52,7 @@ func TestBackup_Failures(t *testing.T) {
 	if keys := d.manifests(); len(keys) < 2 || !slices.Contains(keys, first[0]) {
 		t.Errorf("the first backup, %s, is not among %q", first[0], keys)
 	}
-	d.expectEvent("BackupAnomaly", "nova_auth: 1 tables vanished") // the table that filled the volume
+	d.expectEvent("BackupAnomaly", "nova_auth: 1 tables disappeared") // the table that filled the volume
 	d.metric("novawire_backup_anomalies", ofNovaAuth, exactly(1))
 }
 
@@ -91,11 +91,13 @@ func (d database) lastSuccess() *time.Time {
 
 func wrongPassword(d database) {
 	good := d.lastSuccess()
-	secret := func(url string) {
-		kubectl(d.t, "", "-n", d.name, "patch", "secret", "postgres-credentials", "--type", "merge", "-p", fmt.Sprintf(`{"stringData":{"url":%q}}`, url))
+	// The running server keeps its password; the next Job reads the Secret.
+	secret := func(password string) {
+		kubectl(d.t, "", "-n", d.name, "patch", "secret", "postgres-credentials", "--type", "merge", "-p",
+			fmt.Sprintf(`{"stringData":{"url":%q,"password":%q}}`, d.url(password), password))
 	}
-	secret(d.url("wrong"))
-	defer secret(d.url(password))
+	secret("wrong")
+	defer secret(password)
 	out, err := d.novawire("backup", "now", "sts/"+statefulName, "-n", d.name)
 	if err == nil {
 		d.t.Errorf("novawire backup now succeeded:\n%s", out)

@@ -141,8 +141,9 @@ func TestBackup_RefusedAtApply(t *testing.T) {
 	}
 	mistaken.Annotations[backupapi.AnnotationSchedule] = "0 2 * * *"
 	mistaken.Annotations[backupapi.AnnotationServiceAccount] = "backup-writer"
+	mistaken.Annotations[backupapi.AnnotationURLSecret] = "absent/url"
 	if out, err = apply(); err != nil || !containsAll(out, []string{
-		"Warning: novawire: ", "no Secret postgres-credentials in namespace " + n.name, "no ServiceAccount backup-writer",
+		"Warning: novawire: ", "Secret absent does not exist in namespace " + n.name, "ServiceAccount backup-writer does not exist",
 	}) {
 		t.Errorf("kubectl apply: %v:\n%s", err, out)
 	}

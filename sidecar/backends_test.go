@@ -160,3 +160,20 @@ func TestBackend_None(t *testing.T) {
 		})
 	}
 }
+
+// A backend sees who sends.
+func TestBackend_UserAgent(t *testing.T) {
+	for _, protocol := range []sidecarapi.Protocol{sidecarapi.ProtocolGRPC, sidecarapi.ProtocolHTTP} {
+		t.Run(string(protocol), func(t *testing.T) {
+			t.Parallel()
+			backend := receiver(t, fakeotlp.Options{})
+			p := start(t, to(backend, protocol)...)
+			app := newClient(t, p.otlp)
+			_ = app.send(app.spans(1, 0))
+			p.stop()
+			if got := backend.Header("user-agent"); !strings.HasPrefix(got, "novawire-sidecar") {
+				t.Errorf("user agent is %q", got)
+			}
+		})
+	}
+}

@@ -104,10 +104,10 @@ func TestBackend_Faults(t *testing.T) {
 		"is busy for longer than is retried":  {fault: always(fakeotlp.Fault{Refuse: fakeotlp.Busy}), env: []string{"NOVAWIRE_RETRY_LIMIT=0s"}, dropped: []string{"retry_limit"}},
 		"will not have some requests":         {fault: every(2, fakeotlp.Fault{Refuse: fakeotlp.Wrong}), dropped: []string{"rejected"}},
 		"will not have some items":            {fault: always(fakeotlp.Fault{Reject: 7}), dropped: []string{"rejected"}},
-		"hangs for ever and the pod ends":     {fault: always(fakeotlp.Fault{Delay: time.Hour}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}},
-		"is busy for ever and the pod ends":   {fault: always(fakeotlp.Fault{Refuse: fakeotlp.Busy}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}, retried: true},
-		"resets for ever and the pod ends":    {fault: always(fakeotlp.Fault{Reset: true}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}, retried: true},
-		"hangs for ever and there is no time": {fault: always(fakeotlp.Fault{Delay: time.Hour}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=0s"}, dropped: []string{"shutdown"}},
+		"hangs forever and the pod ends":     {fault: always(fakeotlp.Fault{Delay: time.Hour}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}},
+		"is busy forever and the pod ends":   {fault: always(fakeotlp.Fault{Refuse: fakeotlp.Busy}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}, retried: true},
+		"resets forever and the pod ends":    {fault: always(fakeotlp.Fault{Reset: true}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=500ms"}, dropped: []string{"shutdown"}, retried: true},
+		"hangs forever and there is no time": {fault: always(fakeotlp.Fault{Delay: time.Hour}), env: []string{"NOVAWIRE_DRAIN_TIMEOUT=0s"}, dropped: []string{"shutdown"}},
 	}
 	for name, c := range cases {
 		for _, protocol := range []sidecarapi.Protocol{sidecarapi.ProtocolGRPC, sidecarapi.ProtocolHTTP} {

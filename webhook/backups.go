@@ -48,9 +48,16 @@ type statefulSet struct {
 		DeletionTimestamp string            `json:"deletionTimestamp"`
 	} `json:"metadata"`
 	Spec struct {
-		Template struct {
+		ServiceName string `json:"serviceName"`
+		Template    struct {
 			Spec struct {
 				Containers []struct {
+					Env []struct {
+						Name string `json:"name"`
+					} `json:"env"`
+					EnvFrom []struct {
+						SecretRef *struct{} `json:"secretRef"`
+					} `json:"envFrom"`
 					Name    string   `json:"name"`
 					Image   string   `json:"image"`
 					Command []string `json:"command"`
@@ -98,6 +105,24 @@ func (s *statefulSet) containers() []backupapi.Container {
 	return containers
 }
 
+// describesLogin reports whether the controller can derive the connection from the
+// StatefulSet itself.
+func (s *statefulSet) describesLogin() bool {
+	for _, c := range s.Spec.Template.Spec.Containers {
+		for _, e := range c.Env {
+			if backupapi.SetsPassword(e.Name) {
+				return s.Spec.ServiceName != ""
+			}
+		}
+		for _, from := range c.EnvFrom {
+			if from.SecretRef != nil {
+				return s.Spec.ServiceName != ""
+			}
+		}
+	}
+	return false
+}
+
 func (b backups) answer(ctx context.Context, req *request) (answer, error) {
 	var object, oldObject statefulSet
 	if err := json.Unmarshal(req.Object, &object); err != nil {
@@ -118,6 +143,9 @@ func (b backups) answer(ctx context.Context, req *request) (answer, error) {
 	if request.Enabled {
 		warnings = append(warnings, lint.BackupEngine(request, object.containers())...)
 		warnings = append(warnings, lint.Backup(request, object.volumeClaims())...)
+	}
+	if request.URLSecret == (backupapi.SecretKey{}) && !object.describesLogin() {
+		request.URLSecret = backupapi.DefaultURLSecret
 	}
 	if request.Enabled && !equalRequests(annotations, oldAnnotations) {
 		warnings = append(warnings, lint.BackupReferences(ctx, b.references, defaults, lint.StatefulSet{Namespace: req.Namespace, Name: name, Request: request})...)

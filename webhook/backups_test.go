@@ -185,6 +185,8 @@ func TestBackups_Warns(t *testing.T) {
 		"no warning for a Service":                          {enabled("s3-endpoint", "http://s3.storage.svc.cluster.local:7070"), "", allExist, nil},
 		"no warning for a Service by its short name":        {enabled("s3-endpoint", "http://s3.storage.svc:7070"), "", allExist, nil},
 		"no warning for encryption at an external store":    {enabled("s3-endpoint", "http://s3.eu.example.com", "encryption-recipients", "recipients/r", "encryption-identity", "identity/i"), "", allExist, nil},
+		"a Secret with a bare password":                     {enabled("url-secret", "postgres-credentials/postgres-password"), "", allExist, []string{"seems to hold a password alone"}},
+		"no warning about a Secret with a URL":              {enabled("url-secret", "postgres-credentials/password-url"), "", allExist, nil},
 		"drills without the identity":                       {enabled("encryption-recipients", "recipients/r"), "", allExist, []string{"every drill will fail"}},
 		"no warning without drills":                         {enabled("encryption-recipients", "recipients/r", "drill-schedule", "never"), "", allExist, nil},
 		"a missing Secret and ServiceAccount":               {enabled("aws-secret", "aws", "service-account", "writer"), "", none, []string{"Secret postgres-credentials does not exist", "Secret aws does not exist", "ServiceAccount writer does not exist"}},

@@ -36,6 +36,8 @@ const (
 	AnnotationEncryptionIdentity   = AnnotationPrefix + "encryption-identity"
 	AnnotationRun                  = AnnotationPrefix + "run"
 	AnnotationUnprotectedReason    = AnnotationPrefix + "unprotected-reason"
+	// AnnotationServiceAccountAnnotations is an annotation of a Namespace.
+	AnnotationServiceAccountAnnotations = AnnotationPrefix + "service-account-annotations"
 	// AnnotationStatus is written by the controller, never read as a request.
 	AnnotationStatus = AnnotationPrefix + "status"
 )
@@ -54,6 +56,7 @@ func Keys() []api.Key { return slices.Clone(keys) }
 
 var keys = []api.Key{
 	{Name: LabelNamespace, On: api.OnNamespace, Label: true, Default: "–", Allowed: "`disabled`", Meaning: "no backup runs in the namespace; existing CronJobs are suspended"},
+	{Name: AnnotationServiceAccountAnnotations, On: api.OnNamespace, Default: "from config", Allowed: "`key=value,key=value`", Meaning: "annotations of the generated ServiceAccounts, over those of the configuration: for example an IAM role of the namespace's own"},
 	{Name: AnnotationEnabled, On: api.OnStatefulSet, Default: "`false`", Allowed: "`true`, `false`", Meaning: "this StatefulSet is PostgreSQL: back it up"},
 	{Name: AnnotationSchedule, On: api.OnStatefulSet, Default: "`0 1 * * *`", Allowed: cronRule, Meaning: "when the backup runs; `H` is a value of the StatefulSet's own, so that not all start at once"},
 	{Name: AnnotationTimeZone, On: api.OnStatefulSet, Default: "`Etc/UTC`", Allowed: "an IANA time zone name", Meaning: "time zone of both schedules"},
@@ -61,7 +64,7 @@ var keys = []api.Key{
 	{Name: AnnotationRetentionDays, On: api.OnStatefulSet, Default: "`7` (staging `3`)", Allowed: "a whole number of days from 1 to 36500", Meaning: "a backup younger than this is never deleted"},
 	{Name: AnnotationKeepMinimum, On: api.OnStatefulSet, Default: "`3`", Allowed: "a whole number from 1 to 36500", Meaning: "the newest backups that are never deleted, however old"},
 	{Name: AnnotationDatabases, On: api.OnStatefulSet, Default: "`*`", Allowed: "`*`, or a comma list of database names", Meaning: "the databases that are backed up; `*` is every one that is not a template"},
-	{Name: AnnotationURLSecret, On: api.OnStatefulSet, Default: "`postgres-credentials/url`", Allowed: "Secret `name/key`", Meaning: "holds `DATABASE_URL`"},
+	{Name: AnnotationURLSecret, On: api.OnStatefulSet, Default: "the environment of the PostgreSQL container, else `postgres-credentials/url`", Allowed: "Secret `name/key`", Meaning: "holds `DATABASE_URL`"},
 	{Name: AnnotationAWSSecret, On: api.OnStatefulSet, Default: "–", Allowed: "a Secret's name", Meaning: "mounted at `/var/aws` as the credentials file"},
 	{Name: AnnotationServiceAccount, On: api.OnStatefulSet, Default: "–", Allowed: "a ServiceAccount's name", Meaning: "runs the Job, for credentials by IRSA"},
 	{Name: AnnotationAWSRegion, On: api.OnStatefulSet, Default: "from config", Allowed: "an AWS region", Meaning: "region of the bucket and of CloudWatch"},

@@ -73,11 +73,15 @@ func (r Request) Location(namespace, statefulSet string) string {
 	return strings.TrimRight(r.BucketRoot, "/") + "/" + namespace + "/" + statefulSet
 }
 
+// DefaultURLSecret holds the connection of a StatefulSet that names no Secret and whose
+// own environment describes no login.
+var DefaultURLSecret = SecretKey{"postgres-credentials", "url"}
+
 // DefaultRequest returns the request of a StatefulSet that only sets enabled.
 func DefaultRequest() Request {
 	r := Request{
 		TimeZone: "Etc/UTC", RetentionDays: 7, KeepMinimum: 3, Databases: "*",
-		URLSecret: SecretKey{"postgres-credentials", "url"}, Parallelism: 2, Deadline: 4 * time.Hour,
+		Parallelism: 2, Deadline: 4 * time.Hour,
 		Drill: true, OnDelete: OnDeleteKeep,
 	}
 	r.Schedule, _ = ParseCron("0 1 * * *")

@@ -25,7 +25,7 @@ const (
 	EnvNodeName = "NOVAWIRE_NODE_NAME"
 )
 
-// EnvResourceAttributes tells the sidecar which resource attributes to add to
+// EnvResourceAttributes names the resource attributes that the sidecar adds to
 // telemetry that lacks them, in the form of attribute.Parse. A service.name
 // that begins with "unknown_service", the SDKs' placeholder, counts as lacking.
 const EnvResourceAttributes = "NOVAWIRE_RESOURCE_ATTRIBUTES"

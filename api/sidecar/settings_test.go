@@ -144,3 +144,55 @@ func TestCheckVariables(t *testing.T) {
 		})
 	}
 }
+
+func TestParseSettings_Endpoint(t *testing.T) {
+	for _, c := range []struct {
+		endpoint string
+		protocol Protocol
+		want     string
+	}{
+		{"http://g", ProtocolGRPC, "http://g:4317"},
+		{"http://g", ProtocolHTTP, "http://g:4318"},
+		{"https://g", ProtocolHTTP, "https://g:443"},
+		{"http://g:4318/v1/traces", ProtocolHTTP, "http://g:4318"},
+		{"http://g:4318/v1/logs/", ProtocolHTTP, "http://g:4318"},
+		{"https://g/otlp/v1/metrics", ProtocolHTTP, "https://g:443/otlp"},
+		{"https://g/otlp/", ProtocolHTTP, "https://g:443/otlp"},
+		{"http://g:4317/v1/traces", ProtocolGRPC, "http://g:4317"},
+	} {
+		s, refusals := ParseSettings(environment(map[string]string{EnvEndpoint: c.endpoint, EnvProtocol: string(c.protocol)}))
+		if len(refusals) > 0 || s.Endpoint.String() != c.want {
+			t.Errorf("%s by %s: got %s, %v; want %s", c.endpoint, c.protocol, s.Endpoint, refusals, c.want)
+		}
+	}
+}
+
+// A header that the transports cannot send is reported when the workload is applied.
+func TestParseSettings_Headers(t *testing.T) {
+	for value, valid := range map[string]bool{
+		"authorization=Bearer%20x":  true,
+		"x-tenant=a,x-scope-id=b":   true,
+		"x_tenant=a":                true,
+		"x.tenant=a":                true,
+		"x-text=%C3%A9":             false, // not ASCII
+		"x-text=a%0Ab":              false,
+		"x-text=a%00b":              false,
+		"x-text=%20a":               false, // HTTP cuts it off
+		"x-text=a%20":               false,
+		"x%20y=a":                   false,
+		":authority=a":              false,
+		"grpc-timeout=1S":           false,
+		"Content-Type=text/plain":   false,
+		"content-length=5":          false,
+		"Host=other":                false,
+		"Connection=close":          false,
+		"Transfer-Encoding=chunked": false,
+		"te=trailers":               false,
+		"user-agent=me":             false,
+	} {
+		s, refusals := ParseSettings(environment(map[string]string{EnvEndpoint: "http://g", EnvHeaders: value}))
+		if got := len(refusals) == 0; got != valid || (len(s.Headers) > 0) != valid {
+			t.Errorf("%s: valid is %v, want %v: %v", value, got, valid, refusals)
+		}
+	}
+}

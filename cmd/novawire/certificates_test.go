@@ -199,6 +199,6 @@ func TestWebhook_ReloadsCertificateFiles(t *testing.T) {
 		}
 	}
 	if _, err := (certFlags{mode: "guess"}).prepare(nil, expiry.New(prometheus.NewRegistry())); exitCode(err) != exitUsage {
-		t.Errorf("a mode that is none: %v", err)
+		t.Errorf("unknown mode: %v", err)
 	}
 }

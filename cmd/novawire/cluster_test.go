@@ -36,6 +36,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, servePeer(port))
 		os.Exit(1)
 	}
+	if arguments := os.Getenv(previewVariable); arguments != "" {
+		os.Exit(benchPreview(arguments))
+	}
 	code := cluster.Run(m)
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir)

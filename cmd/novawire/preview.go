@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -67,6 +68,7 @@ func runPreview(flags previewFlags, paths []string, stdin io.Reader, stdout, std
 	if !slices.Contains([]string{"auto", "always", "never"}, flags.color) {
 		return usageError{fmt.Errorf("preview: --color %q: use auto, always or never", flags.color)}
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(50)) // a run is short: less memory for a little time
 	c, err := readConfig(flags.config)
 	if err != nil {
 		return err

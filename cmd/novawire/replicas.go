@@ -81,7 +81,8 @@ func readyReplicas(ctx context.Context, config *rest.Config, cluster kubernetes.
 		return nil, fmt.Errorf("list endpoint slices: %w", err)
 	}
 	for _, slice := range slices.Items {
-		if len(slice.Ports) == 0 || slice.Ports[0].Port == nil {
+		port := webhookPort(slice.Ports)
+		if port == 0 {
 			continue
 		}
 		for _, endpoint := range slice.Endpoints {
@@ -89,10 +90,26 @@ func readyReplicas(ctx context.Context, config *rest.Config, cluster kubernetes.
 			if pod == nil || pod.Kind != "Pod" || ready != nil && !*ready {
 				continue
 			}
-			all = append(all, replica{"pod " + pod.Name, forwardTo(config, cluster, namespace, pod.Name, *slice.Ports[0].Port)})
+			all = append(all, replica{"pod " + pod.Name, forwardTo(config, cluster, namespace, pod.Name, port)})
 		}
 	}
 	return all, nil
+}
+
+// webhookPortName is the name of the webhook's port in its Service. The Service has
+// a port for metrics as well, in plain HTTP.
+const webhookPortName = "webhook"
+
+// webhookPort returns the webhook's port: the one with its name, the only one of a
+// Service that names none, or 0.
+func webhookPort(ports []discoveryv1.EndpointPort) int32 {
+	for _, p := range ports {
+		named := p.Name != nil && *p.Name == webhookPortName
+		if p.Port != nil && (named || len(ports) == 1) {
+			return *p.Port
+		}
+	}
+	return 0
 }
 
 func dialAddress(address string) func(context.Context) (net.Conn, error) {

@@ -38,7 +38,27 @@ func (p program) settings(cmd *cobra.Command) (settings, error) {
 		}
 		s.values[v.Name] = value
 	}
+	if err := s.deriveURL(); err != nil {
+		return s, err
+	}
 	return s, s.check(cmd)
+}
+
+// deriveURL sets DATABASE_URL from the environment of the server's container. If that
+// holds no password, a DATABASE_URL that is set stays.
+func (s settings) deriveURL() error {
+	address := s.values[backupapi.EnvServerAddress]
+	if address == "" {
+		return nil
+	}
+	url, err := backupapi.ServerURL(address, s.getenv, os.ReadFile)
+	if err != nil && s.values[backupapi.EnvDatabaseURL] == "" {
+		return backup.Fail(backupapi.CategoryUsage, err)
+	}
+	if err == nil {
+		s.values[backupapi.EnvDatabaseURL] = url
+	}
+	return nil
 }
 
 // check comes after all are read: a mistake in one must not hide where to report it.
@@ -102,8 +122,8 @@ func (s settings) address() (postgres.Address, error) {
 	if err != nil {
 		return address, usageError("read %s: %w", backupapi.EnvDatabaseURL, err)
 	}
-	if address.Password == "" {
-		address.Password = s.getenv("PGPASSWORD")
+	if address, err = address.Resolve(s.getenv); err != nil {
+		return address, usageError("read the connection: %w", err)
 	}
 	return address, nil
 }
@@ -169,7 +189,7 @@ func (s settings) streams(log *slog.Logger) int {
 	return streams
 }
 
-// memoryLimit is the container's, in bytes; zero is none.
+// memoryLimit returns the memory limit of the container in bytes, or zero if it has no limit.
 func memoryLimit() int64 {
 	content, err := os.ReadFile("/sys/fs/cgroup/memory.max")
 	if err != nil {

@@ -67,18 +67,18 @@ func obeyed(text string) string {
 	return ""
 }
 
-// hostile is a name that clears a screen, sets a title, deletes what stands before it
+// hostileName is a name that clears a screen, sets a title, deletes what stands before it
 // and turns its end around.
-const hostile = "evil\x1b[2J\x1b]0;pwned\x07\x08\x7f\u009b31m\u202etxt.exe\r\n"
+const hostileName = "evil\x1b[2J\x1b]0;pwned\x07\x08\x7f\u009b31m\u202etxt.exe\r\n"
 
 // Whatever a database is called and whatever a bucket holds, no verb sends it to a
 // terminal raw.
 func TestTerminal_HostileNames(t *testing.T) {
 	b := newBed(t)
-	b.pg.Exec(t, "postgres", `CREATE DATABASE "`+hostile+`"`)
-	defer b.pg.Exec(t, "postgres", `DROP DATABASE "`+hostile+`"`)
-	b.pg.Exec(t, hostile, `CREATE TABLE "`+hostile+`" AS SELECT generate_series(1, 2000) AS a`)
-	quoted := `"` + hostile + `"`
+	b.pg.Exec(t, "postgres", `CREATE DATABASE "`+hostileName+`"`)
+	defer b.pg.Exec(t, "postgres", `DROP DATABASE "`+hostileName+`"`)
+	b.pg.Exec(t, hostileName, `CREATE TABLE "`+hostileName+`" AS SELECT generate_series(1, 2000) AS a`)
+	quoted := `"` + hostileName + `"`
 	var outcomes []outcome
 	add := func(args ...string) outcome {
 		for _, format := range []string{"json", "text"} {
@@ -89,28 +89,28 @@ func TestTerminal_HostileNames(t *testing.T) {
 	if o := add("run", "--databases", quoted); o.code != 0 {
 		t.Fatalf("exit %d: %s", o.code, o.stderr)
 	}
-	b.pg.Exec(t, hostile, `DELETE FROM "`+hostile+`"`)
+	b.pg.Exec(t, hostileName, `DELETE FROM "`+hostileName+`"`)
 	add("run", "--databases", quoted)
 	add("run", "--dry-run", "--databases", quoted)
 	add("verify")
 	add("drill")
 	id := backup.NewID(time.Now(), 1)
-	b.put(backup.Folder(hostile, id)+backup.ManifestName, fmt.Sprintf(`{"format":1,"id":%q,"database":"%s"}`, id, `\u001b[2J\u009b`))
+	b.put(backup.Folder(hostileName, id)+backup.ManifestName, fmt.Sprintf(`{"format":1,"id":%q,"database":"%s"}`, id, `\u001b[2J\u009b`))
 	for _, args := range [][]string{
 		{"list"},
 		{"list", "-o", "json"},
 		{"verify"},
 		{"prune"},
 		{"prune", "--dry-run"},
-		{"restore", "--database", hostile},
-		{"hold", "--database", hostile, "--backup", hostile},
-		{hostile},
-		{"run", "--" + hostile},
-		{"run", "--retention-days", hostile},
-		{"list", "-o", hostile},
-		{"install", "/nonexistent/" + hostile},
-		{"run", "--databases", `"no` + hostile + `"`},
-		{"restore", "--database", hostile, "--to", "x" + hostile, "--only", hostile},
+		{"restore", "--database", hostileName},
+		{"hold", "--database", hostileName, "--backup", hostileName},
+		{hostileName},
+		{"run", "--" + hostileName},
+		{"run", "--retention-days", hostileName},
+		{"list", "-o", hostileName},
+		{"install", "/nonexistent/" + hostileName},
+		{"run", "--databases", `"no` + hostileName + `"`},
+		{"restore", "--database", hostileName, "--to", "x" + hostileName, "--only", hostileName},
 	} {
 		add(args...)
 	}
@@ -121,12 +121,12 @@ func TestTerminal_HostileNames(t *testing.T) {
 			}
 		}
 	}
-	b.pg.Exec(t, "postgres", `DROP DATABASE IF EXISTS "x`+hostile+`"`)
+	b.pg.Exec(t, "postgres", `DROP DATABASE IF EXISTS "x`+hostileName+`"`)
 	if o := b.run("list", "-o", "json"); !json.Valid([]byte(o.stdout)) {
 		t.Errorf("not JSON: %s", o.stdout)
 	}
 	var bar strings.Builder
-	(&session{program: program{terminal: &bar}}).drawBar(pace{database: hostile, moved: 1, estimate: 2})
+	(&session{program: program{terminal: &bar}}).drawBar(pace{database: hostileName, moved: 1, estimate: 2})
 	if bad := obeyed(strings.TrimPrefix(bar.String(), "\r\x1b[K")); bad != "" {
 		t.Errorf("%s reaches the terminal: %q", bad, bar.String())
 	}

@@ -66,7 +66,7 @@ func Add(mgr manager.Manager, o Options) error {
 		Watches(&corev1.ServiceAccount{}, handler.EnqueueRequestsFromMapFunc(statefulSetFromLabel)).
 		Watches(&networkingv1.NetworkPolicy{}, handler.EnqueueRequestsFromMapFunc(statefulSetFromLabel)).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(statefulSetFromLabel), builder.WithPredicates(predicate.Funcs{DeleteFunc: r.deletedPods.add})).
-		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.statefulSetsOfNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		WatchesMetadata(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.statefulSetsOfNamespace), builder.WithPredicates(predicate.Or(predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		WatchesRawSource(source.Channel(o.Changed, handler.EnqueueRequestsFromMapFunc(r.allStatefulSets))).
 		Complete(r)
 }

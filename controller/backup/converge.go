@@ -36,7 +36,7 @@ func (r *reconciler) converge(ctx context.Context, s *state) error {
 }
 
 func (s *state) target() resources.Target {
-	return resources.Target{StatefulSet: s.set, Request: s.request, Status: s.status}
+	return resources.Target{StatefulSet: s.set, Request: s.request, Status: s.status, ServiceAccountAnnotations: s.accounts}
 }
 
 func (r *reconciler) applyObjects(ctx context.Context, s *state) error {

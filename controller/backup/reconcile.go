@@ -35,6 +35,7 @@ type state struct {
 	backup    *batchv1.CronJob    // nil if it does not exist
 	drill     *batchv1.CronJob    // nil if it does not exist
 	namespace client.Object
+	accounts  map[string]string // annotations of ServiceAccounts, from the namespace
 	request   backupapi.Request
 	refusals  []validate.Refusal
 	status    backupapi.Status // as it was stored, then updated step by step
@@ -104,6 +105,10 @@ func (r *reconciler) read(ctx context.Context, name types.NamespacedName) (*stat
 		annotations = s.set.Annotations
 	}
 	s.request, s.refusals = backupapi.ParseStatefulSet(r.config().DefaultRequest(), name.Namespace, name.Name, annotations)
+	var refused []validate.Refusal
+	if s.accounts, refused = backupapi.ParseServiceAccountAnnotations(namespace.Annotations); s.request.ServiceAccount == "" {
+		s.refusals = append(s.refusals, refused...)
+	}
 	if s.set != nil {
 		s.refusals = append(s.refusals, resources.CheckEngine(s.request, s.set)...)
 	}

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -8,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
@@ -147,4 +149,37 @@ func TestReconcile_RefusesOtherEngines(t *testing.T) {
 	}
 	b.annotate(s, map[string]string{backupapi.AnnotationClientImage: "registry/postgres:17"})
 	b.awaitCronJob("cache-backup", running)
+}
+
+func TestReconcile_ServiceAccountOfTheNamespace(t *testing.T) {
+	b := newEnvironment(t)
+	const role = "eks.amazonaws.com/role-arn"
+	b.reconfigure(func(c *resources.Config) {
+		c.ServiceAccountAnnotations = map[string]string{role: "arn:aws:iam::1:role/all", "example.org/cost": "shared"}
+	})
+	b.statefulSet("auth-db", enabled())
+	account := func(want string) {
+		t.Helper()
+		b.eventually("ServiceAccount", func() string {
+			o := &corev1.ServiceAccount{}
+			if err := b.client.Get(t.Context(), client.ObjectKey{Namespace: b.namespace, Name: "auth-db-backup"}, o); err != nil {
+				return err.Error()
+			}
+			return unless(o.Annotations[role] == want && o.Annotations["example.org/cost"] == "shared", fmt.Sprint(o.Annotations))
+		})
+	}
+	account("arn:aws:iam::1:role/all")
+	annotate := func(value string) {
+		t.Helper()
+		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: b.namespace}}
+		patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, backupapi.AnnotationServiceAccountAnnotations, value)
+		if err := b.client.Patch(t.Context(), ns, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	annotate(role + "=arn:aws:iam::1:role/team-a")
+	account("arn:aws:iam::1:role/team-a")
+	annotate("arn:aws:iam::1:role/team-b")
+	b.awaitEvent("BackupRefused", "namespace annotation "+backupapi.AnnotationServiceAccountAnnotations)
+	account("arn:aws:iam::1:role/team-a")
 }

@@ -9,8 +9,8 @@ import (
 )
 
 func TestLedger_Line(t *testing.T) {
-	var book Ledger
-	a := book.Counters(Traces)
+	var stats Ledger
+	a := stats.Counters(Traces)
 	a.Accept(10)
 	a.Refuse(Memory, 3)
 	a.RefuseRequest(TooBig)
@@ -24,17 +24,17 @@ func TestLedger_Line(t *testing.T) {
 	want := `{"ledger":{"logs":{"accepted":0,"exported":0,"refused":{},"refused_requests":{},"dropped":{},"stored":0},` +
 		`"metrics":{"accepted":0,"exported":0,"refused":{},"refused_requests":{},"dropped":{},"stored":0},` +
 		`"traces":{"accepted":10,"exported":4,"refused":{"memory":3},"refused_requests":{"too_big":1},"dropped":{"queue_full":2,"shutdown":1},"stored":2}}}` + "\n"
-	if diff := cmp.Diff(want, string(book.Line())); diff != "" {
+	if diff := cmp.Diff(want, string(stats.Line())); diff != "" {
 		t.Errorf("line (-want +got):\n%s", diff)
 	}
 }
 
 // A termination message has 4096 bytes.
 func TestLedger_Line_FitsTerminationMessage(t *testing.T) {
-	var book Ledger
+	var stats Ledger
 	const many = 1 << 62
 	for _, s := range Signals {
-		a := book.Counters(s)
+		a := stats.Counters(s)
 		a.Restore(Totals{Accepted: many, Exported: many})
 		a.SetStored(many)
 		for r := range refusals {
@@ -47,15 +47,15 @@ func TestLedger_Line_FitsTerminationMessage(t *testing.T) {
 			a.Drop(r, many)
 		}
 	}
-	if n := len(book.Line()); n > 4096 {
+	if n := len(stats.Line()); n > 4096 {
 		t.Errorf("the line has %d bytes", n)
 	}
 }
 
 func TestLedger_WriteMetrics(t *testing.T) {
-	var book Ledger
+	var stats Ledger
 	var text bytes.Buffer
-	book.WriteMetrics(&text)
+	stats.WriteMetrics(&text)
 	series := 0
 	for line := range strings.Lines(text.String()) {
 		if strings.HasPrefix(line, "#") {

@@ -63,7 +63,9 @@ func (s *server) call(w http.ResponseWriter, r *http.Request, signal ledger.Sign
 	}
 	encoding := ""
 	if prefix[0] == 1 {
-		encoding = r.Header.Get("Grpc-Encoding")
+		if encoding = r.Header.Get("Grpc-Encoding"); encoding == "" || encoding == "identity" {
+			return partial{}, errFlag
+		}
 	}
 	hold, ctx, done := s.begin(w, r)
 	defer done()
@@ -99,7 +101,10 @@ func percentEncode(s string) string {
 	return b.String()
 }
 
-var errNoMethod = errors.New("unknown service or method")
+var (
+	errFlag     = fmt.Errorf("%w: the message is compressed, and no encoding is named", errMalformed)
+	errNoMethod = errors.New("unknown service or method")
+)
 
 // notFound answers what is not OTLP, in the protocol of the question.
 func notFound(w http.ResponseWriter, r *http.Request) {

@@ -75,7 +75,7 @@ func (s *server) begin(w http.ResponseWriter, r *http.Request) (hold *share, ctx
 // busyTimeout is how long a request may wait for its share of the budget.
 const busyTimeout = time.Minute
 
-// readError tells a sender that stood still from one that sent nonsense.
+// readError distinguishes a sender that was too slow from one that sent an invalid body.
 func readError(err error) error {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return context.DeadlineExceeded
@@ -132,13 +132,15 @@ func httpStatus(err error) int {
 	return http.StatusServiceUnavailable
 }
 
-// grpcCode tells the sender whether it may try again (OTLP specification, "Failures").
+// grpcCode returns the code, which says whether the sender may try again (OTLP specification, "Failures").
 func grpcCode(err error) codes.Code {
 	switch {
 	case errors.Is(err, errTooBig):
 		return codes.ResourceExhausted
 	case errors.Is(err, errEncoding):
 		return codes.Unimplemented
+	case errors.Is(err, errFlag): // gRPC over HTTP2, "Compression"
+		return codes.Internal
 	case errors.Is(err, errMalformed), errors.Is(err, errContentType), errors.Is(err, errBody):
 		return codes.InvalidArgument
 	case errors.Is(err, context.Canceled):

@@ -127,6 +127,18 @@ func request(t testing.TB, names ...string) []byte {
 
 func (r running) post(t testing.TB, kind, encoding string, body []byte) (status int, answer []byte) {
 	t.Helper()
+	response, answer := r.do(t, kind, encoding, body)
+	return response.StatusCode, answer
+}
+
+func (r running) postForType(t testing.TB, kind string, body []byte) (status int, answer []byte, answerKind string) {
+	t.Helper()
+	response, answer := r.do(t, kind, "", body)
+	return response.StatusCode, answer, response.Header.Get("Content-Type")
+}
+
+func (r running) do(t testing.TB, kind, encoding string, body []byte) (response *http.Response, answer []byte) {
+	t.Helper()
 	q, _ := http.NewRequest(http.MethodPost, "http://"+r.address+"/v1/traces", bytes.NewReader(body))
 	q.Header.Set("Content-Type", kind)
 	if encoding != "" {
@@ -138,7 +150,7 @@ func (r running) post(t testing.TB, kind, encoding string, body []byte) (status 
 	}
 	defer response.Body.Close()
 	answer, _ = io.ReadAll(response.Body)
-	return response.StatusCode, answer
+	return response, answer
 }
 
 func (r running) dial(t testing.TB) *grpc.ClientConn {
@@ -179,9 +191,9 @@ func TestReceiver_Encodings(t *testing.T) {
 		"deflate":               {"deflate", body, 415, ledger.Unsupported},
 		"snappy":                {"snappy", body, 415, ledger.Unsupported},
 		"lz4":                   {"lz4", body, 415, ledger.Unsupported},
-		"gzip that is none":     {"gzip", body, 400, ledger.Incomplete},
+		"gzip that is broken":   {"gzip", body, 400, ledger.Incomplete},
 		"gzip that breaks off":  {"gzip", gzipped(body)[:12], 400, ledger.Incomplete},
-		"zstd that is none":     {"zstd", body, 400, ledger.Incomplete},
+		"zstd that is broken":   {"zstd", body, 400, ledger.Incomplete},
 		"gzip beyond the limit": {"gzip", gzipped(make([]byte, 2<<20)), 413, ledger.TooBig},
 		"zstd beyond the limit": {"zstd", zstandard(make([]byte, 2<<20)), 413, ledger.TooBig},
 		"plain over the limit":  {"", make([]byte, 2<<20), 413, ledger.TooBig},

@@ -25,6 +25,7 @@ type Document struct {
 	text      []byte
 	line      int // of the first line of text in the file, from 1
 	json      bool
+	raw       []byte // as JSON
 	objects   []*object
 	wired     []byte       // the text with all changes; nil if nothing changes
 	edits     []udiff.Edit // from text to wired
@@ -75,6 +76,7 @@ func (d *Document) parse() {
 	if string(raw) == "null" {
 		return // comments, or nothing
 	}
+	d.raw = raw
 	o := &object{document: d, raw: raw, line: d.line + leadingLines(d.text)}
 	if d.json {
 		o.offset = bytes.IndexByte(d.text, '{')

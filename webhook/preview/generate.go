@@ -10,8 +10,9 @@ import (
 )
 
 // Generate returns, as JSON, the objects that controllers make for a StatefulSet, or
-// every mistake that keeps them from it.
-type Generate func(namespace string, statefulSet []byte) ([][]byte, []error)
+// every mistake that keeps them from it. The annotations are those of the namespace, nil
+// if it is not part of the input.
+type Generate func(namespace string, annotations map[string]string, statefulSet []byte) ([][]byte, []error)
 
 // key identifies an object in a cluster.
 type key struct{ apiVersion, kind, namespace, name string }
@@ -26,10 +27,14 @@ func (w *wirer) generate(o *object) (mistakes Mistakes) {
 	if o.Kind != "StatefulSet" || o.APIVersion != "apps/v1" || w.options.Generate == nil {
 		return nil
 	}
-	if ns := w.namespaces[w.namespaceOf(o)]; ns != nil && ns.Metadata.Labels[backupapi.LabelNamespace] == backupapi.NamespaceDisabled {
-		return nil // backup needs no wiring, but a namespace can refuse it
+	var annotations map[string]string
+	if ns := w.namespaces[w.namespaceOf(o)]; ns != nil {
+		if ns.Metadata.Labels[backupapi.LabelNamespace] == backupapi.NamespaceDisabled {
+			return nil // backup needs no wiring, but a namespace can refuse it
+		}
+		annotations = ns.Metadata.Annotations
 	}
-	objects, wrong := w.options.Generate(w.namespaceOf(o), o.raw)
+	objects, wrong := w.options.Generate(w.namespaceOf(o), annotations, o.raw)
 	for _, err := range wrong {
 		mistakes = append(mistakes, fmt.Errorf("%s: %w", o.where(), err))
 	}

@@ -117,7 +117,7 @@ func (d *Document) checkObjects(changes []change, edits []udiff.Edit) error {
 // expected returns the document as a tree with the patches applied, computed without
 // its text.
 func (d *Document) expected(changes []change) (any, error) {
-	root, err := d.parseAny(d.text)
+	root, err := decodeAny(d.raw)
 	if err != nil {
 		return nil, err
 	}

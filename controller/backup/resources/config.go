@@ -29,8 +29,25 @@ type Config struct {
 	ServiceAccountAnnotations map[string]string `json:"serviceAccountAnnotations"`
 	// Env holds further variables of pg-backup for every Job.
 	Env     map[string]string `json:"env"`
+	Pod     Pod               `json:"pod"`
 	Network Network           `json:"network"`
 	Scratch Scratch           `json:"scratch"`
+}
+
+// Pod is added to the pods of every Job.
+type Pod struct {
+	Labels            map[string]string `json:"labels"`
+	Annotations       map[string]string `json:"annotations"`
+	PriorityClassName string            `json:"priorityClassName"`
+}
+
+// doNotDisrupt keeps Karpenter and the cluster autoscaler from removing the node of a
+// running backup.
+func doNotDisrupt() map[string]string {
+	return map[string]string{
+		"karpenter.sh/do-not-disrupt":                    "true",
+		"cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+	}
 }
 
 // Network configures the NetworkPolicies.
@@ -38,6 +55,13 @@ type Network struct {
 	// StoreCIDRs are the address ranges of S3, STS and CloudWatch. Empty allows any
 	// address, because AWS publishes no short list.
 	StoreCIDRs []string `json:"storeCIDRs"`
+	// DNSCIDRs are address ranges of DNS servers beside the pods of kube-dns: that of
+	// NodeLocal DNSCache by default. 0.0.0.0/0 and ::/0 allow any server.
+	DNSCIDRs []string `json:"dnsCIDRs"`
+	// CredentialCIDRs are address ranges of credential endpoints on port 80: those of
+	// EKS Pod Identity by default. 169.254.169.254/32 adds the instance metadata of
+	// EC2, which gives a pod the rights of its node.
+	CredentialCIDRs []string `json:"credentialCIDRs"`
 	// Disabled creates no NetworkPolicies.
 	Disabled bool `json:"disabled"`
 }
@@ -62,7 +86,11 @@ func DefaultConfig() Config {
 		Resources:           resourceRequirements("100m", "128Mi", "512Mi"),
 		DrillResources:      resourceRequirements("200m", "256Mi", "1Gi"),
 		CloudWatchNamespace: "Nova/Backup",
-		Scratch:             Scratch{Minimum: resource.MustParse("1Gi")},
+		Network: Network{
+			DNSCIDRs:        []string{"169.254.20.10/32"},
+			CredentialCIDRs: []string{"169.254.170.23/32", "fd00:ec2::23/128"},
+		},
+		Scratch: Scratch{Minimum: resource.MustParse("1Gi")},
 	}
 }
 

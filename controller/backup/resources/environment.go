@@ -9,6 +9,7 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 )
 
+// environment returns the variables of pg-backup for a verb.
 func (c Config) environment(t Target, verb string) []corev1.EnvVar {
 	r, s := t.Request, t.StatefulSet
 	var env []corev1.EnvVar
@@ -18,9 +19,7 @@ func (c Config) environment(t Target, verb string) []corev1.EnvVar {
 		}
 	}
 	if reachesDatabase(verb) {
-		env = append(env, corev1.EnvVar{Name: backupapi.EnvDatabaseURL, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
-			LocalObjectReference: corev1.LocalObjectReference{Name: r.URLSecret.Name}, Key: r.URLSecret.Key,
-		}}})
+		env = append(env, connectionOf(t).env...)
 	}
 	if verb == VerbRun {
 		set(backupapi.EnvDatabases, escaped(r.Databases))

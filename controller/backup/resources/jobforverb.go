@@ -2,6 +2,7 @@ package resources
 
 import (
 	"slices"
+	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -28,7 +29,8 @@ func JobForVerb(backup, drill *batchv1.CronJob, verb string, args []string, toke
 	container.Command = append([]string{toolsDirectory + "/pg-backup", verb}, args...)
 	drop := []string{backupapi.EnvDatabases, backupapi.EnvEncryptionFile, backupapi.EnvCloudWatchNamespace, backupapi.EnvLogFormat}
 	if !reachesDatabase(verb) {
-		drop = append(drop, backupapi.EnvDatabaseURL)
+		drop = append(drop, backupapi.EnvDatabaseURL, backupapi.EnvServerAddress)
+		withoutConnection(pod, container)
 	}
 	container.Env = slices.DeleteFunc(container.Env, func(e corev1.EnvVar) bool { return slices.Contains(drop, e.Name) })
 	// A person reads the log, and alarms are for scheduled runs.
@@ -41,6 +43,14 @@ func JobForVerb(backup, drill *batchv1.CronJob, verb string, args []string, toke
 		withIdentity(pod, container, drill.Spec.JobTemplate.Spec.Template.Spec)
 	}
 	return job
+}
+
+// withoutConnection removes what describes the database's login.
+func withoutConnection(pod *corev1.PodSpec, container *corev1.Container) {
+	container.EnvFrom = nil
+	container.Env = slices.DeleteFunc(container.Env, func(e corev1.EnvVar) bool { return strings.HasPrefix(e.Name, backupapi.ServerEnvPrefix) })
+	container.VolumeMounts = slices.DeleteFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool { return strings.HasPrefix(m.Name, serverVolumePrefix) })
+	pod.Volumes = slices.DeleteFunc(pod.Volumes, func(v corev1.Volume) bool { return strings.HasPrefix(v.Name, serverVolumePrefix) })
 }
 
 // withIdentity adds the volume and the variable with which a drill decrypts backups.

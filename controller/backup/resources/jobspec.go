@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"maps"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -17,6 +18,8 @@ type Target struct {
 	StatefulSet *appsv1.StatefulSet
 	Request     backupapi.Request
 	Status      backupapi.Status // the results of earlier runs
+	// ServiceAccountAnnotations are those of the namespace.
+	ServiceAccountAnnotations map[string]string
 }
 
 // Directories in the pods.
@@ -42,7 +45,7 @@ func (c Config) jobSpec(t Target, verb string) batchv1.JobSpec {
 		ActiveDeadlineSeconds: &deadline,
 		PodFailurePolicy:      failurePolicy(),
 		Template: corev1.PodTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Labels: PodLabels(t.StatefulSet.Name, verb)},
+			ObjectMeta: metav1.ObjectMeta{Labels: c.podLabels(t.StatefulSet.Name, verb), Annotations: c.podAnnotations()},
 			Spec:       c.podSpec(t, verb),
 		},
 	}
@@ -74,6 +77,22 @@ func finalCodes() (codes []int32) {
 	}
 	slices.Sort(codes) // the API server requires this order
 	return codes
+}
+
+// podLabels returns the configured labels and, over them, those of [PodLabels].
+func (c Config) podLabels(statefulSet, verb string) map[string]string {
+	labels := map[string]string{}
+	maps.Copy(labels, c.Pod.Labels)
+	maps.Copy(labels, PodLabels(statefulSet, verb))
+	return labels
+}
+
+// podAnnotations returns the annotations that keep a node from being removed and, over
+// them, the configured ones.
+func (c Config) podAnnotations() map[string]string {
+	annotations := doNotDisrupt()
+	maps.Copy(annotations, c.Pod.Annotations)
+	return annotations
 }
 
 // PodLabels returns the labels of a pod. It is not wired: it needs no collector, and its

@@ -68,6 +68,12 @@ func (c Config) outboundRules(t Target) []networkingv1.NetworkPolicyEgressRule {
 		}},
 		Ports: []networkingv1.NetworkPolicyPort{{Protocol: &udp, Port: &dns}, tcp(53)},
 	}}
+	rules[0].To = append(rules[0].To, ipBlocks(c.Network.DNSCIDRs)...)
+	if len(c.Network.CredentialCIDRs) > 0 {
+		rules = append(rules, networkingv1.NetworkPolicyEgressRule{
+			To: ipBlocks(c.Network.CredentialCIDRs), Ports: []networkingv1.NetworkPolicyPort{tcp(80)},
+		})
+	}
 	store := t.Request.S3Endpoint
 	if store == "" {
 		store = "https://s3.amazonaws.com" // STS and CloudWatch use the same port
@@ -97,10 +103,15 @@ func (c Config) endpointRule(endpoint, namespace string) networkingv1.NetworkPol
 		port = int32(p)
 	}
 	rule := networkingv1.NetworkPolicyEgressRule{Ports: []networkingv1.NetworkPolicyPort{tcp(port)}}
-	for _, cidr := range c.Network.StoreCIDRs {
-		rule.To = append(rule.To, networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: cidr}})
-	}
+	rule.To = ipBlocks(c.Network.StoreCIDRs)
 	return rule
+}
+
+func ipBlocks(cidrs []string) (peers []networkingv1.NetworkPolicyPeer) {
+	for _, cidr := range cidrs {
+		peers = append(peers, networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: cidr}})
+	}
+	return peers
 }
 
 func tcp(port int32) networkingv1.NetworkPolicyPort {

@@ -107,6 +107,11 @@ func (c Config) serviceAccountOf(t Target) *corev1.ServiceAccount {
 		AutomountServiceAccountToken: &no,
 	}
 	o.Annotations = maps.Clone(c.ServiceAccountAnnotations)
+	if len(t.ServiceAccountAnnotations) > 0 {
+		o.Annotations = map[string]string{}
+		maps.Copy(o.Annotations, c.ServiceAccountAnnotations)
+		maps.Copy(o.Annotations, t.ServiceAccountAnnotations)
+	}
 	return o
 }
 

@@ -23,6 +23,10 @@ func (c Config) podSpec(t Target, verb string) corev1.PodSpec {
 		AutomountServiceAccountToken:  &no, // IRSA projects its own token
 		EnableServiceLinks:            &no,
 		ImagePullSecrets:              t.StatefulSet.Spec.Template.Spec.ImagePullSecrets,
+		PriorityClassName:             c.Pod.PriorityClassName,
+		NodeSelector:                  t.StatefulSet.Spec.Template.Spec.NodeSelector,
+		Tolerations:                   t.StatefulSet.Spec.Template.Spec.Tolerations,
+		Affinity:                      nodeAffinity(t.StatefulSet),
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot: &yes, RunAsUser: &id, RunAsGroup: &id, FSGroup: &id, FSGroupChangePolicy: &onlyChanged,
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
@@ -37,6 +41,16 @@ func (c Config) podSpec(t Target, verb string) corev1.PodSpec {
 		Containers: []corev1.Container{c.container(t, verb)},
 		Volumes:    c.volumes(t, verb),
 	}
+}
+
+// nodeAffinity returns the node affinity of the StatefulSet, whose image may run on
+// some nodes only. Affinity to pods is about replicas of the database.
+func nodeAffinity(set *appsv1.StatefulSet) *corev1.Affinity {
+	affinity := set.Spec.Template.Spec.Affinity
+	if affinity == nil || affinity.NodeAffinity == nil {
+		return nil
+	}
+	return &corev1.Affinity{NodeAffinity: affinity.NodeAffinity.DeepCopy()}
 }
 
 func serviceAccount(t Target) string {
@@ -60,7 +74,7 @@ func (c Config) container(t Target, verb string) corev1.Container {
 	container := corev1.Container{
 		Name: Container, Image: image.Image, ImagePullPolicy: image.ImagePullPolicy,
 		Command: []string{toolsDirectory + "/pg-backup", verb},
-		Env:     c.environment(t, verb), Resources: c.containerResources(t, verb), SecurityContext: restricted(),
+		EnvFrom: envFrom(t, verb), Env: c.environment(t, verb), Resources: c.containerResources(t, verb), SecurityContext: restricted(),
 		TerminationMessagePath:   corev1.TerminationMessagePathDefault,
 		TerminationMessagePolicy: corev1.TerminationMessageReadFile,
 		VolumeMounts:             mounts(t, verb),
@@ -69,6 +83,13 @@ func (c Config) container(t Target, verb string) corev1.Container {
 		container.Image, container.ImagePullPolicy = t.Request.ClientImage, ""
 	}
 	return container
+}
+
+func envFrom(t Target, verb string) []corev1.EnvFromSource {
+	if !reachesDatabase(verb) {
+		return nil
+	}
+	return connectionOf(t).envFrom
 }
 
 // containerResources returns the container's resources. A drill on the node's disk

@@ -3,6 +3,7 @@ package resources
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 
@@ -11,20 +12,21 @@ import (
 
 // Preview returns the objects, as JSON, that the controller would create for a
 // StatefulSet, or every mistake in its annotations.
-func (c Config) Preview(namespace string, statefulSet []byte) (objects [][]byte, mistakes []error) {
+func (c Config) Preview(namespace string, annotations map[string]string, statefulSet []byte) (objects [][]byte, mistakes []error) {
 	var set appsv1.StatefulSet
 	if err := json.Unmarshal(statefulSet, &set); err != nil {
 		return nil, []error{fmt.Errorf("read StatefulSet: %w", err)}
 	}
 	set.Namespace = namespace
 	request, refusals := backupapi.ParseStatefulSet(c.DefaultRequest(), namespace, set.Name, set.Annotations)
-	for _, refusal := range append(refusals, CheckEngine(request, &set)...) {
+	accounts, refused := backupapi.ParseServiceAccountAnnotations(annotations)
+	for _, refusal := range slices.Concat(refusals, refused, CheckEngine(request, &set)) {
 		mistakes = append(mistakes, refusal)
 	}
 	if len(mistakes) > 0 || !request.Enabled {
 		return nil, mistakes
 	}
-	for _, o := range c.Objects(Target{StatefulSet: &set, Request: request}) {
+	for _, o := range c.Objects(Target{StatefulSet: &set, Request: request, ServiceAccountAnnotations: accounts}) {
 		content, err := Unstructured(o)
 		if err != nil {
 			return nil, []error{err}

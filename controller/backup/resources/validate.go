@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	backupapi "github.com/nova/novawire/api/backup"
 )
@@ -33,9 +34,13 @@ func (c Config) Validate() error {
 	if u, err := url.Parse(c.TelemetryEndpoint); c.TelemetryEndpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		wrong("telemetryEndpoint", "%q: use an http or https URL", c.TelemetryEndpoint)
 	}
-	for _, cidr := range c.Network.StoreCIDRs {
-		if _, _, err := net.ParseCIDR(cidr); err != nil {
-			wrong("network.storeCIDRs", "%q: use a range such as 10.0.0.0/8", cidr)
+	for key, cidrs := range map[string][]string{
+		"network.storeCIDRs": c.Network.StoreCIDRs, "network.dnsCIDRs": c.Network.DNSCIDRs, "network.credentialCIDRs": c.Network.CredentialCIDRs,
+	} {
+		for _, cidr := range cidrs {
+			if _, _, err := net.ParseCIDR(cidr); err != nil {
+				wrong(key, "%q: use a range such as 10.0.0.0/8", cidr)
+			}
 		}
 	}
 	if c.Scratch.Medium != corev1.StorageMediumDefault && c.Scratch.Medium != corev1.StorageMediumMemory {
@@ -45,6 +50,19 @@ func (c Config) Validate() error {
 		wrong("scratch.minimum", "%q: use a quantity such as 1Gi", c.Scratch.Minimum.String())
 	}
 	mistakes = append(mistakes, c.validateEnv()...)
+	for key, value := range c.Pod.Labels {
+		for _, problem := range append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...) {
+			wrong("pod.labels."+key, "%s", problem)
+		}
+	}
+	for key := range c.Pod.Annotations {
+		for _, problem := range validation.IsQualifiedName(strings.ToLower(key)) {
+			wrong("pod.annotations."+key, "%s", problem)
+		}
+	}
+	if name := c.Pod.PriorityClassName; name != "" && len(validation.IsDNS1123Subdomain(name)) > 0 {
+		wrong("pod.priorityClassName", "%q: use the name of a PriorityClass", name)
+	}
 	slices.SortFunc(mistakes, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(mistakes...)
 }
@@ -76,7 +94,7 @@ func (c Config) validateEnv() (mistakes []error) {
 
 // reservedVariables are the variables that annotations and the controller set.
 var reservedVariables = []string{
-	backupapi.EnvDatabaseURL, backupapi.EnvDatabases, backupapi.EnvS3Bucket, backupapi.EnvS3Endpoint, backupapi.EnvAWSRegion,
+	backupapi.EnvDatabaseURL, backupapi.EnvServerAddress, backupapi.EnvDatabases, backupapi.EnvS3Bucket, backupapi.EnvS3Endpoint, backupapi.EnvAWSRegion,
 	backupapi.EnvRetentionDays, backupapi.EnvKeepMinimum, backupapi.EnvParallelism, backupapi.EnvDeadline, backupapi.EnvEncryptionFile,
 	backupapi.EnvIdentityFile, backupapi.EnvScratchDirectory, backupapi.EnvCloudWatchNamespace, backupapi.EnvTerminationPath,
 }

@@ -17,6 +17,9 @@ func mounts(t Target, verb string) []corev1.VolumeMount {
 	if _, ok := encryptionSecret(t, verb); ok {
 		m = append(m, corev1.VolumeMount{Name: "age", MountPath: ageDirectory, ReadOnly: true})
 	}
+	if reachesDatabase(verb) {
+		m = append(m, connectionOf(t).mounts...)
+	}
 	if verb == VerbDrill {
 		m = append(m,
 			// initdb requires an entry for the user in /etc/passwd.
@@ -45,6 +48,9 @@ func (c Config) volumes(t Target, verb string) []corev1.Volume {
 	}
 	if secret, ok := encryptionSecret(t, verb); ok {
 		v = append(v, corev1.Volume{Name: "age", VolumeSource: corev1.VolumeSource{Secret: &secret}})
+	}
+	if reachesDatabase(verb) {
+		v = append(v, connectionOf(t).volumes...)
 	}
 	if verb == VerbDrill {
 		v = append(v, corev1.Volume{Name: "scratch", VolumeSource: c.Scratch.volumeSource(t.Status)})

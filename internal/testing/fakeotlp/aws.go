@@ -13,16 +13,16 @@ import (
 	"time"
 )
 
-// AWS makes a receiver behave like X-Ray's and CloudWatch's OTLP endpoints:
-// every request is signed (Signature Version 4), and within the limits that
-// the CloudWatch documentation gives ("OTLP endpoints").
+// AWS makes a receiver behave like the OTLP endpoints of X-Ray and CloudWatch: every
+// request must be signed (Signature Version 4), and be within the limits that the
+// CloudWatch documentation gives ("OTLP endpoints").
 type AWS struct {
 	Region, AccessKey, SecretKey string
 }
 
 var services = map[string]string{"traces": "xray", "metrics": "monitoring", "logs": "logs"}
 
-// limits complains of what the service would not take.
+// limits records a problem for what the service would not accept.
 func (a *AWS) limits(r *Receiver, q request, body []byte) {
 	if len(body) > 5_000_000 {
 		r.problem("request of %d bytes, limit 5 MB", len(body))
@@ -35,8 +35,8 @@ func (a *AWS) limits(r *Receiver, q request, body []byte) {
 	}
 }
 
-// verify computes the signature of what arrived, from the parts the sender
-// says it signed, and compares.
+// verify compares the signature with that of the request, of the parts that the sender
+// says it signed.
 func (a *AWS) verify(q *http.Request, wire []byte) error {
 	credential, signedHeaders, signature, err := authorization(q.Header.Get("Authorization"))
 	if err != nil {

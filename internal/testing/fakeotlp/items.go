@@ -7,7 +7,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 )
 
-// request is one of any signal, as far as a receiver looks.
+// request is what a receiver keeps of a request of any signal.
 type request struct {
 	signal   string
 	ids      []string
@@ -94,7 +94,7 @@ func plain(m pcommon.Map) map[string]string {
 	return all
 }
 
-// take remembers the items, without the first that are rejected.
+// take remembers the items, without the first ones, which are rejected.
 func (r *Receiver) take(q request, reject int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

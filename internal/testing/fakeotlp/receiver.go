@@ -1,7 +1,7 @@
-// Package strictotlp is an OTLP backend for tests: it remembers every item it
-// acknowledged by its identity, so that what was sent and what arrived can be
-// compared exactly; it misbehaves on demand, always before it takes a request,
-// never after; and it complains of what a lenient backend would let pass.
+// Package fakeotlp is a strict OTLP backend for tests. It remembers every item that it
+// acknowledged, so that what was sent and what arrived can be compared exactly. It fails
+// on demand, always before it accepts a request and never after. It records as a problem
+// what a lenient backend would accept.
 package fakeotlp
 
 import (
@@ -16,19 +16,19 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Fault is what becomes of one request. The zero value takes it.
+// Fault says how one request fails. The zero value accepts it.
 type Fault struct {
 	Delay      time.Duration // before anything else
-	Reset      bool          // the connection is torn
+	Reset      bool          // all connections are reset
 	Refuse     Refusal
-	RetryAfter time.Duration // told with a refusal
-	Reject     int           // partial success: the first so many items are not taken
+	RetryAfter time.Duration // sent with a refusal
+	Reject     int           // partial success: so many items, the first ones, are rejected
 }
 
 // Refusal is an error of the backend.
 type Refusal int
 
-// The refusals, by what the sender is to do.
+// The refusals, by what the sender should do.
 const (
 	None    Refusal = iota
 	Busy            // try again: HTTP 503, gRPC UNAVAILABLE
@@ -43,11 +43,11 @@ type Options struct {
 	AWS        *AWS        // nil: requests are not signed, and limits are OTLP's
 }
 
-// Receiver takes OTLP by gRPC on one port and by HTTP on another.
+// Receiver accepts OTLP by gRPC on one port and by HTTP on another.
 type Receiver struct {
 	options   Options
-	rpc       *grpc.Server
-	web       *http.Server
+	grpc      *grpc.Server
+	http      *http.Server
 	listeners [2]*tracked
 	serving   sync.WaitGroup
 
@@ -60,7 +60,7 @@ type Receiver struct {
 	headers  http.Header
 }
 
-// Start serves until Close; ctx is for the start alone.
+// Start starts a receiver, which serves until Close. The context is for the start alone.
 func Start(ctx context.Context, o Options) (*Receiver, error) {
 	r := &Receiver{options: o, taken: map[string]map[string]int{}, resource: map[string]map[string]string{}}
 	for i, address := range []string{o.GRPC, o.HTTP} {
@@ -70,32 +70,33 @@ func Start(ctx context.Context, o Options) (*Receiver, error) {
 		}
 		r.listeners[i] = l
 	}
-	r.rpc, r.web = r.newRPC(), r.newWeb()
-	r.serving.Go(func() { _ = r.rpc.Serve(r.listeners[0]) })
+	r.grpc, r.http = r.newGRPC(), r.newHTTP()
+	r.serving.Go(func() { _ = r.grpc.Serve(r.listeners[0]) })
 	r.serving.Go(func() {
 		if o.TLS != nil {
-			_ = r.web.ServeTLS(r.listeners[1], "", "")
+			_ = r.http.ServeTLS(r.listeners[1], "", "")
 			return
 		}
-		_ = r.web.Serve(r.listeners[1])
+		_ = r.http.Serve(r.listeners[1])
 	})
 	return r, nil
 }
 
-// Close ends all connections.
+// Close closes all connections and waits for their requests.
 func (r *Receiver) Close() {
-	r.rpc.Stop()
-	_ = r.web.Close()
+	r.grpc.Stop()
+	_ = r.http.Close()
 	r.serving.Wait()
 }
 
-// GRPC and HTTP are the addresses, host:port.
+// GRPC returns the address for gRPC, host:port.
 func (r *Receiver) GRPC() string { return r.listeners[0].Addr().String() }
 
-// HTTP is the other address.
+// HTTP returns the address for HTTP, host:port.
 func (r *Receiver) HTTP() string { return r.listeners[1].Addr().String() }
 
-// Misbehave decides about requests from now on, which are numbered from 0.
+// Misbehave sets the function that decides about requests from now on. They are numbered
+// from 0.
 func (r *Receiver) Misbehave(fault func(request int) Fault) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,16 +113,15 @@ func (r *Receiver) next() Fault {
 	return r.fault(r.requests - 1)
 }
 
-// Requests is how many came since the last Misbehave.
+// Requests returns how many requests came since the last Misbehave.
 func (r *Receiver) Requests() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.requests
 }
 
-// Taken returns the identities of a signal that were acknowledged, and how
-// often each: a span's is its id, a log record's its body, a data point's its
-// attribute "id".
+// Taken returns the items of a signal that were acknowledged, and how often each: a span
+// by its id, a log record by its body, a data point by its attribute "id".
 func (r *Receiver) Taken(signal string) map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -132,21 +132,21 @@ func (r *Receiver) Taken(signal string) map[string]int {
 	return all
 }
 
-// Resource is the resource of the last request of the signal.
+// Resource returns the resource of the last request of the signal.
 func (r *Receiver) Resource(signal string) map[string]string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.resource[signal]
 }
 
-// Header is a header of the last request.
+// Header returns a header of the last request.
 func (r *Receiver) Header(name string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.headers.Get(name)
 }
 
-// Problems are what senders did that a strict backend refuses.
+// Problems returns what senders did that a strict backend refuses.
 func (r *Receiver) Problems() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -165,7 +165,7 @@ func (r *Receiver) sawHeaders(h http.Header) {
 	r.headers = h
 }
 
-// tracked can tear all connections at once.
+// tracked is a listener that can reset all of its connections.
 type tracked struct {
 	net.Listener
 	mu    sync.Mutex

@@ -13,7 +13,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 )
 
-func (r *Receiver) newWeb() *http.Server {
+func (r *Receiver) newHTTP() *http.Server {
 	routes := http.NewServeMux()
 	routes.HandleFunc("POST /v1/{signal}", r.post)
 	routes.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
@@ -64,7 +64,7 @@ func (r *Receiver) post(w http.ResponseWriter, q *http.Request) {
 	_, _ = w.Write(partial(f.Reject))
 }
 
-// check demands what OTLP/HTTP says, and the signature where AWS would.
+// check checks what OTLP/HTTP requires, and the signature where AWS does.
 func (r *Receiver) check(q *http.Request, wire []byte) (body []byte, err error) {
 	if q.ProtoMajor != 1 {
 		return nil, fmt.Errorf("%s, want HTTP/1.1", q.Proto)
@@ -91,7 +91,7 @@ func (r *Receiver) check(q *http.Request, wire []byte) (body []byte, err error) 
 	}
 }
 
-// decode returns the request, and what to answer when items are rejected.
+// decode returns the request, and a function that makes the answer for rejected items.
 func decode(signal string, body []byte) (q request, partial func(int) []byte, err error) {
 	switch signal {
 	case "traces":

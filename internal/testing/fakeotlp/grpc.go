@@ -18,19 +18,19 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-func (r *Receiver) newRPC() *grpc.Server {
+func (r *Receiver) newGRPC() *grpc.Server {
 	var options []grpc.ServerOption
 	if r.options.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(r.options.TLS)))
 	}
 	server := grpc.NewServer(options...)
-	ptraceotlp.RegisterGRPCServer(server, &rpcTraces{r: r})
-	pmetricotlp.RegisterGRPCServer(server, &rpcMetrics{r: r})
-	plogotlp.RegisterGRPCServer(server, &rpcLogs{r: r})
+	ptraceotlp.RegisterGRPCServer(server, &grpcTraces{r: r})
+	pmetricotlp.RegisterGRPCServer(server, &grpcMetrics{r: r})
+	plogotlp.RegisterGRPCServer(server, &grpcLogs{r: r})
 	return server
 }
 
-// handle takes the request or does what the fault says.
+// handle accepts the request or does what the fault says.
 func (r *Receiver) handle(ctx context.Context, q request) (rejected int, err error) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	h := http.Header{}
@@ -61,7 +61,7 @@ func refusal(f Fault) error {
 	return s.Err()
 }
 
-// wait tells whether the sender is still there afterwards.
+// wait waits, and reports whether the sender is still there afterwards.
 func wait(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):
@@ -71,12 +71,12 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-type rpcTraces struct {
+type grpcTraces struct {
 	ptraceotlp.UnimplementedGRPCServer
 	r *Receiver
 }
 
-func (s rpcTraces) Export(ctx context.Context, q ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
+func (s grpcTraces) Export(ctx context.Context, q ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
 	response := ptraceotlp.NewExportResponse()
 	rejected, err := s.r.handle(ctx, ofTraces(q.Traces()))
 	if rejected > 0 {
@@ -86,12 +86,12 @@ func (s rpcTraces) Export(ctx context.Context, q ptraceotlp.ExportRequest) (ptra
 	return response, err
 }
 
-type rpcMetrics struct {
+type grpcMetrics struct {
 	pmetricotlp.UnimplementedGRPCServer
 	r *Receiver
 }
 
-func (s rpcMetrics) Export(ctx context.Context, q pmetricotlp.ExportRequest) (pmetricotlp.ExportResponse, error) {
+func (s grpcMetrics) Export(ctx context.Context, q pmetricotlp.ExportRequest) (pmetricotlp.ExportResponse, error) {
 	response := pmetricotlp.NewExportResponse()
 	rejected, err := s.r.handle(ctx, ofMetrics(q.Metrics()))
 	if rejected > 0 {
@@ -100,12 +100,12 @@ func (s rpcMetrics) Export(ctx context.Context, q pmetricotlp.ExportRequest) (pm
 	return response, err
 }
 
-type rpcLogs struct {
+type grpcLogs struct {
 	plogotlp.UnimplementedGRPCServer
 	r *Receiver
 }
 
-func (s rpcLogs) Export(ctx context.Context, q plogotlp.ExportRequest) (plogotlp.ExportResponse, error) {
+func (s grpcLogs) Export(ctx context.Context, q plogotlp.ExportRequest) (plogotlp.ExportResponse, error) {
 	response := plogotlp.NewExportResponse()
 	rejected, err := s.r.handle(ctx, ofLogs(q.Logs()))
 	if rejected > 0 {

@@ -1,0 +1,41 @@
+package sidecar_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The tests that docs/sidecar.md names in its table of conformance exist.
+func TestDocs_ConformanceTable(t *testing.T) {
+	text, err := os.ReadFile("../docs/sidecar.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	for _, pattern := range []string{"*_test.go", "*/*_test.go"} {
+		files, _ := filepath.Glob(pattern)
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests.Write(source)
+		}
+	}
+	_, table, _ := strings.Cut(string(text), "| section | requirement | level | test |\n|---|---|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	rows := 0
+	for line := range strings.Lines(table) {
+		columns := strings.Split(strings.TrimSpace(line), " | ")
+		name := strings.Trim(columns[len(columns)-1], "` |")
+		if len(columns) != 4 || !strings.Contains(tests.String(), "func "+name+"(t *testing.T)") {
+			t.Errorf("no test %q: %s", name, line)
+		}
+		rows++
+	}
+	if rows < 20 {
+		t.Errorf("%d rows: the table is not found", rows)
+	}
+}
