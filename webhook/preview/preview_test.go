@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -141,6 +142,45 @@ func TestWriteDiff(t *testing.T) {
 	}
 	if stripped := strings.NewReplacer(red, "", green, "", cyan, "", reset, "").Replace(colored.String()); stripped != plain.String() {
 		t.Error("the two differ in more than colours")
+	}
+}
+
+// TestWriteDiff_LineNumbers checks the header of each hunk against its lines.
+func TestWriteDiff_LineNumbers(t *testing.T) {
+	text, err := os.ReadFile("../../examples/nova.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, documents, _, err := wireText(t, string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := WriteDiff(&out, documents, false); err != nil {
+		t.Fatal(err)
+	}
+	header := regexp.MustCompile(`^@@ -(\d+),?(\d*) \+(\d+),?(\d*) @@`)
+	hunks, added := 0, 0
+	for line := range strings.Lines(out.String()) {
+		switch m := header.FindStringSubmatch(line); {
+		case m != nil:
+			from, _ := strconv.Atoi(m[1])
+			to, _ := strconv.Atoi(m[3])
+			if to-from != added {
+				t.Errorf("%s: the lines before add %d", strings.TrimSpace(line), added)
+			}
+			hunks++
+		case strings.HasPrefix(line, "--- "):
+			added = 0
+		case strings.HasPrefix(line, "+++ "):
+		case line[0] == '+':
+			added++
+		case line[0] == '-':
+			added--
+		}
+	}
+	if hunks < 10 {
+		t.Errorf("%d hunks", hunks)
 	}
 }
 
