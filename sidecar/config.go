@@ -69,7 +69,7 @@ func newConfig(s sidecarapi.Settings, problems int, m memory, fips bool) Config 
 	}
 }
 
-// receiverConfig divides the memory: a third for the largest request, a sixteenth for
+// receiverConfig divides the memory: a third for the largest request, a thirty-second for
 // the bodies of all others, an eighth for a decoded piece. A piece leaves room for the
 // attributes that it is given, so that each item that is accepted fits a batch.
 func receiverConfig(s sidecarapi.Settings, m memory, batch wire.Limits, attributes []resource.Attribute) otlpreceiver.Config {
@@ -82,7 +82,7 @@ func receiverConfig(s sidecarapi.Settings, m memory, batch wire.Limits, attribut
 	return otlpreceiver.Config{
 		Listen:          s.Listen,
 		MaxRequestBytes: int(min(s.MaxRequestSize, m.limit/3)),
-		HeldBytes:       m.limit / 16,
+		HeldBytes:       m.limit / 32,
 		Concurrency:     int(max(1, m.limit/(64<<20))),
 		Piece:           piece,
 		MessageTimeout:  15 * time.Second,

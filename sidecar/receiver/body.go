@@ -93,8 +93,8 @@ const (
 	growStep = 1 << 20
 )
 
-// buffers keeps those of up to growStep bytes, by the power of two of their capacity.
-var buffers [21]sync.Pool
+// buffers keeps those of up to 128 KiB, by the power of two of their capacity.
+var buffers [18]sync.Pool
 
 func newBuffer(size int64) []byte {
 	class := bits.Len64(uint64(size - 1)) //nolint:gosec // at least firstBytes
