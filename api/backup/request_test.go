@@ -57,7 +57,7 @@ func TestParseRequest_Refusals(t *testing.T) {
 	cases := []struct{ name, key, value, want string }{
 		{"a word for a flag", AnnotationEnabled, "yes", `backup.nova.dev/enabled: "yes" is refused: use true, false`},
 		{"a schedule of four fields", AnnotationSchedule, "0 1 * *", `backup.nova.dev/schedule: "0 1 * *" is refused: use a cron expression of five fields; minute and hour may be H or H(0-29) (4 fields instead of 5)`},
-		{"a zone that is none", AnnotationTimeZone, "Mars/Olympus", `backup.nova.dev/time-zone: "Mars/Olympus" is refused: use an IANA time zone name`},
+		{"an unknown zone", AnnotationTimeZone, "Mars/Olympus", `backup.nova.dev/time-zone: "Mars/Olympus" is refused: use an IANA time zone name`},
 		{"the machine's zone", AnnotationTimeZone, "Local", `backup.nova.dev/time-zone: "Local" is refused: use an IANA time zone name`},
 		{"a bucket without its scheme", AnnotationBucket, "nova", `backup.nova.dev/bucket: "nova" is refused: use s3://bucket/prefix`},
 		{"no retention", AnnotationRetentionDays, "0", `backup.nova.dev/retention-days: "0" is refused: use a whole number of days from 1 to 36500`},
@@ -68,7 +68,7 @@ func TestParseRequest_Refusals(t *testing.T) {
 		{"a region with a blank", AnnotationAWSRegion, "eu central", `backup.nova.dev/aws-region: "eu central" is refused: use an AWS region`},
 		{"too many at a time", AnnotationParallelism, "17", `backup.nova.dev/parallelism: "17" is refused: use 1 to 16`},
 		{"days as a deadline", AnnotationDeadline, "1d", `backup.nova.dev/deadline: "1d" is refused: use a duration from 1m to 24h`},
-		{"a policy that is none", AnnotationOnDelete, "orphan", `backup.nova.dev/on-delete: "orphan" is refused: use keep, delete`},
+		{"an unknown policy", AnnotationOnDelete, "orphan", `backup.nova.dev/on-delete: "orphan" is refused: use keep, delete`},
 		{"a key misspelt", AnnotationPrefix + "retention-day", "7", `backup.nova.dev/retention-day: "7" is refused: use backup.nova.dev/retention-days`},
 		{"a key of nobody", AnnotationPrefix + "colour", "red", `backup.nova.dev/colour: "red" is refused: use one of the keys of docs/annotations.md`},
 	}

@@ -124,7 +124,7 @@ type DatabaseResult struct {
 	LastVerified *time.Time `json:"lastVerified,omitempty"`
 }
 
-// Succeeded tells whether the verb did all it was asked.
+// Succeeded reports whether the verb did everything that was requested.
 func (r Result) Succeeded() bool { return r.Category == CategorySucceeded }
 
 // Encode returns the result as JSON of at most [MessageLimit] bytes. What

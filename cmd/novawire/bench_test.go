@@ -32,7 +32,7 @@ import (
 )
 
 // The peer of the handler's benchmark is the same server of controller-runtime
-// with the usual way inside, in a process of its own: this test program again.
+// with the baseline inside, in a process of its own: this test program again.
 const peerVariable = "NOVAWIRE_BENCH_PEER"
 
 func servePeer(port string) error {
@@ -73,14 +73,14 @@ func (m *environment) startPeer(wired []byte, body []byte) string {
 	}
 	m.Cleanup(func() { _ = process.Process.Kill(); _ = process.Wait() })
 	url := "https://" + address(port) + "/mutate-pod"
-	m.eventually("served by the usual way", func() bool {
+	m.eventually("served by the baseline", func() bool {
 		_, err := review(newClient(), url, body)
 		return err == nil
 	})
 	return url
 }
 
-// BenchmarkWebhook loads the running manager, and the usual way in the same
+// BenchmarkWebhook loads the running manager, and the baseline in the same
 // server, over TLS from this process, by turns; then it reads how much memory
 // the manager has held at most.
 func BenchmarkWebhook(b *testing.B) {

@@ -83,7 +83,7 @@ func TestWebhook_OwnCertificate(t *testing.T) {
 		t.Errorf("check: %v\n%s", err, &out)
 	}
 	if !strings.Contains(out.String(), "trusted by ValidatingWebhookConfiguration own-certs, one.nova.dev") {
-		t.Errorf("the trust is not told:\n%s", &out)
+		t.Errorf("the trust is not shown:\n%s", &out)
 	}
 	if err := check("elsewhere"); exitCode(err) != exitProblem || !strings.Contains(out.String(), "problem") {
 		t.Errorf("a Service that it does not serve: %v\n%s", err, &out)
@@ -199,6 +199,6 @@ func TestWebhook_ReloadsCertificateFiles(t *testing.T) {
 		}
 	}
 	if _, err := (certFlags{mode: "guess"}).prepare(nil, expiry.New(prometheus.NewRegistry())); exitCode(err) != exitUsage {
-		t.Errorf("a mode that is none: %v", err)
+		t.Errorf("an unknown mode: %v", err)
 	}
 }

@@ -45,7 +45,7 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags webhookFlag
 	return mgr.Add(&controllers{
 		cluster: cluster, namespace: flags.certs.namespace, restartDelay: 5 * time.Second,
 		options: backupcontroller.Options{Config: current.Backup, Statuses: statuses, Changed: current.changed},
-		audit: audit.NewMetrics(metrics.Registry), defaults: current.BackupDefaults,
+		audit:   audit.NewMetrics(metrics.Registry), defaults: current.BackupDefaults,
 	})
 }
 

@@ -261,7 +261,7 @@ func TestRun_Operators(t *testing.T) {
 	}
 }
 
-// Who may list only some kinds gets a report of those, and is told about the others.
+// A caller who may list only some kinds gets a report of those, which names the others.
 func TestRun_MissingPermissions(t *testing.T) {
 	e := newEnvironment(t)
 	ns := e.namespace(nil)

@@ -152,8 +152,8 @@ func (n *connection) addFile(set *appsv1.StatefulSet, c corev1.Container, e core
 	}
 	var best corev1.VolumeMount
 	for _, m := range c.VolumeMounts {
-		folder := path.Clean(m.MountPath)
-		if (e.Value == folder || strings.HasPrefix(e.Value, folder+"/")) && len(folder) > len(path.Clean(best.MountPath)) {
+		directory := path.Clean(m.MountPath)
+		if (e.Value == directory || strings.HasPrefix(e.Value, directory+"/")) && len(directory) > len(path.Clean(best.MountPath)) {
 			best = m
 		}
 	}
