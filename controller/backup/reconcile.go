@@ -112,6 +112,7 @@ func (r *reconciler) read(ctx context.Context, name types.NamespacedName) (*stat
 	}
 	if s.set != nil {
 		s.refusals = append(s.refusals, resources.CheckEngine(s.request, s.set)...)
+		s.refusals = append(s.refusals, resources.CheckConnection(s.request, s.set)...)
 	}
 	s.status = r.storedStatus(s, annotations)
 	return s, nil
