@@ -5,8 +5,9 @@ SHELL := /bin/bash
 
 provide := tools/provide
 
-generate: ## write the alert rules, alarms and runbook pages that package monitoring describes
+generate: ## write the alerts, alarms, runbook pages and dashboards of package monitoring, and the chart's copies
 	@go test ./monitoring -run TestGenerated -update
+	@go test ./charts -run TestCopies -update
 
 help: ## list the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 16

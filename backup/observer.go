@@ -2,7 +2,7 @@ package backup
 
 import "context"
 
-// Observer is told about the steps of a verb; [NoObserver] is none.
+// Observer is told about the steps of a verb; [NoObserver] ignores them.
 type Observer interface {
 	// Step begins a step and returns the function that ends it.
 	Step(ctx context.Context, name string, attributes ...string) (context.Context, func(error))

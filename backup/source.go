@@ -40,7 +40,7 @@ type Snapshot interface {
 	Base(ctx context.Context, without []Table) (Dump, error)
 	// Data dumps the data of one table.
 	Data(ctx context.Context, table Table) (Dump, error)
-	// CheckAlive tells whether the snapshot is still held, and with it that all dumps
+	// CheckAlive reports whether the snapshot is still held, and with it that all dumps
 	// saw the same moment; and what holding it has cost. It is asked once.
 	CheckAlive(ctx context.Context) (Held, error)
 	// Unreadable names what the role may not dump, and why: missing grants, row
@@ -76,7 +76,7 @@ type Facts struct {
 	Estimate int64 `json:"estimate"`
 }
 
-// ServerFacts tells which server it was and which client dumped it.
+// ServerFacts returns the version of the server and of the client that dumped it.
 type ServerFacts struct {
 	Version    string `json:"version"`
 	Major      int    `json:"major"`

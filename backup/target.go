@@ -33,7 +33,7 @@ type Target interface {
 	// RestoreHead runs pg_restore, several statements at a time, on an archive without data.
 	RestoreHead(ctx context.Context, job Job, head []byte, atATime int) error
 	// Load opens a session that loads tables. settings are SQL that the archive
-	// wants to be run first: its encoding and the like.
+	// wants to be run first: for example its encoding.
 	Load(ctx context.Context, database string, settings []string) (Loader, error)
 	// ApplyProperties applies the database's own settings after all is there. What the server
 	// cannot have, such as an owner it does not know, is returned as warnings.

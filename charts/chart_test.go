@@ -193,10 +193,15 @@ replacements:
       - select: {kind: Deployment, name: novawire}
         fieldPaths: ['spec.template.spec.containers.[name=webhook].env.[name=NOVAWIRE_IMAGE].value']
 patches:
-  - target: {kind: DaemonSet, name: fluent-bit}
-    patch: |
-      - {op: test, path: /spec/template/spec/containers/0/env/1/name, value: AWS_REGION}
-      - {op: replace, path: /spec/template/spec/containers/0/env/1/value, value: eu-west-1}
+  - patch: |
+      apiVersion: apps/v1
+      kind: DaemonSet
+      metadata: {name: fluent-bit, namespace: novawire-logging}
+      spec:
+        template:
+          spec:
+            initContainers: [{name: check, env: [{name: AWS_REGION, value: eu-west-1}]}]
+            containers: [{name: fluent-bit, env: [{name: AWS_REGION, value: eu-west-1}]}]
 `
 	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -224,7 +229,8 @@ var hashSuffix = regexp.MustCompile(`^(novawire-config|fluent-bit-config)-[0-9a-
 
 // normal returns the objects by kind and name, without what only one of the two
 // tools adds: Helm's labels, the hash in the name of a ConfigMap and the hash of a
-// ConfigMap in an annotation. ConfigMaps hold parsed YAML; variables are sorted.
+// ConfigMap in an annotation. ConfigMaps hold parsed YAML. Variables and
+// init containers are sorted: an overlay's patch moves what it changes to the front.
 func normal(t *testing.T, all []unstructured.Unstructured, without string) map[string]any {
 	t.Helper()
 	result := map[string]any{}
@@ -278,8 +284,8 @@ func rename(value any) {
 	switch v := value.(type) {
 	case map[string]any:
 		for key, inner := range v {
-			if variables, ok := inner.([]any); ok && key == "env" {
-				slices.SortFunc(variables, func(a, b any) int {
+			if list, ok := inner.([]any); ok && (key == "env" || key == "initContainers") {
+				slices.SortFunc(list, func(a, b any) int {
 					return strings.Compare(a.(map[string]any)["name"].(string), b.(map[string]any)["name"].(string))
 				})
 			}

@@ -52,7 +52,7 @@ func TestBackup_Failures(t *testing.T) {
 	if keys := d.manifests(); len(keys) < 2 || !slices.Contains(keys, first[0]) {
 		t.Errorf("the first backup, %s, is not among %q", first[0], keys)
 	}
-	d.expectEvent("BackupAnomaly", "nova_auth: 1 tables vanished") // the table that filled the volume
+	d.expectEvent("BackupAnomaly", "nova_auth: 1 tables disappeared") // the table that filled the volume
 	d.metric("novawire_backup_anomalies", ofNovaAuth, exactly(1))
 }
 

@@ -127,7 +127,7 @@ func TestOutput_Flush_CountsRejectedEvents(t *testing.T) {
 // several requests, all within the service's limits.
 func TestOutput_Flush_LargeChunks(t *testing.T) {
 	s := startService(t, fakelogs.Options{})
-	o := newOutput(t, s, nil)
+	o := newOutput(t, s, map[string]string{"request_timeout": "20s"}) // a slow machine takes longer than 500 ms
 	now := time.Now()
 	big := []string{strings.Repeat("x", 1_500_000), strings.Repeat("é\"\\", 400_000), `{"message":"` + strings.Repeat("y", 999_000) + `"}`}
 	for range 300 {

@@ -241,14 +241,53 @@ func TestGroups(t *testing.T) {
 			}
 			docs.Write(text)
 		}
-		for _, g := range Groups() {
-			for _, a := range g.Alerts {
-				for _, metric := range regexp.MustCompile(`novawire_[a-z_]+`).FindAllString(a.Expr, -1) {
-					if !strings.Contains(docs.String(), strings.TrimSuffix(metric, "_bucket")) {
-						t.Errorf("%s: no page in docs has the metric %s", a.Name, metric)
-					}
+		for name, expr := range expressions() {
+			for _, metric := range regexp.MustCompile(`novawire_[a-z_]+`).FindAllString(expr, -1) {
+				if !strings.Contains(docs.String(), strings.TrimSuffix(metric, "_bucket")) {
+					t.Errorf("%s: no page in docs has the metric %s", name, metric)
 				}
 			}
 		}
 	})
+}
+
+// expressions returns the expressions of all alerts and dashboards by their names.
+func expressions() map[string]string {
+	all := map[string]string{}
+	for _, g := range Groups() {
+		for _, a := range g.Alerts {
+			all[a.Name] = a.Expr
+		}
+	}
+	for _, d := range Dashboards() {
+		for _, row := range d.Rows {
+			for _, p := range row.Panels {
+				for i, q := range p.Queries {
+					all[fmt.Sprintf("%s: %s %d", d.UID, p.Title, i)] = q.Expr
+				}
+			}
+		}
+	}
+	return all
+}
+
+// TestDashboards has Prometheus' parser read every expression of the dashboards.
+func TestDashboards(t *testing.T) {
+	promtool := os.Getenv("NOVAWIRE_PROMTOOL")
+	if promtool == "" {
+		t.Skip(`NOVAWIRE_PROMTOOL is not set; run: eval "$(tools/provide promtool env)" && go test ./monitoring`)
+	}
+	var rules []map[string]string
+	for _, expr := range expressions() {
+		rules = append(rules, map[string]string{"record": fmt.Sprintf("x%d", len(rules)), "expr": expr})
+	}
+	text, err := yaml.Marshal(map[string]any{"groups": []any{map[string]any{"name": "dashboards", "rules": rules}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "dashboards.yaml")
+	write(t, file, text)
+	if out, err := exec.Command(promtool, "check", "rules", file).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
 }

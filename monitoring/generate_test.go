@@ -30,6 +30,8 @@ func TestGenerated(t *testing.T) {
 		add("manifests/base/monitoring/"+g.Name+"-rule.yaml", text, err)
 		add("docs/runbooks/alerts/"+g.Name+".md", g.Runbook(), nil)
 	}
+	text, err = ConfigMaps(Dashboards())
+	add("manifests/base/monitoring/dashboards.yaml", text, err)
 	for path, want := range files {
 		path = filepath.Join("..", path)
 		if *update {

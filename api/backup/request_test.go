@@ -57,7 +57,7 @@ func TestParseRequest_Refusals(t *testing.T) {
 	cases := []struct{ name, key, value, want string }{
 		{"a word for a flag", AnnotationEnabled, "yes", `backup.nova.dev/enabled: "yes" is refused: use true, false`},
 		{"a schedule of four fields", AnnotationSchedule, "0 1 * *", `backup.nova.dev/schedule: "0 1 * *" is refused: use a cron expression of five fields; minute and hour may be H or H(0-29) (4 fields instead of 5)`},
-		{"an unknown zone", AnnotationTimeZone, "Mars/Olympus", `backup.nova.dev/time-zone: "Mars/Olympus" is refused: use an IANA time zone name`},
+		{"an unknown time zone", AnnotationTimeZone, "Mars/Olympus", `backup.nova.dev/time-zone: "Mars/Olympus" is refused: use an IANA time zone name`},
 		{"the machine's zone", AnnotationTimeZone, "Local", `backup.nova.dev/time-zone: "Local" is refused: use an IANA time zone name`},
 		{"a bucket without its scheme", AnnotationBucket, "nova", `backup.nova.dev/bucket: "nova" is refused: use s3://bucket/prefix`},
 		{"no retention", AnnotationRetentionDays, "0", `backup.nova.dev/retention-days: "0" is refused: use a whole number of days from 1 to 36500`},

@@ -124,7 +124,7 @@ type DatabaseResult struct {
 	LastVerified *time.Time `json:"lastVerified,omitempty"`
 }
 
-// Succeeded reports whether the verb did everything that was requested.
+// Succeeded reports whether the verb did everything that it was asked to do.
 func (r Result) Succeeded() bool { return r.Category == CategorySucceeded }
 
 // Encode returns the result as JSON of at most [MessageLimit] bytes. What

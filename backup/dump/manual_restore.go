@@ -3,6 +3,7 @@ package dump
 import (
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/pgarchive"
@@ -29,7 +30,10 @@ func manualRestore(m backup.Manifest, location string) []string {
 		lines = append(lines, "# Set IDENTITY to the file with the age identity.")
 	}
 	for _, s := range m.StreamsOf(backup.StreamGlobals) {
-		lines = append(lines, "# Roles, on a server that does not have them:", "# "+read(s)+" | psql -X -d postgres")
+		lines = append(lines, "# Roles and tablespaces, to read. Create those that the server lacks by hand: text from a bucket is not for psql.", "# "+read(s)+" | LC_ALL=C tr -dc '[:print:]\\n' | less")
+	}
+	if m.Facts.MonetaryLocale != "" {
+		lines = append(lines, "export PGOPTIONS="+shellQuote("-c lc_monetary="+m.Facts.MonetaryLocale))
 	}
 	lines = append(lines, createdb(m.Facts.Properties))
 	for _, base := range m.StreamsOf(backup.StreamBase) {
@@ -61,4 +65,13 @@ func shellQuote(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-func oneLine(text string) string { return strings.NewReplacer("\n", " ", "\r", " ").Replace(text) }
+// oneLine makes a text fit for a comment: control characters, which end a line or are
+// a terminal's commands, become spaces.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+			return ' '
+		}
+		return r
+	}, text)
+}

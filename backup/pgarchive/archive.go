@@ -71,7 +71,7 @@ func (t Table) plus(other Table) Table {
 
 // Copy copies an archive to dst and says how long it is and what it holds. An
 // error of src or dst is returned as it is; an archive that ends too early, or
-// is none, is [ErrFormat].
+// is no archive, is [ErrFormat].
 func Copy(dst io.Writer, src io.Reader) (int64, Tally, error) {
 	s := newScanner(dst, src)
 	tally, err := count(s)

@@ -16,7 +16,7 @@ type scanner struct {
 	buf     []byte
 	at, end int
 	total   int64
-	failed  error // of src or dst; io.EOF is none
+	failed  error // of src or dst; nil after io.EOF
 	done    bool  // src is at its end
 
 	intSize, offsetSize int

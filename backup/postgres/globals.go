@@ -123,7 +123,7 @@ func (g *globals) apply(ctx context.Context, s sqltext.Statement) error {
 		(s.Begins("GRANT") || s.Begins("REVOKE")) && (containsPair(s, "ON", "TABLESPACE") || containsPair(s, "ON", "PARAMETER")):
 		return g.run(ctx, s)
 	}
-	g.warn("not restored: a statement that is none of pg_dumpall's for roles and tablespaces: %s", shorten(s.SQL()))
+	g.warn("not restored: the statement does not create a role or a tablespace: %s", shorten(s.SQL()))
 	return nil
 }
 

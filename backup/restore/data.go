@@ -133,10 +133,10 @@ func (l *dataRestore) nonTableEntries() (ids []int) {
 	return ids
 }
 
-// isTableData tells whether an entry is rows that a COPY statement takes.
+// isTableData reports whether an entry has rows for a COPY statement.
 func isTableData(e pgarchive.Entry) bool { return e.Kind == "TABLE DATA" && e.CopyStatement != "" }
 
-// isFresh tells whether nothing but the entry's own rows is in its table. An
+// isFresh reports whether nothing but the entry's own rows is in its table. An
 // entry with a definition has rows that go to the root of its partitions
 // (PostgreSQL 16 and later, where a hash may differ), and so to any of them.
 func (l *dataRestore) isFresh(e pgarchive.Entry) bool {

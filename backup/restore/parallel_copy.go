@@ -12,7 +12,7 @@ import (
 	"github.com/nova/novawire/backup/pgarchive"
 )
 
-// copyInParallel loads the rest of a table by the dealer's own session and by as many
+// copyInParallel loads the rest of a table by the reader's own session and by as many
 // others as find a slot; one slot is taken already.
 func (d *streamLoader) copyInParallel(ctx context.Context, e pgarchive.Entry, carry []byte, rows io.Reader) (int64, error) {
 	ctx, stop := context.WithCancel(ctx)

@@ -18,8 +18,8 @@ import (
 	"github.com/nova/novawire/backup/pgarchive"
 )
 
-// crew is a target whose sessions keep what they are given.
-type crew struct {
+// recordingTarget is a target whose sessions record the rows that they get.
+type recordingTarget struct {
 	backup.Target // of which only Load is used
 	mu            sync.Mutex
 	heard         []string
@@ -29,11 +29,11 @@ type crew struct {
 }
 
 type member struct {
-	*crew
+	*recordingTarget
 	first bool
 }
 
-func (c *crew) Load(context.Context, string, []string) (backup.Loader, error) {
+func (c *recordingTarget) Load(context.Context, string, []string) (backup.Loader, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return &member{c, false}, nil
@@ -65,9 +65,9 @@ func (m *member) Close(context.Context) error {
 
 var users = pgarchive.Entry{ID: 7, Kind: "TABLE DATA", Schema: "auth", Name: "users", CopyStatement: "COPY auth.users (a) FROM stdin;\n"}
 
-// newDealer deals the rows of a stream that is as long as they are; slots are
-// free beside the dealer's own.
-func newDealer(c *crew, text string, rows int64, slots int) *streamLoader {
+// newLoader deals the rows of a stream that is as long as they are; slots are
+// free beside the reader's own.
+func newLoader(c *recordingTarget, text string, rows int64, slots int) *streamLoader {
 	m := backup.Manifest{Content: pgarchive.Tally{Tables: map[string]pgarchive.Table{"auth.users": {Rows: rows}}}}
 	table := pgarchive.Entry{ID: 1, Kind: "TABLE", Schema: "auth", Name: "users"}
 	l := newDataRestore(m, "new", []pgarchive.Entry{table}, selection{}, 1+slots)
@@ -103,13 +103,13 @@ func TestEveryRowArrivesOnceAndWhole(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			text, want := numbered(3*parallelThreshold, c.length, c.long)
-			crew := &crew{}
-			d := newDealer(crew, text, int64(len(want)), c.slots)
+			target := &recordingTarget{}
+			d := newLoader(target, text, int64(len(want)), c.slots)
 			if err := d.load(strings.NewReader(text)); err != nil {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, heard := range crew.heard {
+			for _, heard := range target.heard {
 				got = append(got, strings.Split(strings.TrimSuffix(heard, "\n"), "\n")...)
 			}
 			slices.Sort(got)
@@ -117,11 +117,11 @@ func TestEveryRowArrivesOnceAndWhole(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("%d rows arrived of %d, or not these", len(got), len(want))
 			}
-			if crew.fresh != 1 || len(crew.heard) != 1+2*min(1, c.slots)+max(0, c.slots-1) {
-				t.Errorf("%d sessions wrote, %d a fresh table", len(crew.heard), crew.fresh)
+			if target.fresh != 1 || len(target.heard) != 1+2*min(1, c.slots)+max(0, c.slots-1) {
+				t.Errorf("%d sessions wrote, %d a fresh table", len(target.heard), target.fresh)
 			}
-			if crew.closed != len(crew.heard)-1-min(1, c.slots) || len(d.workers) != 1 {
-				t.Errorf("%d sessions were closed, %d slots are taken", crew.closed, len(d.workers))
+			if target.closed != len(target.heard)-1-min(1, c.slots) || len(d.workers) != 1 {
+				t.Errorf("%d sessions were closed, %d slots are taken", target.closed, len(d.workers))
 			}
 		})
 	}
@@ -129,46 +129,46 @@ func TestEveryRowArrivesOnceAndWhole(t *testing.T) {
 
 func TestASmallTableTakesNoFreshStart(t *testing.T) {
 	text, rows := numbered(smallTable/2, 100, 0)
-	crew := &crew{}
-	if err := newDealer(crew, text, int64(len(rows)), 3).load(strings.NewReader(text)); err != nil {
+	target := &recordingTarget{}
+	if err := newLoader(target, text, int64(len(rows)), 3).load(strings.NewReader(text)); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{text}, crew.heard); diff != "" || crew.fresh != 0 {
-		t.Errorf("%d fresh; (-want +got):\n%.300s", crew.fresh, diff)
+	if diff := cmp.Diff([]string{text}, target.heard); diff != "" || target.fresh != 0 {
+		t.Errorf("%d fresh; (-want +got):\n%.300s", target.fresh, diff)
 	}
 }
 
 // A table that the restore did not make has rows that its extension put there.
 func TestATableOfAnExtensionIsNotEmptied(t *testing.T) {
 	text, rows := numbered(4*smallTable, 100, 0)
-	crew := &crew{}
-	d := newDealer(crew, text, int64(len(rows)), 0)
+	target := &recordingTarget{}
+	d := newLoader(target, text, int64(len(rows)), 0)
 	d.created = nil
 	if err := d.load(strings.NewReader(text)); err != nil {
 		t.Fatal(err)
 	}
-	if crew.fresh != 0 || len(crew.heard) != 1 {
-		t.Errorf("%d sessions wrote, %d a fresh table", len(crew.heard), crew.fresh)
+	if target.fresh != 0 || len(target.heard) != 1 {
+		t.Errorf("%d sessions wrote, %d a fresh table", len(target.heard), target.fresh)
 	}
 }
 
 // Rows that go through the root of partitions may be in any of them already.
 func TestAPartitionThatOthersFillIsNotEmptied(t *testing.T) {
 	text, rows := numbered(4*smallTable, 100, 0)
-	crew := &crew{}
+	target := &recordingTarget{}
 	through := users
 	through.Definition = "-- load via partition root auth.everyone"
-	if err := newDealer(crew, text, int64(len(rows)), 0).rowsHandler(t.Context(), through)(strings.NewReader(text)); err != nil {
+	if err := newLoader(target, text, int64(len(rows)), 0).rowsHandler(t.Context(), through)(strings.NewReader(text)); err != nil {
 		t.Fatal(err)
 	}
-	if crew.fresh != 0 || len(crew.heard) != 1 {
-		t.Errorf("%d sessions wrote, %d a fresh table", len(crew.heard), crew.fresh)
+	if target.fresh != 0 || len(target.heard) != 1 {
+		t.Errorf("%d sessions wrote, %d a fresh table", len(target.heard), target.fresh)
 	}
 }
 
 func TestRowsThatDoNotArriveAreSeen(t *testing.T) {
 	text, rows := numbered(4*smallTable, 100, 0)
-	err := newDealer(&crew{}, text, int64(len(rows))+1, 0).load(strings.NewReader(text))
+	err := newLoader(&recordingTarget{}, text, int64(len(rows))+1, 0).load(strings.NewReader(text))
 	if backup.Category(t.Context(), err) != backupapi.CategoryVerify || !strings.Contains(err.Error(), "auth.users") {
 		t.Errorf("got %v", err)
 	}
@@ -184,18 +184,18 @@ func TestTheFirstFailureEndsAllSessions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			text, rows := numbered(3*parallelThreshold, 100, c.long)
-			crew := &crew{copy: func(from io.Reader) error {
+			target := &recordingTarget{copy: func(from io.Reader) error {
 				_, _ = io.CopyN(io.Discard, from, int64(c.read))
 				return died
 			}}
-			d := newDealer(crew, text, int64(len(rows)), 2)
+			d := newLoader(target, text, int64(len(rows)), 2)
 			if err := d.load(strings.NewReader(text)); !errors.Is(err, died) {
 				t.Errorf("got %v", err)
 			}
 			// What the first session wrote after it had the table to itself ended in the
 			// failure and not as if it were all.
-			if len(crew.heard) != 1 || len(d.workers) != 1 {
-				t.Errorf("%d sessions ended well, %d slots are taken", len(crew.heard), len(d.workers))
+			if len(target.heard) != 1 || len(d.workers) != 1 {
+				t.Errorf("%d sessions ended well, %d slots are taken", len(target.heard), len(d.workers))
 			}
 		})
 	}
@@ -206,8 +206,8 @@ func TestAStreamThatBreaksSaysWhy(t *testing.T) {
 	text, rows := numbered(3*parallelThreshold, 100, 0)
 	for _, at := range []int{10, smallTable + 10, parallelThreshold / 2, 2 * parallelThreshold} {
 		from := io.MultiReader(strings.NewReader(text[:at]), iotest.ErrReader(broken))
-		crew := &crew{}
-		if err := newDealer(crew, text, int64(len(rows)), 1).load(from); !errors.Is(err, broken) {
+		target := &recordingTarget{}
+		if err := newLoader(target, text, int64(len(rows)), 1).load(from); !errors.Is(err, broken) {
 			t.Errorf("after %d bytes: got %v", at, err)
 		}
 	}

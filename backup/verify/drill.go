@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
-	"github.com/nova/novawire/backup/pgarchive"
 	"github.com/nova/novawire/backup/restore"
 )
 
@@ -81,19 +79,4 @@ func (d Driller) compare(ctx context.Context, server backup.ScratchServer, m bac
 		v.Differences = differences(m.Content, content)
 	}
 	return nil
-}
-
-func recount(ctx context.Context, server backup.ScratchServer, database string) (content pgarchive.Tally, err error) {
-	snapshot, err := server.Open(ctx, database)
-	if err != nil {
-		return content, err
-	}
-	defer func() { _ = snapshot.Close(context.WithoutCancel(ctx)) }()
-	dump, err := snapshot.Base(ctx, nil)
-	if err != nil {
-		return content, err
-	}
-	defer dump.Close()
-	_, content, err = pgarchive.Copy(io.Discard, dump)
-	return content, err
 }

@@ -32,7 +32,7 @@ import (
 )
 
 // The peer of the handler's benchmark is the same server of controller-runtime
-// with the baseline inside, in a process of its own: this test program again.
+// with the baseline, in a process of its own: this test program again.
 const peerVariable = "NOVAWIRE_BENCH_PEER"
 
 func servePeer(port string) error {

@@ -199,6 +199,6 @@ func TestWebhook_ReloadsCertificateFiles(t *testing.T) {
 		}
 	}
 	if _, err := (certFlags{mode: "guess"}).prepare(nil, expiry.New(prometheus.NewRegistry())); exitCode(err) != exitUsage {
-		t.Errorf("an unknown mode: %v", err)
+		t.Errorf("unknown mode: %v", err)
 	}
 }

@@ -53,7 +53,7 @@ Exit codes: 0 success, 1 bad input or a problem found, 2 a wrong command line.`,
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(previewCommand(), backupCommand(), checkCommand(), webhookCommand())
+	root.AddCommand(previewCommand(), smokeCommand(), backupCommand(), checkCommand(), webhookCommand())
 	refuseUnknownCommands(root)
 	return root.ExecuteContext(ctx)
 }

@@ -142,7 +142,7 @@ func (b *bed) failed(o outcome, want backupapi.Category) {
 	}
 }
 
-// backups lists what there is.
+// backups lists the backups.
 func (b *bed) backups(args ...string) (all []listed) {
 	b.t.Helper()
 	o := b.must(append([]string{"list", "-o", "json"}, args...)...)

@@ -52,7 +52,7 @@ func TestMistakesOfUsageExitWith64(t *testing.T) {
 		"an unknown flag":      {nil, []string{"run", "--colour"}},
 		"no bucket":            {[]string{"S3_BUCKET", ""}, []string{"run"}},
 		"no server":            {[]string{"DATABASE_URL", ""}, []string{"run"}},
-		"a URL that is none":   {[]string{"DATABASE_URL", "postgres://h/db?sslmod=require"}, []string{"run"}},
+		"an invalid URL":       {[]string{"DATABASE_URL", "postgres://h/db?sslmod=require"}, []string{"run"}},
 		"a bad retention":      {nil, []string{"run", "--retention-days", "soon"}},
 		"a file that is not":   {[]string{"ENCRYPTION_RECIPIENTS_FILE", "/nonexistent"}, []string{"run"}},
 		"recipients in prose":  {[]string{"ENCRYPTION_RECIPIENTS_FILE", write(t, "r", "not a recipient")}, []string{"run"}},

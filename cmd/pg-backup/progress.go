@@ -20,7 +20,7 @@ const (
 	barInterval = 250 * time.Millisecond
 )
 
-// showProgress tells how far a verb is until the function it returns is called: a
+// showProgress shows the progress of a verb until the returned function is called: a
 // bar on a terminal, a log line elsewhere.
 func (s *session) showProgress(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)

@@ -14,6 +14,7 @@ import (
 	"filippo.io/age"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/nova/novawire/internal/testing/pgtest"
 )
@@ -41,15 +42,20 @@ func TestTheGuideToRestoringRestores(t *testing.T) {
 		encrypted bool
 		ways      []string
 	}{
-		{"with pg-backup", false, []string{"pg-backup", "check", "drill", "after"}},
-		{"by hand", false, []string{"by-hand", "check"}},
-		{"with pg-backup, encrypted", true, []string{"pg-backup", "check", "drill", "after"}},
-		{"by hand, encrypted", true, []string{"by-hand", "check"}},
+		{"with pg-backup", false, []string{"pg-backup", "check", "rename", "drill", "after"}},
+		{"by hand", false, []string{"by-hand", "check-by-hand", "rename"}},
+		{"with pg-backup, encrypted", true, []string{"pg-backup", "check", "rename", "drill", "after"}},
+		{"by hand, encrypted", true, []string{"by-hand", "check-by-hand", "rename"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBed(t)
+			b.pg.Exec(t, "postgres", `DO $$ BEGIN CREATE ROLE "o"" \! touch owned #"; EXCEPTION WHEN duplicate_object THEN NULL; END $$`)
 			source := b.pg.Database(t, append(append([]string{}, social...), grown(`"Big.Table"`, 80)...)...)
-			b.pg.Exec(t, "postgres", `ALTER DATABASE `+source+` SET work_mem = '7MB'`)
+			b.pg.Exec(t, source, hostile...)
+			b.pg.Exec(t, "postgres", `ALTER DATABASE `+source+` SET work_mem = '7MB'`, `ALTER DATABASE `+source+` OWNER TO "o"" \! touch owned #"`,
+				`ALTER DATABASE `+source+` SET search_path = "$user", public, "a, "" \! touch owned"`, `ALTER DATABASE `+source+` SET application_name = '\! touch owned'`,
+				`COMMENT ON DATABASE `+source+` IS E'x\n\\! touch owned'`, `REVOKE TEMPORARY ON DATABASE `+source+` FROM PUBLIC`)
+			want := properties(t, b.pg, source)
 			if c.encrypted {
 				b = b.encrypting()
 			}
@@ -79,15 +85,43 @@ func TestTheGuideToRestoringRestores(t *testing.T) {
 			if got := b.pg.Value(t, source, "SHOW work_mem"); got != "7MB" {
 				t.Errorf("work_mem is %s: the database's own settings did not come back", got)
 			}
+			if diff := cmp.Diff(want, properties(t, b.pg, source)); diff != "" {
+				t.Errorf("the database's properties (-want +got):\n%s", diff)
+			}
+			for _, folder := range []string{cmd.Dir, ".", os.Getenv("HOME")} {
+				if _, err := os.Stat(filepath.Join(folder, "owned")); err == nil {
+					t.Errorf("a name was run as a command in %s", folder)
+				}
+			}
 			b.pg.Exec(t, "postgres", `DROP DATABASE IF EXISTS `+source+`_broken`)
 		})
 	}
 }
 
+// hostile has names that are commands somewhere: of psql, of a shell, of SQL, of a
+// terminal.
+var hostile = []string{
+	`CREATE TABLE "a$name$ \! touch owned #" (a int)`,
+	`INSERT INTO "a$name$ \! touch owned #" VALUES (1)`,
+	"CREATE TABLE \"b\n\\! touch owned\n\" (a int)",
+	"INSERT INTO \"b\n\\! touch owned\n\" VALUES (1), (2)",
+	"CREATE TABLE \"c$(touch owned)`touch owned`;touch owned\" (a int)",
+	`CREATE TABLE "d'; DROP TABLE posts; --" ("e"";\! touch owned" int DEFAULT 1)`,
+	"CREATE TABLE \"\x1b]0;title\x07\" (a int)",
+	`CREATE SCHEMA "user"`,
+	`CREATE TABLE "user"."select" (a int)`,
+	`INSERT INTO "user"."select" VALUES (1), (2), (3)`,
+	`CREATE TYPE mood AS ENUM ('a', 'b', 'c', 'd')`,
+	`CREATE TABLE moods (m mood) PARTITION BY HASH (m)`,
+	`CREATE TABLE moods_0 PARTITION OF moods FOR VALUES WITH (MODULUS 2, REMAINDER 0)`,
+	`CREATE TABLE moods_1 PARTITION OF moods FOR VALUES WITH (MODULUS 2, REMAINDER 1)`,
+	`INSERT INTO moods SELECT ('{a,b,c,d}'::mood[])[1 + i % 4] FROM generate_series(1, 40) i`,
+}
+
 // The settings of the runbook are all that its commands refer to.
 func TestTheGuideToRestoringExplainsItsVariables(t *testing.T) {
 	blocks := runbookBlocks(t)
-	explained := blocks["settings"] + "STATEFULSET NAMESPACE"
+	explained := blocks["settings"] + "STATEFULSET NAMESPACE FOLDER" // FOLDER is set where it is used
 	for way, script := range blocks {
 		for _, m := range regexp.MustCompile(`\$\{?([A-Z_0-9]+)`).FindAllStringSubmatch(script, -1) {
 			if !strings.Contains(explained, m[1]) {

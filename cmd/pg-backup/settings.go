@@ -193,7 +193,7 @@ func (s settings) streams(log *slog.Logger) int {
 	return streams
 }
 
-// memoryLimit is the container's, in bytes; zero is none.
+// memoryLimit returns the memory limit of the container in bytes, or zero if it has no limit.
 func memoryLimit() int64 {
 	content, err := os.ReadFile("/sys/fs/cgroup/memory.max")
 	if err != nil {

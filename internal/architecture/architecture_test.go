@@ -28,7 +28,7 @@ type part struct {
 // folder that matches decides.
 var parts = []part{
 	{folder: "api", may: []string{"api", "internal/validate"}, not: []string{"."}}, // the standard library alone
-	{folder: "cmd", may: []string{"api", "webhook", "controller", "sidecar", "backup", "fluentbit", "certs", "internal", "cmd"}},
+	{folder: "cmd", may: []string{"api", "smoke", "webhook", "controller", "sidecar", "backup", "fluentbit", "certs", "internal", "cmd"}},
 	{folder: "webhook/inject", may: []string{"api", "internal"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
 	{folder: "webhook", may: []string{"api", "internal"}},
 	{folder: "controller", may: []string{"api", "internal"}},
@@ -38,6 +38,8 @@ var parts = []part{
 	{folder: "certs", not: []string{"."}}, // the standard library alone
 	{folder: "certs/rotator", may: []string{"certs", "certs/expiry", "internal"}},
 	{folder: "certs/expiry", may: []string{"internal"}, not: []string{"k8s.io", "sigs.k8s.io"}},
+	{folder: "smoke", may: []string{"api", "internal"}, not: []string{"k8s.io", "sigs.k8s.io"}},
+	{folder: "k8s", may: []string{"internal/testing"}}, // tests alone
 	{folder: "charts", may: []string{"internal/testing"}}, // tests alone
 	{folder: "monitoring", not: []string{"k8s.io", "sigs.k8s.io/controller-runtime"}},
 	{folder: "e2e", may: []string{"api", "e2e", "internal"}},

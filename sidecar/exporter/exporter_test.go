@@ -179,7 +179,7 @@ func TestExporter_Answers(t *testing.T) {
 		"a warning":                {refuse(200, "application/x-protobuf", string(partial(0, "use v2", 0))), 5, 0, inPart, "use v2", 5},
 		"more rejected than sent":  {refuse(200, "application/x-protobuf", string(partial(99, "x", 0))), 0, 5, inPart, "x", 5},
 		"a negative count":         {refuse(200, "application/x-protobuf", string(partial(-1, "x", 0))), 5, 0, inPart, "x", 5},
-		"a response that is none":  {refuse(200, "text/html", "<html>"), 5, 0, "", "", 0},
+		"a response that is HTML":  {refuse(200, "text/html", "<html>"), 5, 0, "", "", 0},
 		"an empty partial success": {refuse(200, "application/x-protobuf", "\x0a\x00"), 5, 0, "", "", 0},
 		"a redirect elsewhere": {
 			func(w http.ResponseWriter, _ *http.Request, _ int, _ []byte) bool {

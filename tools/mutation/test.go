@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// switches is added to each package: it tells which mutant is on.
+// switches is added to each package: it says which mutant is on.
 const switches = `package %s
 
 import (

@@ -72,8 +72,16 @@ func run(ctx context.Context, args []string) error {
 	return r.make(ctx)
 }
 
-// readCommit reads the commit and its time. SOURCE_DATE_EPOCH overrides the time.
+// readCommit reads the commit and its time. SOURCE_DATE_EPOCH overrides the time. A
+// tree that differs from the commit is refused.
 func (r *release) readCommit(ctx context.Context) error {
+	changed, err := r.output(ctx, nil, "git", "status", "--porcelain")
+	if err != nil {
+		return fmt.Errorf("read the state of the tree: %w", err)
+	}
+	if changed != "" {
+		return fmt.Errorf("the tree differs from its commit: commit or remove\n%s", changed)
+	}
 	out, err := r.output(ctx, nil, "git", "log", "-1", "--format=%H %ct")
 	if err != nil {
 		return fmt.Errorf("read the commit: %w", err)

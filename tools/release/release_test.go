@@ -230,6 +230,13 @@ func TestRelease(t *testing.T) {
 			checkLayout(t, got[i.name+"-v1.2.3.oci.tar"], i)
 		})
 	}
+	t.Run("a tree that differs from its commit is refused", func(t *testing.T) {
+		write(t, filepath.Join(clone, "new.go"), "package new\n")
+		err := run(t.Context(), []string{"-version", "v1.2.3", "-root", clone, "-out", filepath.Join(out, "third")})
+		if err == nil || !strings.Contains(err.Error(), "new.go") {
+			t.Error(err)
+		}
+	})
 	t.Run("a folder that exists is refused", func(t *testing.T) {
 		if err := run(t.Context(), []string{"-version", "v1.2.3", "-root", root, "-out", first}); err == nil {
 			t.Error("it was overwritten")

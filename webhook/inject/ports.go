@@ -125,7 +125,7 @@ type probeAction struct {
 // declared ports, probes, arguments and variables. Most pods mention none of the
 // sidecar's ports and are not looked at again.
 func (w *wiring) takenPorts() (taken takenPorts) {
-	mentioned := bytes.Contains(w.raw, []byte("431")) || bytes.Contains(w.raw, []byte("888"))
+	mentioned := mentionsPort(w.raw)
 	for _, list := range [...][]container{w.pod.Spec.Containers, w.pod.Spec.InitContainers} {
 		for i := range list {
 			mentioned = mentioned || isOTLPServer(&list[i])
@@ -154,9 +154,17 @@ func isOTLPServer(c *container) bool { return isOTLPImage(c.Image) }
 
 func isOTLPImage(image string) bool {
 	repository := imageRepository(image)
-	return slices.ContainsFunc(otlpServers, func(server string) bool {
-		return repository == server || strings.HasSuffix(repository, "/"+server)
-	})
+	for _, server := range otlpServers {
+		if before, ok := strings.CutSuffix(repository, server); ok && (before == "" || before[len(before)-1] == '/') {
+			return true
+		}
+	}
+	return false
+}
+
+// mentionsPort reports whether text has the last digits of one of the sidecar's ports.
+func mentionsPort(text []byte) bool {
+	return bytes.Contains(text, []byte("4317")) || bytes.Contains(text, []byte("4318")) || bytes.Contains(text, []byte("8888"))
 }
 
 func (w *wiring) addTaken(taken *takenPorts, c *listeningContainer) {
@@ -246,6 +254,9 @@ var (
 // listened returns the ports that a setting, in the form of name=value or of a
 // command-line argument, listens on.
 func listened(setting, previous string) (found []int) {
+	if !mentionsPort([]byte(setting)) {
+		return nil
+	}
 	add := func(text string) {
 		if n, err := strconv.Atoi(text); err == nil && isCandidate(n) {
 			found = append(found, n)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -141,6 +142,45 @@ func TestWriteDiff(t *testing.T) {
 	}
 	if stripped := strings.NewReplacer(red, "", green, "", cyan, "", reset, "").Replace(colored.String()); stripped != plain.String() {
 		t.Error("the two differ in more than colours")
+	}
+}
+
+// TestWriteDiff_LineNumbers checks the header of each hunk against its lines.
+func TestWriteDiff_LineNumbers(t *testing.T) {
+	text, err := os.ReadFile("../../examples/nova.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, documents, _, err := wireText(t, string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := WriteDiff(&out, documents, false); err != nil {
+		t.Fatal(err)
+	}
+	header := regexp.MustCompile(`^@@ -(\d+),?(\d*) \+(\d+),?(\d*) @@`)
+	hunks, added := 0, 0
+	for line := range strings.Lines(out.String()) {
+		switch m := header.FindStringSubmatch(line); {
+		case m != nil:
+			from, _ := strconv.Atoi(m[1])
+			to, _ := strconv.Atoi(m[3])
+			if to-from != added {
+				t.Errorf("%s: the lines before add %d", strings.TrimSpace(line), added)
+			}
+			hunks++
+		case strings.HasPrefix(line, "--- "):
+			added = 0
+		case strings.HasPrefix(line, "+++ "):
+		case line[0] == '+':
+			added++
+		case line[0] == '-':
+			added--
+		}
+	}
+	if hunks < 10 {
+		t.Errorf("%d hunks", hunks)
 	}
 }
 
@@ -327,30 +367,137 @@ func TestWire_ChangesNoValue(t *testing.T) {
 	}
 }
 
-// assertContains fails unless got has everything of want: mappings by key, lists in
-// order.
-func assertContains(t *testing.T, in, path string, want, got any) {
+// assertContains fails unless got has everything of want: mappings by key, lists of
+// named objects by name and in order, other lists exactly. Variables of OpenTelemetry
+// are merged and have a test of their own.
+func assertContains(t testing.TB, in, path string, want, got any) {
 	t.Helper()
 	switch w := want.(type) {
 	case map[string]any:
 		g, _ := got.(map[string]any)
+		if name, _ := w["name"].(string); strings.HasPrefix(name, "OTEL_") && strings.Contains(path, "/env/") && g["name"] == name {
+			return
+		}
 		for key, value := range w {
-			assertContains(t, in, path+"/"+key, value, g[key])
+			if key != "inject.nova.dev/status" {
+				assertContains(t, in, path+"/"+key, value, g[key])
+			}
 		}
 	case []any:
 		g, _ := got.([]any)
-		if strings.HasSuffix(path, "/env") {
-			g = slices.DeleteFunc(slices.Clone(g), func(v any) bool { return v.(map[string]any)["name"] != "A" })
+		rest := g
+		for i, value := range w {
+			if nameOf(value) != "" {
+				rest = rest[max(slices.IndexFunc(rest, func(v any) bool { return nameOf(v) == nameOf(value) }), 0):]
+			}
+			if len(rest) == 0 {
+				t.Fatalf("%s: element %d is missing\n%s", path, i, in)
+			}
+			assertContains(t, in, path+"/"+strconv.Itoa(i), value, rest[0])
+			rest = rest[1:]
 		}
-		if len(g) != len(w) {
+		if len(rest) > 0 && !strings.HasSuffix(path, "/env") && !strings.HasSuffix(path, "/initContainers") {
 			t.Fatalf("%s: %d elements, want %d\n%s", path, len(g), len(w), in)
 		}
-		for i := range w {
-			assertContains(t, in, path+"/"+strconv.Itoa(i), w[i], g[i])
-		}
 	default:
-		if want != got {
+		if want != nil && want != got { // null can be filled
 			t.Fatalf("%s: %q, want %q\n%s", path, got, want, in)
 		}
 	}
+}
+
+func nameOf(v any) string {
+	m, _ := v.(map[string]any)
+	name, _ := m["name"].(string)
+	return name
+}
+
+// TestWire_ChangesNothingElse wires the examples, the pods of the engine's golden files
+// and the public manifests next to the project. Nothing may be missing or changed
+// afterwards, and none of them is rewritten.
+func TestWire_ChangesNothingElse(t *testing.T) {
+	inputs := map[string]string{}
+	for _, pattern := range []string{"../../examples/*.yaml", "../../../shared/corpus/*.yaml"} {
+		files, _ := filepath.Glob(pattern)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			inputs[filepath.Base(file)] = string(text)
+		}
+	}
+	goldens, _ := filepath.Glob("../inject/testdata/*.txtar")
+	for _, file := range goldens {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range archive.Files {
+			if f.Name == "pod.yaml" && !strings.HasPrefix(filepath.Base(file), "stale") {
+				inputs[filepath.Base(file)] = string(f.Data)
+			}
+		}
+	}
+	if len(inputs) < 60 {
+		t.Fatalf("%d inputs", len(inputs))
+	}
+	for name, in := range inputs {
+		t.Run(name, func(t *testing.T) {
+			out, documents, _, err := wireText(t, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range documents {
+				if d.rewritten {
+					t.Errorf("line %d: rewritten", d.line)
+				}
+			}
+			before, after := values(t, in), values(t, out)
+			if len(before) != len(after) {
+				t.Fatalf("%d documents, want %d", len(after), len(before))
+			}
+			for i := range before {
+				assertContains(t, in, "", before[i], after[i])
+			}
+		})
+	}
+}
+
+// FuzzWire wires any text. What can be read must be printed with all its values, and
+// a second run must change nothing.
+func FuzzWire(f *testing.F) {
+	files, _ := filepath.Glob("testdata/text/*.txtar")
+	for _, file := range files {
+		archive, err := txtar.ParseFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(archive.Files[0].Data))
+		f.Add(strings.ReplaceAll(string(archive.Files[0].Data), "\n", "\r\n"))
+		f.Add(strings.TrimSuffix(string(archive.Files[0].Data), "\n"))
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		out, documents, _, err := wireText(t, in)
+		if err != nil {
+			return // with every mistake named
+		}
+		if again, _, _, err := wireText(t, out); err != nil || again != out {
+			t.Fatalf("the second run changes something: %v\nin: %q\nout: %q\nagain: %q", err, in, out, again)
+		}
+		for _, d := range documents {
+			if d.json || d.wired == nil {
+				continue
+			}
+			before, err := decodeAny(d.raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			after, err := d.parseAny(d.wired)
+			if err != nil {
+				t.Fatalf("%v: %q", err, d.wired)
+			}
+			assertContains(t, in, "", before, after)
+		}
+	})
 }

@@ -104,7 +104,7 @@ func WriteDiff(w io.Writer, documents []*Document, color bool) error {
 		case d.wired == nil:
 			continue
 		}
-		text, err := udiff.ToUnified(name, name+" wired", content, edits, udiff.DefaultContextLines)
+		text, err := unifiedDiff(name, content, edits)
 		if err != nil {
 			return err
 		}
@@ -116,6 +116,28 @@ func WriteDiff(w io.Writer, documents []*Document, color bool) error {
 		}
 	}
 	return nil
+}
+
+// unifiedDiff returns the edits as a unified diff. It computes the line numbers of the
+// new text itself: udiff v0.4.1 does not count the lines between two changes of a hunk.
+func unifiedDiff(name, content string, edits []udiff.Edit) (string, error) {
+	diff, err := udiff.ToUnifiedDiff(name, name+" wired", content, edits, udiff.DefaultContextLines)
+	if err != nil {
+		return "", err
+	}
+	added := 0
+	for _, h := range diff.Hunks {
+		h.ToLine = h.FromLine + added
+		for _, line := range h.Lines {
+			switch line.Kind {
+			case udiff.Insert:
+				added++
+			case udiff.Delete:
+				added--
+			}
+		}
+	}
+	return diff.String(), nil
 }
 
 const (

@@ -38,8 +38,8 @@ func NewClient(region, endpoint string, credentials aws.CredentialsProvider) *sd
 // timeToSend is how long metrics may keep a finished backup waiting.
 const timeToSend = 10 * time.Second
 
-// mostData is how many one request takes.
-const mostData = 1000
+// maxData is how many one request takes.
+const maxData = 1000
 
 // Report sends the measurements, or writes them where they cannot be sent. The
 // error says why they were written; it is for the log and for nothing else.
@@ -52,8 +52,8 @@ func (r Reporter) Report(ctx context.Context, measurements []report.Measurement,
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeToSend)
 	defer cancel()
-	for from := 0; from < len(measurements); from += mostData {
-		batch := measurements[from:min(len(measurements), from+mostData)]
+	for from := 0; from < len(measurements); from += maxData {
+		batch := measurements[from:min(len(measurements), from+maxData)]
 		_, err := r.Client.PutMetricData(ctx, &sdk.PutMetricDataInput{Namespace: &r.Namespace, MetricData: data(batch, at)})
 		if err != nil {
 			if writeErr := r.write(measurements[from:], at); writeErr != nil {

@@ -24,8 +24,8 @@ type reader struct {
 	broken int // since the last byte that arrived
 }
 
-// mostBreaks is how often a connection may break without a byte in between.
-const mostBreaks = 5
+// maxBreaks is how often a connection may break without a byte in between.
+const maxBreaks = 5
 
 func (r *reader) reopen() error {
 	in := &sdk.GetObjectInput{Bucket: &r.store.set.Bucket, Key: r.store.key(r.key)}
@@ -58,7 +58,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		if r.offset == r.size && errors.Is(err, io.EOF) {
 			return 0, io.EOF
 		}
-		if r.broken++; r.broken > mostBreaks || r.ctx.Err() != nil {
+		if r.broken++; r.broken > maxBreaks || r.ctx.Err() != nil {
 			return 0, classify(fmt.Errorf("%s: read at byte %d: %w", r.key, r.offset, err))
 		}
 		_ = r.body.Close()

@@ -120,12 +120,12 @@ template:
 		{
 			name:   "a Secret that holds every part",
 			spec:   "template: {spec: {containers: [{name: db, image: 'postgres:17'}]}}",
-			secret: backupapi.SecretKey{Name: "db", Key: "user=u,password=p,host=h,port=n"},
+			secret: backupapi.SecretKey{Name: "db", Key: "user=u,password=p,host=h,port=o"},
 			env: `
 - {name: SERVER_ENV_POSTGRES_USER, valueFrom: {secretKeyRef: {name: db, key: u}}}
 - {name: SERVER_ENV_POSTGRES_PASSWORD, valueFrom: {secretKeyRef: {name: db, key: p}}}
 - {name: SERVER_ENV_HOST, valueFrom: {secretKeyRef: {name: db, key: h}}}
-- {name: SERVER_ENV_PORT, valueFrom: {secretKeyRef: {name: db, key: n}}}
+- {name: SERVER_ENV_PORT, valueFrom: {secretKeyRef: {name: db, key: o}}}
 - {name: SERVER_ADDRESS, value: '$(SERVER_ENV_HOST):$(SERVER_ENV_PORT)'}`,
 		},
 		{

@@ -134,7 +134,7 @@ func (p *Postgres) serve(settings []string) {
 
 // ownedFolder makes a folder in which PostgreSQL may write.
 func ownedFolder() (string, error) {
-	dir, err := folder("testbed-pg-")
+	dir, err := folder("pgtest-")
 	if err != nil {
 		return "", err
 	}

@@ -81,7 +81,7 @@ func (p *Proxy) note(r *http.Request) {
 	p.Parts[r.URL.Path] = append(p.Parts[r.URL.Path], r.ContentLength)
 }
 
-// IsPart tells whether a request uploads a part.
+// IsPart reports whether a request uploads a part.
 func IsPart(r *http.Request) bool {
 	return r.Method == http.MethodPut && r.URL.Query().Has("partNumber")
 }

@@ -19,8 +19,8 @@ import (
 
 // Keys of the S3 server.
 const (
-	AccessKey = "testbed"
-	SecretKey = "testbed-secret"
+	AccessKey = "pgtest"
+	SecretKey = "pgtest-secret"
 	Region    = "us-east-1"
 )
 
@@ -66,7 +66,7 @@ func versitygw() string {
 }
 
 func newS3() (*S3, error) {
-	dir, err := folder("testbed-s3-")
+	dir, err := folder("pgtest-s3-")
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func newS3() (*S3, error) {
 	return s, nil
 }
 
-// Client is a plain client of the SDK's, to look at what there is.
+// Client returns a client of the SDK, with which tests inspect the bucket.
 func (s *S3) Client() *sdk.Client {
 	return sdk.New(sdk.Options{
 		Region: Region, BaseEndpoint: &s.Endpoint, UsePathStyle: true,

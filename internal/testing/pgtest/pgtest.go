@@ -1,7 +1,6 @@
-// Package testbed starts the real servers that backup's tests run against: a
-// PostgreSQL of its own, versitygw, and a proxy before it that makes faults. It
-// is for tests alone. A server that is missing skips the test, with the command
-// that installs it; where CI is set it fails the test.
+// Package pgtest starts the real servers of the backup tests: PostgreSQL, versitygw and a
+// proxy in front of it that injects faults. If a server is missing, the test is skipped
+// with the command that installs it; in CI it fails.
 package pgtest
 
 import (
