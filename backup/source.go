@@ -23,8 +23,9 @@ var (
 
 // Source is a PostgreSQL server to dump from.
 type Source interface {
-	// Databases names every database that can be dumped: no template, connections allowed.
-	Databases(ctx context.Context) ([]string, error)
+	// Databases names every database that can be dumped, and those that are left out
+	// because they are templates or allow no connections.
+	Databases(ctx context.Context) (names, leftOut []string, err error)
 	// Globals dumps roles and tablespaces as SQL.
 	Globals(ctx context.Context) (Dump, error)
 	// Open takes the database's lock and a snapshot. ErrLocked, ErrNoDatabase.
@@ -46,6 +47,9 @@ type Snapshot interface {
 	// Unreadable names what the role may not dump, and why: missing grants, row
 	// security. A dump would fail on the first of them.
 	Unreadable(ctx context.Context) ([]string, error)
+	// Connections returns how many more connections the role, the database and the
+	// server allow.
+	Connections(ctx context.Context) (int, error)
 	// Definitions dumps the definitions alone, with every lock that a dump takes.
 	Definitions(ctx context.Context) (Dump, error)
 	Close(ctx context.Context) error

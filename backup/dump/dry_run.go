@@ -122,6 +122,8 @@ func (r *Runner) dryRunDatabase(ctx context.Context, name string) (found []Findi
 	add("lock every table and dump the definitions", "yes", dumpDefinitions(ctx, snapshot))
 	expected, stored := r.estimate(ctx, name, facts.Estimate)
 	add("size", fmt.Sprintf("%d MiB of tables, about %d MiB stored, %d dumps at once", facts.Estimate>>20, stored>>20, 1+len(separateTables(snapshot.Tables(), r.Streams, r.Layout.SeparateFrom))), nil)
+	dumps := 1 + len(separateTables(snapshot.Tables(), r.Streams, r.Layout.SeparateFrom))
+	add("connections", fmt.Sprintf("%d more are needed, and allowed", dumps+1), checkConnections(ctx, snapshot, dumps+1))
 	inventory, err := backup.ReadInventory(ctx, r.Store, name)
 	var plan retention.Pruned
 	if err == nil {
@@ -135,6 +137,16 @@ func (r *Runner) dryRunDatabase(ctx context.Context, name string) (found []Findi
 	}
 	add("prune", fmt.Sprintf("would keep %d backups and delete %d", len(plan.Decisions)-deletions, deletions), err)
 	return found, expected
+}
+
+// checkConnections reports an error if a limit does not allow the connections of a
+// run's dumps, that of roles among them.
+func checkConnections(ctx context.Context, snapshot backup.Snapshot, needed int) error {
+	left, err := snapshot.Connections(ctx)
+	if err == nil && left < needed {
+		err = backup.Fail(backupapi.CategorySource, fmt.Errorf("a run needs %d more connections, the limits of the role, the database and the server allow %d: raise CONNECTION LIMIT or lower PARALLELISM", needed, left))
+	}
+	return err
 }
 
 func dumpDefinitions(ctx context.Context, snapshot backup.Snapshot) error {

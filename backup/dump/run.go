@@ -77,9 +77,12 @@ func (r *Runner) discover(ctx context.Context) ([]string, error) {
 	if len(r.Databases) > 0 {
 		return r.Databases, nil
 	}
-	names, err := r.Source.Databases(ctx)
+	names, leftOut, err := r.Source.Databases(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("find databases: %w", err)
+	}
+	for _, why := range leftOut {
+		r.Log.Warn("database is not backed up; name it in DATABASES to back up a template", "database", why)
 	}
 	if len(names) == 0 {
 		return nil, backup.Fail(backupapi.CategorySource, errors.New("find databases: there is none to back up"))

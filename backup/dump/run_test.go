@@ -56,10 +56,10 @@ type dropping struct {
 	drop func()
 }
 
-func (d dropping) Databases(ctx context.Context) ([]string, error) {
-	names, err := d.Source.Databases(ctx)
+func (d dropping) Databases(ctx context.Context) (names, leftOut []string, err error) {
+	names, leftOut, err = d.Source.Databases(ctx)
 	d.drop()
-	return names, err
+	return names, leftOut, err
 }
 
 func TestADatabaseDroppedBetweenDiscoveryAndDumpIsNoFailure(t *testing.T) {

@@ -30,7 +30,7 @@ var parameterVariables = map[string]string{
 	"ssl_min_protocol_version": "PGSSLMINPROTOCOLVERSION", "channel_binding": "PGCHANNELBINDING",
 	"gssencmode": "PGGSSENCMODE", "krbsrvname": "PGKRBSRVNAME", "require_auth": "PGREQUIREAUTH",
 	"connect_timeout": "PGCONNECT_TIMEOUT", "target_session_attrs": "PGTARGETSESSIONATTRS",
-	"application_name": "PGAPPNAME", "options": "PGOPTIONS", "passfile": "PGPASSFILE",
+	"application_name": "PGAPPNAME", "options": "PGOPTIONS", "passfile": "PGPASSFILE", "service": "PGSERVICE",
 	"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE",
 }
 
@@ -49,8 +49,10 @@ func ParseAddress(text string) (Address, error) {
 	}
 	a := Address{parameters: map[string]string{}}
 	if at := strings.LastIndex(rest, "@"); at >= 0 {
-		user, password, _ := strings.Cut(rest[:at], ":")
-		a.User, a.Password = decode(user), decode(password)
+		a.User, a.Password, _ = strings.Cut(rest[:at], ":")
+		if _, err := url.PathUnescape(rest[:at]); err == nil { // else both are meant as they are written
+			a.User, a.Password = decode(a.User), decode(a.Password)
+		}
 		rest = rest[at+1:]
 	}
 	m := afterUser.FindStringSubmatch(rest)

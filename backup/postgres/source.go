@@ -25,13 +25,19 @@ type Source struct {
 const lockClass = 0x6e6f7661
 
 // Databases implements [backup.Source].
-func (s *Source) Databases(ctx context.Context) ([]string, error) {
+func (s *Source) Databases(ctx context.Context) (names, leftOut []string, err error) {
 	conn, err := s.connect(ctx, s.Address.maintenance())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return collect(ctx, conn, "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname")
+	names, err = collect(ctx, conn, "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname")
+	if err == nil {
+		leftOut, err = collect(ctx, conn, `
+SELECT format('%I: %s', datname, CASE WHEN datistemplate THEN 'it is a template' ELSE 'it allows no connections' END)
+FROM pg_catalog.pg_database WHERE NOT (datallowconn AND NOT datistemplate) AND datname NOT IN ('template0', 'template1') ORDER BY datname`)
+	}
+	return names, leftOut, err
 }
 
 // Globals implements [backup.Source]. Only a superuser may read passwords: for

@@ -65,7 +65,12 @@ func random() uint32 {
 
 func (s *session) dryRun(ctx context.Context, runner *dump.Runner) error {
 	s.result.DryRun = true
+	address, err := s.address()
+	if err != nil {
+		return err
+	}
 	findings, err := runner.DryRun(ctx, s.duration(backupapi.EnvDeadline))
+	findings = append([]dump.Finding{{Question: "connection", Answer: address.String()}}, findings...)
 	printFindings(s.stdout, findings)
 	return err
 }

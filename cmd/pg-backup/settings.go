@@ -123,8 +123,8 @@ func (s settings) address() (postgres.Address, error) {
 	if err != nil {
 		return address, usageError("read %s: %w", backupapi.EnvDatabaseURL, err)
 	}
-	if address.Password == "" {
-		address.Password = s.getenv("PGPASSWORD")
+	if address, err = address.Resolve(s.getenv); err != nil {
+		return address, usageError("read the connection: %w", err)
 	}
 	return address, nil
 }
