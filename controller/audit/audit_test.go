@@ -213,7 +213,7 @@ func TestRun_OtherKinds(t *testing.T) {
 	if diff := cmp.Diff(without, reasons(e.run(Options{Namespace: ns}))); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	with := []string{without[0], "Secret/rds: unsupported", without[1]}
+	with := []string{"Deployment/db: unsupported", "Secret/rds: unsupported", "Service/postgres-rds: unsupported"}
 	report := e.run(Options{Namespace: ns, Secrets: true})
 	if diff := cmp.Diff(with, reasons(report)); diff != "" {
 		t.Errorf("with Secrets (-want +got)\n%s", diff)
@@ -261,7 +261,7 @@ func TestRun_Operators(t *testing.T) {
 	}
 }
 
-// A caller who may list only some kinds gets a report of those, which names the others.
+// Who may list only some kinds gets a report of those, and is told about the others.
 func TestRun_MissingPermissions(t *testing.T) {
 	e := newEnvironment(t)
 	ns := e.namespace(nil)

@@ -39,7 +39,7 @@ var parts = []part{
 	{folder: "certs/rotator", may: []string{"certs", "certs/expiry", "internal"}},
 	{folder: "certs/expiry", may: []string{"internal"}, not: []string{"k8s.io", "sigs.k8s.io"}},
 	{folder: "smoke", may: []string{"api", "internal"}, not: []string{"k8s.io", "sigs.k8s.io"}},
-	{folder: "k8s", may: []string{"internal/testing"}}, // tests alone
+	{folder: "k8s", may: []string{"internal/testing"}},    // tests alone
 	{folder: "charts", may: []string{"internal/testing"}}, // tests alone
 	{folder: "monitoring", not: []string{"k8s.io", "sigs.k8s.io/controller-runtime"}},
 	{folder: "e2e", may: []string{"api", "e2e", "internal"}},

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -540,5 +541,29 @@ func TestCause(t *testing.T) {
 	_, err := http.Get("http://127.0.0.1:1/s3cret")
 	if got := cause(err); strings.Contains(got.Error(), "s3cret") || !errors.Is(err, got) {
 		t.Errorf("got %v", got)
+	}
+}
+
+// A size that the backend refused is not tried again.
+func TestExporter_RemembersSize(t *testing.T) {
+	var refused atomic.Int64
+	b := newBackend(t, func(w http.ResponseWriter, _ *http.Request, _ int, body []byte) bool {
+		if len(body) > 8<<10 {
+			refused.Add(1)
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+		}
+		return len(body) <= 8<<10
+	})
+	s := start(t, b.URL, "http/protobuf", nil)
+	var first int64
+	for batch := range int64(3) {
+		s.send(t, numbered(900)...) // some 13 kB
+		s.eventually(t, "the batch is exported", func() bool { return s.entry().Exported == 900*(batch+1) })
+		if batch == 0 {
+			first = refused.Load()
+		}
+	}
+	if got := refused.Load(); first == 0 || got != first {
+		t.Errorf("%d requests of the first batch were refused for their size, and %d later", first, got-first)
 	}
 }

@@ -1,7 +1,6 @@
 package exporter
 
 import (
-	"compress/flate"
 	"context"
 	"fmt"
 	"net/url"
@@ -14,7 +13,6 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
@@ -27,14 +25,6 @@ var exportMethods = [...]string{
 	ledger.Traces:  "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
 	ledger.Metrics: "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
 	ledger.Logs:    "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-}
-
-// The fastest level: a pod's processor costs more than its node's network, and
-// the compressor of the others keeps half a megabyte more in memory.
-func init() {
-	if err := gzip.SetLevel(flate.BestSpeed); err != nil {
-		panic(err) // a level that exists
-	}
 }
 
 // grpcSender sends by gRPC, without copying the bodies of the queue.
@@ -69,7 +59,7 @@ func newGRPC(config *Config, target Target, signal ledger.Signal) (sender, error
 	}
 	options := []grpc.CallOption{grpc.ForceCodecV2(rawCodec{})}
 	if config.Compression == "gzip" {
-		options = append(options, grpc.UseCompressor(gzip.Name))
+		options = append(options, grpc.UseCompressor(gzipName))
 	}
 	return &grpcSender{conn: conn, signal: signal, headers: metadata.New(headers(config, target)), options: options}, nil
 }

@@ -2,7 +2,6 @@ package exporter
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -14,7 +13,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -44,7 +42,7 @@ func newHTTP(config *Config, target Target, credentials aws.CredentialsProvider)
 	}
 	s := &httpSender{
 		client:    &http.Client{Transport: through, CheckRedirect: sameOrigin},
-		closeIdle: transport.close, url: string(target.URL), headers: http.Header{}, gzip: config.Compression == "gzip",
+		closeIdle: transport.close, url: string(target.URL), headers: http.Header{}, gzip: config.Compression == gzipName,
 	}
 	s.headers.Set("Content-Type", "application/x-protobuf")
 	s.headers.Set("User-Agent", "novawire-sidecar")
@@ -94,7 +92,7 @@ func (s *httpSender) send(ctx context.Context, r request) result {
 	}
 	q.Header = s.headers.Clone()
 	if s.gzip {
-		q.Header.Set("Content-Encoding", "gzip")
+		q.Header.Set("Content-Encoding", gzipName)
 	}
 	response, err := s.client.Do(q)
 	if err != nil {
@@ -169,21 +167,12 @@ func retryAfter(value string) time.Duration {
 	return 0
 }
 
-// gzips keeps writers: there is one request of each signal at a time, and a pool
-// gives them back when idle.
-var gzips = sync.Pool{New: func() any {
-	w, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // a level that exists
-	return w
-}}
-
 func (s *httpSender) body(r request) ([]byte, error) {
 	if !s.gzip {
 		return bytes.Join(r.bodies, nil), nil
 	}
 	var out bytes.Buffer
-	zip := gzips.Get().(*gzip.Writer)
-	defer gzips.Put(zip)
-	zip.Reset(&out)
+	zip := newGzip(&out)
 	for _, body := range r.bodies {
 		if _, err := zip.Write(body); err != nil {
 			return nil, fmt.Errorf("compress request: %w", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -45,7 +46,7 @@ func (s *server) readBody(ctx context.Context, hold *share, from io.Reader, size
 	return nil, errEncoding
 }
 
-// readAll reads up to the end, in a buffer that doubles.
+// readAll reads up to the end, in a buffer that grows with what has arrived.
 func (s *server) readAll(ctx context.Context, hold *share, from io.Reader, size int64) ([]byte, error) {
 	limit := int64(s.config.MaxRequestBytes)
 	if size > limit {
@@ -54,7 +55,7 @@ func (s *server) readAll(ctx context.Context, hold *share, from io.Reader, size 
 	var body []byte
 	for {
 		if len(body) == cap(body) {
-			grown := min(max(firstBytes, 2*int64(cap(body))), limit+1)
+			grown := max(firstBytes, growth*int64(cap(body)))
 			if size >= 0 && grown > size {
 				grown = size + 1 // the end is seen without growing again
 			}
@@ -64,10 +65,14 @@ func (s *server) readAll(ctx context.Context, hold *share, from io.Reader, size 
 					grown = size + 1
 				}
 			}
-			if err := hold.take(ctx, grown-int64(cap(body))); err != nil {
+			fresh := newBuffer(grown)
+			if err := hold.take(ctx, int64(cap(fresh)-cap(body))); err != nil {
 				return nil, err
 			}
-			body = append(make([]byte, 0, grown), body...)
+			fresh = append(fresh, body...)
+			freeBuffer(body)
+			body = fresh
+			hold.buffer = body
 		}
 		n, err := from.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
@@ -82,8 +87,31 @@ func (s *server) readAll(ctx context.Context, hold *share, from io.Reader, size 
 	}
 }
 
-// growStep is the size from which a buffer grows to its limit at once.
-const growStep = 2 << 20
+// A buffer grows by this factor until it has growStep bytes, and then to its limit.
+const (
+	growth   = 4
+	growStep = 1 << 20
+)
+
+// buffers keeps those of up to growStep bytes, by the power of two of their capacity.
+var buffers [21]sync.Pool
+
+func newBuffer(size int64) []byte {
+	class := bits.Len64(uint64(size - 1)) //nolint:gosec // at least firstBytes
+	if class >= len(buffers) {
+		return make([]byte, 0, size)
+	}
+	if b, ok := buffers[class].Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, 1<<class)
+}
+
+func freeBuffer(b []byte) {
+	if class := bits.Len64(uint64(cap(b))) - 1; class > 0 && class < len(buffers) && cap(b) == 1<<class {
+		buffers[class].Put(&b)
+	}
+}
 
 // gzips keeps readers, which are forty kilobytes each.
 var gzips sync.Pool

@@ -26,6 +26,7 @@ type share struct {
 	budget *budget
 	held   int64  // of the budget, without what goes beyond
 	waited func() // called when the request had to wait: its sender is not to blame
+	buffer []byte // that the body is in
 }
 
 // errBusy is the error of a request for whose body no memory became free in time.
@@ -65,8 +66,10 @@ func (s *share) tryTake(n int64) (changed <-chan struct{}) {
 	return b.changed
 }
 
-// release gives everything back.
+// release gives everything back. Nothing may refer to the body any more.
 func (s *share) release() {
+	freeBuffer(s.buffer)
+	s.buffer = nil
 	b := s.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -70,8 +70,8 @@ func (s *server) newHTTP() *http.Server {
 		ErrorLog:          log.New(io.Discard, "", 0), // senders that hang up, each of them
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          256,
-			MaxReceiveBufferPerConnection: 256 << 10,
-			MaxReceiveBufferPerStream:     64 << 10,
+			MaxReceiveBufferPerConnection: 512 << 10,
+			MaxReceiveBufferPerStream:     128 << 10,
 			SendPingTimeout:               30 * time.Second,
 			PingTimeout:                   15 * time.Second,
 		},

@@ -62,12 +62,21 @@ func (s *Summary) scan(m *message, content []byte, depth int) error {
 		}
 		i += n
 		end := i + int(length) //nolint:gosec // within the content
-		if f := m.field(number); f.kind != other {
-			if err := s.value(f, content[i:end], depth); err != nil {
+		value := content[i:end]
+		i = end
+		switch f := m.field(number); f.kind {
+		case text:
+			s.Memory += len(value)
+			s.InvalidText = s.InvalidText || !utf8.Valid(value)
+		case binary:
+			s.Memory += len(value)
+		case varints:
+			s.Memory += 8 * len(value)
+		case child, path:
+			if err := s.scan(f.to, value, depth+1); err != nil {
 				return err
 			}
 		}
-		i = end
 	}
 	return nil
 }
@@ -97,19 +106,4 @@ func skipValue(number protowire.Number, wireType protowire.Type, content []byte)
 		return 1
 	}
 	return protowire.ConsumeFieldValue(number, wireType, content)
-}
-
-func (s *Summary) value(f field, value []byte, depth int) error {
-	switch f.kind {
-	case text:
-		s.Memory += len(value)
-		s.InvalidText = s.InvalidText || !utf8.Valid(value)
-	case binary:
-		s.Memory += len(value)
-	case varints:
-		s.Memory += 8 * len(value)
-	case child, path:
-		return s.scan(f.to, value, depth+1)
-	}
-	return nil
 }

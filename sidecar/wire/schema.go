@@ -43,15 +43,17 @@ const (
 )
 
 // field returns the description of a field by its number.
-func (m *message) field(number protowire.Number) field {
-	if number > maxField {
-		if number != oldScopes || m.fields[2].kind != path {
-			return field{}
-		}
-		number = 2
+func (m *message) field(number protowire.Number) *field {
+	if number <= maxField {
+		return &m.fields[number]
 	}
-	return m.fields[number]
+	if number == oldScopes && m.fields[2].kind == path {
+		return &m.fields[2]
+	}
+	return &unknown
 }
+
+var unknown field
 
 // requests are the export requests, by signal.
 var requests = [...]*message{ledger.Traces: traces(), ledger.Metrics: metrics(), ledger.Logs: logs()}

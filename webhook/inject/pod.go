@@ -2,6 +2,7 @@ package inject
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 
 	"github.com/go-json-experiment/json"
@@ -99,8 +100,12 @@ type variable struct {
 
 // UnmarshalJSONFrom decodes a list or null.
 func (v *variables) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
-	if decoder.PeekKind() != '[' {
+	switch decoder.PeekKind() {
+	case '[':
+	case 'n':
 		return decoder.SkipValue()
+	default:
+		return errors.New("env is not a list")
 	}
 	if _, err := decoder.ReadToken(); err != nil {
 		return err

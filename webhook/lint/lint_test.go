@@ -49,6 +49,9 @@ func TestBackup(t *testing.T) {
 		"two runs a day on a large volume":   {[]string{"schedule", "0 */12 * * *"}, []string{"2 runs a day each read the whole volume large of 100Gi"}},
 		"three days":                         {[]string{"retention-days", "3"}, nil},
 		"two days":                           {[]string{"retention-days", "2", "keep-minimum", "5"}, []string{"after 2 days may be in every backup: use 3 or more to cover a weekend; the newest 5 backups"}},
+		"a key that holds a password alone":  {[]string{"url-secret", "db/POSTGRES_PASSWORD"}, []string{"the key POSTGRES_PASSWORD seems to hold a password alone"}},
+		"a key that holds a URL":             {[]string{"url-secret", "db/url"}, nil},
+		"a key that holds a URL with one":    {[]string{"url-secret", "db/password-url"}, nil},
 		"an external store":                  {[]string{"s3-endpoint", "https://s3.example.com"}, []string{"unencrypted: the operator of https://s3.example.com"}},
 		"an external store, plain":           {[]string{"s3-endpoint", "http://s3.example.com"}, []string{"PLAIN HTTP to http://s3.example.com"}},
 		"an external store, encrypted":       {append([]string{"s3-endpoint", "http://s3.example.com"}, encrypted...), nil},
@@ -171,5 +174,14 @@ func TestServiceNameClashes(t *testing.T) {
 	}
 	if got := ServiceNameClashes(t.Context(), services{owners: []workload.Owner{other}, err: errors.New("timeout"), asked: &asked}, engine, inject.Namespace{}, self, template); got != nil {
 		t.Errorf("after an error: %v", got)
+	}
+}
+
+func TestBackupEngine(t *testing.T) {
+	for image, want := range map[string][]string{"mysql:8": {"enabled: "}, "postgres:17": nil, "app:1": nil} {
+		compareParts(t, want, BackupEngine(request(t), []backupapi.Container{{Name: "db", Image: image}}))
+	}
+	if got := BackupEngine(request(t, "client-image", "postgres:17"), []backupapi.Container{{Name: "db", Image: "mysql:8"}}); got != nil {
+		t.Errorf("with a client image: %q", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -387,9 +388,9 @@ func assertContains(t testing.TB, in, path string, want, got any) {
 		g, _ := got.([]any)
 		rest := g
 		for i, value := range w {
-			if nameOf(value) != "" {
-				rest = rest[max(slices.IndexFunc(rest, func(v any) bool { return nameOf(v) == nameOf(value) }), 0):]
-			}
+			rest = rest[max(slices.IndexFunc(rest, func(v any) bool {
+				return nameOf(v) == nameOf(value) && (nameOf(v) != "" || reflect.DeepEqual(v, value))
+			}), 0):]
 			if len(rest) == 0 {
 				t.Fatalf("%s: element %d is missing\n%s", path, i, in)
 			}
@@ -464,8 +465,8 @@ func TestWire_ChangesNothingElse(t *testing.T) {
 	}
 }
 
-// FuzzWire wires any text. What can be read must be printed with all its values, and
-// a second run must change nothing.
+// FuzzWire wires any text. What can be read must be printed, which includes the check
+// that nothing else changes, and a second run must change nothing.
 func FuzzWire(f *testing.F) {
 	files, _ := filepath.Glob("testdata/text/*.txtar")
 	for _, file := range files {
@@ -478,26 +479,15 @@ func FuzzWire(f *testing.F) {
 		f.Add(strings.TrimSuffix(string(archive.Files[0].Data), "\n"))
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		out, documents, _, err := wireText(t, in)
+		out, _, _, err := wireText(t, in)
 		if err != nil {
+			if strings.Contains(err.Error(), "please report") {
+				t.Fatal(err)
+			}
 			return // with every mistake named
 		}
 		if again, _, _, err := wireText(t, out); err != nil || again != out {
 			t.Fatalf("the second run changes something: %v\nin: %q\nout: %q\nagain: %q", err, in, out, again)
-		}
-		for _, d := range documents {
-			if d.json || d.wired == nil {
-				continue
-			}
-			before, err := decodeAny(d.raw)
-			if err != nil {
-				t.Fatal(err)
-			}
-			after, err := d.parseAny(d.wired)
-			if err != nil {
-				t.Fatalf("%v: %q", err, d.wired)
-			}
-			assertContains(t, in, "", before, after)
 		}
 	})
 }

@@ -124,6 +124,9 @@ func (r *yamlReader) node(y *yamlnode.Node, indent int, inFlow bool) (*node, err
 	switch {
 	case n.flow:
 		n.start = r.skipProperties(n.start)
+		if n.start >= len(r.text) || r.text[n.start] != '{' && r.text[n.start] != '[' {
+			return nil, errUnknownSpan // [key: value], a mapping without braces
+		}
 		n.end, err = r.flowEnd(n.start)
 	case len(n.entries) == 0:
 		err = errUnknownSpan

@@ -23,14 +23,14 @@ type AWS struct {
 var services = map[string]string{"traces": "xray", "metrics": "monitoring", "logs": "logs"}
 
 // limits records a problem for what the service would not accept.
-func (a *AWS) limits(r *Receiver, q request, body []byte) {
+func (a *AWS) limits(r *Receiver, h http.Header, q request, body []byte) {
 	if len(body) > 5_000_000 {
 		r.problem("request of %d bytes, limit 5 MB", len(body))
 	}
 	if len(q.ids) > 10_000 {
 		r.problem("request of %d items, limit 10,000", len(q.ids))
 	}
-	if q.signal == "logs" && (r.Header("x-aws-log-group") == "" || r.Header("x-aws-log-stream") == "") {
+	if q.signal == "logs" && (h.Get("x-aws-log-group") == "" || h.Get("x-aws-log-stream") == "") {
 		r.problem("logs without group and stream")
 	}
 }

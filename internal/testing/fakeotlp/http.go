@@ -42,7 +42,7 @@ func (r *Receiver) post(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	if r.options.AWS != nil {
-		r.options.AWS.limits(r, decoded, body)
+		r.options.AWS.limits(r, q.Header, decoded, body)
 	}
 	f := r.next()
 	if !wait(q.Context(), f.Delay) {

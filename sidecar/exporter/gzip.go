@@ -1,0 +1,48 @@
+package exporter
+
+import (
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+	"google.golang.org/grpc/encoding"
+)
+
+// gzipName is the name of the encoding in gRPC and in HTTP.
+const gzipName = "gzip"
+
+// gzipLevel is the fastest: a pod's processor costs more than its node's network. This
+// implementation takes about half of the time of the standard library's.
+const gzipLevel = gzip.BestSpeed
+
+func init() { encoding.RegisterCompressor(gzipCompressor{}) }
+
+// gzips keeps writers: there is one request of each signal at a time, and a pool gives
+// them back when idle.
+var gzips = sync.Pool{New: func() any {
+	w, _ := gzip.NewWriterLevel(io.Discard, gzipLevel) // a level that exists
+	return w
+}}
+
+// pooledGzip goes back to the pool when it is closed.
+type pooledGzip struct{ *gzip.Writer }
+
+func newGzip(to io.Writer) pooledGzip {
+	w := gzips.Get().(*gzip.Writer)
+	w.Reset(to)
+	return pooledGzip{w}
+}
+
+func (w pooledGzip) Close() error {
+	defer gzips.Put(w.Writer)
+	return w.Writer.Close()
+}
+
+// gzipCompressor is gRPC's form of it.
+type gzipCompressor struct{}
+
+func (gzipCompressor) Name() string { return gzipName }
+
+func (gzipCompressor) Compress(w io.Writer) (io.WriteCloser, error) { return newGzip(w), nil }
+
+func (gzipCompressor) Decompress(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
