@@ -1,7 +1,6 @@
-// Package archive looks into the custom format of pg_dump while it flows by: it
-// reads the header and the table of contents, counts rows and sums a
-// fingerprint per table. It never changes a byte, and it writes no archive:
-// that stays pg_dump's work.
+// Package pgarchive reads the custom format of pg_dump as a stream: it reads the
+// header and the table of contents, counts rows and computes a fingerprint per
+// table. It never changes a byte and writes no archive; pg_dump does that.
 //
 // The format is that of pg_backup_archiver.c and pg_backup_custom.c, archive
 // versions 1.12 (PostgreSQL 9.0) to 1.16 (PostgreSQL 17). Of a newer version

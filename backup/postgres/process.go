@@ -155,18 +155,18 @@ var knownMessages = []struct {
 
 // feed runs a process to its end with a stream as its input. A process that ends
 // well before it has read everything is content: sections of an archive are.
-func feed(cmd *exec.Cmd, from io.Reader) ([]string, error) {
+func feed(cmd *exec.Cmd, from io.Reader) error {
 	var stderr stderrBuffer
 	cmd.Stderr = &stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, fmt.Errorf("open a pipe: %w", err)
+		return fmt.Errorf("open a pipe: %w", err)
 	}
 	if f, ok := in.(interface{ Fd() uintptr }); ok {
 		_, _ = unix.FcntlInt(f.Fd(), unix.F_SETPIPE_SZ, pipeSize)
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, backup.Fail(backupapi.CategorySource, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err))
+		return backup.Fail(backupapi.CategorySource, fmt.Errorf("start %s: %w", filepath.Base(cmd.Path), err))
 	}
 	copied := make(chan error, 1)
 	go func() {
@@ -181,7 +181,7 @@ func feed(cmd *exec.Cmd, from io.Reader) ([]string, error) {
 	}()
 	ended := stderr.classify(cmd, cmd.Wait())
 	if err := <-copied; err != nil {
-		return stderr.lines(), err
+		return err
 	}
-	return stderr.lines(), ended
+	return ended
 }

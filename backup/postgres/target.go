@@ -193,7 +193,7 @@ func (t *Target) restore(ctx context.Context, job backup.Job, atATime int, from 
 	if from == nil {
 		from = strings.NewReader("")
 	}
-	_, err = feed(cmd, from)
+	err = feed(cmd, from)
 	return err
 }
 
@@ -203,7 +203,7 @@ func (t *Target) Check(ctx context.Context, from io.Reader) error {
 	if err != nil {
 		return err
 	}
-	_, err = feed(command(ctx, clients.program("pg_restore"), nil, "--file=/dev/null"), from)
+	err = feed(command(ctx, clients.program("pg_restore"), nil, "--file=/dev/null"), from)
 	return err
 }
 

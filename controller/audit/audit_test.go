@@ -213,7 +213,7 @@ func TestRun_OtherKinds(t *testing.T) {
 	if diff := cmp.Diff(without, reasons(e.run(Options{Namespace: ns}))); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	with := append(without[:1:1], "Secret/rds: unsupported", "Service/postgres-rds: unsupported")
+	with := []string{"Deployment/db: unsupported", "Secret/rds: unsupported", "Service/postgres-rds: unsupported"}
 	report := e.run(Options{Namespace: ns, Secrets: true})
 	if diff := cmp.Diff(with, reasons(report)); diff != "" {
 		t.Errorf("with Secrets (-want +got)\n%s", diff)
