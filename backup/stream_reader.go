@@ -15,8 +15,8 @@ import (
 	"github.com/nova/novawire/backup/codec"
 )
 
-// storedReader reads the objects of a stream after each other, and checks each
-// against the manifest when it ends.
+// storedReader reads the objects of a stream one after the other, and compares each
+// with the manifest when it ends.
 type storedReader struct {
 	ctx    context.Context //nolint:containedctx // io.Reader has no place for it; the reader lives within one call
 	store  Reader
@@ -62,7 +62,7 @@ func (r *storedReader) next() error {
 	return nil
 }
 
-// check compares the object that was just read with the manifest.
+// check compares the object that was read last with the manifest.
 func (r *storedReader) check() error {
 	want := r.left[0]
 	_ = r.open.Close()
@@ -83,24 +83,37 @@ func (r *storedReader) Close() error {
 	return nil
 }
 
-// OpenStored reads the stored objects of a stream and checks each against the
-// manifest. It neither decrypts nor decompresses.
+// OpenStored returns the stored bytes of a stream, still encrypted and compressed. It
+// compares each object with the manifest.
 func OpenStored(ctx context.Context, store Reader, m Manifest, s Stream) io.ReadCloser {
 	return &storedReader{ctx: ctx, store: store, folder: m.Folder(), left: s.Objects}
 }
 
-// OpenStream reads a stream back as its process wrote it.
+// OpenStream returns a stream as its process wrote it. The category usage says that
+// the identities do not open it; verify, that it is damaged.
 func OpenStream(ctx context.Context, store Reader, m Manifest, s Stream, identities []age.Identity) (io.ReadCloser, error) {
 	objects := &storedReader{ctx: ctx, store: store, folder: m.Folder(), left: s.Objects}
 	unpacked, err := codec.NewReader(objects, m.Encrypted, identities...)
 	if err != nil {
 		_ = objects.Close()
-		return nil, Fail(backupapi.CategoryVerify, err)
+		category := backupapi.CategoryVerify
+		if IsWrongIdentity(err) {
+			category = backupapi.CategoryUsage // the backup may well be good
+		}
+		return nil, Fail(category, err)
 	}
 	return &streamReader{unpacked, objects, s.Bytes}, nil
 }
 
-// streamReader ends with an error if the stream is not as long as it was.
+// IsWrongIdentity reports whether a stream could not be opened because no identity, or
+// none that fits, was given.
+func IsWrongIdentity(err error) bool {
+	var noMatch *age.NoIdentityMatchError
+	return errors.Is(err, codec.ErrNoIdentity) || errors.As(err, &noMatch)
+}
+
+// streamReader returns an error at the end if the stream has another length than the
+// manifest says.
 type streamReader struct {
 	unpacked *codec.Reader
 	objects  *storedReader

@@ -76,7 +76,7 @@ var errNotAllowed = errors.New("the value is not allowed")
 var environment = []Variable{
 	{Name: EnvDatabaseURL, Allowed: "`postgres://user:password@host:port/database?sslmode=…`", Meaning: "the server; without a database in it, the whole server. Special characters of the password may be percent-encoded or plain", Required: true, Secret: true, check: checkDatabaseURL},
 	{Name: EnvServerAddress, Allowed: "`host:port`", Meaning: "the server, if user and password are derived from the variables of its container, which have the prefix `SERVER_ENV_`; set by the controller. `DATABASE_URL` is used if they hold no password", check: checkAddress},
-	{Name: EnvDatabases, Allowed: "`*`, or a comma list of database names", Meaning: "the databases that are backed up; `*` is every one that is not a template. Default: the one in `DATABASE_URL`, else `*`", check: checkDatabases},
+	{Name: EnvDatabases, Allowed: "`*`, or a comma list of database names; a name with a comma, a quote or blanks is quoted as in SQL: `\"a,b\"`", Meaning: "the databases that are backed up; `*` is every one that is not a template. Default: the one in `DATABASE_URL`, else `*`", check: checkDatabases},
 	{Name: EnvS3Bucket, Allowed: "`s3://bucket/prefix`", Meaning: "where backups are kept; one server, one prefix", Required: true, check: checkLocation},
 	{Name: EnvS3Endpoint, Allowed: "an `http` or `https` URL", Meaning: "S3-compatible store; path-style addressing", check: checkEndpoint},
 	{Name: EnvAWSRegion, Default: "us-east-1", Allowed: "an AWS region", Meaning: "region of the bucket and of CloudWatch", check: checkRegion},
@@ -115,12 +115,54 @@ func checkAddress(value string) error {
 }
 
 func checkDatabases(value string) error {
-	for _, name := range strings.Split(value, ",") {
-		if strings.TrimSpace(name) == "" {
-			return errNotAllowed
+	_, _, err := SplitDatabases(value)
+	return err
+}
+
+// SplitDatabases splits a comma list of database names. A name in double quotes is
+// taken literally, with "" for a quote, as in SQL: "a,b" is one database. all reports
+// whether the list contains *, which is every database.
+func SplitDatabases(list string) (names []string, all bool, err error) {
+	for rest := list; ; {
+		rest = strings.TrimSpace(rest)
+		var name string
+		if strings.HasPrefix(rest, `"`) {
+			name, rest, err = cutQuoted(rest[1:])
+			if rest = strings.TrimSpace(rest); err != nil || rest != "" && rest[0] != ',' {
+				return nil, false, errNotAllowed
+			}
+		} else {
+			end := strings.IndexByte(rest, ',')
+			if end < 0 {
+				end = len(rest)
+			}
+			name, rest = strings.TrimSpace(rest[:end]), rest[end:]
+			all = all || name == "*"
 		}
+		if name == "" || strings.ContainsRune(name, 0) {
+			return nil, false, errNotAllowed
+		}
+		names = append(names, name)
+		if rest == "" {
+			return names, all, nil
+		}
+		rest = rest[1:] // the comma
 	}
-	return nil
+}
+
+// cutQuoted returns the name up to the closing quote, and what follows the quote.
+func cutQuoted(text string) (name, rest string, err error) {
+	for {
+		before, after, found := strings.Cut(text, `"`)
+		if !found {
+			return "", "", errNotAllowed
+		}
+		name += before
+		if text, found = strings.CutPrefix(after, `"`); !found {
+			return name, after, nil
+		}
+		name += `"`
+	}
 }
 
 // storeLocations lists the checks of a store's URL by its scheme.

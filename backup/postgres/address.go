@@ -50,7 +50,7 @@ func ParseAddress(text string) (Address, error) {
 	a := Address{parameters: map[string]string{}}
 	if at := strings.LastIndex(rest, "@"); at >= 0 {
 		a.User, a.Password, _ = strings.Cut(rest[:at], ":")
-		if _, err := url.PathUnescape(rest[:at]); err == nil { // else both are meant as they are written
+		if _, err := url.PathUnescape(rest); err == nil { // else both are meant as they are written
 			a.User, a.Password = decode(a.User), decode(a.Password)
 		}
 		rest = rest[at+1:]

@@ -21,12 +21,12 @@ type Verifier struct {
 	Store      backup.Reader
 	Identities []age.Identity
 	Progress   *backup.Progress
-	// Check, if set, is given each archive: pg_restore that reads it and restores nothing.
+	// Check, if set, reads each archive too: pg_restore reads it and restores nothing.
 	Check func(ctx context.Context, archive io.Reader) error
 }
 
-// Verify reads a backup whole. Encrypted streams without an identity are compared
-// as they are stored, and opened says so.
+// Verify reads a whole backup. Without an identity it compares the stored bytes of
+// encrypted streams; opened reports whether it also looked inside.
 func (v Verifier) Verify(ctx context.Context, m backup.Manifest) (opened bool, err error) {
 	opened = !m.Encrypted || len(v.Identities) > 0
 	v.Progress.Begin(m.Database, m.Bytes())
@@ -58,6 +58,11 @@ func (v Verifier) stream(ctx context.Context, m backup.Manifest, s backup.Stream
 		return pgarchive.Tally{}, err
 	}
 	r, err := backup.OpenStream(ctx, v.Store, m, s, v.Identities)
+	if backup.IsWrongIdentity(err) { // or the damage is where the identity would be found
+		if _, damaged := v.stream(ctx, m, s, false); damaged != nil {
+			err = damaged
+		}
+	}
 	if err != nil {
 		return pgarchive.Tally{}, err
 	}
@@ -70,7 +75,7 @@ func (v Verifier) stream(ctx context.Context, m backup.Manifest, s backup.Stream
 	return v.archive(ctx, from)
 }
 
-// archive counts an archive and, where asked, has pg_restore read the same bytes.
+// archive counts an archive. Where Check is set, it reads the same bytes.
 func (v Verifier) archive(ctx context.Context, from io.Reader) (pgarchive.Tally, error) {
 	if v.Check == nil {
 		_, tally, err := pgarchive.Copy(io.Discard, from)

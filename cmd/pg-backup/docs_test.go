@@ -50,7 +50,7 @@ func TestTheGuideNamesEveryVerbAndMeasurement(t *testing.T) {
 	for _, name := range []string{
 		report.MeasureSuccess, report.MeasureFailure, report.MeasureDuration, report.MeasureBytes, report.MeasureStored, report.MeasureAge,
 		report.MeasureVerifiedAge, report.MeasureAnomalies, report.MeasurePruned, report.MeasureDrillSuccess, report.MeasureDrillDuration,
-		report.MeasureHeld, report.MeasureHeldAge,
+		report.MeasureHeld, report.MeasureHeldAge, report.MeasureNotGood, report.MeasurePruneRefused,
 	} {
 		if !strings.Contains(string(content), "`"+name+"`") {
 			t.Errorf("metric %s is not in the guide", name)

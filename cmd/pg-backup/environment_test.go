@@ -18,6 +18,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if path := os.Getenv(peakFile); path != "" {
+		p := program{getenv: os.Getenv, now: time.Now, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+		code := p.run(context.Background(), os.Args[1:])
+		if status, err := os.ReadFile("/proc/self/status"); err != nil || os.WriteFile(path, status, 0o600) != nil {
+			code = 1
+		}
+		os.Exit(code)
+	}
 	if os.Getenv(beProgram) != "" {
 		main()
 		return
@@ -43,6 +51,10 @@ func TestMain(m *testing.M) {
 
 // beProgram makes the test's own binary the program, for tests that kill it.
 const beProgram = "PG_BACKUP_TEST_BE_PROGRAM"
+
+// peakFile makes it the program too, which then writes its /proc/self/status to the
+// file. (The kernel's rusage of a child includes the peak of its parent.)
+const peakFile = "PG_BACKUP_TEST_PEAK_FILE"
 
 // bed is a PostgreSQL server, a bucket, and a program between them.
 type bed struct {

@@ -20,8 +20,10 @@ func (p program) installVerb() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := install(args[0]); err != nil {
-				fmt.Fprintln(p.stderr, "pg-backup:", err)
-				return reportedError{backup.Category(cmd.Context(), err), err}
+				category := backup.Category(cmd.Context(), err)
+				set, _ := p.settings(cmd) // only for the format of the log
+				set.logger(p).Error("install failed", "category", category, "exit_code", category.ExitCode(), "error", err)
+				return reportedError{category, err}
 			}
 			return nil
 		},

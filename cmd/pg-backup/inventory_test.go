@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	backupapi "github.com/nova/novawire/api/backup"
@@ -353,4 +354,44 @@ func TestMisdatedBackups(t *testing.T) {
 			t.Errorf("the last success is %v", last)
 		}
 	})
+}
+
+// An identity that does not fit proves nothing against a backup.
+func TestVerify_WrongIdentity(t *testing.T) {
+	b := newBed(t)
+	right, wrong := newIdentity(t), newIdentity(t)
+	database := b.pg.Database(t, social...)
+	b.with("ENCRYPTION_RECIPIENTS_FILE", write(t, "recipients", right.Recipient().String())).must("run", "--databases", database)
+	b.must("verify")
+	b.with("ENCRYPTION_IDENTITY_FILE", write(t, "right", right.String())).must("verify")
+	b = b.with("ENCRYPTION_IDENTITY_FILE", write(t, "wrong", wrong.String()))
+	for _, args := range [][]string{{"verify"}, {"restore", "--database", database, "--to", database + "_no"}} {
+		b.fails(backupapi.CategoryUsage, args...)
+	}
+	if got := b.conditions(database); !slices.Equal(got, []string{""}) {
+		t.Errorf("conditions %q", got)
+	}
+	for _, key := range b.s3.Keys(t, b.bucket) {
+		if strings.HasSuffix(key, "/base.00000") { // the part of the header that an identity opens
+			content, err := os.ReadFile(b.s3.Path(b.bucket, key))
+			if err != nil {
+				t.Fatal(err)
+			}
+			content[40] ^= 1
+			if err := os.WriteFile(b.s3.Path(b.bucket, key), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b.with("ENCRYPTION_IDENTITY_FILE", write(t, "right", right.String())).fails(backupapi.CategoryVerify, "verify")
+	b.pg.Exec(t, "postgres", "DROP DATABASE IF EXISTS "+database+"_no")
+}
+
+func newIdentity(t *testing.T) *age.X25519Identity {
+	t.Helper()
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return identity
 }

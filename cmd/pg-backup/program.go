@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -15,16 +16,21 @@ import (
 	"github.com/nova/novawire/internal/version"
 )
 
-// program is what the process gives: tests give their own.
+// program is the process's environment. Tests replace it.
 type program struct {
 	getenv         func(string) string
 	now            func() time.Time
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	// terminal is stderr without escapes, for the progress bar.
+	terminal io.Writer
 }
 
-// run executes one command line and returns the exit code.
+// run executes one command line and returns the exit code. What it prints is
+// escaped, so that no name reaches a terminal raw.
 func (p program) run(ctx context.Context, args []string) int {
+	p.terminal = p.stderr
+	p.stdout, p.stderr = printableWriter{p.stdout}, printableWriter{p.stderr}
 	root := p.command() //nolint:contextcheck // its verbs get the context from ExecuteContext
 	root.SetArgs(args)
 	root.SetIn(p.stdin)
@@ -38,11 +44,27 @@ func (p program) run(ctx context.Context, args []string) int {
 	if errors.As(err, &reported) {
 		return reported.category.ExitCode()
 	}
-	fmt.Fprintln(p.stderr, "pg-backup:", err)
-	return backupapi.CategoryUsage.ExitCode() // cobra's own, or found before anything was begun
+	p.earlyLogger(args).Error("command line was refused", "category", backupapi.CategoryUsage, "exit_code", backupapi.CategoryUsage.ExitCode(), "error", err)
+	return backupapi.CategoryUsage.ExitCode() // an error of cobra's: the verb did not begin
 }
 
-// reportedError is one that the log and the termination message tell already.
+// earlyLogger returns the logger for errors that are found before the settings are
+// read. It takes LOG_FORMAT from the flag or the variable.
+func (p program) earlyLogger(args []string) *slog.Logger {
+	name := backupapi.EnvLogFormat
+	format := p.getenv(name)
+	flag := "--" + (backupapi.Variable{Name: name}).Flag()
+	for i, arg := range args {
+		if value, found := strings.CutPrefix(arg, flag+"="); found {
+			format = value
+		} else if arg == flag && i+1 < len(args) {
+			format = args[i+1]
+		}
+	}
+	return settings{values: map[string]string{name: format}}.logger(p)
+}
+
+// reportedError is an error that is already in the log and the termination message.
 type reportedError struct {
 	category backupapi.Category
 	error
@@ -91,7 +113,7 @@ func exitCodes() string {
 	return out.String()
 }
 
-// usageError is a mistake of whoever wrote the command line or the environment.
+// usageError returns an error in the command line or the environment.
 func usageError(format string, args ...any) error {
 	return backup.Fail(backupapi.CategoryUsage, fmt.Errorf(format, args...))
 }

@@ -14,18 +14,18 @@ import (
 	"github.com/nova/novawire/internal/units"
 )
 
-// How often progress is told.
+// Intervals at which progress is shown.
 const (
 	logInterval = 10 * time.Second
 	barInterval = 250 * time.Millisecond
 )
 
-// showProgress shows the progress of a verb until the returned function is called: a
-// bar on a terminal, a log line elsewhere.
+// showProgress shows the progress of a verb until the returned function is called: as
+// a bar on a terminal, and as log lines elsewhere.
 func (s *session) showProgress(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	every, show := logInterval, s.logProgress
-	terminal := isTerminal(s.stderr)
+	terminal := isTerminal(s.terminal)
 	if terminal {
 		every, show = barInterval, s.drawBar
 	}
@@ -38,7 +38,7 @@ func (s *session) showProgress(ctx context.Context) (stop func()) {
 			select {
 			case <-ctx.Done():
 				if terminal && len(began) > 0 {
-					fmt.Fprint(s.stderr, "\r\x1b[K")
+					fmt.Fprint(s.terminal, "\r\x1b[K")
 				}
 				return
 			case <-tick.C:
@@ -52,7 +52,7 @@ func (s *session) showProgress(ctx context.Context) (stop func()) {
 	}
 }
 
-// pace is how far the current database is.
+// pace is the progress of the current database.
 type pace struct {
 	database        string
 	moved, estimate int64
@@ -74,7 +74,8 @@ func (s *session) pace(began map[string]time.Time) pace {
 	return p
 }
 
-// share of the estimate, which is of tables on disk: the dump may be longer.
+// share returns the share of the estimate. The estimate is the size of the tables on
+// disk, and the dump may be longer.
 func (p pace) share() float64 {
 	if p.estimate <= 0 {
 		return 0
@@ -94,7 +95,7 @@ func (s *session) drawBar(p pace) {
 	}
 	const width = 30
 	full := int(p.share() * width)
-	fmt.Fprintf(s.stderr, "\r\x1b[K%s [%s%s] %3.0f%% %s, %s/s", p.database, strings.Repeat("=", full), strings.Repeat(" ", width-full), 100*p.share(), units.Bytes(p.moved), units.Bytes(int64(p.rate)))
+	fmt.Fprintf(s.terminal, "\r\x1b[K%s [%s%s] %3.0f%% %s, %s/s", printable([]byte(oneLine(p.database))), strings.Repeat("=", full), strings.Repeat(" ", width-full), 100*p.share(), units.Bytes(p.moved), units.Bytes(int64(p.rate)))
 }
 
 func isTerminal(w io.Writer) bool {

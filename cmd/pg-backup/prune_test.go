@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -105,35 +101,6 @@ func TestMoreThanHalfIsNotDeletedUnasked(t *testing.T) {
 	b.must("prune", "--take-many")
 	if b.count() != 1 {
 		t.Errorf("%d left", b.count())
-	}
-}
-
-func TestThousandsOfBackupsAreAllSeen(t *testing.T) {
-	const many = 2500
-	b := newBed(t)
-	var all sync.WaitGroup
-	slots := make(chan struct{}, 8)
-	client := b.s3.Client()
-	for i := range many {
-		slots <- struct{}{}
-		all.Go(func() {
-			defer func() { <-slots }()
-			at := time.Now().Add(-time.Duration(i) * time.Hour)
-			m := backup.Manifest{Format: 1, ID: backup.NewID(at, uint32(i)), Database: "db", Started: at}
-			body, _ := json.Marshal(m)
-			_, err := client.PutObject(context.Background(), &sdk.PutObjectInput{Bucket: &b.bucket, Key: aws.String("nova/db/" + m.ID + "/manifest.json"), Body: bytes.NewReader(body)})
-			if err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	all.Wait()
-	if got := b.count(); got != many {
-		t.Errorf("%d are listed, want %d", got, many)
-	}
-	b.must("prune", "--take-many")
-	if got := b.count(); got < 7*24 || got > 7*24+2 {
-		t.Errorf("%d are left of a week's", got)
 	}
 }
 

@@ -155,7 +155,7 @@ func TestTracesAndMetricsGoOutOverOTLP(t *testing.T) {
 func TestProgressIsLoggedWhereThereIsNoTerminal(t *testing.T) {
 	b := newBed(t)
 	var log lockedBuffer
-	s := &session{program: program{now: b.now, stderr: &log}}
+	s := &session{program: program{now: b.now, stderr: &log, terminal: &log}}
 	s.log = settings{values: map[string]string{backupapi.EnvLogLevel: "info"}}.logger(s.program)
 	s.logProgress(pace{database: "nova_auth", moved: 50 << 20, estimate: 100 << 20, rate: 1 << 20})
 	for _, want := range []string{`"bytes":52428800`, `"bytes_per_second":1048576`, `"share":"50%"`} {

@@ -56,13 +56,13 @@ func (p program) verb(do func(ctx context.Context, s *session, args []string) er
 }
 
 func (s *session) open(cmd *cobra.Command) (context.Context, error) {
-	s.log = slog.New(slog.NewJSONHandler(s.stderr, nil)) // until the settings say otherwise
 	s.recorder = otlp.NewRecorder(otlp.FromEnvironment(s.program.getenv, "pg-backup", version.String()), s.now)
 	var err error
-	if s.settings, err = s.program.settings(cmd); err != nil {
+	s.settings, err = s.program.settings(cmd)
+	s.log = s.logger(s.program)
+	if err != nil {
 		return nil, err
 	}
-	s.log = s.logger(s.program)
 	if s.store, err = s.settings.store(); err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"log/slog"
 	"os"
 	"strconv"
@@ -135,12 +134,9 @@ func (s settings) databases(address postgres.Address) (names []string) {
 	if list == "" && address.Database != "" {
 		return []string{address.Database}
 	}
-	for _, name := range strings.Split(list, ",") {
-		if name = strings.TrimSpace(name); name == "*" {
-			return nil
-		} else if name != "" {
-			names = append(names, name)
-		}
+	names, all, err := backupapi.SplitDatabases(list)
+	if err != nil || all {
+		return nil // checked by the contract
 	}
 	return names
 }
@@ -206,10 +202,12 @@ func memoryLimit() int64 {
 	return limit
 }
 
+// logger returns the logger that the settings ask for, and the default one for
+// settings that are not allowed, which are reported with it.
 func (s settings) logger(p program) *slog.Logger {
-	var level slog.Level
+	level := slog.LevelInfo
 	if err := level.UnmarshalText([]byte(s.values[backupapi.EnvLogLevel])); err != nil {
-		fmt.Fprintln(p.stderr, "pg-backup:", err) // checked by the contract
+		level = slog.LevelInfo
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if s.values[backupapi.EnvLogFormat] == "text" {

@@ -33,11 +33,14 @@ type Settings struct {
 
 const defaultTimeout = 10 * time.Second
 
+// maxTimeoutMilliseconds is an hour. A longer timeout is ignored.
+const maxTimeoutMilliseconds = 3_600_000
+
 // FromEnvironment reads the variables of the OTLP exporter specification. Without
 // an endpoint nothing is sent.
 func FromEnvironment(getenv func(string) string, service, version string) Settings {
 	s := Settings{Headers: pairs(getenv("OTEL_EXPORTER_OTLP_HEADERS")), Resource: pairs(getenv("OTEL_RESOURCE_ATTRIBUTES")), Timeout: defaultTimeout}
-	if ms, err := strconv.Atoi(getenv("OTEL_EXPORTER_OTLP_TIMEOUT")); err == nil && ms > 0 {
+	if ms, err := strconv.Atoi(getenv("OTEL_EXPORTER_OTLP_TIMEOUT")); err == nil && ms > 0 && ms <= maxTimeoutMilliseconds {
 		s.Timeout = time.Duration(ms) * time.Millisecond
 	}
 	if s.Resource["service.name"] == "" {
