@@ -1,7 +1,6 @@
 package receiver
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -11,7 +10,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -27,7 +25,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/nova/novawire/sidecar/ledger"
@@ -415,59 +412,6 @@ func TestReceiver_PipelineErrors(t *testing.T) {
 	}
 }
 
-// Senders that stand still do not hold up others, whatever they stand still in.
-func TestReceiver_SlowSenders(t *testing.T) {
-	slow := map[string]func(t *testing.T, r running){
-		"64 streams without a message": func(t *testing.T, r running) {
-			conn := r.dial(t)
-			for range 64 {
-				stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true}, "/"+services[ledger.Traces]+"/Export")
-				if err != nil {
-					t.Fatal(err)
-				}
-				_ = stream
-			}
-		},
-		"bodies that break off": func(t *testing.T, r running) {
-			for range 40 {
-				r.send(t, "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 900000\r\n\r\nxxxx")
-			}
-		},
-		"headers that break off": func(t *testing.T, r running) {
-			for range 40 {
-				r.send(t, "POST /v1/traces HTTP/1.1\r\nHost:")
-			}
-		},
-		"connections that say nothing": func(t *testing.T, r running) {
-			for range 40 {
-				r.send(t, "")
-			}
-		},
-		"half of HTTP/2's preface": func(t *testing.T, r running) {
-			for range 40 {
-				r.send(t, "PRI * HT")
-			}
-		},
-	}
-	for name, stand := range slow {
-		t.Run(name, func(t *testing.T) {
-			r := start(t, func(c *Config) { c.MessageTimeout = time.Hour })
-			stand(t, r)
-			begun := time.Now()
-			if status, _ := r.post(t, typeProtobuf, "", request(t, "http")); status != 200 {
-				t.Errorf("HTTP is answered %d", status)
-			}
-			in := ptraceotlp.NewExportRequest()
-			if _, err := ptraceotlp.NewGRPCClient(r.dial(t)).Export(t.Context(), in); err != nil {
-				t.Errorf("gRPC is answered %v", err)
-			}
-			if took := time.Since(begun); took > 10*time.Second {
-				t.Errorf("others waited for %s", took)
-			}
-		})
-	}
-}
-
 // send opens a connection and leaves it open.
 func (r running) send(t *testing.T, text string) net.Conn {
 	t.Helper()
@@ -480,138 +424,4 @@ func (r running) send(t *testing.T, text string) net.Conn {
 		t.Fatal(err)
 	}
 	return conn
-}
-
-// A message that does not arrive in time is given up, and counted.
-func TestReceiver_MessageTimeout(t *testing.T) {
-	r := start(t, nil)
-	conn := r.send(t, "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 900\r\n\r\nxxxx")
-	line, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil || !strings.Contains(line, "408") {
-		t.Errorf("answered %q, %v; want 408", line, err)
-	}
-	if r.refused(ledger.Incomplete) != 1 {
-		t.Errorf("refused requests: %v", r.stats.Entries()["traces"].RefusedRequests)
-	}
-}
-
-// A sender of too much reads why, and does not see its connection reset.
-func TestReceiver_TooLargeIsAnswered(t *testing.T) {
-	body := make([]byte, 5<<20)
-	send := map[string]func(r running) (*http.Response, error){
-		"with a length": func(r running) (*http.Response, error) {
-			return http.Post("http://"+r.address+"/v1/traces", typeProtobuf, bytes.NewReader(body))
-		},
-		"in chunks": func(r running) (*http.Response, error) {
-			return http.Post("http://"+r.address+"/v1/traces", typeProtobuf, io.MultiReader(bytes.NewReader(body)))
-		},
-		"that asks first": func(r running) (*http.Response, error) {
-			q, _ := http.NewRequest(http.MethodPost, "http://"+r.address+"/v1/traces", bytes.NewReader(body))
-			q.Header.Set("Content-Type", typeProtobuf)
-			q.Header.Set("Expect", "100-continue")
-			return (&http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute, DisableKeepAlives: true}}).Do(q)
-		},
-	}
-	for name, post := range send {
-		t.Run(name, func(t *testing.T) {
-			r := start(t, nil)
-			for range 10 {
-				response, err := post(r)
-				if err != nil {
-					t.Fatal(err)
-				}
-				_ = response.Body.Close()
-				if response.StatusCode != http.StatusRequestEntityTooLarge || !response.Close {
-					t.Errorf("answered %s, close: %v", response.Status, response.Close)
-				}
-			}
-			if r.refused(ledger.TooBig) != 10 {
-				t.Errorf("refused requests: %v", r.stats.Entries()["traces"].RefusedRequests)
-			}
-		})
-	}
-	t.Run("by gRPC", func(t *testing.T) {
-		r := start(t, nil)
-		in := ptraceotlp.NewExportRequest()
-		in.Traces().ResourceSpans().AppendEmpty().SetSchemaUrl(string(body))
-		_, err := ptraceotlp.NewGRPCClient(r.dial(t)).Export(t.Context(), in, grpc.MaxCallSendMsgSize(64<<20))
-		if status.Code(err) != codes.ResourceExhausted || r.refused(ledger.TooBig) != 1 {
-			t.Errorf("answered %v", err)
-		}
-	})
-}
-
-// Bodies are read in turn where they do not fit the budget together, and all are taken.
-func TestReceiver_BodiesInTurn(t *testing.T) {
-	r := start(t, func(c *Config) { c.MessageTimeout = 10 * time.Second })
-	name := strings.Repeat("x", 200<<10)
-	body := request(t, name, name, name, name)
-	var sending sync.WaitGroup
-	for range 8 {
-		sending.Go(func() {
-			if status, answer := r.post(t, typeProtobuf, "", body); status != 200 {
-				t.Errorf("answered %d %q", status, answer)
-			}
-		})
-	}
-	sending.Wait()
-	if got := len(r.sink.spans()); got != 32 {
-		t.Errorf("took %d spans, want 32", got)
-	}
-}
-
-// Whatever way a connection ends, the receiver keeps nothing of it.
-func TestReceiver_LeaksNothing(t *testing.T) {
-	body := request(t, "span")
-	paths := map[string]func(t *testing.T, r running){
-		"closed at once":           func(t *testing.T, r running) { _ = r.send(t, "").Close() },
-		"closed after two bytes":   func(t *testing.T, r running) { _ = r.send(t, "PO").Close() },
-		"closed in the preface":    func(t *testing.T, r running) { _ = r.send(t, "PRI * HTTP/2.0\r\n").Close() },
-		"closed after the preface": func(t *testing.T, r running) { _ = r.send(t, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").Close() },
-		"closed in the headers":    func(t *testing.T, r running) { _ = r.send(t, "POST /v1/traces HTTP/1.1\r\nHo").Close() },
-		"closed in the body": func(t *testing.T, r running) {
-			_ = r.send(t, "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 9\r\n\r\nx").Close()
-		},
-		"another protocol": func(t *testing.T, r running) { _ = r.send(t, "\x16\x03\x01\x02\x00hello\r\n\r\n").Close() },
-		"a request and an orderly end": func(t *testing.T, r running) {
-			r.post(t, typeProtobuf, "", body)
-			http.DefaultClient.CloseIdleConnections()
-		},
-		"a call and an orderly end": func(t *testing.T, r running) {
-			conn := r.dial(t)
-			_, _ = ptraceotlp.NewGRPCClient(conn).Export(t.Context(), ptraceotlp.NewExportRequest())
-			_ = conn.Close()
-		},
-	}
-	for name, use := range paths {
-		t.Run(name, func(t *testing.T) {
-			r := start(t, nil)
-			use(t, r) // what is made once
-			before := settled(0)
-			for range 50 {
-				use(t, r)
-			}
-			if after := settled(before + 3); after > before+3 {
-				t.Errorf("%d goroutines, %d before", after, before)
-			}
-		})
-	}
-}
-
-// settled returns the number of goroutines as soon as it is at most most, or has not
-// changed for a while.
-func settled(most int) int {
-	last, same := runtime.NumGoroutine(), 0
-	for same < 40 {
-		if last <= most {
-			return last
-		}
-		time.Sleep(10 * time.Millisecond)
-		if now := runtime.NumGoroutine(); now == last {
-			same++
-		} else {
-			last, same = now, 0
-		}
-	}
-	return last
 }
