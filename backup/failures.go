@@ -19,8 +19,8 @@ type failure struct {
 func (f failure) Error() string { return f.err.Error() }
 func (f failure) Unwrap() error { return f.err }
 
-// Fail gives an error its category. A category that it has already stays: the
-// place that knows most is the one where it happened.
+// Fail gives an error a category. An error that already has one keeps it: the place
+// where the error happened knows it best.
 func Fail(category backupapi.Category, err error) error {
 	var known failure
 	if err == nil || errors.As(err, &known) {
@@ -29,8 +29,8 @@ func Fail(category backupapi.Category, err error) error {
 	return failure{category, err}
 }
 
-// Category tells why an error happened. A deadline that passed and a signal
-// explain whatever went wrong after them.
+// Category returns why an error happened. A deadline that passed or a signal
+// explains every later error.
 func Category(ctx context.Context, err error) backupapi.Category {
 	if err == nil {
 		return backupapi.CategorySucceeded
@@ -56,8 +56,8 @@ func Category(ctx context.Context, err error) backupapi.Category {
 	return backupapi.CategoryUnexpected
 }
 
-// DamagedArchive gives the category verify to bytes that are not a whole archive:
-// the backup is damaged, not the store or the server.
+// DamagedArchive gives the category verify to an error about bytes that are not a
+// whole archive: the backup is damaged, and the store and the server are not.
 func DamagedArchive(err error) error {
 	if errors.Is(err, pgarchive.ErrFormat) {
 		return Fail(backupapi.CategoryVerify, err)
@@ -65,7 +65,7 @@ func DamagedArchive(err error) error {
 	return err
 }
 
-// Summarize joins the first lines to one short message, and counts the rest.
+// Summarize joins the first lines into one short message and counts the rest.
 func Summarize(lines []string) string {
 	const shown = 5
 	if len(lines) <= shown {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Held is what a snapshot costs the server: as long as it is there, no vacuum
-// removes a row that it can see.
+// Held is what a snapshot costs the server: while it is held, no vacuum removes a row
+// that it can see.
 type Held struct {
 	Seconds float64 `json:"seconds"`
 	// Transactions is the age of the oldest transaction that the snapshot does not
@@ -20,7 +20,7 @@ type Held struct {
 // nine nights for whatever else holds vacuum back.
 const warningShare = 10
 
-// Warning is empty while there is nothing to say.
+// Warning returns a warning if the cost is high, and "" otherwise.
 func (h Held) Warning() string {
 	if h.Limit == 0 || h.Transactions <= h.Limit/warningShare {
 		return ""

@@ -19,7 +19,7 @@ func Hold(ctx context.Context, store Store, m Manifest, reason string, at time.T
 	return nil
 }
 
-// Release lets retention have a backup again.
+// Release removes the hold of a backup.
 func Release(ctx context.Context, store Store, m Manifest) error {
 	if err := store.Delete(ctx, m.Folder()+HoldName); err != nil {
 		return fmt.Errorf("release %s: %w", m.ID, err)

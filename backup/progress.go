@@ -5,22 +5,22 @@ import (
 	"sync/atomic"
 )
 
-// Progress is what a long verb has done so far; others read it while it works.
+// Progress counts what a long verb has done so far. It may be read while the verb works.
 type Progress struct {
 	moved    atomic.Int64
 	estimate atomic.Int64
 	label    atomic.Value
 }
 
-// Begin starts to measure something new.
+// Begin starts to measure a new task.
 func (p *Progress) Begin(label string, estimate int64) {
 	p.label.Store(label)
 	p.estimate.Store(estimate)
 	p.moved.Store(0)
 }
 
-// Now returns what is being done, how many bytes of it are, and how many there
-// will be about; label is empty before anything began.
+// Now returns the current task, how many bytes are done, and about how many there will
+// be. label is empty before the first task.
 func (p *Progress) Now() (label string, moved, estimate int64) {
 	label, _ = p.label.Load().(string)
 	return label, p.moved.Load(), p.estimate.Load()

@@ -9,14 +9,14 @@ import (
 
 // Errors of a source.
 var (
-	// ErrLocked says that another run holds the database's lock.
+	// ErrLocked reports that another run holds the database's lock.
 	ErrLocked = errors.New("another backup of this database is running")
-	// ErrNoDatabase says that there is no such database, or no longer.
+	// ErrNoDatabase reports that the database does not exist.
 	ErrNoDatabase = errors.New("no such database")
-	// ErrConflict says that a dump could not get a lock in time, or that a standby's
-	// recovery cancelled it: a new snapshot may do better.
+	// ErrConflict reports that a dump did not get a lock in time, or that a standby's
+	// recovery cancelled it. A new snapshot can help.
 	ErrConflict = errors.New("lock or recovery conflict")
-	// ErrChanged says that a table was rewritten, altered or dropped between a snapshot
+	// ErrChanged reports that a table was rewritten, altered or dropped between a snapshot
 	// and its lock: a dump would lack rows, or fail. A new snapshot helps.
 	ErrChanged = errors.New("a table changed while the snapshot was taken")
 )
@@ -32,10 +32,10 @@ type Source interface {
 	Open(ctx context.Context, database string) (Snapshot, error)
 }
 
-// Snapshot is one moment of one database, held until Close.
+// Snapshot is a consistent state of one database, held until Close.
 type Snapshot interface {
 	Facts() Facts
-	// Tables are those whose data may be dumped apart from the rest, with locks taken.
+	// Tables returns the tables whose data can be dumped separately.
 	Tables() []Table
 	// Base dumps everything but the data of these tables.
 	Base(ctx context.Context, without []Table) (Dump, error)
@@ -44,8 +44,8 @@ type Snapshot interface {
 	// CheckAlive reports whether the snapshot is still held, and with it that all dumps
 	// saw the same moment; and what holding it has cost. It is asked once.
 	CheckAlive(ctx context.Context) (Held, error)
-	// Unreadable names what the role may not dump, and why: missing grants, row
-	// security. A dump would fail on the first of them.
+	// Unreadable returns what the role may not dump and why: missing grants, row security.
+	// A dump fails on the first of them.
 	Unreadable(ctx context.Context) ([]string, error)
 	// Connections returns how many more connections the role, the database and the
 	// server allow.
@@ -55,11 +55,11 @@ type Snapshot interface {
 	Close(ctx context.Context) error
 }
 
-// Dump is the output of a process. Read gives [io.EOF] only after the process
-// ended well: a process that dies is an error of Read, never a short stream.
+// Dump is the output of a process. Read returns [io.EOF] only after the process has exited
+// with 0: a process that fails causes an error of Read, never a short stream.
 type Dump interface {
 	io.ReadCloser
-	// Warnings is what the process complained about; complete after io.EOF.
+	// Warnings returns what the process wrote to stderr; it is complete after io.EOF.
 	Warnings() []string
 }
 
@@ -69,7 +69,7 @@ type Table struct {
 	Bytes        int64 // on disk, without indexes
 }
 
-// Facts is what is known of a database when its snapshot is taken.
+// Facts describes a database at the moment of its snapshot.
 type Facts struct {
 	Server     ServerFacts `json:"server"`
 	Properties Properties  `json:"properties"`

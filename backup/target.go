@@ -8,7 +8,7 @@ import (
 	"github.com/nova/novawire/backup/pgarchive"
 )
 
-// ErrNotEmpty says that a database exists and has something in it.
+// ErrNotEmpty reports that a database exists and is not empty.
 var ErrNotEmpty = errors.New("the database is not empty")
 
 // Sections of an archive, as pg_restore names them.
@@ -22,11 +22,11 @@ const (
 type Target interface {
 	// Missing returns which of these roles and tablespaces the server does not have.
 	Missing(ctx context.Context, roles, tablespaces []string) (missingRoles, missingTablespaces []string, err error)
-	// Create makes the database. One that is there and empty is taken as it is;
-	// ErrNotEmpty otherwise.
+	// Create creates the database. It accepts one that exists and is empty, and returns
+	// ErrNotEmpty for one that is not.
 	Create(ctx context.Context, database string, p Properties) error
-	// Globals runs the SQL of roles and tablespaces. Statements that fail, as those
-	// for roles that are there, are returned as warnings.
+	// Globals creates the roles and tablespaces of pg_dumpall's SQL that the server does
+	// not have. Statements that fail are returned as warnings.
 	Globals(ctx context.Context, sql io.Reader) (warnings []string, err error)
 	// Restore runs pg_restore on an archive that is read once.
 	Restore(ctx context.Context, job Job, archive io.Reader) error
@@ -35,17 +35,16 @@ type Target interface {
 	// Load opens a session that loads tables. settings are SQL that the archive
 	// wants to be run first: for example its encoding.
 	Load(ctx context.Context, database string, settings []string) (Loader, error)
-	// ApplyProperties applies the database's own settings after all is there. What the server
-	// cannot have, such as an owner it does not know, is returned as warnings.
+	// ApplyProperties sets the properties of the database after everything else is
+	// restored. What the server refuses, such as an unknown owner, is returned as warnings.
 	ApplyProperties(ctx context.Context, database string, p Properties) (warnings []string, err error)
 }
 
-// Loader is one session that loads tables, one after the other. After an error
-// it is only good for Close.
+// Loader is one session that loads tables, one after the other. After an error only Close
+// may be called.
 type Loader interface {
-	// Copy runs the entry's COPY statement on rows and says how many there were. A
-	// fresh table is one that is known to be empty and that no other session uses:
-	// its rows may be written as if they had always been there.
+	// Copy runs the entry's COPY statement on rows and returns their number. A fresh table
+	// is known to be empty and used by no other session: its rows may be frozen.
 	Copy(ctx context.Context, e pgarchive.Entry, fresh bool, rows io.Reader) (int64, error)
 	Close(ctx context.Context) error
 }
@@ -54,22 +53,22 @@ type Loader interface {
 type Job struct {
 	Database string
 	Section  string
-	// Entries are the numbers of those to restore; nil is all of them.
+	// Entries are the numbers of the entries to restore; nil restores all.
 	Entries []int
-	// Workers is how many of the restore's sessions the run stands for: so much of the
-	// server's memory and cores is its own. Zero is one.
+	// Workers is how many of the restore's workers this run replaces: it may use their
+	// share of the server's memory and cores. Zero is one.
 	Workers int
-	// Bytes is about how large the tables are whose indexes it builds.
+	// Bytes is the approximate size of the tables whose indexes it builds.
 	Bytes int64
 }
 
-// Scratch starts servers to throw away.
+// Scratch starts scratch servers.
 type Scratch interface {
 	// Start runs an empty server of a major version until Stop.
 	Start(ctx context.Context, major int) (ScratchServer, error)
 }
 
-// ScratchServer is a server that belongs to a drill alone.
+// ScratchServer is a temporary server for one drill.
 type ScratchServer interface {
 	Target
 	// Open takes a snapshot of a restored database, to compare it.

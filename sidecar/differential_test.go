@@ -72,7 +72,7 @@ func corpus() (all []probe) {
 	_ = deflater.Close()
 	http1("deflate", "/v1/traces", protobufType, "deflate", deflated.Bytes())
 	http1("an unknown compression", "/v1/traces", protobufType, "br", span)
-	http1("gzip that is none", "/v1/traces", protobufType, "gzip", span)
+	http1("gzip that is broken", "/v1/traces", protobufType, "gzip", span)
 	http1("garbage", "/v1/traces", protobufType, "", []byte("garbage"))
 	http1("an unknown field", "/v1/traces", protobufType, "", message(99, []byte("x")))
 	http1("text that is not UTF-8", "/v1/traces", protobufType, "", bytes.Replace(span, []byte("GET /"), []byte("GET\xff/"), 1))

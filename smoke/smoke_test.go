@@ -38,6 +38,7 @@ type deployment struct {
 	health, ready int
 	exportTo      string // OTLP over HTTP; "" loses spans
 	exportAs      string
+	query         string // of the backend that it exports to
 	logs          bool
 	label         string
 	backup        *time.Time
@@ -50,7 +51,7 @@ type deployment struct {
 
 func good(j jaeger) *deployment {
 	yesterday := now.Add(-20 * time.Hour)
-	return &deployment{metrics: goodMetrics, health: 200, ready: 200, exportTo: j.otlp, exportAs: "feed", logs: true, label: "structured", backup: &yesterday}
+	return &deployment{metrics: goodMetrics, health: 200, ready: 200, exportTo: j.otlp, exportAs: "feed", query: j.query, logs: true, label: "structured", backup: &yesterday}
 }
 
 func (d *deployment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -82,8 +83,17 @@ func (d *deployment) export(trace, parent string) {
 		"scopeSpans":[{"spans":[{"traceId":%q,"spanId":"00000000000000ff","parentSpanId":%q,"name":"GET /","kind":2,
 		"startTimeUnixNano":"%d","endTimeUnixNano":"%d"}]}]}]}`, d.exportAs, trace, parent, start, start+1000)
 	response, err := http.Post(d.exportTo, "application/json", strings.NewReader(body))
-	if err == nil {
-		response.Body.Close()
+	if err != nil {
+		return
+	}
+	response.Body.Close()
+	// Jaeger stores spans from a queue. Wait until it has this one, so that one try of
+	// the check is enough.
+	backend := Jaeger{URL: d.query, Client: http.DefaultClient}
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if names, err := backend.Services(context.Background(), trace); err == nil && len(names) > 0 {
+			return
+		}
 	}
 }
 
@@ -102,7 +112,7 @@ func (d *deployment) check(t *testing.T, j jaeger, change func(*Options)) []Resu
 	} else {
 		t.Cleanup(server.Close)
 	}
-	client := &http.Client{Timeout: 10 * time.Second}
+	client := &http.Client{Timeout: time.Minute}
 	o := Options{
 		Services: []Service{{
 			Namespace: "nova", Name: "feed", MetricsURL: server.URL + "/metrics", HealthURL: server.URL + "/health", ReadyURL: server.URL + "/ready",
@@ -157,7 +167,6 @@ func TestRun(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			d := good(j)
 			c.fault(d)
-			// Jaeger stores a span before it answers: one try is enough.
 			results := d.check(t, j, nil)
 			if len(results) != len(Kinds()) {
 				t.Errorf("%d results, want %d", len(results), len(Kinds()))

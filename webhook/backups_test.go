@@ -102,13 +102,13 @@ func TestBackups_Refuses(t *testing.T) {
 		"a bad value while backup is off": {postgres("enabled", "no"), "", `backup.nova.dev/enabled: "no" is refused: use true, false`},
 		"a URL instead of a Secret name, without showing it": {
 			enabled("url-secret", "postgres://nova:hunter2@db/nova"), "",
-			`backup.nova.dev/url-secret: the value (hidden) is refused: use Secret name/key`,
+			`backup.nova.dev/url-secret: the value (hidden) is refused: use Secret name/key, or name/user=key,password=key`,
 		},
 		"a mistake that the change introduces":   {enabled("schedule", "0 25 * * *"), enabled(), schedule},
 		"a new bad value in place of an old one": {enabled("schedule", "0 25 * * *"), enabled("schedule", "0 26 * * *"), schedule},
 		"a new hidden value in place of an old one": {
 			enabled("url-secret", "postgres://nova:two@db/nova"), enabled("url-secret", "postgres://nova:one@db/nova"),
-			`backup.nova.dev/url-secret: the value (hidden) is refused: use Secret name/key`,
+			`backup.nova.dev/url-secret: the value (hidden) is refused: use Secret name/key, or name/user=key,password=key`,
 		},
 		"backup switched on without a bucket": {
 			postgres("enabled", "true"), postgres("enabled", "false"),

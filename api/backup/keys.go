@@ -64,7 +64,7 @@ var keys = []api.Key{
 	{Name: AnnotationRetentionDays, On: api.OnStatefulSet, Default: "`7` (staging `3`)", Allowed: "a whole number of days from 1 to 36500", Meaning: "a backup younger than this is never deleted"},
 	{Name: AnnotationKeepMinimum, On: api.OnStatefulSet, Default: "`3`", Allowed: "a whole number from 1 to 36500", Meaning: "the newest backups that are never deleted, however old"},
 	{Name: AnnotationDatabases, On: api.OnStatefulSet, Default: "`*`", Allowed: "`*`, or a comma list of database names", Meaning: "the databases that are backed up; `*` is every one that is not a template"},
-	{Name: AnnotationURLSecret, On: api.OnStatefulSet, Default: "the environment of the PostgreSQL container, else `postgres-credentials/url`", Allowed: "Secret `name/key`", Meaning: "holds `DATABASE_URL`"},
+	{Name: AnnotationURLSecret, On: api.OnStatefulSet, Default: "the environment of the PostgreSQL container, else `postgres-credentials/url`", Allowed: "Secret `name/key`, or `name/user=key,password=key`", Meaning: "holds `DATABASE_URL`, or the parts of the connection; `host=key` and `port=key` can be added"},
 	{Name: AnnotationAWSSecret, On: api.OnStatefulSet, Default: "–", Allowed: "a Secret's name", Meaning: "mounted at `/var/aws` as the credentials file"},
 	{Name: AnnotationServiceAccount, On: api.OnStatefulSet, Default: "–", Allowed: "a ServiceAccount's name", Meaning: "runs the Job, for credentials by IRSA"},
 	{Name: AnnotationAWSRegion, On: api.OnStatefulSet, Default: "from config", Allowed: "an AWS region", Meaning: "region of the bucket and of CloudWatch"},

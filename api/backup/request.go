@@ -179,7 +179,7 @@ var requestRules = []requestRule{
 	{AnnotationRetentionDays, func(r *Request, v string) error { return setNumber(&r.RetentionDays, EnvRetentionDays, v) }},
 	{AnnotationKeepMinimum, func(r *Request, v string) error { return setNumber(&r.KeepMinimum, EnvKeepMinimum, v) }},
 	{AnnotationDatabases, func(r *Request, v string) error { return setVariable(&r.Databases, EnvDatabases, v) }},
-	{AnnotationURLSecret, func(r *Request, v string) error { return setSecretKey(&r.URLSecret, v) }},
+	{AnnotationURLSecret, setURLSecret},
 	{AnnotationAWSSecret, func(r *Request, v string) error { return setObjectName(&r.AWSSecret, v) }},
 	{AnnotationServiceAccount, func(r *Request, v string) error { return setObjectName(&r.ServiceAccount, v) }},
 	{AnnotationAWSRegion, setRegion},
@@ -247,6 +247,48 @@ func setDeadline(r *Request, value string) error {
 		return err
 	}
 	r.Deadline, _ = time.ParseDuration(value)
+	return nil
+}
+
+// The parts of a connection that keys of a Secret may hold.
+const (
+	PartUser     = "user"
+	PartPassword = "password"
+	PartHost     = "host"
+	PartPort     = "port"
+)
+
+// Parts returns the keys by the part of a connection that they hold, nil if one key
+// holds the whole URL. It is for [Request.URLSecret] only.
+func (s SecretKey) Parts() map[string]string {
+	if !strings.Contains(s.Key, "=") {
+		return nil
+	}
+	parts := map[string]string{}
+	for _, pair := range strings.Split(s.Key, ",") {
+		part, key, _ := strings.Cut(pair, "=")
+		parts[part] = key
+	}
+	return parts
+}
+
+// setURLSecret parses name/key, or name/user=key,password=key with host and port.
+func setURLSecret(r *Request, value string) error {
+	name, key, _ := strings.Cut(value, "/")
+	secret := SecretKey{name, key}
+	parts := secret.Parts()
+	if parts == nil {
+		return setSecretKey(&r.URLSecret, value)
+	}
+	for part, key := range parts {
+		if !slices.Contains([]string{PartUser, PartPassword, PartHost, PartPort}, part) || setSecretKey(&SecretKey{}, name+"/"+key) != nil {
+			return errNotAllowed
+		}
+	}
+	if parts[PartUser] == "" || parts[PartPassword] == "" || len(parts) != strings.Count(secret.Key, "=") {
+		return errNotAllowed
+	}
+	r.URLSecret = secret
 	return nil
 }
 

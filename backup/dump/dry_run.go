@@ -12,22 +12,22 @@ import (
 	"github.com/nova/novawire/backup/retention"
 )
 
-// Finding is the answer to one question of a dry run.
+// Finding is the result of one check of a dry run.
 type Finding struct {
-	Database string // "" for what concerns the store or all of them
+	Database string // "" for the store, or for all databases
 	Question string
 	Answer   string
 	Err      error
 }
 
-// assumedRate is what one stream moves in bytes a second where there is no
-// earlier backup to go by; a backend's COPY gives about three times that.
+// assumedRate is the assumed rate of one stream, in bytes per second, if there is no earlier
+// backup. COPY of one session is about three times as fast.
 const assumedRate = 50 << 20
 
-// DryRun asks everything that tonight's run depends on and changes nothing
-// that lasts: it logs in, takes snapshots, locks and definitions, looks for what
-// may not be read, writes, reads and deletes a probe in the store, and estimates.
-// The error is the first finding's that is bad.
+// DryRun checks everything that a run depends on and leaves nothing behind: it connects,
+// takes snapshots and locks, dumps definitions, checks permissions and connection limits,
+// writes, reads and deletes a probe object, and estimates time and size. It returns the
+// error of the first check that failed.
 func (r *Runner) DryRun(ctx context.Context, deadline time.Duration) ([]Finding, error) {
 	findings := r.probeStore(ctx)
 	r.server = r.knownServer(ctx)
@@ -63,7 +63,7 @@ func finding(database, question, answer string, err error) Finding {
 	return Finding{database, question, answer, err}
 }
 
-// probeStore does what a run will do, below a name that no backup has.
+// probeStore does what a run does in the store, under a name that no backup has.
 func (r *Runner) probeStore(ctx context.Context) []Finding {
 	key := fmt.Sprintf(".probe/%s", backup.NewID(r.Now(), r.Random()))
 	body := []byte("written by a dry run of pg-backup; safe to delete\n")

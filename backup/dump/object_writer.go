@@ -12,13 +12,13 @@ import (
 	"github.com/nova/novawire/backup"
 )
 
-// Layout says how streams are cut.
+// Layout defines how streams are divided into parts and objects.
 type Layout struct {
 	PartSize        int // all parts but an object's last have this size
 	PartsPerObject  int // then the next object begins
 	ConcurrentParts int // of one stream, in flight
-	// SeparateFrom is the size, in bytes on disk, below which a table is not
-	// worth a dump of its own.
+	// SeparateFrom is the size on disk, in bytes, from which a table can get a dump of
+	// its own.
 	SeparateFrom int64
 }
 
@@ -26,12 +26,12 @@ type Layout struct {
 // insist on it), 512 in an object (some end at 1,000), objects of 8 GiB.
 var DefaultLayout = Layout{PartSize: 16 << 20, PartsPerObject: 512, ConcurrentParts: 2, SeparateFrom: 64 << 20}
 
-// cleanUpTimeout is how long tidying up after a failure may take. It runs although
-// the run's own context may be over.
+// cleanUpTimeout bounds the clean-up after a failure, which runs even if the context of
+// the run has ended.
 const cleanUpTimeout = 30 * time.Second
 
-// objectWriter cuts a stream into parts and objects. It is written to by one
-// goroutine; parts are uploaded beside it. One of finish and abort ends it.
+// objectWriter divides a stream into parts and objects. One goroutine writes to it, others
+// upload the parts. finish or abort ends it.
 type objectWriter struct {
 	ctx     context.Context //nolint:containedctx // io.Writer has no place for it; the writer lives within one call of store
 	store   backup.Writer
@@ -75,8 +75,8 @@ func (w *objectWriter) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// sendPart uploads the full part that is at hand. It is called when another byte is
-// known to follow, so a stream of one part needs no upload in parts.
+// sendPart uploads the current part, which is full. It is called when more bytes follow,
+// so that a stream of one part needs no multipart upload.
 func (w *objectWriter) sendPart() error {
 	if err := w.failure(); err != nil {
 		return err
@@ -95,7 +95,8 @@ func (w *objectWriter) sendPart() error {
 	return nil
 }
 
-// uploadPart uploads the part at hand beside the stream, once a slot is free.
+// uploadPart uploads the current part in the background, as soon as fewer than
+// ConcurrentParts uploads run.
 func (w *objectWriter) uploadPart() {
 	part, key, upload := w.part, w.key(), w.upload
 	w.part = nil
@@ -116,7 +117,7 @@ func (w *objectWriter) addToChecksum(part []byte) {
 	_, _ = w.sum.Write(part)
 }
 
-// complete ends the object in hand and makes ready for the next.
+// complete completes the current object and prepares the next.
 func (w *objectWriter) complete() error {
 	w.uploads.Wait()
 	if err := w.failure(); err != nil {
@@ -135,7 +136,7 @@ func (w *objectWriter) startNextObject() {
 	w.sum.Reset()
 }
 
-// finish writes what is left and returns the stream's objects.
+// finish writes the remaining bytes and returns the objects of the stream.
 func (w *objectWriter) finish() ([]backup.StoredObject, error) {
 	switch {
 	case w.upload != nil:
@@ -154,8 +155,8 @@ func (w *objectWriter) finish() ([]backup.StoredObject, error) {
 	return w.objects, w.failure()
 }
 
-// abort leaves no upload open. Objects that are complete stay for the run to
-// delete: they mean nothing without a manifest.
+// abort aborts the open upload. The run deletes the objects that are complete; without a
+// manifest they are no backup.
 func (w *objectWriter) abort(ctx context.Context) error {
 	w.uploads.Wait()
 	w.release()
@@ -180,8 +181,8 @@ func (w *objectWriter) release() {
 	}
 }
 
-// freeList keeps buffers for the next part. A sync.Pool would give them to the
-// garbage collector, and get new ones before it is done with the old.
+// freeList keeps buffers for the next parts. A sync.Pool would release them to the garbage
+// collector and allocate new ones before the old ones are freed.
 type freeList chan []byte
 
 func (f freeList) take(size int) []byte {

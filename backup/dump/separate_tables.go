@@ -6,12 +6,12 @@ import (
 	"github.com/nova/novawire/backup"
 )
 
-// maxSeparate bounds the connections beside the base dump's.
+// maxSeparate is how many tables get a dump, and so a connection, of their own.
 const maxSeparate = 32
 
-// separateTables chooses the tables that get a dump of their own: the biggest, as long as
-// what is left for the base dump is more than its share of the streams that move
-// at a time. One stream at a time needs no split.
+// separateTables selects the tables that get a dump of their own: the largest ones, until
+// the base dump is left with no more than one stream's share. A single stream needs no
+// separate dumps.
 func separateTables(tables []backup.Table, streams int, smallest int64) (big []backup.Table) {
 	if streams < 2 {
 		return nil

@@ -26,14 +26,14 @@ type streamWriter struct {
 	progress   *backup.Progress
 }
 
-// storedStream is a stream and what it holds.
+// storedStream is a stream that was stored, and its content.
 type storedStream struct {
 	stream   backup.Stream
 	content  pgarchive.Tally
 	warnings []string
 }
 
-// write stores one dump to its end. When it fails no upload is left open.
+// write stores one dump. If it fails it leaves no upload open.
 func (w *streamWriter) write(ctx context.Context, dump backup.Dump, stream backup.Stream, name string) (result storedStream, err error) {
 	defer func() { err = errors.Join(err, dump.Close()) }()
 	objects := newObjectWriter(ctx, w.store, w.layout, w.folder, func(n int) string { return fmt.Sprintf("%s.%05d", name, n) }, w.buffers)
@@ -59,7 +59,7 @@ func (w *streamWriter) write(ctx context.Context, dump backup.Dump, stream backu
 	return result, err
 }
 
-// copyDump copies a dump and looks into it, if it is an archive.
+// copyDump copies a dump, and counts its content if it is an archive.
 func (w *streamWriter) copyDump(to io.Writer, dump backup.Dump, kind string) (int64, pgarchive.Tally, error) {
 	from := w.progress.Reader(dump)
 	if kind == backup.StreamGlobals {
@@ -76,7 +76,7 @@ func (w *streamWriter) copyDump(to io.Writer, dump backup.Dump, kind string) (in
 	return n, content, err
 }
 
-// copyKeepingTail copies and keeps the last bytes.
+// copyKeepingTail copies a stream and returns its last bytes.
 func copyKeepingTail(to io.Writer, from io.Reader) (n int64, tail string, err error) {
 	buffer := make([]byte, 64<<10)
 	for {

@@ -10,16 +10,16 @@ import (
 	"github.com/nova/novawire/backup/pgarchive"
 )
 
-// dumpTask is one stream to be stored.
+// dumpTask is a dump that runs and the stream that it is stored as.
 type dumpTask struct {
 	stream backup.Stream
 	name   string
 	dump   backup.Dump
 }
 
-// dumpStreams starts all dumps of a snapshot, so that all have their locks before
-// anything waits behind them, and moves r.Streams of them at a time: a process
-// whose output nobody reads yet waits, and loads neither server nor memory.
+// dumpStreams starts all dumps of a snapshot at once, so that all hold their locks early,
+// and stores r.Streams of them at a time. A process whose output is not read yet blocks;
+// it uses neither the server nor memory.
 func (r *Runner) dumpStreams(ctx context.Context, snapshot backup.Snapshot, m *backup.Manifest) error {
 	big := separateTables(snapshot.Tables(), r.Streams, r.Layout.SeparateFrom)
 	tasks, err := r.startDumps(ctx, snapshot, big)
@@ -71,8 +71,8 @@ func (r *Runner) startDumps(ctx context.Context, snapshot backup.Snapshot, big [
 	return tasks, err
 }
 
-// storeDumps stores the streams. The first that fails stops the others: a backup is
-// whole or none.
+// storeDumps stores the streams. The first failure stops the others: a partial backup is
+// of no use.
 func (r *Runner) storeDumps(ctx context.Context, tasks []dumpTask, folder string) ([]storedStream, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

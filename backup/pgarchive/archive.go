@@ -1,10 +1,10 @@
-// Package pgarchive reads the custom format of pg_dump as a stream: it reads the
-// header and the table of contents, counts rows and computes a fingerprint per
-// table. It never changes a byte and writes no archive; pg_dump does that.
+// Package pgarchive reads the custom format of pg_dump as a stream: the header, the table
+// of contents, and the data, of which it counts rows and computes a fingerprint for each
+// table. It changes no byte and writes no archive.
 //
 // The format is that of pg_backup_archiver.c and pg_backup_custom.c, archive
-// versions 1.12 (PostgreSQL 9.0) to 1.16 (PostgreSQL 17). Of a newer version
-// nothing is counted; its bytes pass all the same.
+// versions 1.12 (PostgreSQL 9.0) to 1.16 (PostgreSQL 17). It copies
+// newer versions without counting.
 package pgarchive
 
 import (

@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// Demultiplex reads an archive and gives the rows of tables to what take returns for
+// Demultiplex reads an archive and passes the rows of tables to what handle returns for
 // them. All else, the head and the blocks for which it returns nil, is written to
 // rest: an archive that lacks what was taken, which pg_restore reads as long as
 // it is not asked for that.
@@ -150,7 +150,7 @@ const endOfRows = "\\.\n\n\n"
 const MinRead = 2 * len(endOfRows)
 
 // rowReader reads the rows of one block. It holds as many bytes back as the mark
-// is long, so that rows can be dealt out without anyone getting a piece of it.
+// is long, so that no reader of rows gets a part of it.
 type rowReader struct {
 	s     *scanner
 	left  int // of the chunk
@@ -203,7 +203,7 @@ func (r *rowReader) next(n int) ([]byte, error) {
 	return p, err
 }
 
-// skip reads what was not.
+// skip reads the rest of the block.
 func (r *rowReader) skip() error {
 	for !r.ended {
 		if _, err := r.next(scanBuffer); err != nil {

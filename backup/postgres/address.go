@@ -1,6 +1,6 @@
-// Package postgres is pg-backup's way to PostgreSQL: it finds the clients, takes
-// snapshots, runs pg_dump, pg_restore and psql, and starts servers to throw away.
-// It never writes an archive itself.
+// Package postgres is the adapter to PostgreSQL: it finds PostgreSQL's programs, takes
+// snapshots, runs pg_dump, pg_dumpall and pg_restore, loads tables, and starts scratch
+// servers. It never writes an archive itself, and never runs psql.
 package postgres
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Address is a server and how to log in, as DATABASE_URL says it.
+// Address is the address of a server and the parameters of a login.
 type Address struct {
 	Host, Port, User, Password string
 	Database                   string // "" is the whole server
@@ -22,8 +22,8 @@ type Address struct {
 	serverMonetary             bool // leave lc_monetary to the server
 }
 
-// libpq's variables for the parameters a URL may have. The list is closed: one
-// that is unknown is a mistake, and a misspelt sslmode must not be ignored.
+// parameterVariables maps the parameters that a URL can have to libpq's variables. Other
+// parameters are refused: a misspelt sslmode must not be ignored.
 var parameterVariables = map[string]string{
 	"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY",
 	"sslcrl": "PGSSLCRL", "sslsni": "PGSSLSNI", "sslnegotiation": "PGSSLNEGOTIATION",
@@ -34,7 +34,7 @@ var parameterVariables = map[string]string{
 	"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE",
 }
 
-// afterUser is what follows the password: hosts, a database, parameters.
+// afterUser matches the part of a URL after the password: hosts, a database, parameters.
 var afterUser = regexp.MustCompile(`^([^/?#@]*)(?:/([^?#@/]*))?(?:\?([^#@]*))?$`)
 
 // ParseAddress reads a URL. The password may hold any character, encoded or not:
@@ -83,8 +83,8 @@ func (a *Address) addParameters(query string) error {
 	return nil
 }
 
-// decode resolves percent-encoding; what is not properly encoded is meant as it
-// is written.
+// decode resolves percent-encoding. A text that is not valid percent-encoding stays as it
+// is.
 func decode(text string) string {
 	if decoded, err := url.PathUnescape(text); err == nil {
 		return decoded
@@ -92,7 +92,7 @@ func decode(text string) string {
 	return text
 }
 
-// splitHosts takes host:port,host:port apart into libpq's two lists.
+// splitHosts splits host:port,host:port into libpq's two lists.
 func splitHosts(text string) (hosts, ports string) {
 	if text == "" {
 		return "", ""
@@ -137,7 +137,7 @@ func (a Address) environment(database string, major int) []string {
 
 const applicationName = "pg-backup"
 
-// config is the same for pgx.
+// config returns the same connection for pgx.
 func (a Address) config(database string, major int) (*pgx.ConnConfig, error) {
 	var words []string
 	add := func(name, value string) {
@@ -166,7 +166,7 @@ func (a Address) config(database string, major int) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// maintenance is the database to connect to when none in particular is meant.
+// maintenance returns the database that sessions for the whole server connect to.
 func (a Address) maintenance() string {
 	if a.Database != "" {
 		return a.Database

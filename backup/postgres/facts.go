@@ -9,8 +9,8 @@ import (
 	"github.com/nova/novawire/backup"
 )
 
-// queryFacts reads what a manifest tells of a server and a database. It runs
-// outside a transaction: a role may not be allowed to ask for the identifier.
+// queryFacts reads the facts of a server and a database for the manifest. It runs outside
+// a transaction, because a role may lack the right to read the system identifier.
 func queryFacts(ctx context.Context, conn *pgx.Conn) (server backup.ServerFacts, p backup.Properties, err error) {
 	var hasAccess bool
 	err = conn.QueryRow(ctx, "SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000, pg_is_in_recovery()").

@@ -17,7 +17,7 @@ import (
 // loader is a session that loads tables; see [backup.Loader].
 type loader struct{ conn *pgx.Conn }
 
-// restoreSession is what pg_restore sets before it loads, beside the archive's
+// restoreSession lists what pg_restore sets before it loads, in addition to the archive's
 // own settings (_doSetFixedOutputState of pg_backup_archiver.c).
 var restoreSession = []string{
 	"SET xmloption = content", "SET client_min_messages = warning", "SET row_security = off",
@@ -38,11 +38,9 @@ func (t *Target) Load(ctx context.Context, database string, settings []string) (
 	return &loader{conn}, nil
 }
 
-// Copy implements [backup.Loader]. Into a fresh table it writes rows that are
-// frozen (COPY's FREEZE, which wants the table truncated in the same
-// transaction, as pg_restore --jobs does too): nobody has to look up later
-// whether their transaction was committed, and to write the pages again for it.
-// Under wal_level = minimal they are not even in the log.
+// Copy implements [backup.Loader]. It loads a fresh table with COPY's FREEZE, which needs
+// the table truncated in the same transaction. Frozen rows need no later pass that sets
+// hint bits and writes the pages again, and under wal_level = minimal no WAL.
 func (l *loader) Copy(ctx context.Context, e pgarchive.Entry, fresh bool, rows io.Reader) (n int64, err error) {
 	defer func() {
 		if err != nil {
@@ -66,7 +64,7 @@ func (l *loader) Copy(ctx context.Context, e pgarchive.Entry, fresh bool, rows i
 		return 0, err
 	}
 	if n, err = l.copyFrom(ctx, frozen, rows); err != nil {
-		return 0, err // the session is given up, and its transaction with it
+		return 0, err // the caller closes the session, which rolls back
 	}
 	return n, l.run(ctx, "COMMIT")
 }

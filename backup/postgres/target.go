@@ -193,8 +193,7 @@ func (t *Target) restore(ctx context.Context, job backup.Job, atATime int, from 
 	if from == nil {
 		from = strings.NewReader("")
 	}
-	err = feed(cmd, from)
-	return err
+	return feed(cmd, from)
 }
 
 // Check has pg_restore read an archive and restore nothing.
@@ -203,8 +202,7 @@ func (t *Target) Check(ctx context.Context, from io.Reader) error {
 	if err != nil {
 		return err
 	}
-	err = feed(command(ctx, clients.program("pg_restore"), nil, "--file=/dev/null"), from)
-	return err
+	return feed(command(ctx, clients.program("pg_restore"), nil, "--file=/dev/null"), from)
 }
 
 // inMemory makes a file that is on no disk: a restore needs none either.

@@ -36,12 +36,12 @@ const (
 	MeasureDrillDuration = "DrillDuration"
 )
 
-// Measure turns a result into numbers. Verbs that only look report none.
+// Measure returns the measurements of a result. Verbs that only read report none.
 func Measure(r backupapi.Result, now time.Time) (all []Measurement) {
 	if r.DryRun || r.Verb != "run" && r.Verb != "drill" {
 		return nil
 	}
-	if len(r.Databases) == 0 && !r.Succeeded() { // it came as far as no database
+	if len(r.Databases) == 0 && !r.Succeeded() { // it failed before the first database
 		all = append(all, Measurement{MeasureFailure, "Count", 1, "", r.Category})
 	}
 	for _, d := range r.Databases {

@@ -13,15 +13,15 @@ import (
 	"github.com/nova/novawire/backup/pgarchive"
 )
 
-// dataRestore is what the streams of one restore share.
+// dataRestore is the state that the streams of one restore share.
 type dataRestore struct {
 	manifest backup.Manifest
 	into     string
-	workers  chan struct{} // one for each session that works
+	workers  chan struct{} // holds a value for each worker that is busy
 	entries  []pgarchive.Entry
 	selected selection
-	settings []string            // SQL that the archive wants first
-	created  map[string]struct{} // tables that the restore itself made, by SQL name
+	settings []string            // SQL that a session runs before it loads
+	created  map[string]struct{} // tables that this restore created, by SQL name
 }
 
 func newDataRestore(m backup.Manifest, into string, entries []pgarchive.Entry, selected selection, streams int) *dataRestore {
@@ -37,7 +37,7 @@ func newDataRestore(m backup.Manifest, into string, entries []pgarchive.Entry, s
 	return l
 }
 
-// tryAcquire takes a slot that nobody waits for, if there is one.
+// tryAcquire acquires a worker if one is free.
 func (l *dataRestore) tryAcquire() bool {
 	select {
 	case l.workers <- struct{}{}:
@@ -53,8 +53,8 @@ func (l *dataRestore) release(n int) {
 	}
 }
 
-// restoreData moves the data streams, the longest first, and builds each one's indexes
-// when it is through.
+// restoreData restores the data streams, the longest first, and builds the indexes of
+// each stream once it is loaded.
 func (r *Restorer) restoreData(ctx context.Context, l *dataRestore, plan postDataPlan, head []byte) error {
 	streams := append(l.manifest.StreamsOf(backup.StreamData), l.manifest.StreamsOf(backup.StreamBase)...)
 	slices.SortStableFunc(streams, func(a, b backup.Stream) int { return int(min(1, max(-1, b.Bytes-a.Bytes))) })
@@ -86,8 +86,8 @@ func (r *Restorer) restoreData(ctx context.Context, l *dataRestore, plan postDat
 	return first
 }
 
-// buildIndexes builds what belongs to one stream, with the memory and the cores of
-// slots that have nothing to do.
+// buildIndexes builds the indexes of one stream's tables. It uses the memory and the
+// cores of all workers that are free.
 func (r *Restorer) buildIndexes(ctx context.Context, l *dataRestore, s backup.Stream, entries []int, atATime int, head []byte) error {
 	if len(entries) == 0 {
 		return nil
@@ -100,9 +100,9 @@ func (r *Restorer) buildIndexes(ctx context.Context, l *dataRestore, s backup.St
 	return r.Target.RestoreHead(ctx, backup.Job{Database: l.into, Section: backup.PostData, Entries: entries, Workers: slots, Bytes: s.Bytes}, head, max(1, min(slots, atATime)))
 }
 
-// restoreStream restores the data of one stream. Rows are loaded by sessions of ours;
-// large objects and sequences are pg_restore's, and so is everything of an
-// archive whose version is not known.
+// restoreStream restores the data of one stream. Our own sessions load rows; pg_restore
+// restores large objects and sequences, and the whole of an archive whose version is not
+// known.
 func (r *Restorer) restoreStream(ctx context.Context, l *dataRestore, s backup.Stream, head []byte) error {
 	var others []int
 	if s.Kind == backup.StreamBase {
@@ -119,7 +119,7 @@ func (r *Restorer) restoreStream(ctx context.Context, l *dataRestore, s backup.S
 	})
 }
 
-// nonTableEntries are the entries with the data section that are no rows of tables.
+// nonTableEntries returns the entries of the data section that are not rows of tables.
 func (l *dataRestore) nonTableEntries() (ids []int) {
 	section := 0
 	for _, e := range l.entries {
@@ -136,9 +136,9 @@ func (l *dataRestore) nonTableEntries() (ids []int) {
 // isTableData reports whether an entry has rows for a COPY statement.
 func isTableData(e pgarchive.Entry) bool { return e.Kind == "TABLE DATA" && e.CopyStatement != "" }
 
-// isFresh reports whether nothing but the entry's own rows is in its table. An
-// entry with a definition has rows that go to the root of its partitions
-// (PostgreSQL 16 and later, where a hash may differ), and so to any of them.
+// isFresh reports whether the table is certain to be empty before the entry's rows are
+// loaded. The rows of an entry with a definition go to the root of its partitions, and so
+// to any of them (PostgreSQL 16 and later, where a hash may differ).
 func (l *dataRestore) isFresh(e pgarchive.Entry) bool {
 	return l.madeByRestore(e) && e.Definition == ""
 }
@@ -147,7 +147,8 @@ func (l *dataRestore) isChosen(e pgarchive.Entry) bool {
 	return l.selected.IDs == nil || slices.Contains(l.selected.IDs, e.ID)
 }
 
-// withRestoreProcess runs pg_restore on what the work leaves, at the same time.
+// withRestoreProcess runs pg_restore beside the work, on the part of the archive that the
+// work writes to rest.
 func (r *Restorer) withRestoreProcess(ctx context.Context, job backup.Job, work func(rest io.Writer) error) error {
 	if len(job.Entries) == 0 {
 		return work(io.Discard)
@@ -164,8 +165,8 @@ func (r *Restorer) withRestoreProcess(ctx context.Context, job backup.Job, work 
 	return errors.Join(err, <-restored)
 }
 
-// ignoreClosedPipe swallows what nobody reads any more: a process that has all it
-// wants ends, and one that failed says so itself.
+// ignoreClosedPipe discards what is written after the reader has closed. A process that
+// has read what it needs ends early, and one that failed reports its own error.
 type ignoreClosedPipe struct{ to *io.PipeWriter }
 
 func (u *ignoreClosedPipe) Write(p []byte) (int, error) {
@@ -176,7 +177,7 @@ func (u *ignoreClosedPipe) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// countingReader counts what was read.
+// countingReader counts the bytes that were read.
 type countingReader struct {
 	from io.Reader
 	n    int64
@@ -188,8 +189,8 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// checkRows compares what a table got with the manifest. Rows of tables that an
-// extension made are not compared: its triggers may have a say.
+// checkRows compares the number of rows that were loaded with the manifest. Tables that
+// an extension created are not compared: its triggers may add or drop rows.
 func (l *dataRestore) checkRows(e pgarchive.Entry, rows int64) error {
 	want, counted := l.manifest.Content.Tables[e.SQLName()]
 	if !counted || l.manifest.Content.Unknown != "" || !l.madeByRestore(e) || want.Rows == rows {

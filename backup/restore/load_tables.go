@@ -11,28 +11,30 @@ import (
 )
 
 const (
-	// smallTable is up to where a table is loaded just so, in bytes.
+	// smallTable is the largest table, in bytes, that is copied by a single session
+	// without freezing its rows.
 	smallTable = 64 << 10
-	// parallelThreshold is how much of a table must have been loaded, and how much must be
-	// left of its stream, before another session is opened for it, in bytes.
+	// parallelThreshold is how many bytes of a table must have been loaded, and how many
+	// must be left of its stream, before another worker is added.
 	parallelThreshold = 16 << 20
-	// batchSize is how much a session is dealt at a time, in bytes.
+	// batchSize is the size of a batch of rows, in bytes.
 	batchSize = 256 << 10
 )
 
-// streamLoader loads the tables of one stream. A table belongs to one session as long
-// as the others have work of their own: that one can write it in the cheapest
-// way. When a slot is free, the rest of the rows is dealt to several.
+// streamLoader loads the tables of one stream. One session loads a table while all other
+// workers are busy, because it alone can write the rows frozen. When a worker becomes
+// free, the remaining rows are copied in parallel.
 type streamLoader struct {
 	*dataRestore
 	target  backup.Target
 	from    *countingReader
 	bytes   int64 // of the stream
-	loadAll bool  // entries are of another archive than those that were chosen from
+	loadAll bool  // the stream is an archive of its own, so that entry numbers do not select
 	session backup.Loader
 }
 
-// rowsHandler is asked by [archive.Divert].
+// rowsHandler returns the function that loads the rows of an entry, for
+// [pgarchive.Demultiplex].
 func (d *streamLoader) rowsHandler(ctx context.Context, e pgarchive.Entry) func(io.Reader) error {
 	switch {
 	case !isTableData(e):
@@ -57,7 +59,7 @@ func (d *streamLoader) loadTable(ctx context.Context, e pgarchive.Entry, from io
 	}
 	rows := &errorRecorder{from: from}
 	defer func() {
-		if rows.err != nil { // the session only knows that it was told of an error
+		if rows.err != nil { // the session reports only that its reader failed
 			err = backup.DamagedArchive(rows.err)
 		}
 	}()
@@ -69,10 +71,10 @@ func (d *streamLoader) loadTable(ctx context.Context, e pgarchive.Entry, from io
 	if err != nil {
 		return 0, err
 	}
-	gate := &rowSplitter{prefix: begin[:n], rows: rows, addWorker: func() bool { return d.worthAnotherWorker() && d.tryAcquire() }}
-	loaded, err = d.session.Copy(ctx, e, d.isFresh(e), gate)
-	if !gate.stopped {
-		if gate.workerAdded { // too late
+	splitter := &rowSplitter{prefix: begin[:n], rows: rows, addWorker: func() bool { return d.worthAnotherWorker() && d.tryAcquire() }}
+	loaded, err = d.session.Copy(ctx, e, d.isFresh(e), splitter)
+	if !splitter.stopped {
+		if splitter.workerAdded { // after the last row
 			d.release(1)
 		}
 		return loaded, err
@@ -81,7 +83,7 @@ func (d *streamLoader) loadTable(ctx context.Context, e pgarchive.Entry, from io
 		d.release(1)
 		return 0, err
 	}
-	more, err := d.copyInParallel(ctx, e, gate.remainder, rows)
+	more, err := d.copyInParallel(ctx, e, splitter.remainder, rows)
 	return loaded + more, err
 }
 
@@ -94,7 +96,7 @@ func (d *streamLoader) close(ctx context.Context) error {
 	return d.session.Close(context.WithoutCancel(ctx))
 }
 
-// fill reads until the buffer is full but for what rows cannot be read into.
+// fill reads until the buffer has no room for another read of rows.
 func fill(p []byte, rows io.Reader) (n int, err error) {
 	for err == nil && len(p)-n >= pgarchive.MinRead {
 		var k int
@@ -104,8 +106,8 @@ func fill(p []byte, rows io.Reader) (n int, err error) {
 	return n, err
 }
 
-// rowSplitter passes the rows of a table on, until there is help: then it is shut at
-// the end of a row.
+// rowSplitter passes on the rows of a table until another worker is free. Then it ends
+// after a whole row and keeps the beginning of the next.
 type rowSplitter struct {
 	prefix      []byte
 	rows        io.Reader
@@ -113,7 +115,7 @@ type rowSplitter struct {
 	passed      int
 	workerAdded bool
 	stopped     bool
-	remainder   []byte // of the row after the last
+	remainder   []byte // the beginning of the next row
 }
 
 func (g *rowSplitter) Read(p []byte) (int, error) {
@@ -125,7 +127,7 @@ func (g *rowSplitter) Read(p []byte) (int, error) {
 		g.prefix = g.prefix[n:]
 		return n, nil
 	}
-	n, err := g.rows.Read(p[:min(len(p), smallTable)]) // what is carried over fits into a hand
+	n, err := g.rows.Read(p[:min(len(p), smallTable)]) // the remainder fits into a batch
 	if err != nil {
 		return n, err
 	}

@@ -12,33 +12,33 @@ import (
 	"github.com/nova/novawire/backup/pgarchive"
 )
 
-// copyInParallel loads the rest of a table by the reader's own session and by as many
-// others as find a slot; one slot is taken already.
+// copyInParallel loads the rest of a table with the loader's own session and with more
+// workers as they become free. The caller has acquired the first of them.
 func (d *streamLoader) copyInParallel(ctx context.Context, e pgarchive.Entry, carry []byte, rows io.Reader) (int64, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	r := newParallelCopy(cap(d.workers), stop)
 	var all sync.WaitGroup
-	play := func(session backup.Loader) error {
+	copyBatches := func(session backup.Loader) error {
 		n, err := session.Copy(ctx, e, false, &batchReader{parallelCopy: r})
 		r.loaded.Add(n)
 		return err
 	}
-	help := func() {
+	addWorker := func() {
 		all.Go(func() {
 			defer d.release(1)
 			session, err := d.target.Load(ctx, d.into, d.settings)
 			if err == nil {
-				err = errors.Join(play(session), session.Close(context.WithoutCancel(ctx)))
+				err = errors.Join(copyBatches(session), session.Close(context.WithoutCancel(ctx)))
 			}
 			r.workerEnded(err)
 		})
 	}
-	all.Go(func() { r.workerEnded(play(d.session)) })
-	help()
+	all.Go(func() { r.workerEnded(copyBatches(d.session)) })
+	addWorker()
 	r.workerEnded(r.distribute(ctx, carry, rows, func() {
 		if d.worthAnotherWorker() && d.tryAcquire() {
-			help()
+			addWorker()
 		}
 	}))
 	close(r.batches)
@@ -46,33 +46,33 @@ func (d *streamLoader) copyInParallel(ctx context.Context, e pgarchive.Entry, ca
 	return r.loaded.Load(), r.firstError()
 }
 
-// parallelCopy is one table's rows on their way to several sessions. Rows are dealt
-// whole: no session gets a part of one.
+// parallelCopy distributes the rows of one table to several sessions, in batches of whole
+// rows: no session gets a part of a row.
 type parallelCopy struct {
 	batches chan batch
-	free    chan []byte // buffers, nil ones are made when they are needed
+	free    chan []byte // buffers; a nil one is allocated when it is needed
 	stop    func()
 	loaded  atomic.Int64
 	mu      sync.Mutex
 	err     error // the first
 }
 
-// batch is what a session is dealt at a time: whole rows, or the beginning of one
-// that is longer than a buffer and goes on in more.
+// batch is whole rows for one session, or the beginning of a row that is longer than a
+// buffer and continues in further buffers.
 type batch struct {
 	rows         []byte
 	continuation chan []byte
 }
 
-func newParallelCopy(players int, stop func()) *parallelCopy {
-	r := &parallelCopy{batches: make(chan batch), free: make(chan []byte, 2*players+2), stop: stop}
+func newParallelCopy(workers int, stop func()) *parallelCopy {
+	r := &parallelCopy{batches: make(chan batch), free: make(chan []byte, 2*workers+2), stop: stop}
 	for range cap(r.free) {
 		r.free <- nil
 	}
 	return r
 }
 
-// workerEnded notes how one of those who take part ended; the first failure ends all.
+// workerEnded records how a worker ended. The first failure stops all of them.
 func (r *parallelCopy) workerEnded(err error) {
 	if err != nil {
 		r.mu.Lock()
@@ -90,9 +90,9 @@ func (r *parallelCopy) firstError() error {
 	return r.err
 }
 
-// distribute cuts the rows into hands; each is called after every one of them.
+// distribute cuts the rows into batches, and calls each after every batch.
 func (r *parallelCopy) distribute(ctx context.Context, carry []byte, rows io.Reader, each func()) error {
-	var more chan []byte // to the session that has a part of a row
+	var more chan []byte // to the session that has the beginning of a row
 	defer func() {
 		if more != nil {
 			close(more)
@@ -108,14 +108,14 @@ func (r *parallelCopy) distribute(ctx context.Context, carry []byte, rows io.Rea
 		if ended = errors.Is(err, io.EOF); err != nil && !ended {
 			return err
 		}
-		dealt := buffer[:n+k]
-		end := bytes.LastIndexByte(dealt, '\n') + 1
+		filled := buffer[:n+k]
+		end := bytes.LastIndexByte(filled, '\n') + 1
 		partOfRow := end == 0 && !ended
 		if partOfRow || ended {
-			end = len(dealt)
+			end = len(filled)
 		}
-		carry = bytes.Clone(dealt[end:])
-		if more, err = r.send(ctx, dealt[:end], partOfRow, more); err != nil {
+		carry = bytes.Clone(filled[end:])
+		if more, err = r.send(ctx, filled[:end], partOfRow, more); err != nil {
 			return err
 		}
 		each()
@@ -123,8 +123,8 @@ func (r *parallelCopy) distribute(ctx context.Context, carry []byte, rows io.Rea
 	return nil
 }
 
-// send gives rows to the session that has the beginning of the first, if one
-// has, else to whichever takes them. It returns where a row that goes on does so.
+// send passes rows to the session that has the beginning of the first row, if there is
+// one, else to the next free session. It returns the channel on which a row continues.
 func (r *parallelCopy) send(ctx context.Context, rows []byte, goesOn bool, more chan []byte) (chan []byte, error) {
 	if more != nil {
 		select {
@@ -161,7 +161,7 @@ func (r *parallelCopy) buffer(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// batchReader reads what a session is dealt.
+// batchReader reads the batches of one session.
 type batchReader struct {
 	*parallelCopy
 	buffer, unread []byte
@@ -181,7 +181,7 @@ func (p *batchReader) Read(to []byte) (int, error) {
 
 func (p *batchReader) next() error {
 	if p.buffer != nil {
-		p.free <- p.buffer[:cap(p.buffer)] // never waits: it came from there
+		p.free <- p.buffer[:cap(p.buffer)] // never blocks: the buffer came from there
 		p.buffer = nil
 	}
 	if p.continuation != nil {
@@ -195,7 +195,7 @@ func (p *batchReader) next() error {
 	h, on := <-p.batches
 	if !on {
 		if err := p.firstError(); err != nil {
-			return err // and not an end, after which the session would commit
+			return err // not io.EOF, after which the session would commit
 		}
 		return io.EOF
 	}

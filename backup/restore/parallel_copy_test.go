@@ -20,15 +20,15 @@ import (
 
 // recordingTarget is a target whose sessions record the rows that they get.
 type recordingTarget struct {
-	backup.Target // of which only Load is used
+	backup.Target // only Load is used
 	mu            sync.Mutex
-	heard         []string
+	copied        []string
 	fresh         int
 	closed        int
-	copy          func(rows io.Reader) error // in place of listening, for all but the first session
+	copy          func(rows io.Reader) error // replaces reading, in all sessions but the first
 }
 
-type member struct {
+type fakeLoader struct {
 	*recordingTarget
 	first bool
 }
@@ -36,10 +36,10 @@ type member struct {
 func (c *recordingTarget) Load(context.Context, string, []string) (backup.Loader, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return &member{c, false}, nil
+	return &fakeLoader{c, false}, nil
 }
 
-func (m *member) Copy(_ context.Context, _ pgarchive.Entry, fresh bool, rows io.Reader) (int64, error) {
+func (m *fakeLoader) Copy(_ context.Context, _ pgarchive.Entry, fresh bool, rows io.Reader) (int64, error) {
 	if m.copy != nil && !m.first {
 		return 0, m.copy(rows)
 	}
@@ -52,11 +52,11 @@ func (m *member) Copy(_ context.Context, _ pgarchive.Entry, fresh bool, rows io.
 	if fresh {
 		m.fresh++
 	}
-	m.heard = append(m.heard, string(text))
+	m.copied = append(m.copied, string(text))
 	return int64(strings.Count(string(text), "\n")), nil
 }
 
-func (m *member) Close(context.Context) error {
+func (m *fakeLoader) Close(context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.closed++
@@ -67,12 +67,12 @@ var users = pgarchive.Entry{ID: 7, Kind: "TABLE DATA", Schema: "auth", Name: "us
 
 // newLoader deals the rows of a stream that is as long as they are; slots are
 // free beside the reader's own.
-func newLoader(c *recordingTarget, text string, rows int64, slots int) *streamLoader {
+func newLoader(c *recordingTarget, text string, rows int64, workers int) *streamLoader {
 	m := backup.Manifest{Content: pgarchive.Tally{Tables: map[string]pgarchive.Table{"auth.users": {Rows: rows}}}}
 	table := pgarchive.Entry{ID: 1, Kind: "TABLE", Schema: "auth", Name: "users"}
-	l := newDataRestore(m, "new", []pgarchive.Entry{table}, selection{}, 1+slots)
+	l := newDataRestore(m, "new", []pgarchive.Entry{table}, selection{}, 1+workers)
 	l.workers <- struct{}{}
-	return &streamLoader{dataRestore: l, target: c, session: &member{c, true}, from: &countingReader{}, bytes: int64(len(text))}
+	return &streamLoader{dataRestore: l, target: c, session: &fakeLoader{c, true}, from: &countingReader{}, bytes: int64(len(text))}
 }
 
 // numbered has rows of about a length, and now and then a much longer one.
@@ -94,7 +94,7 @@ func (d *streamLoader) load(from io.Reader) error {
 	return d.rowsHandler(context.Background(), users)(from)
 }
 
-func TestEveryRowArrivesOnceAndWhole(t *testing.T) {
+func TestStreamLoader_EveryRowArrivesOnceAndWhole(t *testing.T) {
 	for name, c := range map[string]struct{ slots, length, long int }{
 		"by one session, when no other is free":       {0, 100, 0},
 		"by two sessions":                             {1, 100, 0},
@@ -109,37 +109,37 @@ func TestEveryRowArrivesOnceAndWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, heard := range target.heard {
-				got = append(got, strings.Split(strings.TrimSuffix(heard, "\n"), "\n")...)
+			for _, copied := range target.copied {
+				got = append(got, strings.Split(strings.TrimSuffix(copied, "\n"), "\n")...)
 			}
 			slices.Sort(got)
 			slices.Sort(want)
 			if !slices.Equal(got, want) {
 				t.Errorf("%d rows arrived of %d, or not these", len(got), len(want))
 			}
-			if target.fresh != 1 || len(target.heard) != 1+2*min(1, c.slots)+max(0, c.slots-1) {
-				t.Errorf("%d sessions wrote, %d a fresh table", len(target.heard), target.fresh)
+			if target.fresh != 1 || len(target.copied) != 1+2*min(1, c.slots)+max(0, c.slots-1) {
+				t.Errorf("%d sessions wrote, %d a fresh table", len(target.copied), target.fresh)
 			}
-			if target.closed != len(target.heard)-1-min(1, c.slots) || len(d.workers) != 1 {
+			if target.closed != len(target.copied)-1-min(1, c.slots) || len(d.workers) != 1 {
 				t.Errorf("%d sessions were closed, %d slots are taken", target.closed, len(d.workers))
 			}
 		})
 	}
 }
 
-func TestASmallTableTakesNoFreshStart(t *testing.T) {
+func TestStreamLoader_SmallTableIsNotFrozen(t *testing.T) {
 	text, rows := numbered(smallTable/2, 100, 0)
 	target := &recordingTarget{}
 	if err := newLoader(target, text, int64(len(rows)), 3).load(strings.NewReader(text)); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{text}, target.heard); diff != "" || target.fresh != 0 {
+	if diff := cmp.Diff([]string{text}, target.copied); diff != "" || target.fresh != 0 {
 		t.Errorf("%d fresh; (-want +got):\n%.300s", target.fresh, diff)
 	}
 }
 
 // A table that the restore did not make has rows that its extension put there.
-func TestATableOfAnExtensionIsNotEmptied(t *testing.T) {
+func TestStreamLoader_TableOfAnExtensionIsNotEmptied(t *testing.T) {
 	text, rows := numbered(4*smallTable, 100, 0)
 	target := &recordingTarget{}
 	d := newLoader(target, text, int64(len(rows)), 0)
@@ -147,13 +147,13 @@ func TestATableOfAnExtensionIsNotEmptied(t *testing.T) {
 	if err := d.load(strings.NewReader(text)); err != nil {
 		t.Fatal(err)
 	}
-	if target.fresh != 0 || len(target.heard) != 1 {
-		t.Errorf("%d sessions wrote, %d a fresh table", len(target.heard), target.fresh)
+	if target.fresh != 0 || len(target.copied) != 1 {
+		t.Errorf("%d sessions wrote, %d a fresh table", len(target.copied), target.fresh)
 	}
 }
 
 // Rows that go through the root of partitions may be in any of them already.
-func TestAPartitionThatOthersFillIsNotEmptied(t *testing.T) {
+func TestStreamLoader_PartitionLoadedThroughItsRootIsNotEmptied(t *testing.T) {
 	text, rows := numbered(4*smallTable, 100, 0)
 	target := &recordingTarget{}
 	through := users
@@ -161,12 +161,12 @@ func TestAPartitionThatOthersFillIsNotEmptied(t *testing.T) {
 	if err := newLoader(target, text, int64(len(rows)), 0).rowsHandler(t.Context(), through)(strings.NewReader(text)); err != nil {
 		t.Fatal(err)
 	}
-	if target.fresh != 0 || len(target.heard) != 1 {
-		t.Errorf("%d sessions wrote, %d a fresh table", len(target.heard), target.fresh)
+	if target.fresh != 0 || len(target.copied) != 1 {
+		t.Errorf("%d sessions wrote, %d a fresh table", len(target.copied), target.fresh)
 	}
 }
 
-func TestRowsThatDoNotArriveAreSeen(t *testing.T) {
+func TestStreamLoader_MissingRowsAreReported(t *testing.T) {
 	text, rows := numbered(4*smallTable, 100, 0)
 	err := newLoader(&recordingTarget{}, text, int64(len(rows))+1, 0).load(strings.NewReader(text))
 	if backup.Category(t.Context(), err) != backupapi.CategoryVerify || !strings.Contains(err.Error(), "auth.users") {
@@ -174,7 +174,7 @@ func TestRowsThatDoNotArriveAreSeen(t *testing.T) {
 	}
 }
 
-func TestTheFirstFailureEndsAllSessions(t *testing.T) {
+func TestStreamLoader_FirstFailureEndsAllSessions(t *testing.T) {
 	died := errors.New("the server died")
 	for name, c := range map[string]struct{ long, read int }{
 		"at once":                   {0, 0},
@@ -194,14 +194,14 @@ func TestTheFirstFailureEndsAllSessions(t *testing.T) {
 			}
 			// What the first session wrote after it had the table to itself ended in the
 			// failure and not as if it were all.
-			if len(target.heard) != 1 || len(d.workers) != 1 {
-				t.Errorf("%d sessions ended well, %d slots are taken", len(target.heard), len(d.workers))
+			if len(target.copied) != 1 || len(d.workers) != 1 {
+				t.Errorf("%d sessions ended well, %d slots are taken", len(target.copied), len(d.workers))
 			}
 		})
 	}
 }
 
-func TestAStreamThatBreaksSaysWhy(t *testing.T) {
+func TestStreamLoader_BrokenStreamReportsItsError(t *testing.T) {
 	broken := errors.New("connection reset")
 	text, rows := numbered(3*parallelThreshold, 100, 0)
 	for _, at := range []int{10, smallTable + 10, parallelThreshold / 2, 2 * parallelThreshold} {

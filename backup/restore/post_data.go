@@ -7,23 +7,21 @@ import (
 	"github.com/nova/novawire/backup/pgarchive"
 )
 
-// postDataPlan says what of the section after the data may be built as soon as one
-// stream's tables are loaded, and what must wait for everything. Building the
-// indexes of one stream while another still loads keeps every core busy, and
-// finds the tables in the server's cache.
+// postDataPlan separates the post-data entries that can be built once one stream's tables
+// are loaded from those that wait for all data. Building the indexes of one stream while
+// another still loads keeps every core busy and finds the tables in the server's cache.
 type postDataPlan struct {
 	byStream map[string][]int // by stream name
-	// concurrency is how many of those do not wait for each other: a constraint locks
-	// its table, so that the indexes of one table wait for its constraints.
+	// concurrency is how many of those can be built at the same time. A constraint locks
+	// its table, so the indexes of a table wait for its constraints.
 	concurrency map[string]int
 	rest        []int
 }
 
-// planPostData picks indexes, primary keys and unique constraints of tables alone:
-// what depends on nothing else of its section, as foreign keys and attached
-// partitions do.
+// planPostData plans indexes, primary keys and unique constraints by stream. What depends
+// on other post-data entries, such as foreign keys and attached indexes, waits.
 func planPostData(m backup.Manifest, entries []pgarchive.Entry, chosen []int) postDataPlan {
-	o := postDataPlan{byStream: map[string][]int{}, concurrency: map[string]int{}, rest: []int{}} // not nil, which would be everything
+	o := postDataPlan{byStream: map[string][]int{}, concurrency: map[string]int{}, rest: []int{}} // not nil, which selects everything
 	streamOf, postData := tablesToStreams(m, entries)
 	section := 0
 	for _, e := range entries {

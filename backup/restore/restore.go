@@ -16,7 +16,7 @@ import (
 	"github.com/nova/novawire/backup/pgarchive"
 )
 
-// Restorer brings backups back.
+// Restorer restores backups.
 type Restorer struct {
 	Store      backup.Reader
 	Target     backup.Target
@@ -24,13 +24,13 @@ type Restorer struct {
 	Observer   backup.Observer
 	Progress   *backup.Progress
 	Identities []age.Identity
-	Streams    int    // that move at a time
+	Streams    int    // that run at the same time
 	Only       []Name // none is everything
 	Globals    bool   // roles and tablespaces too
 }
 
-// Restore makes the database into and fills it. It never writes into one that has
-// something in it.
+// Restore creates the database into and restores a backup into it. It refuses a database
+// that contains anything.
 func (r *Restorer) Restore(ctx context.Context, m backup.Manifest, into string) (warnings []string, err error) {
 	head, entries, err := r.readHead(ctx, m)
 	if err != nil {
@@ -86,8 +86,8 @@ func (r *Restorer) Restore(ctx context.Context, m backup.Manifest, into string) 
 	return warnings, nil
 }
 
-// readHead reads the base archive up to its data. A version that is not known here
-// has none: pg_restore then reads the archive itself.
+// readHead reads the base archive up to its data. It returns nil for an archive whose
+// version is not known: pg_restore then reads the archive itself.
 func (r *Restorer) readHead(ctx context.Context, m backup.Manifest) ([]byte, []pgarchive.Entry, error) {
 	base := m.StreamsOf(backup.StreamBase)
 	if len(base) != 1 {
@@ -119,7 +119,7 @@ func (r *Restorer) globals(ctx context.Context, m backup.Manifest) (warnings []s
 	return warnings, nil
 }
 
-// definitions restores a section without data, from memory where it can.
+// definitions restores a section without data, from memory if the head is known.
 func (r *Restorer) definitions(ctx context.Context, m backup.Manifest, job backup.Job, head []byte) error {
 	if head != nil {
 		return r.Target.RestoreHead(ctx, job, head, r.Streams)
@@ -129,8 +129,8 @@ func (r *Restorer) definitions(ctx context.Context, m backup.Manifest, job backu
 	})
 }
 
-// feed gives a stream to a process. Whichever of the two fails, the stream's own
-// error counts more: a process that is fed garbage complains about it too.
+// feed passes a stream to a process. If both fail it returns the stream's error: a process
+// that reads a broken stream fails because of it.
 func (r *Restorer) feed(ctx context.Context, m backup.Manifest, s backup.Stream, to func(context.Context, io.Reader) error) error {
 	from, err := backup.OpenStream(ctx, r.Store, m, s, r.Identities)
 	if err != nil {

@@ -43,7 +43,7 @@ func (p Pruner) orphanFolders(ctx context.Context, now time.Time, dryRun bool) (
 				continue
 			}
 			if deleteErr := p.Store.Delete(ctx, e.Keys()...); deleteErr != nil {
-				err = errors.Join(err, fmt.Errorf("remove leftover %s: %w", e.Folder(), deleteErr))
+				err = errors.Join(err, fmt.Errorf("remove orphan %s: %w", e.Folder(), deleteErr))
 			}
 		}
 	}

@@ -34,7 +34,7 @@ func createsCronJobs(m *environment, t *testing.T) {
 	asked := time.Now()
 	m.cronJob(ns, "auth-db-backup")
 	t.Logf("a CronJob %s after the StatefulSet", time.Since(asked).Round(time.Millisecond))
-	m.eventually("told in metrics", func() bool {
+	m.eventually("exported as metrics", func() bool {
 		return m.metric(fmt.Sprintf(`novawire_backup_info{namespace=%q,statefulset="auth-db",suspended="false"}`, ns)) == 1
 	})
 	m.write("config.yaml", []byte(startConfig+"backup: {image: 'pg-backup:next'}\n"))
@@ -131,7 +131,7 @@ func backupAudit(m *environment, t *testing.T) {
 	m.eventually("exported as a metric", func() bool { return m.metric("novawire_backup_audit_timestamp_seconds") > 0 })
 }
 
-// status plays the Jobs' pods: one that succeeded and one that did not.
+// status creates the pods of two Jobs, one that succeeded and one that failed.
 func (m *environment) status(t *testing.T, ns string) {
 	t.Helper()
 	taken := time.Now().Add(-time.Hour).UTC()
@@ -154,7 +154,7 @@ func (m *environment) status(t *testing.T, ns string) {
 			t.Fatal(err)
 		}
 	}
-	m.eventually("told of both", func() bool {
+	m.eventually("recorded in the status", func() bool {
 		s, err := backupapi.ParseStatus(m.cronJob(ns, "auth-db-backup").Annotations[backupapi.AnnotationStatus])
 		return err == nil && len(s.Databases) == 1 && s.LastFailure != nil
 	})

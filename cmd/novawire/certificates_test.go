@@ -83,7 +83,7 @@ func TestWebhook_OwnCertificate(t *testing.T) {
 		t.Errorf("check: %v\n%s", err, &out)
 	}
 	if !strings.Contains(out.String(), "trusted by ValidatingWebhookConfiguration own-certs, one.nova.dev") {
-		t.Errorf("the trust is not told:\n%s", &out)
+		t.Errorf("the trust is not shown:\n%s", &out)
 	}
 	if err := check("elsewhere"); exitCode(err) != exitProblem || !strings.Contains(out.String(), "problem") {
 		t.Errorf("a Service that it does not serve: %v\n%s", err, &out)

@@ -315,7 +315,7 @@ func writesEvents(m *environment, t *testing.T) {
 	if err := m.client.Create(t.Context(), pod); err != nil {
 		t.Fatal(err)
 	}
-	m.eventually("told by an Event", func() bool {
+	m.eventually("recorded as an Event", func() bool {
 		var events eventsv1.EventList
 		if err := m.client.List(t.Context(), &events, client.InNamespace(ns)); err != nil {
 			t.Fatal(err)

@@ -17,8 +17,8 @@ func (p program) holdVerb() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	chosen := selectionFlags(cmd)
-	reason := cmd.Flags().String("reason", "", "why, for those who find it")
-	release := cmd.Flags().Bool("release", false, "let retention have it again")
+	reason := cmd.Flags().String("reason", "", "the reason, for others who find the hold")
+	release := cmd.Flags().Bool("release", false, "remove the hold")
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
 		m, err := s.one(ctx, chosen)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -111,6 +112,7 @@ func (r *reconciler) read(ctx context.Context, name types.NamespacedName) (*stat
 	}
 	if s.set != nil {
 		s.refusals = append(s.refusals, resources.CheckEngine(s.request, s.set)...)
+		s.refusals = append(s.refusals, resources.CheckConnection(s.request, s.set)...)
 	}
 	s.status = r.storedStatus(s, annotations)
 	return s, nil
@@ -163,7 +165,9 @@ func get[T client.Object](ctx context.Context, from client.Reader, name types.Na
 }
 
 // writeStatus stores the status on the CronJob, which is the record, and copies it
-// to the StatefulSet, where users look.
+// to the StatefulSet, where users look. An operator that owns the StatefulSet may
+// remove annotations that it does not know, so such a StatefulSet gets no copy: both
+// would overwrite each other endlessly.
 func (r *reconciler) writeStatus(ctx context.Context, s *state) error {
 	if s.status.Empty() {
 		return nil // never backed up
@@ -177,7 +181,7 @@ func (r *reconciler) writeStatus(ctx context.Context, s *state) error {
 			return err
 		}
 	}
-	if s.set != nil {
+	if s.set != nil && metav1.GetControllerOf(s.set) == nil {
 		return r.apply.annotate(ctx, s.set, backupapi.AnnotationStatus, value)
 	}
 	return nil

@@ -2,9 +2,11 @@ package backup
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -33,7 +35,7 @@ func TestReconcile_CreatesCronJobs(t *testing.T) {
 		t.Errorf("runs at %s and %s", backup.Spec.Schedule, drill.Spec.Schedule)
 	}
 	b.awaitEvent("BackupScheduled", "s3://nova-backups/test/"+b.namespace+"/auth-db")
-	status := b.awaitStatus("auth-db", "told", func(s backupapi.Status) bool { return s.Schedule != "" })
+	status := b.awaitStatus("auth-db", "scheduled", func(s backupapi.Status) bool { return s.Schedule != "" })
 	if diff := cmp.Diff(backupapi.Status{
 		Schedule: "0 1 * * *", DrillSchedule: "0 3 1 */3 *", TimeZone: "Europe/Berlin", Location: "s3://nova-backups/test/" + b.namespace + "/auth-db",
 	}, status); diff != "" {
@@ -182,4 +184,40 @@ func TestReconcile_ServiceAccountOfTheNamespace(t *testing.T) {
 	annotate("arn:aws:iam::1:role/team-b")
 	b.awaitEvent("BackupRefused", "namespace annotation "+backupapi.AnnotationServiceAccountAnnotations)
 	account("arn:aws:iam::1:role/team-a")
+}
+
+// An operator removes annotations that it does not know from its StatefulSet.
+func TestReconcile_DoesNotFightOperators(t *testing.T) {
+	b := newEnvironment(t)
+	s := postgres("orders")
+	controller := true
+	s.Namespace, s.Annotations = b.namespace, enabled()
+	s.OwnerReferences = []metav1.OwnerReference{{APIVersion: "acid.zalan.do/v1", Kind: "postgresql", Name: "orders", UID: "1", Controller: &controller}}
+	b.create(s)
+	b.awaitCronJob("orders-backup", func(o *batchv1.CronJob) string {
+		return unless(o.Annotations[backupapi.AnnotationStatus] != "", "has no status")
+	})
+	for range 3 { // the operator replaces the annotations
+		current := &appsv1.StatefulSet{}
+		if err := b.client.Get(t.Context(), client.ObjectKeyFromObject(s), current); err != nil {
+			t.Fatal(err)
+		}
+		if current.Annotations[backupapi.AnnotationStatus] != "" {
+			t.Fatal("the StatefulSet of an operator was annotated")
+		}
+		current.Annotations = enabled()
+		if err := b.client.Update(t.Context(), current); err != nil {
+			t.Fatal(err)
+		}
+		b.reconfigure(func(c *resources.Config) { c.Image += "x" })
+		want := b.configNow().Image
+		b.awaitCronJob("orders-backup", func(o *batchv1.CronJob) string {
+			return unless(o.Spec.JobTemplate.Spec.Template.Spec.InitContainers[0].Image == want, "is not reconciled yet")
+		})
+	}
+	for _, call := range b.writes.all() {
+		if strings.HasSuffix(call, "/statefulsets/orders") {
+			t.Errorf("written: %s", call)
+		}
+	}
 }

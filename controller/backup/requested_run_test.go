@@ -78,7 +78,7 @@ func TestReconcile_ConvergedClusterIsNotWritten(t *testing.T) {
 	b.reconfigure(func(*resources.Config) {}) // reconcile all of them again
 	b.annotate(b.statefulSet("last", enabled()), enabled("other", "x"))
 	b.awaitCronJob("last-drill", running)
-	b.awaitStatus("last", "told", func(s backupapi.Status) bool { return s.Schedule != "" })
+	b.awaitStatus("last", "scheduled", func(s backupapi.Status) bool { return s.Schedule != "" })
 	for _, call := range b.writes.all() {
 		if !strings.Contains(call, "/last") {
 			t.Errorf("written: %s", call)
@@ -100,12 +100,12 @@ func (b *environment) eventuallyAll(n int) {
 		if err := b.client.List(b.Context(), &list, client.InNamespace(b.namespace)); err != nil {
 			b.Fatal(err)
 		}
-		told := 0
+		withStatus := 0
 		for _, o := range list.Items {
 			if o.Annotations[backupapi.AnnotationStatus] != "" {
-				told++
+				withStatus++
 			}
 		}
-		return unless(len(list.Items) == 2*n && told == n, fmt.Sprintf("%d CronJobs, %d told, of %d StatefulSets", len(list.Items), told, n))
+		return unless(len(list.Items) == 2*n && withStatus == n, fmt.Sprintf("%d CronJobs, %d with a status, of %d StatefulSets", len(list.Items), withStatus, n))
 	})
 }

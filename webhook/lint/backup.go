@@ -41,7 +41,7 @@ func Backup(request backupapi.Request, claims []VolumeClaim) (warnings []string)
 		warnings = append(warnings, fmt.Sprintf("%s: damage that is noticed after %d days may be in every backup: use %d or more to cover a weekend; the newest %d backups are always kept",
 			backupapi.AnnotationRetentionDays, request.RetentionDays, minimumRetentionDays, request.KeepMinimum))
 	}
-	if key := strings.ToLower(request.URLSecret.Key); containsAny(key, "password", "passwd", "passphrase") && !containsAny(key, "url", "uri", "dsn") {
+	if key := strings.ToLower(request.URLSecret.Key); request.URLSecret.Parts() == nil && containsAny(key, "password", "passwd", "passphrase") && !containsAny(key, "url", "uri", "dsn") {
 		warnings = append(warnings, fmt.Sprintf("%s: the key %s seems to hold a password alone: it has to hold a URL, postgres://user:password@host:port; without %s the connection is derived from the StatefulSet",
 			backupapi.AnnotationURLSecret, request.URLSecret.Key, backupapi.AnnotationURLSecret))
 	}

@@ -10,8 +10,8 @@ import (
 // Config is the backup section of the manager's configuration. It applies to every
 // StatefulSet.
 type Config struct {
-	// Defaults are backup.nova.dev annotations for every StatefulSet. Its
-	// bucket is a root: each StatefulSet gets a folder NAMESPACE/NAME of its own.
+	// Defaults are backup.nova.dev annotations for every StatefulSet. The
+	// bucket is a root: each StatefulSet has the prefix NAMESPACE/NAME below it.
 	Defaults map[string]string `json:"defaults"`
 	// Image is the pg-backup image: an init container installs the program from it.
 	Image           string            `json:"image"`

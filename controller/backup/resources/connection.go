@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/internal/validate"
 )
 
 // connection is how pg-backup reaches the database and logs in.
@@ -32,7 +33,42 @@ func connectionOf(t Target) connection {
 		}
 		secret = backupapi.DefaultURLSecret
 	}
+	if parts := secret.Parts(); parts != nil {
+		return partsConnection(t.StatefulSet, secret.Name, parts)
+	}
 	return connection{env: []corev1.EnvVar{urlVariable(secret, false)}}
+}
+
+// CheckConnection refuses a Secret that names no host for a StatefulSet without a Service.
+func CheckConnection(r backupapi.Request, set *appsv1.StatefulSet) []validate.Refusal {
+	parts := r.URLSecret.Parts()
+	if !r.Enabled || parts == nil || parts[backupapi.PartHost] != "" || set.Spec.ServiceName != "" {
+		return nil
+	}
+	return []validate.Refusal{{Setting: backupapi.AnnotationURLSecret, Problem: "it names no host, and the StatefulSet has no serviceName: add host=key"}}
+}
+
+// partsConnection passes user and password of a Secret as the variables of an image,
+// and its host and port, if it has them, in place of the StatefulSet's.
+func partsConnection(set *appsv1.StatefulSet, secret string, parts map[string]string) connection {
+	host, port, _ := net.SplitHostPort(serverAddress(set, postgresContainer(set)))
+	host = escaped(host)
+	var env []corev1.EnvVar
+	variable := func(part, name string) (reference string) {
+		env = append(env, corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+			LocalObjectReference: corev1.LocalObjectReference{Name: secret}, Key: parts[part],
+		}}})
+		return "$(" + name + ")"
+	}
+	variable(backupapi.PartUser, backupapi.ServerEnvPrefix+"POSTGRES_USER")
+	variable(backupapi.PartPassword, backupapi.ServerEnvPrefix+"POSTGRES_PASSWORD")
+	if parts[backupapi.PartHost] != "" {
+		host = variable(backupapi.PartHost, backupapi.ServerEnvPrefix+"HOST")
+	}
+	if parts[backupapi.PartPort] != "" {
+		port = variable(backupapi.PartPort, backupapi.ServerEnvPrefix+"PORT")
+	}
+	return connection{env: append(env, corev1.EnvVar{Name: backupapi.EnvServerAddress, Value: host + ":" + port})}
 }
 
 func urlVariable(secret backupapi.SecretKey, optional bool) corev1.EnvVar {
@@ -152,8 +188,8 @@ func (n *connection) addFile(set *appsv1.StatefulSet, c corev1.Container, e core
 	}
 	var best corev1.VolumeMount
 	for _, m := range c.VolumeMounts {
-		folder := path.Clean(m.MountPath)
-		if (e.Value == folder || strings.HasPrefix(e.Value, folder+"/")) && len(folder) > len(path.Clean(best.MountPath)) {
+		directory := path.Clean(m.MountPath)
+		if (e.Value == directory || strings.HasPrefix(e.Value, directory+"/")) && len(directory) > len(path.Clean(best.MountPath)) {
 			best = m
 		}
 	}

@@ -109,6 +109,26 @@ template:
 			env:  defaultSecret,
 		},
 		{
+			name:   "a Secret that holds user and password",
+			spec:   "serviceName: s\ntemplate: {spec: {containers: [{name: db, image: 'postgres:17'}]}}",
+			secret: backupapi.SecretKey{Name: "db", Key: "user=username,password=password"},
+			env: `
+- {name: SERVER_ENV_POSTGRES_USER, valueFrom: {secretKeyRef: {name: db, key: username}}}
+- {name: SERVER_ENV_POSTGRES_PASSWORD, valueFrom: {secretKeyRef: {name: db, key: password}}}
+- {name: SERVER_ADDRESS, value: 's.nova.svc:5432'}`,
+		},
+		{
+			name:   "a Secret that holds every part",
+			spec:   "template: {spec: {containers: [{name: db, image: 'postgres:17'}]}}",
+			secret: backupapi.SecretKey{Name: "db", Key: "user=u,password=p,host=h,port=o"},
+			env: `
+- {name: SERVER_ENV_POSTGRES_USER, valueFrom: {secretKeyRef: {name: db, key: u}}}
+- {name: SERVER_ENV_POSTGRES_PASSWORD, valueFrom: {secretKeyRef: {name: db, key: p}}}
+- {name: SERVER_ENV_HOST, valueFrom: {secretKeyRef: {name: db, key: h}}}
+- {name: SERVER_ENV_PORT, valueFrom: {secretKeyRef: {name: db, key: o}}}
+- {name: SERVER_ADDRESS, value: '$(SERVER_ENV_HOST):$(SERVER_ENV_PORT)'}`,
+		},
+		{
 			name:   "a Secret that the request names",
 			spec:   "serviceName: s\ntemplate: {spec: {containers: [{name: db, image: 'postgres:17', env: [{name: POSTGRES_PASSWORD, value: x}]}]}}",
 			secret: backupapi.SecretKey{Name: "own", Key: "dsn"},
@@ -193,4 +213,18 @@ func loginParts(pod corev1.PodSpec) (n int) {
 		}
 	}
 	return n + len(pod.Containers[0].EnvFrom)
+}
+
+func TestCheckConnection(t *testing.T) {
+	for secret, problem := range map[string]bool{"": false, "url": false, "user=u,password=p": true, "user=u,password=p,host=h": false} {
+		r := backupapi.DefaultRequest()
+		r.Enabled, r.URLSecret = true, backupapi.SecretKey{Name: "db", Key: secret}
+		without, with := setOf(t, "replicas: 1"), setOf(t, "serviceName: s")
+		if got := len(CheckConnection(r, without)) > 0; got != problem {
+			t.Errorf("%q without a Service: refused %t", secret, got)
+		}
+		if len(CheckConnection(r, with)) > 0 {
+			t.Errorf("%q with a Service is refused", secret)
+		}
+	}
 }

@@ -20,7 +20,7 @@ func (c Config) Preview(namespace string, annotations map[string]string, statefu
 	set.Namespace = namespace
 	request, refusals := backupapi.ParseStatefulSet(c.DefaultRequest(), namespace, set.Name, set.Annotations)
 	accounts, refused := backupapi.ParseServiceAccountAnnotations(annotations)
-	for _, refusal := range slices.Concat(refusals, refused, CheckEngine(request, &set)) {
+	for _, refusal := range slices.Concat(refusals, refused, CheckEngine(request, &set), CheckConnection(request, &set)) {
 		mistakes = append(mistakes, refusal)
 	}
 	if len(mistakes) > 0 || !request.Enabled {
