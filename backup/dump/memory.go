@@ -16,7 +16,7 @@ func Memory(streams int, layout Layout) int64 {
 }
 
 // FitStreams returns how many streams fit into a memory limit, in bytes, but at least one.
-// A limit of zero is none.
+// Zero means that there is no limit.
 func FitStreams(streams int, layout Layout, limit int64) int {
 	for streams > 1 && limit > 0 && Memory(streams, layout) > limit {
 		streams--

@@ -56,8 +56,8 @@ const beProgram = "PG_BACKUP_TEST_BE_PROGRAM"
 // file. (The kernel's rusage of a child includes the peak of its parent.)
 const peakFile = "PG_BACKUP_TEST_PEAK_FILE"
 
-// bed is a PostgreSQL server, a bucket, and a program between them.
-type bed struct {
+// environment is a PostgreSQL server, a bucket, and a program between them.
+type environment struct {
 	t      *testing.T
 	pg     *pgtest.Postgres
 	s3     *pgtest.S3
@@ -66,16 +66,16 @@ type bed struct {
 	now    func() time.Time
 }
 
-// newBed uses the shared servers and a bucket of its own.
-func newBed(t *testing.T) *bed {
+// newEnvironment uses the shared servers and a bucket of its own.
+func newEnvironment(t *testing.T) *environment {
 	t.Helper()
 	return bedOn(t, pgtest.SharedPostgres(t))
 }
 
-func bedOn(t *testing.T, pg *pgtest.Postgres) *bed {
+func bedOn(t *testing.T, pg *pgtest.Postgres) *environment {
 	t.Helper()
 	s3 := pgtest.SharedS3(t)
-	b := &bed{t: t, pg: pg, s3: s3, bucket: s3.Bucket(t), now: time.Now}
+	b := &environment{t: t, pg: pg, s3: s3, bucket: s3.Bucket(t), now: time.Now}
 	termination := filepath.Join(t.TempDir(), "termination")
 	if err := os.WriteFile(termination, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -88,8 +88,8 @@ func bedOn(t *testing.T, pg *pgtest.Postgres) *bed {
 	return b
 }
 
-// with returns a bed with other variables; "" unsets one.
-func (b *bed) with(pairs ...string) *bed {
+// with returns an environment with other variables; "" unsets one.
+func (b *environment) with(pairs ...string) *environment {
 	other := *b
 	other.env = maps.Clone(b.env)
 	for i := 0; i < len(pairs); i += 2 {
@@ -98,8 +98,8 @@ func (b *bed) with(pairs ...string) *bed {
 	return &other
 }
 
-// at returns a bed whose clock is some time ahead.
-func (b *bed) at(ahead time.Duration) *bed {
+// at returns an environment whose clock is some time ahead.
+func (b *environment) at(ahead time.Duration) *environment {
 	other := *b
 	other.now = func() time.Time { return time.Now().Add(ahead) }
 	return &other
@@ -113,9 +113,9 @@ type outcome struct {
 }
 
 // run executes one command line in this process.
-func (b *bed) run(args ...string) outcome { return b.runContext(b.t.Context(), args...) }
+func (b *environment) run(args ...string) outcome { return b.runContext(b.t.Context(), args...) }
 
-func (b *bed) runContext(ctx context.Context, args ...string) outcome {
+func (b *environment) runContext(ctx context.Context, args ...string) outcome {
 	b.t.Helper()
 	var stdout, stderr lockedBuffer
 	p := program{getenv: func(name string) string { return b.env[name] }, now: b.now, stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr}
@@ -130,7 +130,7 @@ func (b *bed) runContext(ctx context.Context, args ...string) outcome {
 }
 
 // must runs a command line that has to succeed.
-func (b *bed) must(args ...string) outcome {
+func (b *environment) must(args ...string) outcome {
 	b.t.Helper()
 	o := b.run(args...)
 	if o.code != 0 {
@@ -140,14 +140,14 @@ func (b *bed) must(args ...string) outcome {
 }
 
 // fails runs a command line that has to fail in one way.
-func (b *bed) fails(want backupapi.Category, args ...string) outcome {
+func (b *environment) fails(want backupapi.Category, args ...string) outcome {
 	b.t.Helper()
 	o := b.run(args...)
 	b.failed(o, want)
 	return o
 }
 
-func (b *bed) failed(o outcome, want backupapi.Category) {
+func (b *environment) failed(o outcome, want backupapi.Category) {
 	b.t.Helper()
 	if o.code != want.ExitCode() || o.result.Category != want {
 		b.t.Fatalf("exit %d, category %q; want %q\n%s", o.code, o.result.Category, want, o.stderr)
@@ -155,7 +155,7 @@ func (b *bed) failed(o outcome, want backupapi.Category) {
 }
 
 // backups lists the backups.
-func (b *bed) backups(args ...string) (all []listed) {
+func (b *environment) backups(args ...string) (all []listed) {
 	b.t.Helper()
 	o := b.must(append([]string{"list", "-o", "json"}, args...)...)
 	if err := json.Unmarshal([]byte(o.stdout), &all); err != nil {
@@ -165,7 +165,7 @@ func (b *bed) backups(args ...string) (all []listed) {
 }
 
 // nothingLeft asserts that no backup is visible and nothing of one is in the bucket.
-func (b *bed) nothingLeft() {
+func (b *environment) nothingLeft() {
 	b.t.Helper()
 	if keys := b.s3.Keys(b.t, b.bucket); len(keys) > 0 {
 		b.t.Errorf("left in the bucket: %v", keys)
@@ -173,7 +173,7 @@ func (b *bed) nothingLeft() {
 	b.noUploads()
 }
 
-func (b *bed) noUploads() {
+func (b *environment) noUploads() {
 	b.t.Helper()
 	if n := b.s3.OpenUploads(b.t, b.bucket); n > 0 {
 		b.t.Errorf("%d uploads were left open", n)
@@ -181,7 +181,7 @@ func (b *bed) noUploads() {
 }
 
 // same asserts that two databases hold the same, by dumping both as SQL.
-func (b *bed) same(one, two string) {
+func (b *environment) same(one, two string) {
 	b.t.Helper()
 	if a, c := sortedDump(b.t, b.pg, one), sortedDump(b.t, b.pg, two); a != c {
 		b.t.Errorf("%s and %s differ:\n%s", one, two, firstDifference(a, c))

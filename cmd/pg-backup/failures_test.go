@@ -14,8 +14,8 @@ import (
 	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
-// leftover makes what a killed run left behind three days ago, and returns its id.
-func (b *bed) leftover(database string) string {
+// orphan makes the objects that a killed run left behind three days ago, and returns its id.
+func (b *environment) orphan(database string) string {
 	b.t.Helper()
 	id := backup.NewID(ago(3), 7)
 	key := backup.Folder(database, id) + "base.00000"
@@ -26,8 +26,8 @@ func (b *bed) leftover(database string) string {
 	return id
 }
 
-// broken returns a bed whose pg_dump fails for some databases.
-func (b *bed) broken(databases ...string) *bed {
+// broken returns an environment whose pg_dump fails for some databases.
+func (b *environment) broken(databases ...string) *environment {
 	b.t.Helper()
 	script := fmt.Sprintf(`[ "$1" = --version ] || case "$PGDATABASE" in %s) echo "no luck" >&2; exit 1;; esac; exec %s/pg_dump "$@"`, strings.Join(databases, "|"), b.pg.Folder)
 	return b.with("PG_BIN_DIR", shimmed(b.t, b.pg.Folder, "pg_dump", script))
@@ -38,12 +38,12 @@ func (b *bed) broken(databases ...string) *bed {
 func TestRun_SeveralDatabasesFail(t *testing.T) {
 	for _, failing := range []int{0, 1, 2, 3} {
 		t.Run(fmt.Sprintf("%d of 3", failing), func(t *testing.T) {
-			b := newBed(t)
+			b := newEnvironment(t)
 			var all []string
 			for range 3 {
 				all = append(all, b.pg.Database(t, social...))
 			}
-			left := b.leftover(all[0])
+			left := b.orphan(all[0])
 			o := b.broken(append([]string{"none"}, all[:failing]...)...).run("run", "--databases", strings.Join(all, ","))
 			want := backupapi.CategorySucceeded
 			if failing > 0 {
@@ -60,12 +60,12 @@ func TestRun_SeveralDatabasesFail(t *testing.T) {
 				t.Errorf("%d failures are counted in the metrics, want %d:\n%s", got, failing, o.stdout)
 			}
 			if strings.Contains(strings.Join(b.ids(), " "), left) {
-				t.Error("the leftover is still there")
+				t.Error("the orphan is still there")
 			}
 		})
 	}
 	t.Run("the deadline passes at the first", func(t *testing.T) {
-		b := newBed(t)
+		b := newEnvironment(t)
 		all := []string{largeDatabase(t), b.pg.Database(t), b.pg.Database(t)}
 		proxy := pgtest.NewProxy(t, b.s3.Endpoint)
 		gate, came, open := pgtest.Gate(pgtest.IsPart)
@@ -87,7 +87,7 @@ func TestRun_SeveralDatabasesFail(t *testing.T) {
 
 // prune goes on after a database that it must not prune.
 func TestPrune_SeveralDatabasesFail(t *testing.T) {
-	b := newBed(t).with("KEEP_MINIMUM", "1")
+	b := newEnvironment(t).with("KEEP_MINIMUM", "1")
 	database, other := b.pg.Database(t, social...), b.pg.Database(t, social...)
 	b.must("run", "--databases", database+","+other)
 	for _, id := range b.ids() {
@@ -99,20 +99,20 @@ func TestPrune_SeveralDatabasesFail(t *testing.T) {
 			}
 		}
 	}
-	left := b.leftover(database)
+	left := b.orphan(database)
 	o := b.fails(backupapi.CategoryRefused, "prune")
 	if len(o.result.Databases) != 2 || !strings.Contains(o.result.Message, database) || !strings.Contains(o.result.Message, other) {
 		t.Errorf("result %+v", o.result)
 	}
 	if strings.Contains(strings.Join(b.ids(), " "), left) {
-		t.Error("the leftover is still there")
+		t.Error("the orphan is still there")
 	}
 }
 
 // A retention that would delete more than half says how to go on, in the exit code
 // and in a metric, and the backup counts all the same.
 func TestRun_RetentionDeletesTooMuch(t *testing.T) {
-	b := newBed(t).with("KEEP_MINIMUM", "1")
+	b := newEnvironment(t).with("KEEP_MINIMUM", "1")
 	database := b.pg.Database(t, social...)
 	b.must("run", "--databases", database)
 	first := b.ids()[0]
@@ -166,7 +166,7 @@ func TestRun_ManifestReadBack(t *testing.T) {
 	for name, spoil := range spoils {
 		for _, mayDelete := range []bool{true, false} {
 			t.Run(fmt.Sprintf("a store that %s, delete %t", name, mayDelete), func(t *testing.T) {
-				b := newBed(t)
+				b := newEnvironment(t)
 				database := b.pg.Database(t, social...)
 				proxy := pgtest.NewProxy(t, b.s3.Endpoint)
 				proxy.Add(pgtest.Times(1, isManifest(http.MethodGet), func(_ http.ResponseWriter, r *http.Request) bool {
@@ -193,14 +193,14 @@ func TestRun_ManifestReadBack(t *testing.T) {
 		}
 	}
 	t.Run("a store that answers no read", func(t *testing.T) {
-		b := newBed(t)
+		b := newEnvironment(t)
 		proxy := pgtest.NewProxy(t, b.s3.Endpoint)
 		proxy.Add(pgtest.Times(-1, isManifest(http.MethodGet), pgtest.Refuse(http.StatusForbidden, "AccessDenied")))
 		b.failed(b.with("S3_ENDPOINT", proxy.Endpoint).run("run", "--databases", b.pg.Database(t, social...)), backupapi.CategoryPermission)
 		b.nothingLeft()
 	})
 	t.Run("an answer to the write that is lost is no failure", func(t *testing.T) {
-		b := newBed(t)
+		b := newEnvironment(t)
 		proxy := pgtest.NewProxy(t, b.s3.Endpoint)
 		lost := func(w http.ResponseWriter, r *http.Request) bool {
 			content, err := io.ReadAll(r.Body)
@@ -220,7 +220,7 @@ func TestRun_ManifestReadBack(t *testing.T) {
 
 // Two servers that use one prefix would prune each other's backups.
 func TestRun_TwoServers(t *testing.T) {
-	one := newBed(t)
+	one := newEnvironment(t)
 	other := bedOn(t, pgtest.NewPostgres(t))
 	other.bucket = one.bucket
 	other = other.with("S3_BUCKET", one.env["S3_BUCKET"])

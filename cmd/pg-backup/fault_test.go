@@ -39,7 +39,7 @@ func largeDatabase(t *testing.T) string {
 }
 
 // stopped starts a run that stands still in the middle of its upload.
-func (b *bed) stopped(ctx context.Context, args ...string) (ended <-chan outcome, open func()) {
+func (b *environment) stopped(ctx context.Context, args ...string) (ended <-chan outcome, open func()) {
 	b.t.Helper()
 	proxy := pgtest.NewProxy(b.t, b.s3.Endpoint)
 	gate, came, open := pgtest.Gate(pgtest.IsPart)
@@ -67,7 +67,7 @@ func TestServerKilledInTheMiddleOfADumpLeavesNoBackup(t *testing.T) {
 }
 
 func TestOneBackendTerminatedFailsTheWholeBackup(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	for name, which := range map[string]string{
 		"a dump's backend":          `query LIKE 'COPY public.big%'`,
 		"the snapshot's connection": `state = 'idle in transaction' AND application_name = 'pg-backup' AND query LIKE '%pg_table_size%'`,
@@ -88,7 +88,7 @@ func TestOneBackendTerminatedFailsTheWholeBackup(t *testing.T) {
 
 // An exit status decides, not what is on stderr.
 func TestPgDumpThatExitsWithAnErrorIsNoBackup(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	real := filepath.Join(b.pg.Folder, "pg_dump")
 	cases := []struct {
@@ -145,7 +145,7 @@ func shimmed(t *testing.T, folder, program, script string) string {
 }
 
 func TestSIGTERMDuringAnUploadLeavesNothingOpen(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	database := largeDatabase(t)
 	ctx, terminate := context.WithCancel(t.Context())
 	ended, open := b.stopped(ctx, "run", "--databases", database)
@@ -156,7 +156,7 @@ func TestSIGTERMDuringAnUploadLeavesNothingOpen(t *testing.T) {
 }
 
 func TestDeadlineEndsARunAndLeavesNothingOpen(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	database := largeDatabase(t)
 	ctx, cancel := context.WithDeadlineCause(t.Context(), time.Now().Add(time.Second), context.DeadlineExceeded)
 	defer cancel()
@@ -168,7 +168,7 @@ func TestDeadlineEndsARunAndLeavesNothingOpen(t *testing.T) {
 }
 
 func TestAStoreInTroubleIsTriedAgain(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	database := largeDatabase(t)
 	firstTry := func(part string) func(*http.Request) bool {
 		return func(r *http.Request) bool { return pgtest.IsPart(r) && r.URL.Query().Get("partNumber") == part }
@@ -194,7 +194,7 @@ func TestAStoreInTroubleIsTriedAgain(t *testing.T) {
 }
 
 func TestAStoreThatStaysBadFailsAndLeavesNothing(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
 	proxy.Add(pgtest.Times(-1, func(r *http.Request) bool { return pgtest.IsPart(r) && r.URL.Query().Get("partNumber") == "2" }, pgtest.Refuse(http.StatusForbidden, "AccessDenied")))
 	b.failed(b.with("S3_ENDPOINT", proxy.Endpoint).run("run", "--databases", largeDatabase(t)), backupapi.CategoryPermission)
@@ -202,7 +202,7 @@ func TestAStoreThatStaysBadFailsAndLeavesNothing(t *testing.T) {
 }
 
 func TestATokenThatExpiresInTheMiddleIsReadAgain(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	path := write(t, "credentials", "[default]\naws_access_key_id=OLD\naws_secret_access_key=old\n")
 	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
 	refuse := pgtest.Refuse(http.StatusBadRequest, "ExpiredToken")
@@ -228,7 +228,7 @@ func TestATokenThatExpiresInTheMiddleIsReadAgain(t *testing.T) {
 
 // A pod with a read-only root and no volume: nothing can be written to any file.
 func TestARunNeedsNoDisk(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	cmd := exec.Command("bash", "-c", `ulimit -f 0; exec "$0" run --databases "$1"`, os.Args[0], largeDatabase(t))
 	cmd.Env = b.process("TERMINATION_MESSAGE_PATH", "/nonexistent", "TMPDIR", "/nonexistent")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -238,7 +238,7 @@ func TestARunNeedsNoDisk(t *testing.T) {
 }
 
 // process is the environment that makes the test's binary the program.
-func (b *bed) process(pairs ...string) (env []string) {
+func (b *environment) process(pairs ...string) (env []string) {
 	for name, value := range b.with(pairs...).env {
 		env = append(env, name+"="+value)
 	}
@@ -248,7 +248,7 @@ func (b *bed) process(pairs ...string) (env []string) {
 }
 
 func TestSIGTERMEndsTheProcessWithItsOwnExitCode(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
 	gate, came, open := pgtest.Gate(pgtest.IsPart)
 	proxy.Add(gate)

@@ -18,8 +18,8 @@ import (
 	"github.com/nova/novawire/backup"
 )
 
-// put writes an object below the bed's prefix.
-func (b *bed) put(key, content string) {
+// put writes an object below the prefix of the environment.
+func (b *environment) put(key, content string) {
 	b.t.Helper()
 	key = "nova/" + key
 	if _, err := b.s3.Client().PutObject(b.t.Context(), &sdk.PutObjectInput{Bucket: &b.bucket, Key: &key, Body: strings.NewReader(content)}); err != nil {
@@ -27,8 +27,8 @@ func (b *bed) put(key, content string) {
 	}
 }
 
-// get reads an object below the bed's prefix.
-func (b *bed) get(key string) string {
+// get reads an object below the prefix of the environment.
+func (b *environment) get(key string) string {
 	b.t.Helper()
 	key = "nova/" + key
 	out, err := b.s3.Client().GetObject(b.t.Context(), &sdk.GetObjectInput{Bucket: &b.bucket, Key: &key})
@@ -45,7 +45,7 @@ func (b *bed) get(key string) string {
 
 // copyTo copies a backup to one of another time, with edited fields of the manifest,
 // and returns the id.
-func (b *bed) copyTo(database, id string, at time.Time, edits map[string]any) string {
+func (b *environment) copyTo(database, id string, at time.Time, edits map[string]any) string {
 	b.t.Helper()
 	copied := backup.NewID(at, uint32(at.UnixNano()))
 	var manifest map[string]any
@@ -70,7 +70,7 @@ func (b *bed) copyTo(database, id string, at time.Time, edits map[string]any) st
 }
 
 // flip changes a byte of the base dump of a backup.
-func (b *bed) flip(database, id string) {
+func (b *environment) flip(database, id string) {
 	b.t.Helper()
 	file := b.s3.Path(b.bucket, "nova/"+backup.Folder(database, id)+"base.00000")
 	content, err := os.ReadFile(file)
@@ -84,7 +84,7 @@ func (b *bed) flip(database, id string) {
 }
 
 // delete removes a backup with all its objects.
-func (b *bed) delete(id string) {
+func (b *environment) delete(id string) {
 	b.t.Helper()
 	for _, key := range b.s3.Keys(b.t, b.bucket) {
 		if strings.Contains(key, "/"+id+"/") {
@@ -96,7 +96,7 @@ func (b *bed) delete(id string) {
 }
 
 // conditions lists the condition of each backup of a database, the newest first.
-func (b *bed) conditions(database string) (all []string) {
+func (b *environment) conditions(database string) (all []string) {
 	for _, l := range b.backups("--database", database) {
 		all = append(all, l.Condition)
 	}
@@ -104,7 +104,7 @@ func (b *bed) conditions(database string) (all []string) {
 }
 
 // ids returns the ids that are in the bucket, whatever list says of them.
-func (b *bed) ids() (all []string) {
+func (b *environment) ids() (all []string) {
 	for _, key := range b.s3.Keys(b.t, b.bucket) {
 		if _, id, _, ok := backup.SplitKey(strings.TrimPrefix(key, "nova/")); ok && !slices.Contains(all, id) {
 			all = append(all, id)
@@ -117,32 +117,34 @@ func ago(days int) time.Time { return time.Now().Add(-time.Duration(days) * day)
 
 // Six backups are past the retention and something is wrong with the newest three.
 func TestPrune_NotGood(t *testing.T) {
-	manifest := func(b *bed, database, id string) string { return backup.Folder(database, id) + backup.ManifestName }
+	manifest := func(b *environment, database, id string) string {
+		return backup.Folder(database, id) + backup.ManifestName
+	}
 	for name, c := range map[string]struct {
-		spoil func(b *bed, database, id string)
+		spoil func(b *environment, database, id string)
 		want  string // the condition of the newest three
 		kept  bool   // retention cannot judge them
 	}{
-		"damaged, as verify found": {func(b *bed, database, id string) {
+		"damaged, as verify found": {func(b *environment, database, id string) {
 			b.flip(database, id)
 			b.fails(backupapi.CategoryVerify, "verify", "--database", database, "--backup", id)
 		}, "damaged", false},
-		"of an empty manifest":       {func(b *bed, database, id string) { b.put(manifest(b, database, id), "") }, "unreadable", true},
-		"of a manifest of no fields": {func(b *bed, database, id string) { b.put(manifest(b, database, id), "{}") }, "unreadable", true},
-		"of a manifest without streams": {func(b *bed, database, id string) {
+		"of an empty manifest":       {func(b *environment, database, id string) { b.put(manifest(b, database, id), "") }, "unreadable", true},
+		"of a manifest of no fields": {func(b *environment, database, id string) { b.put(manifest(b, database, id), "{}") }, "unreadable", true},
+		"of a manifest without streams": {func(b *environment, database, id string) {
 			b.put(manifest(b, database, id), fmt.Sprintf(`{"format":1,"id":%q,"database":%q,"streams":[]}`, id, database))
 		}, "empty", false},
-		"without one of their objects": {func(b *bed, database, id string) {
+		"without one of their objects": {func(b *environment, database, id string) {
 			if err := os.Remove(b.s3.Path(b.bucket, "nova/"+backup.Folder(database, id)+"base.00000")); err != nil {
 				b.t.Fatal(err)
 			}
 		}, "incomplete", false},
-		"with a verdict that cannot be read": {func(b *bed, database, id string) {
+		"with a verdict that cannot be read": {func(b *environment, database, id string) {
 			b.put(backup.Folder(database, id)+backup.VerificationName, `{"started":"yesterday"}`)
 		}, "unproven", true},
 	} {
 		t.Run("newest three "+name, func(t *testing.T) {
-			b := newBed(t)
+			b := newEnvironment(t)
 			database := b.pg.Database(t, social...)
 			b.must("run", "--databases", database)
 			first := b.ids()[0]
@@ -191,7 +193,7 @@ func brokenManifests(database, id string) map[string]string {
 		"a negative format":         strings.Replace("{"+fields+`,"streams":[`+base+`]}`, `"format":1`, `"format":-1`, 1),
 		"of another backup":         strings.Replace("{"+fields+`,"streams":[`+base+`]}`, id, "20200101T000000Z-000000", 1),
 		"of another database":       strings.Replace("{"+fields+`,"streams":[`+base+`]}`, `"database":"`+database, `"database":"other`, 1),
-		"a date that is none":       "{" + fields + `,"started":"yesterday","streams":[` + base + `]}`,
+		"a start that is not a date":       "{" + fields + `,"started":"yesterday","streams":[` + base + `]}`,
 		"a number that is text":     "{" + fields + `,"streams":[{"kind":"base","bytes":"5"}]}`,
 		"a negative size":           "{" + fields + `,"streams":[{"kind":"base","bytes":5,"objects":[{"name":"base.00000","size":-5}]}]}`,
 		"sizes that overflow":       "{" + fields + `,"streams":[{"kind":"base","bytes":9223372036854775807,"objects":[{"name":"base.00000","size":9223372036854775807}]}]}`,
@@ -210,7 +212,7 @@ func brokenManifests(database, id string) map[string]string {
 // Manifests that cannot be used are told, skipped and counted; other databases and
 // other backups go on.
 func TestVerify_UnusableManifests(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	good, other := b.pg.Database(t, social...), b.pg.Database(t, social...)
 	b.must("run", "--databases", good+","+other)
 	newer := backup.NewID(time.Now().Add(time.Second), 1)
@@ -258,8 +260,8 @@ func TestVerify_UnusableManifests(t *testing.T) {
 	})
 }
 
-// on returns the same bed for a subtest.
-func (b *bed) on(t *testing.T) *bed {
+// on returns the same environment for a subtest.
+func (b *environment) on(t *testing.T) *environment {
 	t.Helper()
 	other := *b
 	other.t = t
@@ -268,12 +270,12 @@ func (b *bed) on(t *testing.T) *bed {
 
 // A verdict that cannot be read ends nothing but its own backup's part.
 func TestPrune_UnusableVerifications(t *testing.T) {
-	b := newBed(t).with("KEEP_MINIMUM", "1")
+	b := newEnvironment(t).with("KEEP_MINIMUM", "1")
 	database := b.pg.Database(t, social...)
 	b.must("run", "--databases", database)
 	first := b.ids()[0]
 	for name, verdict := range map[string]string{
-		"a date that is none":  `{"started":"yesterday"}`,
+		"a start that is not a date":  `{"started":"yesterday"}`,
 		"nothing":              "",
 		"cut short":            `{"format":1,"veri`,
 		"no JSON":              "<html>",
@@ -308,7 +310,7 @@ func TestPrune_UnusableVerifications(t *testing.T) {
 func TestMisdatedBackups(t *testing.T) {
 	for name, ahead := range map[string]time.Duration{"two hours": 2 * time.Hour, "a month": 30 * day, "nine years": 9 * 365 * day, "centuries": 290 * 365 * day} {
 		t.Run(name, func(t *testing.T) {
-			b := newBed(t)
+			b := newEnvironment(t)
 			database := b.pg.Database(t, social...)
 			b.must("run", "--databases", database)
 			first := b.ids()[0]
@@ -345,7 +347,7 @@ func TestMisdatedBackups(t *testing.T) {
 		})
 	}
 	t.Run("a run whose clock is ahead", func(t *testing.T) {
-		b := newBed(t)
+		b := newEnvironment(t)
 		database := b.pg.Database(t, social...)
 		b.must("run", "--databases", database)
 		b.at(30*day).must("run", "--databases", database)
@@ -358,7 +360,7 @@ func TestMisdatedBackups(t *testing.T) {
 
 // An identity that does not fit proves nothing against a backup.
 func TestVerify_WrongIdentity(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	right, wrong := newIdentity(t), newIdentity(t)
 	database := b.pg.Database(t, social...)
 	b.with("ENCRYPTION_RECIPIENTS_FILE", write(t, "recipients", right.Recipient().String())).must("run", "--databases", database)

@@ -83,7 +83,7 @@ func TestFiftyKillsAtRandomMoments(t *testing.T) {
 	}
 }
 
-func visible(b *bed) map[string]bool {
+func visible(b *environment) map[string]bool {
 	ids := map[string]bool{}
 	for _, l := range b.backups() {
 		ids[l.Backup] = true

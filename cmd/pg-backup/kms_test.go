@@ -15,7 +15,7 @@ const kmsKey = "arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d"
 // What a bucket policy demands that refuses objects without their key: each
 // request that makes an object names it, and none that S3 refuses it in does.
 func TestEveryObjectIsEncryptedWithTheKey(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	source := b.pg.Database(t, append(append([]string{}, social...), grown("big", 80)...)...)
 	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
 	var mu sync.Mutex
@@ -48,7 +48,7 @@ func TestEveryObjectIsEncryptedWithTheKey(t *testing.T) {
 }
 
 func TestAKeyThatS3MayNotUseIsAMissingRight(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
 	proxy.Add(func(w http.ResponseWriter, r *http.Request) bool {
 		return r.Method == http.MethodPut && pgtest.Refuse(http.StatusBadRequest, "KMS.DisabledException")(w, r)
@@ -58,7 +58,7 @@ func TestAKeyThatS3MayNotUseIsAMissingRight(t *testing.T) {
 }
 
 func TestAKeyWithoutKMSIsAMistake(t *testing.T) {
-	b := newBed(t).with("S3_KMS_KEY_ID", kmsKey)
+	b := newEnvironment(t).with("S3_KMS_KEY_ID", kmsKey)
 	for _, encryption := range []string{"", "AES256"} {
 		o := b.with("S3_SERVER_SIDE_ENCRYPTION", encryption).fails(backupapi.CategoryUsage, "list")
 		if !strings.Contains(o.stderr, "S3_SERVER_SIDE_ENCRYPTION is not aws:kms") {

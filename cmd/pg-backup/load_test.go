@@ -12,7 +12,7 @@ import (
 // A table's rows come by several sessions where slots are free: each writes with
 // a transaction of its own, the first one frozen.
 func TestOneBigTableIsLoadedBySeveralSessions(t *testing.T) {
-	b := newBed(t).with("PARALLELISM", "3")
+	b := newEnvironment(t).with("PARALLELISM", "3")
 	source := b.pg.Database(t, grown("big", 150)...)
 	b.must("run", "--databases", source)
 	transactions := func(target string) string {
@@ -35,7 +35,7 @@ func TestOneBigTableIsLoadedBySeveralSessions(t *testing.T) {
 }
 
 func TestASessionThatDiesFailsTheRestoreWithItsTable(t *testing.T) {
-	b := newBed(t).with("PARALLELISM", "3")
+	b := newEnvironment(t).with("PARALLELISM", "3")
 	source := b.pg.Database(t, grown("big", 150)...)
 	b.must("run", "--databases", source)
 	target := source + "_half"
@@ -57,13 +57,13 @@ func TestASessionThatDiesFailsTheRestoreWithItsTable(t *testing.T) {
 	b.pg.Exec(t, "postgres", "DROP DATABASE "+target)
 }
 
-func commentOn(t *testing.T, b *bed, database string) string {
+func commentOn(t *testing.T, b *environment, database string) string {
 	t.Helper()
 	return b.pg.Value(t, "postgres", "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = '"+database+"'")
 }
 
 func TestRowsThatAreNotAsManyAsInTheManifestFailTheRestore(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	b.must("run", "--databases", source)
 	key := "nova/" + source + "/" + b.backups()[0].Backup + "/manifest.json"
@@ -81,7 +81,7 @@ func TestRowsThatAreNotAsManyAsInTheManifestFailTheRestore(t *testing.T) {
 
 // To load a table frozen it is truncated, which a role may not be allowed to.
 func TestARoleThatMayOnlyInsertRestores(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	b.pg.Exec(t, "postgres", `DO $$ BEGIN CREATE ROLE modest LOGIN CREATEDB; EXCEPTION WHEN duplicate_object THEN NULL; END $$`)
 	source := b.pg.Database(t, append(grown("big", 1), "ALTER TABLE big OWNER TO modest", "REVOKE TRUNCATE ON big FROM modest")...)
 	b.pg.Exec(t, "postgres", "ALTER DATABASE "+source+" OWNER TO modest")
@@ -99,7 +99,7 @@ func TestARoleThatMayOnlyInsertRestores(t *testing.T) {
 // another partition after a restore. From PostgreSQL 16 on, pg_dump has them go
 // through the root; before, it cannot restore them itself.
 func TestRowsThatGoThroughAPartitionsRootComeBack(t *testing.T) {
-	b := newBed(t).with("PARALLELISM", "3")
+	b := newEnvironment(t).with("PARALLELISM", "3")
 	if b.pg.Major < 16 {
 		return
 	}

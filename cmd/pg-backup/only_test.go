@@ -32,7 +32,7 @@ var connected = []string{
 }
 
 func TestRestore_Only(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	source := b.pg.Database(t, connected...)
 	b.must("run", "--databases", source)
 	target := source + "_part"

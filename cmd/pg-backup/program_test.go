@@ -43,7 +43,7 @@ func TestTheProgramIsSmallAndKnowsNoKubernetes(t *testing.T) {
 }
 
 func TestMistakesOfUsageExitWith64(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	cases := map[string]struct {
 		env  []string
 		args []string
@@ -68,7 +68,7 @@ func TestMistakesOfUsageExitWith64(t *testing.T) {
 }
 
 func TestVersionAndHelp(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	if o := b.must("--version"); !strings.Contains(o.stdout, "pg-backup version") {
 		t.Errorf("got %q", o.stdout)
 	}
@@ -82,7 +82,7 @@ func TestVersionAndHelp(t *testing.T) {
 
 func TestInstallPutsTheProgramAndAPasswdThere(t *testing.T) {
 	dir := t.TempDir()
-	newBed(t).must("install", dir)
+	newEnvironment(t).must("install", dir)
 	info, err := os.Stat(filepath.Join(dir, "pg-backup"))
 	if err != nil || info.Mode().Perm() != 0o755 {
 		t.Errorf("%v %v", info, err)
@@ -90,7 +90,7 @@ func TestInstallPutsTheProgramAndAPasswdThere(t *testing.T) {
 	if passwd, err := os.ReadFile(filepath.Join(dir, "passwd")); err != nil || !bytes.HasPrefix(passwd, []byte("root:")) {
 		t.Errorf("%q %v", passwd, err)
 	}
-	if o := newBed(t).run("install", "/nonexistent/dir"); o.code != 1 || o.stderr == "" {
+	if o := newEnvironment(t).run("install", "/nonexistent/dir"); o.code != 1 || o.stderr == "" {
 		t.Errorf("exit %d", o.code)
 	}
 }
@@ -106,7 +106,7 @@ func TestAUserWithoutALineGetsOne(t *testing.T) {
 }
 
 func TestADryRunProvesAndChangesNothing(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	database := b.pg.Database(t, social...)
 	o := b.must("run", "--dry-run", "--databases", database)
 	for _, want := range []string{"take and export a snapshot", "refuse to overwrite", "upload in parts", "size", "time", "memory", "prune", "lock every table"} {
@@ -128,7 +128,7 @@ func TestADryRunProvesAndChangesNothing(t *testing.T) {
 }
 
 func TestAnomaliesAreFlaggedAndTheBackupCounts(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	database := b.pg.Database(t, social...)
 	b.must("run", "--databases", database)
 	b.pg.Exec(t, database, "DROP MATERIALIZED VIEW counts", "DELETE FROM posts WHERE id > 100", "CREATE TABLE fine (a int)")

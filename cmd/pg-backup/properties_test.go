@@ -28,7 +28,7 @@ func properties(t *testing.T, pg *pgtest.Postgres, database string) []string {
 }
 
 func TestRestore_Properties(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	roles := []string{"prop_owner", "prop_reader", "prop_grantor"}
 	for _, role := range roles {
 		b.pg.Exec(t, "postgres", "CREATE ROLE "+role)

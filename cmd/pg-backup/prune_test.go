@@ -19,20 +19,20 @@ const day = 24 * time.Hour
 
 // old makes backups as they would have been made some days ago. (Their prunes
 // refuse, because the clock is that far off.)
-func (b *bed) old(database string, days ...int) {
+func (b *environment) old(database string, days ...int) {
 	b.t.Helper()
 	for _, d := range days {
 		b.at(-time.Duration(d)*day).must("run", "--databases", database)
 	}
 }
 
-func (b *bed) count() int {
+func (b *environment) count() int {
 	b.t.Helper()
 	return len(b.backups())
 }
 
 func TestPruneDeletesOnlyWhatEveryRuleLetsGo(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	database := b.pg.Database(t, social...)
 	b.old(database, 30, 20, 15, 6, 5)
 	o := b.must("prune", "--dry-run")
@@ -58,7 +58,7 @@ func TestPruneDeletesOnlyWhatEveryRuleLetsGo(t *testing.T) {
 }
 
 func TestFortyDaysOfFailuresKeepTheLastGoodBackups(t *testing.T) {
-	b := newBed(t).with("KEEP_MINIMUM", "1")
+	b := newEnvironment(t).with("KEEP_MINIMUM", "1")
 	database := b.pg.Database(t, social...)
 	b.old(database, 42, 41)
 	broken := b.with("PG_BIN_DIR", shimmed(t, b.pg.Folder, "pg_dump", `[ "$1" = --version ] && exec `+b.pg.Folder+`/pg_dump --version; exit 1`))
@@ -79,7 +79,7 @@ func TestFortyDaysOfFailuresKeepTheLastGoodBackups(t *testing.T) {
 }
 
 func TestAWrongClockDeletesNothing(t *testing.T) {
-	b := newBed(t).with("KEEP_MINIMUM", "1", "RETENTION_DAYS", "1")
+	b := newEnvironment(t).with("KEEP_MINIMUM", "1", "RETENTION_DAYS", "1")
 	database := b.pg.Database(t, social...)
 	for range 3 {
 		b.must("run", "--databases", database)
@@ -92,7 +92,7 @@ func TestAWrongClockDeletesNothing(t *testing.T) {
 }
 
 func TestMoreThanHalfIsNotDeletedUnasked(t *testing.T) {
-	b := newBed(t).with("KEEP_MINIMUM", "1")
+	b := newEnvironment(t).with("KEEP_MINIMUM", "1")
 	b.old(b.pg.Database(t, social...), 30, 29, 28)
 	b.fails(backupapi.CategoryRefused, "prune")
 	if b.count() != 3 {
@@ -105,7 +105,7 @@ func TestMoreThanHalfIsNotDeletedUnasked(t *testing.T) {
 }
 
 func TestLockedBackupsAreLeftAlone(t *testing.T) {
-	b := newBed(t).with("KEEP_MINIMUM", "1")
+	b := newEnvironment(t).with("KEEP_MINIMUM", "1")
 	b.bucket = b.s3.Bucket(t, func(in *sdk.CreateBucketInput) { in.ObjectLockEnabledForBucket = aws.Bool(true) })
 	b = b.with("S3_BUCKET", "s3://"+b.bucket+"/nova")
 	b.old(b.pg.Database(t, social...), 30, 2)
@@ -137,7 +137,7 @@ func TestDamageIsFoundAndListed(t *testing.T) {
 		"an object gone":      os.Remove,
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBed(t)
+			b := newEnvironment(t)
 			database := b.pg.Database(t, social...)
 			b.must("run", "--databases", database)
 			for _, key := range b.s3.Keys(t, b.bucket) {
@@ -162,7 +162,7 @@ func TestDamageIsFoundAndListed(t *testing.T) {
 }
 
 func TestLeftoversOfKilledRunsAreSweptAfterTwoDays(t *testing.T) {
-	b := newBed(t).with("KEEP_MINIMUM", "1")
+	b := newEnvironment(t).with("KEEP_MINIMUM", "1")
 	database := b.pg.Database(t, social...)
 	b.must("run", "--databases", database)
 	id := backup.NewID(time.Now().Add(-72*time.Hour), 7)

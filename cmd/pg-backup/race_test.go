@@ -25,7 +25,7 @@ func TestRun_TableChangesDuringTheSnapshot(t *testing.T) {
 		"moved to another schema":    "CREATE SCHEMA other; ALTER TABLE t SET SCHEMA other",
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBed(t)
+			b := newEnvironment(t)
 			database := b.pg.Database(t, "CREATE TABLE t (a int, b text)", "INSERT INTO t SELECT i, 'old' FROM generate_series(1, 3) i",
 				"CREATE TABLE p (k int, v text) PARTITION BY LIST (k)", "CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)", "INSERT INTO p VALUES (1, 'x')")
 			conn := b.pg.Connect(t, database)

@@ -51,7 +51,7 @@ func TestMetricsReachCloudWatch(t *testing.T) {
 	cloudwatch := &fakeCloudWatch{}
 	server := httptest.NewServer(cloudwatch)
 	defer server.Close()
-	b := newBed(t).with("AWS_ENDPOINT_URL_CLOUDWATCH", server.URL)
+	b := newEnvironment(t).with("AWS_ENDPOINT_URL_CLOUDWATCH", server.URL)
 	databases := make([]string, 12) // long enough that the request is gzipped
 	for i := range databases {
 		databases[i] = b.pg.Database(t)
@@ -75,7 +75,7 @@ func TestMetricsReachCloudWatch(t *testing.T) {
 func TestMetricsThatCannotBeSentAreWrittenAndFailNothing(t *testing.T) {
 	refuse := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
 	defer refuse.Close()
-	b := newBed(t)
+	b := newEnvironment(t)
 	database := b.pg.Database(t, social...)
 	for name, endpoint := range map[string]string{"refused": refuse.URL, "unreachable": "http://127.0.0.1:1", "another store's keys": ""} {
 		t.Run(name, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestTracesAndMetricsGoOutOverOTLP(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	b := newBed(t).with("OTEL_EXPORTER_OTLP_ENDPOINT", server.URL, "OTEL_EXPORTER_OTLP_HEADERS", "x-token=a%20b", "OTEL_RESOURCE_ATTRIBUTES", "k8s.namespace.name=nova")
+	b := newEnvironment(t).with("OTEL_EXPORTER_OTLP_ENDPOINT", server.URL, "OTEL_EXPORTER_OTLP_HEADERS", "x-token=a%20b", "OTEL_RESOURCE_ATTRIBUTES", "k8s.namespace.name=nova")
 	b.must("run", "--databases", b.pg.Database(t, social...))
 	var traces struct {
 		ResourceSpans []struct {
@@ -153,7 +153,7 @@ func TestTracesAndMetricsGoOutOverOTLP(t *testing.T) {
 }
 
 func TestProgressIsLoggedWhereThereIsNoTerminal(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	var log lockedBuffer
 	s := &session{program: program{now: b.now, stderr: &log, terminal: &log}}
 	s.log = settings{values: map[string]string{backupapi.EnvLogLevel: "info"}}.logger(s.program)
@@ -179,7 +179,7 @@ func count(all []string, one string) (n int) {
 }
 
 func TestTheReportOfARestoreNamesWhatWasMade(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	b.must("run", "--databases", source)
 	target := source + "_told"

@@ -20,7 +20,7 @@ import (
 )
 
 func TestRestoreIntoADatabaseWithSomethingInItIsRefused(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	b.must("run", "--databases", source)
 	before := sortedDump(t, b.pg, source)
@@ -37,7 +37,7 @@ func TestRestoreIntoADatabaseWithSomethingInItIsRefused(t *testing.T) {
 }
 
 func TestADrillTouchesNoOtherServer(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	b.must("run", "--databases", source)
 	b.pg.Exec(t, source, "DELETE FROM posts") // so that a restore into it would show
@@ -51,7 +51,7 @@ func TestADrillTouchesNoOtherServer(t *testing.T) {
 }
 
 func TestADrillThatFindsADifferenceFails(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	b.must("run", "--databases", source)
 	key := "nova/" + source + "/" + b.backups()[0].Backup + "/manifest.json"
@@ -70,7 +70,7 @@ func TestADrillThatFindsADifferenceFails(t *testing.T) {
 }
 
 func TestOnlyWhatIsAskedForIsRestored(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	b.must("run", "--databases", source)
 	tables := func(only string) string {
@@ -88,7 +88,7 @@ func TestOnlyWhatIsAskedForIsRestored(t *testing.T) {
 }
 
 func TestDatabaseSettingsAndGrantsComeBack(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	b.pg.Exec(t, "postgres", `DO $$ BEGIN CREATE ROLE keeper LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$`,
 		`ALTER DATABASE `+source+` SET search_path = auth, public`, `ALTER DATABASE `+source+` SET work_mem = '7MB'`,
@@ -113,7 +113,7 @@ func TestTheManifestsCommandsRestoreByHand(t *testing.T) {
 	if _, err := exec.LookPath("zstd"); err != nil {
 		pgtest.Missing(t, "zstd", "postgresql")
 	}
-	b := newBed(t)
+	b := newEnvironment(t)
 	source := b.pg.Database(t, append(append([]string{}, social...), grown(`"Big.Table"`, 80)...)...)
 	b.must("run", "--databases", source)
 	m := b.manifest("nova/" + source + "/" + b.backups()[0].Backup + "/manifest.json")
@@ -150,7 +150,7 @@ func awsGet(url string) error {
 	return err
 }
 
-func (b *bed) manifest(key string) (m backup.Manifest) {
+func (b *environment) manifest(key string) (m backup.Manifest) {
 	b.t.Helper()
 	content, err := os.ReadFile(b.s3.Path(b.bucket, key))
 	if err != nil {
@@ -162,7 +162,7 @@ func (b *bed) manifest(key string) (m backup.Manifest) {
 	return m
 }
 
-func (b *bed) putManifest(key string, m backup.Manifest) {
+func (b *environment) putManifest(key string, m backup.Manifest) {
 	b.t.Helper()
 	content, err := json.Marshal(m)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 func TestABackupComesBackTheSame(t *testing.T) {
 	for name, statements := range map[string][]string{"a social network": social, "nasty names and shapes": nasty, "odd tables of many rows": odd, "nothing at all": nil} {
 		t.Run(name, func(t *testing.T) {
-			b := newBed(t)
+			b := newEnvironment(t)
 			source := b.pg.Database(t, statements...)
 			o := b.must("run", "--databases", source)
 			if len(o.result.Databases) != 1 || o.result.Databases[0].LastSuccess == nil {
@@ -35,7 +35,7 @@ func TestABackupComesBackTheSame(t *testing.T) {
 }
 
 func TestBigTablesAreDumpedApartAndComeBack(t *testing.T) {
-	b := newBed(t).with("PARALLELISM", "3")
+	b := newEnvironment(t).with("PARALLELISM", "3")
 	source := b.pg.Database(t, append(append(grown(`"Big.Table"`, 80), grown("second", 70)...), social...)...)
 	b.must("run", "--databases", source)
 	streams := 0
@@ -56,7 +56,7 @@ func TestBigTablesAreDumpedApartAndComeBack(t *testing.T) {
 }
 
 func TestAnEncryptedBackupNeedsItsIdentity(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)

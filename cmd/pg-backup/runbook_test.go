@@ -48,7 +48,7 @@ func TestTheGuideToRestoringRestores(t *testing.T) {
 		{"by hand, encrypted", true, []string{"by-hand", "check-by-hand", "rename"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := newBed(t)
+			b := newEnvironment(t)
 			b.pg.Exec(t, "postgres", `DO $$ BEGIN CREATE ROLE "o"" \! touch owned #"; EXCEPTION WHEN duplicate_object THEN NULL; END $$`)
 			source := b.pg.Database(t, append(append([]string{}, social...), grown(`"Big.Table"`, 80)...)...)
 			b.pg.Exec(t, source, hostile...)
@@ -149,8 +149,8 @@ func runbookBlocks(t *testing.T) map[string]string {
 	return blocks
 }
 
-// encrypting returns a bed whose backups are encrypted, and which can read them.
-func (b *bed) encrypting() *bed {
+// encrypting returns an environment whose backups are encrypted, and which can read them.
+func (b *environment) encrypting() *environment {
 	b.t.Helper()
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -162,7 +162,7 @@ func (b *bed) encrypting() *bed {
 
 // runbookEnv is what the settings say, with this test's binary as the programs
 // that a machine may not have.
-func (b *bed) runbookEnv(database string, withProgram bool) []string {
+func (b *environment) runbookEnv(database string, withProgram bool) []string {
 	b.t.Helper()
 	bin := b.t.TempDir()
 	for name, variable := range map[string]string{"pg-backup": beProgram, "aws": beAWSTool, "age": beAge} {

@@ -40,7 +40,7 @@ func TestPasswordsMayHoldAnything(t *testing.T) {
 }
 
 func TestAPasswordOnTheCommandLineIsRefused(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	o := b.fails(backupapi.CategoryUsage, "run", "--database-url", "postgres://u:hunter2@h/db")
 	if strings.Contains(o.stderr, "hunter2") {
 		t.Error("and shown")
@@ -52,7 +52,7 @@ func TestAPoolerIsRecognised(t *testing.T) {
 	if _, err := os.Stat(pgbouncer); err != nil {
 		pgtest.Missing(t, "PgBouncer", "postgresql")
 	}
-	b := newBed(t)
+	b := newEnvironment(t)
 	database := b.pg.Database(t, social...)
 	for _, ignore := range []string{"", "ignore_startup_parameters = extra_float_digits,options,statement_timeout\n"} {
 		port := startPgBouncer(t, pgbouncer, b.pg.Port, ignore)
@@ -109,7 +109,7 @@ func startPgBouncer(t *testing.T, program, serverPort, more string) string {
 }
 
 func TestClientsOfAnotherMajorAreRefused(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	database := b.pg.Database(t, social...)
 	for name, version := range map[string]string{"older than the server": "9.6.24", "newer than the server": "99.1"} {
 		t.Run(name, func(t *testing.T) {
@@ -134,7 +134,7 @@ func TestWhatARoleMayNotReadFailsTheRunAndTheDryRun(t *testing.T) {
 		{"a sequence that was not granted", []string{`CREATE SEQUENCE counted`}},
 		{"a large object of someone else", []string{`SELECT lo_from_bytea(0, 'x')`}},
 	}
-	b := newBed(t)
+	b := newEnvironment(t)
 	b.pg.Exec(t, "postgres", `DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$`)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestWhatARoleMayNotReadFailsTheRunAndTheDryRun(t *testing.T) {
 }
 
 func TestARoleThatMayReadEverythingNeedsNoMore(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	database := b.pg.Database(t, social[:len(social)-1]...) // large objects need more than pg_read_all_data
 	b.pg.Exec(t, "postgres", `DO $$ BEGIN CREATE ROLE all_reader LOGIN IN ROLE pg_read_all_data; EXCEPTION WHEN duplicate_object THEN NULL; END $$`)
 	limited := b.with("DATABASE_URL", b.pg.URLAs("all_reader", "", database))
@@ -160,7 +160,7 @@ func TestARoleThatMayReadEverythingNeedsNoMore(t *testing.T) {
 }
 
 func TestATableThatStaysLockedFailsAfterTheWait(t *testing.T) {
-	b := newBed(t).with("LOCK_WAIT_TIMEOUT", "1s")
+	b := newEnvironment(t).with("LOCK_WAIT_TIMEOUT", "1s")
 	database := b.pg.Database(t, social...)
 	conn := b.pg.Connect(t, database)
 	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE posts IN ACCESS EXCLUSIVE MODE"); err != nil {
@@ -171,7 +171,7 @@ func TestATableThatStaysLockedFailsAfterTheWait(t *testing.T) {
 }
 
 func TestTimeoutsSetOnARoleDoNotEndADump(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	database := largeDatabase(t)
 	b.pg.Exec(t, "postgres", `DO $$ BEGIN CREATE ROLE hasty SUPERUSER LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$`,
 		`ALTER ROLE hasty SET statement_timeout = '150ms'`, `ALTER ROLE hasty SET idle_in_transaction_session_timeout = '150ms'`, `ALTER ROLE hasty SET lock_timeout = '1ms'`)
@@ -179,7 +179,7 @@ func TestTimeoutsSetOnARoleDoNotEndADump(t *testing.T) {
 }
 
 func TestASecondRunOfOneDatabaseIsTurnedAway(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	database := largeDatabase(t)
 	ended, open := b.stopped(t.Context(), "run", "--databases", database)
 	b.with("TERMINATION_MESSAGE_PATH", write(t, "second", "")).fails(backupapi.CategoryLockHeld, "run", "--databases", database)
@@ -193,7 +193,7 @@ func TestASecondRunOfOneDatabaseIsTurnedAway(t *testing.T) {
 }
 
 func TestOneDatabaseThatFailsDoesNotStopTheOthers(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	good := b.pg.Database(t, social...)
 	o := b.fails(backupapi.CategorySource, "run", "--databases", "no_such_database,"+good)
 	if len(o.result.Databases) != 2 || o.result.Databases[0].Category != backupapi.CategorySource || o.result.Databases[1].Backup == "" {

@@ -74,7 +74,7 @@ const hostileName = "evil\x1b[2J\x1b]0;pwned\x07\x08\x7f\u009b31m\u202etxt.exe\r
 // Whatever a database is called and whatever a bucket holds, no verb sends it to a
 // terminal raw.
 func TestTerminal_HostileNames(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	b.pg.Exec(t, "postgres", `CREATE DATABASE "`+hostileName+`"`)
 	defer b.pg.Exec(t, "postgres", `DROP DATABASE "`+hostileName+`"`)
 	b.pg.Exec(t, hostileName, `CREATE TABLE "`+hostileName+`" AS SELECT generate_series(1, 2000) AS a`)
@@ -134,7 +134,7 @@ func TestTerminal_HostileNames(t *testing.T) {
 
 // Usage errors are logged in the format that was asked for, wherever they are found.
 func TestUsageErrors_LogFormat(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	for name, args := range map[string][]string{
 		"an unknown verb":             {"dump"},
 		"an unknown flag":             {"run", "--colour"},
@@ -178,7 +178,7 @@ func TestUsageErrors_LogFormat(t *testing.T) {
 // DATABASES names any database: one with a comma, a quote or blanks is quoted as SQL
 // quotes it.
 func TestDatabases_Quoted(t *testing.T) {
-	b := newBed(t)
+	b := newEnvironment(t)
 	names := []string{"a,b", `q"uote`, " blank ", "*", "plain"}
 	var list []string
 	for _, name := range names {

@@ -16,7 +16,7 @@ import (
 
 // plant writes a backup whose manifest counts some tables directly to the store's disk:
 // that is faster than thousands of requests.
-func (b *bed) plant(database string, at time.Time, number int, tables string) {
+func (b *environment) plant(database string, at time.Time, number int, tables string) {
 	b.t.Helper()
 	id := backup.NewID(at, uint32(number))
 	folder := b.s3.Path(b.bucket, "nova/"+backup.Folder(database, id))
@@ -57,7 +57,7 @@ func tables(n int) string {
 
 // measure runs one command line as a process of its own and returns how long it took
 // and how much memory it had at most, in bytes.
-func (b *bed) measure(args ...string) (took time.Duration, memory int64, stdout string) {
+func (b *environment) measure(args ...string) (took time.Duration, memory int64, stdout string) {
 	b.t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
 	peak := filepath.Join(b.t.TempDir(), "peak")
@@ -85,7 +85,7 @@ func (b *bed) measure(args ...string) (took time.Duration, memory int64, stdout 
 func TestList_Thousands(t *testing.T) {
 	const many = 2500
 	few := tables(100)
-	b := newBed(t)
+	b := newEnvironment(t)
 	for i := range many {
 		b.plant("db", time.Now().Add(-time.Duration(i)*time.Hour), i, few)
 	}
@@ -104,7 +104,7 @@ func TestList_Thousands(t *testing.T) {
 func TestList_Summary(t *testing.T) {
 	const many = 2500
 	few := tables(100)
-	b := newBed(t).with("RETENTION_DAYS", "3650")
+	b := newEnvironment(t).with("RETENTION_DAYS", "3650")
 	for i := range many {
 		b.plant("db", time.Now().Add(-time.Duration(i)*time.Hour), i, few)
 	}
@@ -159,7 +159,7 @@ func withoutAges(table string) string {
 // Large manifests are read in bounded memory.
 func TestList_LargeManifests(t *testing.T) {
 	large := tables(94 * 13_500)
-	b := newBed(t)
+	b := newEnvironment(t)
 	for i := range 6 {
 		b.plant("db", time.Now().Add(-time.Duration(i)*time.Hour), i, large)
 	}
