@@ -10,7 +10,7 @@ import (
 
 func TestRun_DryRun(t *testing.T) {
 	pg := pgtest.NewPostgres(t)
-	b := bedOn(t, pg)
+	b := environmentOn(t, pg)
 	pg.Exec(t, "postgres", "CREATE ROLE few LOGIN CONNECTION LIMIT 2 PASSWORD 'hunter2' IN ROLE pg_read_all_data", "CREATE DATABASE d",
 		"CREATE DATABASE closed ALLOW_CONNECTIONS false", "CREATE DATABASE pattern IS_TEMPLATE true")
 	limited := b.with("DATABASE_URL", pg.URLAs("few", "hunter2", "d"))

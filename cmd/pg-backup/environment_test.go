@@ -69,10 +69,10 @@ type environment struct {
 // newEnvironment uses the shared servers and a bucket of its own.
 func newEnvironment(t *testing.T) *environment {
 	t.Helper()
-	return bedOn(t, pgtest.SharedPostgres(t))
+	return environmentOn(t, pgtest.SharedPostgres(t))
 }
 
-func bedOn(t *testing.T, pg *pgtest.Postgres) *environment {
+func environmentOn(t *testing.T, pg *pgtest.Postgres) *environment {
 	t.Helper()
 	s3 := pgtest.SharedS3(t)
 	b := &environment{t: t, pg: pg, s3: s3, bucket: s3.Bucket(t), now: time.Now}

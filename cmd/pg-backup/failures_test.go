@@ -221,7 +221,7 @@ func TestRun_ManifestReadBack(t *testing.T) {
 // Two servers that use one prefix would prune each other's backups.
 func TestRun_TwoServers(t *testing.T) {
 	one := newEnvironment(t)
-	other := bedOn(t, pgtest.NewPostgres(t))
+	other := environmentOn(t, pgtest.NewPostgres(t))
 	other.bucket = one.bucket
 	other = other.with("S3_BUCKET", one.env["S3_BUCKET"])
 	database := one.pg.Database(t, social...)

@@ -57,7 +57,7 @@ func (b *environment) stopped(ctx context.Context, args ...string) (ended <-chan
 }
 
 func TestServerKilledInTheMiddleOfADumpLeavesNoBackup(t *testing.T) {
-	b := bedOn(t, pgtest.NewPostgres(t))
+	b := environmentOn(t, pgtest.NewPostgres(t))
 	b.pg.Exec(t, "postgres", large...)
 	ended, open := b.stopped(t.Context(), "run", "--databases", "postgres")
 	b.pg.Kill()

@@ -12,7 +12,7 @@ import (
 
 func TestRestore_Globals(t *testing.T) {
 	pg := pgtest.NewPostgres(t)
-	b := bedOn(t, pg)
+	b := environmentOn(t, pg)
 	pg.Exec(t, "postgres", "CREATE ROLE app LOGIN PASSWORD 'old'", `CREATE ROLE "Odd ""one; \! touch x" NOLOGIN CONNECTION LIMIT 3`, "CREATE ROLE member IN ROLE app",
 		"ALTER ROLE app SET search_path = 'a', 'b'", "COMMENT ON ROLE app IS 'it''s; \\! touch x'", "CREATE DATABASE d OWNER app")
 	pg.Exec(t, "d", "CREATE TABLE t (a int)", `ALTER TABLE t OWNER TO "Odd ""one; \! touch x"`)
@@ -74,7 +74,7 @@ func TestRestore_Globals(t *testing.T) {
 
 func TestDrill_Tablespaces(t *testing.T) {
 	pg := pgtest.NewPostgres(t)
-	b := bedOn(t, pg)
+	b := environmentOn(t, pg)
 	folder := pg.NewFolder(t)
 	pg.Exec(t, "postgres", "CREATE TABLESPACE fast LOCATION '"+folder+"'", "CREATE DATABASE d TABLESPACE fast")
 	pg.Exec(t, "d", "CREATE TABLE t (a int) TABLESPACE fast", "INSERT INTO t VALUES (1)", "CREATE TABLE u (a int PRIMARY KEY USING INDEX TABLESPACE pg_default)")

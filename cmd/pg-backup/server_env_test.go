@@ -14,7 +14,7 @@ import (
 // file, with a password that needs escaping.
 func TestRun_LoginOfTheContainer(t *testing.T) {
 	pg := pgtest.NewPostgres(t)
-	b := bedOn(t, pg).with("DATABASE_URL", "", "SERVER_ADDRESS", "127.0.0.1:"+pg.Port)
+	b := environmentOn(t, pg).with("DATABASE_URL", "", "SERVER_ADDRESS", "127.0.0.1:"+pg.Port)
 	const password = `p@ss:/?#%41&'" é`
 	pg.Exec(t, "postgres", `CREATE ROLE odd SUPERUSER LOGIN PASSWORD 'p@ss:/?#%41&''" é'`, `CREATE DATABASE kept`)
 	pg.Exec(t, "kept", social...)

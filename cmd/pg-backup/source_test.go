@@ -16,7 +16,7 @@ import (
 
 func TestPasswordsMayHoldAnything(t *testing.T) {
 	pg := pgtest.NewPostgres(t)
-	b := bedOn(t, pg)
+	b := environmentOn(t, pg)
 	const password = `p@ss:/?#%&'" é`
 	pg.Exec(t, "postgres", `CREATE ROLE odd SUPERUSER LOGIN PASSWORD 'p@ss:/?#%&''" é'`, `CREATE DATABASE kept`)
 	pg.Exec(t, "kept", social...)
@@ -206,7 +206,7 @@ func TestOneDatabaseThatFailsDoesNotStopTheOthers(t *testing.T) {
 
 func TestTheWholeServerIsFoundWithoutADatabase(t *testing.T) {
 	pg := pgtest.NewPostgres(t)
-	b := bedOn(t, pg)
+	b := environmentOn(t, pg)
 	pg.Exec(t, "postgres", `CREATE DATABASE nova_auth`, `CREATE DATABASE "Odd name, 100%/"`, `CREATE DATABASE closed ALLOW_CONNECTIONS false`, `CREATE ROLE app LOGIN PASSWORD 'x'`)
 	pg.Exec(t, "nova_auth", social...)
 	b.must("run")
