@@ -127,18 +127,18 @@ func TestParity(t *testing.T) {
 	}{
 		{name: "prod", overlay: "prod", values: []string{"prod-values.yaml"}},
 		{name: "staging", overlay: "staging", values: []string{"staging-values.yaml"}},
-		{name: "kind", overlay: "kind", values: []string{"namespace: {create: true}\nimage: {tag: dev}"}, without: "novawire-logging"},
+		{name: "kind", overlay: "kind", values: []string{"namespace: {create: true}\nimage: {tag: dev}\nbackup: {secretCheck: true}"}, without: "novawire-logging"},
 		{
 			name: "cert-manager", with: []string{"certs-cert-manager"}, without: "novawire-logging",
-			values: []string{"namespace: {create: true}\ncertificates: {mode: cert-manager}\nbackup: {secretCheck: false}"},
+			values: []string{"namespace: {create: true}\ncertificates: {mode: cert-manager}"},
 		},
 		{
 			name: "files", with: []string{"certs-files"}, without: "novawire-logging",
-			values: []string{"namespace: {create: true}\ncertificates: {mode: files}\nbackup: {secretCheck: false}"},
+			values: []string{"namespace: {create: true}\ncertificates: {mode: files}"},
 		},
 		{
 			name: "monitoring", with: []string{"certs-self", "monitoring"},
-			values: []string{"namespace: {create: true}\nmonitoring: {rules: true, monitors: true}\nlogging: {enabled: true, awsRegion: eu-west-1}\nbackup: {secretCheck: false}"},
+			values: []string{"namespace: {create: true}\nmonitoring: {rules: true, monitors: true}\nlogging: {enabled: true, awsRegion: eu-west-1}"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(cluster.Run(m)) }
 
 const everything = `
+backup: {secretCheck: true}
 monitoring: {rules: true, monitors: true}
 logging: {enabled: true, awsRegion: eu-west-1}
 namespace: {create: true}

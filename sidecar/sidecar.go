@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/extension"
@@ -25,12 +26,12 @@ import (
 	"go.uber.org/zap"
 
 	sidecarapi "github.com/nova/novawire/api/sidecar"
+	awscredentials "github.com/nova/novawire/internal/aws/credentials"
 	"github.com/nova/novawire/internal/version"
 	otlpexporter "github.com/nova/novawire/sidecar/exporter"
 	"github.com/nova/novawire/sidecar/ledger"
 	"github.com/nova/novawire/sidecar/processor/resource"
 	otlpreceiver "github.com/nova/novawire/sidecar/receiver"
-	"github.com/nova/novawire/sidecar/sigv4"
 	"github.com/nova/novawire/sidecar/telemetry"
 )
 
@@ -86,7 +87,7 @@ func collectorSettings(config Config, lookup func(string) (string, bool), stats 
 }
 
 func factories(config Config, lookup func(string) (string, bool), stats *ledger.Ledger, log *zap.Logger) (f otelcol.Factories, err error) {
-	credentials := sigv4.Credentials(lookup, &http.Client{Timeout: 5 * time.Second})
+	credentials := podCredentials(lookup)
 	limiter := configured{Factory: memorylimiterprocessor.NewFactory(), config: config.MemoryLimiter.config()}
 	var errs [4]error
 	f.Receivers, errs[0] = otelcol.MakeFactoryMap[receiver.Factory](otlpreceiver.NewFactory(config.Receiver, stats))
@@ -95,6 +96,18 @@ func factories(config Config, lookup func(string) (string, bool), stats *ledger.
 	f.Extensions, errs[3] = otelcol.MakeFactoryMap[extension.Factory](telemetry.NewFactory(config.Telemetry, stats))
 	f.Telemetry = newTelemetry(log)
 	return f, errors.Join(errs[:]...)
+}
+
+// podCredentials returns the credentials of the pod. If it has none, each request that
+// must be signed fails with the reason.
+func podCredentials(lookup func(string) (string, bool)) aws.CredentialsProvider {
+	getenv := func(name string) string { value, _ := lookup(name); return value }
+	settings, _ := sidecarapi.ParseSettings(lookup)
+	found, err := awscredentials.Find(getenv, awscredentials.Options{Region: settings.Region, HTTPClient: &http.Client{Timeout: 5 * time.Second}})
+	if err != nil {
+		return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, err })
+	}
+	return found
 }
 
 // publish prints the ledger, and writes it to the termination file, which the kubelet

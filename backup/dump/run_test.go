@@ -29,7 +29,7 @@ func newRunner(t *testing.T, source backup.Source, endpoint string) *dump.Runner
 	t.Helper()
 	server := pgtest.SharedS3(t)
 	env := map[string]string{"AWS_ACCESS_KEY_ID": pgtest.AccessKey, "AWS_SECRET_ACCESS_KEY": pgtest.SecretKey}
-	provider, err := credentials.Find(func(name string) string { return env[name] }, pgtest.Region)
+	provider, err := credentials.Find(func(name string) string { return env[name] }, credentials.Options{Region: pgtest.Region})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func (p *pluginState) open(get func(string) string) (*fluentbit.Output, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	credentials, err := findCredentials(context.Background(), config)
+	credentials, err := findCredentials(config)
 	if err != nil {
 		return nil, fmt.Errorf("find credentials: %w", err)
 	}

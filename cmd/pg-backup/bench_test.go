@@ -89,7 +89,7 @@ func newWorkshop(b *testing.B) *workshop {
 	server := pgtest.SharedS3(b)
 	bucket := server.Bucket(b)
 	keys := map[string]string{"AWS_ACCESS_KEY_ID": pgtest.AccessKey, "AWS_SECRET_ACCESS_KEY": pgtest.SecretKey}
-	provider, err := credentials.Find(func(name string) string { return keys[name] }, pgtest.Region)
+	provider, err := credentials.Find(func(name string) string { return keys[name] }, credentials.Options{Region: pgtest.Region})
 	if err != nil {
 		b.Fatal(err)
 	}

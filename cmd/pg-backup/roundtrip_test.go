@@ -67,7 +67,7 @@ func TestAnEncryptedBackupNeedsItsIdentity(t *testing.T) {
 	b = b.with("ENCRYPTION_RECIPIENTS_FILE", recipients)
 	b.must("run", "--databases", source)
 	b.must("verify")
-	b.fails(backupapi.CategoryVerify, "restore", "--database", source, "--to", source+"_no")
+	b.fails(backupapi.CategoryUsage, "restore", "--database", source, "--to", source+"_no")
 	b = b.with("ENCRYPTION_IDENTITY_FILE", identities)
 	b.must("verify", "--deep")
 	b.must("restore", "--database", source, "--to", source+"_back")

@@ -117,7 +117,7 @@ func (s *session) cloudwatch(namespace string) cloudwatch.Reporter {
 		return reporter
 	}
 	region := s.values[backupapi.EnvAWSRegion]
-	provider, err := credentials.Find(s.setting, region)
+	provider, err := credentials.Find(s.setting, credentials.Options{Region: region, InstanceRole: true})
 	if err != nil {
 		s.log.Warn("metrics are written to stdout: there are no AWS credentials", "error", err)
 		return reporter

@@ -21,7 +21,7 @@ func Open(location string, setting func(name string) string) (backup.Store, erro
 		return nil, backup.Fail(backupapi.CategoryUsage, fmt.Errorf("%s is set, but %s is not aws:kms: the key would not be used", backupapi.EnvKMSKey, backupapi.EnvServerEncryption))
 	}
 	region := setting(backupapi.EnvAWSRegion)
-	provider, err := credentials.Find(setting, region)
+	provider, err := credentials.Find(setting, credentials.Options{Region: region, InstanceRole: true})
 	if err != nil {
 		return nil, backup.Fail(backupapi.CategoryPermission, err)
 	}

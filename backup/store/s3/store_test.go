@@ -199,7 +199,7 @@ func TestGivingUpIsAStoreError(t *testing.T) {
 func newStore(t *testing.T, endpoint, bucket, prefix string) *Store {
 	t.Helper()
 	env := map[string]string{"AWS_ACCESS_KEY_ID": pgtest.AccessKey, "AWS_SECRET_ACCESS_KEY": pgtest.SecretKey}
-	provider, err := credentials.Find(func(name string) string { return env[name] }, pgtest.Region)
+	provider, err := credentials.Find(func(name string) string { return env[name] }, credentials.Options{Region: pgtest.Region})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,13 +6,14 @@ import "C"
 
 import (
 	"context"
+	"os"
 	"unsafe"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/fluent/fluent-bit-go/output"
 
+	"github.com/nova/novawire/internal/aws/credentials"
 	"github.com/nova/novawire/internal/testing/logsbaseline"
 )
 
@@ -25,13 +26,12 @@ func FLBPluginRegister(def unsafe.Pointer) C.int {
 
 //export FLBPluginInit
 func FLBPluginInit(plugin unsafe.Pointer) C.int {
-	c, err := config.LoadDefaultConfig(context.Background(), config.WithRegion(output.FLBPluginConfigKey(plugin, "region")))
+	region, endpoint := output.FLBPluginConfigKey(plugin, "region"), output.FLBPluginConfigKey(plugin, "endpoint")
+	found, err := credentials.Find(os.Getenv, credentials.Options{Region: region})
 	if err != nil {
 		return output.FLB_ERROR
 	}
-	endpoint := output.FLBPluginConfigKey(plugin, "endpoint")
-	client := cloudwatchlogs.NewFromConfig(c, func(o *cloudwatchlogs.Options) { o.BaseEndpoint = &endpoint })
-	output.FLBPluginSetContext(plugin, client)
+	output.FLBPluginSetContext(plugin, cloudwatchlogs.New(cloudwatchlogs.Options{Region: region, BaseEndpoint: &endpoint, Credentials: found}))
 	return output.FLB_OK
 }
 
