@@ -17,7 +17,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the tables in docs/annotations.md")
 
 // The tables of docs/annotations.md are made of Keys; go test ./api -update writes them.
-func TestTheDocumentedLanguageIsTheRealOne(t *testing.T) {
+func TestKeys_Documentation(t *testing.T) {
 	const file = "../docs/annotations.md"
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -37,7 +37,7 @@ func TestBackupEnvironmentRules(t *testing.T) {
 	}
 }
 
-func TestDefaultsOfBackupFollowTheirOwnRules(t *testing.T) {
+func TestEnvironment_Defaults(t *testing.T) {
 	for _, v := range Environment() {
 		if v.Default != "" && v.Check(v.Default) != nil {
 			t.Errorf("%s: its default is refused: %v", v.Name, v.Check(v.Default))
@@ -45,13 +45,13 @@ func TestDefaultsOfBackupFollowTheirOwnRules(t *testing.T) {
 	}
 }
 
-func TestRulesOfASecretDoNotShowIt(t *testing.T) {
+func TestVariable_Check_Secret(t *testing.T) {
 	if err := variable(t, EnvDatabaseURL).Check("mysql://u:hunter2@h"); strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("the message shows the password: %v", err)
 	}
 }
 
-func TestEveryCategoryHasItsOwnExitCode(t *testing.T) {
+func TestCategory_ExitCode(t *testing.T) {
 	seen := map[int]Category{}
 	for _, exit := range Exits() {
 		if other, twice := seen[exit.Code]; twice {
@@ -64,7 +64,7 @@ func TestEveryCategoryHasItsOwnExitCode(t *testing.T) {
 	}
 }
 
-func TestATerminationMessageComesBack(t *testing.T) {
+func TestResult_Encode(t *testing.T) {
 	at := time.Date(2026, 11, 22, 1, 0, 0, 0, time.UTC)
 	want := Result{Verb: "run", Started: at, Seconds: 12.5, Databases: []DatabaseResult{
 		{Name: "nova_auth", Backup: "20261122T010000Z-1a2b3c", Bytes: 10, Stored: 3, Rows: 2, LastSuccess: &at},
@@ -78,7 +78,7 @@ func TestATerminationMessageComesBack(t *testing.T) {
 	}
 }
 
-func TestATerminationMessageFitsAndKeepsTheFailures(t *testing.T) {
+func TestResult_Encode_Limit(t *testing.T) {
 	r := Result{Verb: "run", Category: CategorySource, Message: strings.Repeat("é", 5000), Warnings: []string{strings.Repeat("w", 5000)}}
 	for i := range 300 {
 		r.Databases = append(r.Databases, DatabaseResult{Name: fmt.Sprint("db", i), Backup: "20261122T010000Z-1a2b3c"})

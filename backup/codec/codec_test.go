@@ -14,7 +14,7 @@ import (
 	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
-func TestWhatIsWrittenComesBack(t *testing.T) {
+func TestWriter_RoundTrip(t *testing.T) {
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestWhatIsWrittenComesBack(t *testing.T) {
 	}
 }
 
-func TestTheZstdToolReadsIt(t *testing.T) {
+func TestWriter_ZstdProgram(t *testing.T) {
 	if _, err := exec.LookPath("zstd"); err != nil {
 		pgtest.Missing(t, "the zstd program", "postgresql")
 	}
@@ -52,7 +52,7 @@ func TestTheZstdToolReadsIt(t *testing.T) {
 	}
 }
 
-func TestEveryFlippedBitIsSeen(t *testing.T) {
+func TestReader_FlippedBit(t *testing.T) {
 	stored := pack(t, sample(5000))
 	for range 200 {
 		bad := bytes.Clone(stored)
@@ -66,7 +66,7 @@ func TestEveryFlippedBitIsSeen(t *testing.T) {
 	}
 }
 
-func TestAWriterThatFailsStopsTheStream(t *testing.T) {
+func TestWriter_Failure(t *testing.T) {
 	full := errors.New("store is full")
 	w, err := NewWriter(failing{full})
 	if err != nil {
@@ -83,13 +83,13 @@ func TestAWriterThatFailsStopsTheStream(t *testing.T) {
 	}
 }
 
-func TestAnEncryptedStreamWithoutIdentityIsRefused(t *testing.T) {
+func TestReader_WithoutIdentity(t *testing.T) {
 	if _, err := NewReader(strings.NewReader(""), true); !errors.Is(err, ErrNoIdentity) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestErrorsOfIdentitiesShowNoKey(t *testing.T) {
+func TestIdentities_ErrorsHideKeys(t *testing.T) {
 	_, err := ParseIdentities(strings.NewReader("AGE-SECRET-KEY-1BROKEN"))
 	if err == nil || strings.Contains(err.Error(), "BROKEN") {
 		t.Errorf("got %v", err)

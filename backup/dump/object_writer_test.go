@@ -86,7 +86,7 @@ func (s *partStore) writer(t *testing.T) *objectWriter {
 
 // Stores with a limit of 1,000 parts, and stores that want parts of one size, take
 // every length of stream.
-func TestStreamsAreCutIntoEqualPartsAndLimitedObjects(t *testing.T) {
+func TestObjectWriter_PartsAndObjects(t *testing.T) {
 	for length := range 130 {
 		for _, chunk := range []int{1, 7, 1000} {
 			s := newPartStore(t)
@@ -117,7 +117,7 @@ func TestStreamsAreCutIntoEqualPartsAndLimitedObjects(t *testing.T) {
 	}
 }
 
-func TestAPartThatFailsEndsTheStreamAndLeavesNoUpload(t *testing.T) {
+func TestObjectWriter_PartFails(t *testing.T) {
 	s := newPartStore(t)
 	s.fail = errors.New("disk full")
 	w := s.writer(t)
@@ -135,7 +135,7 @@ func TestAPartThatFailsEndsTheStreamAndLeavesNoUpload(t *testing.T) {
 	}
 }
 
-func TestTheDefaultLayoutKeepsClearOfEveryLimit(t *testing.T) {
+func TestLayout_Default(t *testing.T) {
 	l := DefaultLayout
 	if l.PartsPerObject > 1000 || l.PartSize < 5<<20 || int64(l.PartSize)*int64(l.PartsPerObject) > 5<<40 {
 		t.Errorf("%+v", l)

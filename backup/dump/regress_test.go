@@ -22,7 +22,7 @@ import (
 // there is. What a restore of ours holds must be what a restore of a plain dump
 // holds. (Both differ from the source: PostgreSQL orders columns of inheriting
 // tables anew.)
-func TestTheRegressionDatabaseComesBackAsFromAPlainDump(t *testing.T) {
+func TestRun_RegressionDatabase(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short")
 	}

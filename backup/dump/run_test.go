@@ -62,7 +62,7 @@ func (d dropping) Databases(ctx context.Context) (names, leftOut []string, err e
 	return names, leftOut, err
 }
 
-func TestADatabaseDroppedBetweenDiscoveryAndDumpIsNoFailure(t *testing.T) {
+func TestRun_DatabaseIsDropped(t *testing.T) {
 	pg := pgtest.NewPostgres(t)
 	pg.Exec(t, "postgres", "CREATE DATABASE aaa_gone", "CREATE DATABASE stays")
 	source := dropping{newSource(t, pg), func() { pg.Exec(t, "postgres", "DROP DATABASE aaa_gone") }}
@@ -85,7 +85,7 @@ func TestADatabaseDroppedBetweenDiscoveryAndDumpIsNoFailure(t *testing.T) {
 }
 
 // A store that takes five parts an object, and wants them of one size.
-func TestAStoreWithALimitOfFivePartsTakesAnyStream(t *testing.T) {
+func TestRun_StoreWithFewParts(t *testing.T) {
 	server := pgtest.SharedS3(t)
 	proxy := pgtest.NewProxy(t, server.Endpoint)
 	proxy.Add(pgtest.PartLimit(5))
@@ -120,7 +120,7 @@ func TestAStoreWithALimitOfFivePartsTakesAnyStream(t *testing.T) {
 }
 
 // A standby cancels what holds its recovery up; a new snapshot may do better.
-func TestARecoveryConflictIsTriedOnceMore(t *testing.T) {
+func TestRun_RecoveryConflict(t *testing.T) {
 	pg := pgtest.SharedPostgres(t)
 	database := pg.Database(t, "CREATE TABLE t (a int)")
 	for name, failures := range map[string]string{"once": "1", "always": "9"} {

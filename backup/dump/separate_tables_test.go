@@ -8,7 +8,7 @@ import (
 	"github.com/nova/novawire/backup"
 )
 
-func TestTablesThatAreDumpedApart(t *testing.T) {
+func TestSeparateTables(t *testing.T) {
 	const mb = 1 << 20
 	table := func(name string, megabytes int64) backup.Table {
 		return backup.Table{Name: name, Bytes: megabytes * mb}

@@ -55,7 +55,7 @@ func follow(t *testing.T, primary, standby *pgtest.Postgres) {
 	})
 }
 
-func TestAStandbyIsBackedUp(t *testing.T) {
+func TestRun_Standby(t *testing.T) {
 	primary, standby := pair(t)
 	r := newRunner(t, newSource(t, standby), pgtest.SharedS3(t).Endpoint)
 	r.Databases = []string{"shop"}
@@ -83,7 +83,7 @@ func vacuum(t *testing.T, primary *pgtest.Postgres) {
 	primary.Exec(t, "shop", "DELETE FROM orders WHERE id = (SELECT min(id) FROM orders)", "VACUUM orders")
 }
 
-func TestARecoveryConflictIsTriedOnceMoreAndThenExplained(t *testing.T) {
+func TestRun_Standby_RecoveryConflict(t *testing.T) {
 	primary, standby := pair(t, "max_standby_streaming_delay=0")
 	tries := 0
 	source := late{newSource(t, standby), func() {
@@ -111,7 +111,7 @@ func TestARecoveryConflictIsTriedOnceMoreAndThenExplained(t *testing.T) {
 	}
 }
 
-func TestTheAdviceForAStandbyHelps(t *testing.T) {
+func TestRun_Standby_Advice(t *testing.T) {
 	primary, standby := pair(t, "max_standby_streaming_delay=-1")
 	r := newRunner(t, late{newSource(t, standby), func() { vacuum(t, primary) }}, pgtest.SharedS3(t).Endpoint)
 	r.Databases = []string{"shop"}
@@ -120,7 +120,7 @@ func TestTheAdviceForAStandbyHelps(t *testing.T) {
 	}
 }
 
-func TestASnapshotThatHoldsVacuumBackIsReported(t *testing.T) {
+func TestRun_VacuumHeldBack(t *testing.T) {
 	pg := pgtest.NewPostgres(t, "autovacuum_freeze_max_age=100000")
 	pg.Exec(t, "postgres", "CREATE DATABASE busy")
 	const transactions = 10_500                      // a tenth of the limit, and some

@@ -69,7 +69,7 @@ func whole15() []byte {
 	return b.Bytes()
 }
 
-func TestCopyPassesEveryByteAndCounts(t *testing.T) {
+func TestCopy(t *testing.T) {
 	var out bytes.Buffer
 	n, tally, err := Copy(&out, iotest.OneByteReader(bytes.NewReader(whole15())))
 	if err != nil {
@@ -86,7 +86,7 @@ func TestCopyPassesEveryByteAndCounts(t *testing.T) {
 	}
 }
 
-func TestEveryTruncationIsSeen(t *testing.T) {
+func TestCopy_Truncated(t *testing.T) {
 	archive := whole15()
 	for n := range len(archive) {
 		if _, _, err := Copy(io.Discard, bytes.NewReader(archive[:n])); !errors.Is(err, ErrFormat) {
@@ -95,7 +95,7 @@ func TestEveryTruncationIsSeen(t *testing.T) {
 	}
 }
 
-func TestAnErrorOfTheSourceIsNotAnEnd(t *testing.T) {
+func TestCopy_SourceFails(t *testing.T) {
 	died := errors.New("pg_dump died")
 	for n := range len(whole15()) + 1 {
 		src := io.MultiReader(bytes.NewReader(whole15()[:n]), iotest.ErrReader(died))
@@ -105,7 +105,7 @@ func TestAnErrorOfTheSourceIsNotAnEnd(t *testing.T) {
 	}
 }
 
-func TestANewerArchivePassesUncounted(t *testing.T) {
+func TestCopy_NewerVersion(t *testing.T) {
 	archive := whole15()
 	archive[6] = 99
 	var out bytes.Buffer
@@ -115,7 +115,7 @@ func TestANewerArchivePassesUncounted(t *testing.T) {
 	}
 }
 
-func TestHeadIsTheArchiveUpToItsData(t *testing.T) {
+func TestHead(t *testing.T) {
 	head, entries, err := Head(bytes.NewReader(whole15()))
 	if err != nil {
 		t.Fatal(err)

@@ -22,13 +22,13 @@ func tableOf(t *testing.T, columns []string, text string, chunk int) Table {
 
 const sample = "1\tsome longer text than eight\t\\N\n2\tx\t\\\\t\n3\t\tlast field is long enough\n\\.\n\n\n"
 
-func TestRowsAreCountedUpToTheEndMark(t *testing.T) {
+func TestRows_EndMark(t *testing.T) {
 	if got := tableOf(t, []string{"a", "b", "c"}, sample, 1<<20); got.Rows != 3 {
 		t.Errorf("got %d rows, want 3", got.Rows)
 	}
 }
 
-func TestSumDoesNotDependOnHowTheBytesArrive(t *testing.T) {
+func TestSum_Chunks(t *testing.T) {
 	want := tableOf(t, []string{"a", "b", "c"}, sample, 1<<20)
 	for chunk := 1; chunk < 20; chunk++ {
 		if got := tableOf(t, []string{"a", "b", "c"}, sample, chunk); got != want {
@@ -37,7 +37,7 @@ func TestSumDoesNotDependOnHowTheBytesArrive(t *testing.T) {
 	}
 }
 
-func TestSumIgnoresOrderAndNothingElse(t *testing.T) {
+func TestSum_Order(t *testing.T) {
 	ab := []string{"a", "b"}
 	base := tableOf(t, ab, "1\tone\n2\ttwo\n", 99)
 	same := map[string]Table{
@@ -66,7 +66,7 @@ func TestSumIgnoresOrderAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestColumnsOfACopyStatement(t *testing.T) {
+func TestColumns(t *testing.T) {
 	cases := map[string][]string{
 		"COPY public.t (id, name) FROM stdin;\n":                 {"id", "name"},
 		`COPY "Sch(ema"."T" (id, "a, b", "q""uote") FROM stdin;`: {"id", "a, b", `q"uote`},
@@ -82,7 +82,7 @@ func TestColumnsOfACopyStatement(t *testing.T) {
 	}
 }
 
-func TestNamesAreQuotedWhereSQLWants(t *testing.T) {
+func TestQuote(t *testing.T) {
 	cases := map[[2]string]string{
 		{"public", "users"}:     "public.users",
 		{"Sch.ema", `Ta"ble`}:   `"Sch.ema"."Ta""ble"`,

@@ -48,7 +48,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-func TestAddressesThatAreRefusedShowNoPassword(t *testing.T) {
+func TestAddresses_RefusedHidePassword(t *testing.T) {
 	for _, url := range []string{"mysql://u:hunter2@h", "postgres://u:hunter2@h/db?sslmod=require", "postgres://u:hunter2@h/a/b", "postgres://u:hunter2@h/db#x"} {
 		if _, err := ParseAddress(url); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: got %v", url, err)
@@ -63,7 +63,7 @@ func TestAddressesThatAreRefusedShowNoPassword(t *testing.T) {
 	}
 }
 
-func TestTheEnvironmentCarriesEverything(t *testing.T) {
+func TestAddress_Environment(t *testing.T) {
 	a, err := ParseAddress("postgres://u:p@h:1/db?sslmode=verify-full&sslrootcert=/ca.pem&options=-c%20x%3D1")
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"github.com/nova/novawire/backup"
 )
 
-func TestClientsAreFoundByMajorVersion(t *testing.T) {
+func TestFindClients(t *testing.T) {
 	root := t.TempDir()
 	for major, version := range map[string]string{"14": "14.19 (Debian 14.19-1)", "15": "15.18 (Debian 15.18-0+deb12u1)", "17": "17.2", "18": "18beta1"} {
 		dir := filepath.Join(root, major, "bin")
@@ -38,7 +38,7 @@ func TestClientsAreFoundByMajorVersion(t *testing.T) {
 	}
 }
 
-func TestTableNamesBecomePatternsOfThemselvesAlone(t *testing.T) {
+func TestTablePattern(t *testing.T) {
 	for want, table := range map[string]backup.Table{
 		`"public"."users"`:        {Schema: "public", Name: "users"},
 		`"Sch.ema"."Ta""b*le?"`:   {Schema: "Sch.ema", Name: `Ta"b*le?`},

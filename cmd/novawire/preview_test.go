@@ -130,7 +130,7 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 }
 
-func TestConfigMistakesAreOneLineWithTheirPath(t *testing.T) {
+func TestConfig_Mistakes(t *testing.T) {
 	for text, part := range map[string]string{
 		"injection: {sidecar: {imag: x}}":                               `unknown field "injection.sidecar.imag"`,
 		"injection: {clusterName: a, clusterName: b}":                   `"clusterName" already set`,

@@ -13,7 +13,7 @@ import (
 const guide = "../../docs/backup.md"
 
 // The guide's tables are the contract, word for word; -update writes them.
-func TestTheGuideIsTheContract(t *testing.T) {
+func TestDocs_Variables(t *testing.T) {
 	content, err := os.ReadFile(guide)
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +34,7 @@ func TestTheGuideIsTheContract(t *testing.T) {
 	t.Error("docs/backup.md is not what the contract says; run: UPDATE=1 go test ./cmd/pg-backup -run TestTheGuideIsTheContract")
 }
 
-func TestTheGuideNamesEveryVerbAndMeasurement(t *testing.T) {
+func TestDocs_CommandsAndMeasurements(t *testing.T) {
 	content, err := os.ReadFile(guide)
 	if err != nil {
 		t.Fatal(err)

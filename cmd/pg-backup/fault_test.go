@@ -56,7 +56,7 @@ func (b *environment) stopped(ctx context.Context, args ...string) (ended <-chan
 	return done, open
 }
 
-func TestServerKilledInTheMiddleOfADumpLeavesNoBackup(t *testing.T) {
+func TestRun_ServerIsKilled(t *testing.T) {
 	b := environmentOn(t, pgtest.NewPostgres(t))
 	b.pg.Exec(t, "postgres", large...)
 	ended, open := b.stopped(t.Context(), "run", "--databases", "postgres")
@@ -66,7 +66,7 @@ func TestServerKilledInTheMiddleOfADumpLeavesNoBackup(t *testing.T) {
 	b.nothingLeft()
 }
 
-func TestOneBackendTerminatedFailsTheWholeBackup(t *testing.T) {
+func TestRun_BackendIsTerminated(t *testing.T) {
 	b := newEnvironment(t)
 	for name, which := range map[string]string{
 		"a dump's backend":          `query LIKE 'COPY public.big%'`,
@@ -87,7 +87,7 @@ func TestOneBackendTerminatedFailsTheWholeBackup(t *testing.T) {
 }
 
 // An exit status decides, not what is on stderr.
-func TestPgDumpThatExitsWithAnErrorIsNoBackup(t *testing.T) {
+func TestRun_DumpFails(t *testing.T) {
 	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	real := filepath.Join(b.pg.Folder, "pg_dump")
@@ -144,7 +144,7 @@ func shimmed(t *testing.T, folder, program, script string) string {
 	return dir
 }
 
-func TestSIGTERMDuringAnUploadLeavesNothingOpen(t *testing.T) {
+func TestRun_SIGTERMDuringUpload(t *testing.T) {
 	b := newEnvironment(t)
 	database := largeDatabase(t)
 	ctx, terminate := context.WithCancel(t.Context())
@@ -155,7 +155,7 @@ func TestSIGTERMDuringAnUploadLeavesNothingOpen(t *testing.T) {
 	b.nothingLeft()
 }
 
-func TestDeadlineEndsARunAndLeavesNothingOpen(t *testing.T) {
+func TestRun_Deadline(t *testing.T) {
 	b := newEnvironment(t)
 	database := largeDatabase(t)
 	ctx, cancel := context.WithDeadlineCause(t.Context(), time.Now().Add(time.Second), context.DeadlineExceeded)
@@ -167,7 +167,7 @@ func TestDeadlineEndsARunAndLeavesNothingOpen(t *testing.T) {
 	b.nothingLeft()
 }
 
-func TestAStoreInTroubleIsTriedAgain(t *testing.T) {
+func TestRun_StoreFailsForAWhile(t *testing.T) {
 	b := newEnvironment(t)
 	database := largeDatabase(t)
 	firstTry := func(part string) func(*http.Request) bool {
@@ -193,7 +193,7 @@ func TestAStoreInTroubleIsTriedAgain(t *testing.T) {
 	b.noUploads()
 }
 
-func TestAStoreThatStaysBadFailsAndLeavesNothing(t *testing.T) {
+func TestRun_StoreKeepsFailing(t *testing.T) {
 	b := newEnvironment(t)
 	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
 	proxy.Add(pgtest.Times(-1, func(r *http.Request) bool { return pgtest.IsPart(r) && r.URL.Query().Get("partNumber") == "2" }, pgtest.Refuse(http.StatusForbidden, "AccessDenied")))
@@ -201,7 +201,7 @@ func TestAStoreThatStaysBadFailsAndLeavesNothing(t *testing.T) {
 	b.nothingLeft()
 }
 
-func TestATokenThatExpiresInTheMiddleIsReadAgain(t *testing.T) {
+func TestRun_TokenExpires(t *testing.T) {
 	b := newEnvironment(t)
 	path := write(t, "credentials", "[default]\naws_access_key_id=OLD\naws_secret_access_key=old\n")
 	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
@@ -227,7 +227,7 @@ func TestATokenThatExpiresInTheMiddleIsReadAgain(t *testing.T) {
 }
 
 // A pod with a read-only root and no volume: nothing can be written to any file.
-func TestARunNeedsNoDisk(t *testing.T) {
+func TestRun_NoDisk(t *testing.T) {
 	b := newEnvironment(t)
 	cmd := exec.Command("bash", "-c", `ulimit -f 0; exec "$0" run --databases "$1"`, os.Args[0], largeDatabase(t))
 	cmd.Env = b.process("TERMINATION_MESSAGE_PATH", "/nonexistent", "TMPDIR", "/nonexistent")
@@ -247,7 +247,7 @@ func (b *environment) process(pairs ...string) (env []string) {
 	return env
 }
 
-func TestSIGTERMEndsTheProcessWithItsOwnExitCode(t *testing.T) {
+func TestRun_SIGTERMExitCode(t *testing.T) {
 	b := newEnvironment(t)
 	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
 	gate, came, open := pgtest.Gate(pgtest.IsPart)

@@ -17,11 +17,11 @@ import (
 // kills is how often the loop kills something at a random moment.
 const kills = 50
 
-// TestFiftyKillsAtRandomMoments kills the server, one pg_dump, or the program
+// TestRun_FiftyKills kills the server, one pg_dump, or the program
 // itself, somewhere between the run's beginning and its end. Whatever was hit,
 // every backup that list shows is whole, and none that was there is gone unless a
 // run succeeded.
-func TestFiftyKillsAtRandomMoments(t *testing.T) {
+func TestRun_FiftyKills(t *testing.T) {
 	pg := pgtest.NewPostgres(t)
 	b := environmentOn(t, pg).with("KEEP_MINIMUM", "1", "LOG_LEVEL", "info")
 	pg.Exec(t, "postgres", social...)

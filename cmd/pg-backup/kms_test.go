@@ -14,7 +14,7 @@ const kmsKey = "arn:aws:kms:eu-central-1:111122223333:key/0a1b2c3d"
 
 // What a bucket policy demands that refuses objects without their key: each
 // request that makes an object names it, and none that S3 refuses it in does.
-func TestEveryObjectIsEncryptedWithTheKey(t *testing.T) {
+func TestRun_KMS(t *testing.T) {
 	b := newEnvironment(t)
 	source := b.pg.Database(t, append(append([]string{}, social...), grown("big", 80)...)...)
 	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
@@ -47,7 +47,7 @@ func TestEveryObjectIsEncryptedWithTheKey(t *testing.T) {
 	}
 }
 
-func TestAKeyThatS3MayNotUseIsAMissingRight(t *testing.T) {
+func TestRun_KMS_Denied(t *testing.T) {
 	b := newEnvironment(t)
 	proxy := pgtest.NewProxy(t, b.s3.Endpoint)
 	proxy.Add(func(w http.ResponseWriter, r *http.Request) bool {
@@ -57,7 +57,7 @@ func TestAKeyThatS3MayNotUseIsAMissingRight(t *testing.T) {
 	b.with("S3_ENDPOINT", proxy.Endpoint, "S3_SERVER_SIDE_ENCRYPTION", "aws:kms", "S3_KMS_KEY_ID", kmsKey).fails(backupapi.CategoryPermission, "run", "--databases", source)
 }
 
-func TestAKeyWithoutKMSIsAMistake(t *testing.T) {
+func TestRun_KMS_Usage(t *testing.T) {
 	b := newEnvironment(t).with("S3_KMS_KEY_ID", kmsKey)
 	for _, encryption := range []string{"", "AES256"} {
 		o := b.with("S3_SERVER_SIDE_ENCRYPTION", encryption).fails(backupapi.CategoryUsage, "list")

@@ -11,7 +11,7 @@ import (
 
 // A table's rows come by several sessions where slots are free: each writes with
 // a transaction of its own, the first one frozen.
-func TestOneBigTableIsLoadedBySeveralSessions(t *testing.T) {
+func TestRestore_ParallelCopy(t *testing.T) {
 	b := newEnvironment(t).with("PARALLELISM", "3")
 	source := b.pg.Database(t, grown("big", 150)...)
 	b.must("run", "--databases", source)
@@ -34,7 +34,7 @@ func TestOneBigTableIsLoadedBySeveralSessions(t *testing.T) {
 	}
 }
 
-func TestASessionThatDiesFailsTheRestoreWithItsTable(t *testing.T) {
+func TestRestore_ParallelCopy_SessionDies(t *testing.T) {
 	b := newEnvironment(t).with("PARALLELISM", "3")
 	source := b.pg.Database(t, grown("big", 150)...)
 	b.must("run", "--databases", source)
@@ -62,7 +62,7 @@ func commentOn(t *testing.T, b *environment, database string) string {
 	return b.pg.Value(t, "postgres", "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = '"+database+"'")
 }
 
-func TestRowsThatAreNotAsManyAsInTheManifestFailTheRestore(t *testing.T) {
+func TestRestore_RowCount(t *testing.T) {
 	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	b.must("run", "--databases", source)
@@ -80,7 +80,7 @@ func TestRowsThatAreNotAsManyAsInTheManifestFailTheRestore(t *testing.T) {
 }
 
 // To load a table frozen it is truncated, which a role may not be allowed to.
-func TestARoleThatMayOnlyInsertRestores(t *testing.T) {
+func TestRestore_InsertPrivilege(t *testing.T) {
 	b := newEnvironment(t)
 	b.pg.Exec(t, "postgres", `DO $$ BEGIN CREATE ROLE modest LOGIN CREATEDB; EXCEPTION WHEN duplicate_object THEN NULL; END $$`)
 	source := b.pg.Database(t, append(grown("big", 1), "ALTER TABLE big OWNER TO modest", "REVOKE TRUNCATE ON big FROM modest")...)
@@ -98,7 +98,7 @@ func TestARoleThatMayOnlyInsertRestores(t *testing.T) {
 // Where a hash depends on the database, as an enum's does, rows may belong to
 // another partition after a restore. From PostgreSQL 16 on, pg_dump has them go
 // through the root; before, it cannot restore them itself.
-func TestRowsThatGoThroughAPartitionsRootComeBack(t *testing.T) {
+func TestRestore_PartitionRoot(t *testing.T) {
 	b := newEnvironment(t).with("PARALLELISM", "3")
 	if b.pg.Major < 16 {
 		return

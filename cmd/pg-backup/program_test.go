@@ -16,7 +16,7 @@ import (
 // largestProgram bounds the program, in bytes: each backup's pod copies it.
 const largestProgram = 16_500_000
 
-func TestTheProgramIsSmallAndKnowsNoKubernetes(t *testing.T) {
+func TestProgram_SizeAndDependencies(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pg-backup")
 	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -43,7 +43,7 @@ func TestTheProgramIsSmallAndKnowsNoKubernetes(t *testing.T) {
 	}
 }
 
-func TestMistakesOfUsageExitWith64(t *testing.T) {
+func TestUsageErrors(t *testing.T) {
 	b := newEnvironment(t)
 	cases := map[string]struct {
 		env  []string
@@ -81,7 +81,7 @@ func TestVersionAndHelp(t *testing.T) {
 	}
 }
 
-func TestInstallPutsTheProgramAndAPasswdThere(t *testing.T) {
+func TestInstall(t *testing.T) {
 	dir := t.TempDir()
 	newEnvironment(t).must("install", dir)
 	info, err := os.Stat(filepath.Join(dir, "pg-backup"))
@@ -96,7 +96,7 @@ func TestInstallPutsTheProgramAndAPasswdThere(t *testing.T) {
 	}
 }
 
-func TestAUserWithoutALineGetsOne(t *testing.T) {
+func TestInstall_UserWithoutEntry(t *testing.T) {
 	passwd := []byte("root:x:0:0:root:/root:/bin/bash")
 	if got := withUser(passwd, 0, 0); !bytes.Equal(got, passwd) {
 		t.Errorf("root twice: %s", got)
@@ -106,7 +106,7 @@ func TestAUserWithoutALineGetsOne(t *testing.T) {
 	}
 }
 
-func TestADryRunProvesAndChangesNothing(t *testing.T) {
+func TestRun_DryRun_ChangesNothing(t *testing.T) {
 	b := newEnvironment(t)
 	database := b.pg.Database(t, social...)
 	o := b.must("run", "--dry-run", "--databases", database)
@@ -128,7 +128,7 @@ func TestADryRunProvesAndChangesNothing(t *testing.T) {
 	b.at(30*day).fails(backupapi.CategoryRefused, "run", "--dry-run", "--databases", database)
 }
 
-func TestAnomaliesAreFlaggedAndTheBackupCounts(t *testing.T) {
+func TestRun_Anomalies(t *testing.T) {
 	b := newEnvironment(t)
 	database := b.pg.Database(t, social...)
 	b.must("run", "--databases", database)
@@ -146,7 +146,7 @@ func TestAnomaliesAreFlaggedAndTheBackupCounts(t *testing.T) {
 	}
 }
 
-func TestMemoryDecidesHowManyStreamsThereAre(t *testing.T) {
+func TestRun_MemoryLimit(t *testing.T) {
 	one := dump.Memory(1, dump.DefaultLayout)
 	for name, c := range map[string]struct {
 		limit int64

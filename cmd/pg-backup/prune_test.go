@@ -31,7 +31,7 @@ func (b *environment) count() int {
 	return len(b.backups())
 }
 
-func TestPruneDeletesOnlyWhatEveryRuleLetsGo(t *testing.T) {
+func TestPrune(t *testing.T) {
 	b := newEnvironment(t)
 	database := b.pg.Database(t, social...)
 	b.old(database, 30, 20, 15, 6, 5)
@@ -57,7 +57,7 @@ func TestPruneDeletesOnlyWhatEveryRuleLetsGo(t *testing.T) {
 	}
 }
 
-func TestFortyDaysOfFailuresKeepTheLastGoodBackups(t *testing.T) {
+func TestPrune_FortyDaysOfFailures(t *testing.T) {
 	b := newEnvironment(t).with("KEEP_MINIMUM", "1")
 	database := b.pg.Database(t, social...)
 	b.old(database, 42, 41)
@@ -78,7 +78,7 @@ func TestFortyDaysOfFailuresKeepTheLastGoodBackups(t *testing.T) {
 	b.must("verify")
 }
 
-func TestAWrongClockDeletesNothing(t *testing.T) {
+func TestPrune_WrongClock(t *testing.T) {
 	b := newEnvironment(t).with("KEEP_MINIMUM", "1", "RETENTION_DAYS", "1")
 	database := b.pg.Database(t, social...)
 	for range 3 {
@@ -91,7 +91,7 @@ func TestAWrongClockDeletesNothing(t *testing.T) {
 	}
 }
 
-func TestMoreThanHalfIsNotDeletedUnasked(t *testing.T) {
+func TestPrune_MoreThanHalf(t *testing.T) {
 	b := newEnvironment(t).with("KEEP_MINIMUM", "1")
 	b.old(b.pg.Database(t, social...), 30, 29, 28)
 	b.fails(backupapi.CategoryRefused, "prune")
@@ -104,7 +104,7 @@ func TestMoreThanHalfIsNotDeletedUnasked(t *testing.T) {
 	}
 }
 
-func TestLockedBackupsAreLeftAlone(t *testing.T) {
+func TestPrune_ObjectLock(t *testing.T) {
 	b := newEnvironment(t).with("KEEP_MINIMUM", "1")
 	b.bucket = b.s3.Bucket(t, func(in *sdk.CreateBucketInput) { in.ObjectLockEnabledForBucket = aws.Bool(true) })
 	b = b.with("S3_BUCKET", "s3://"+b.bucket+"/nova")
@@ -123,7 +123,7 @@ func TestLockedBackupsAreLeftAlone(t *testing.T) {
 	}
 }
 
-func TestDamageIsFoundAndListed(t *testing.T) {
+func TestVerify_Damage(t *testing.T) {
 	for name, damage := range map[string]func(path string) error{
 		"a byte that flipped": func(path string) error {
 			content, err := os.ReadFile(path)
@@ -161,7 +161,7 @@ func TestDamageIsFoundAndListed(t *testing.T) {
 	}
 }
 
-func TestLeftoversOfKilledRunsAreSweptAfterTwoDays(t *testing.T) {
+func TestPrune_Orphans(t *testing.T) {
 	b := newEnvironment(t).with("KEEP_MINIMUM", "1")
 	database := b.pg.Database(t, social...)
 	b.must("run", "--databases", database)

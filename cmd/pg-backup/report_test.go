@@ -47,7 +47,7 @@ func (f *fakeCloudWatch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(cbor.Encode(cbor.Map{}))
 }
 
-func TestMetricsReachCloudWatch(t *testing.T) {
+func TestReport_CloudWatch(t *testing.T) {
 	cloudwatch := &fakeCloudWatch{}
 	server := httptest.NewServer(cloudwatch)
 	defer server.Close()
@@ -72,7 +72,7 @@ func TestMetricsReachCloudWatch(t *testing.T) {
 	}
 }
 
-func TestMetricsThatCannotBeSentAreWrittenAndFailNothing(t *testing.T) {
+func TestReport_CloudWatch_Unreachable(t *testing.T) {
 	refuse := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
 	defer refuse.Close()
 	b := newEnvironment(t)
@@ -104,7 +104,7 @@ func TestMetricsThatCannotBeSentAreWrittenAndFailNothing(t *testing.T) {
 	}
 }
 
-func TestTracesAndMetricsGoOutOverOTLP(t *testing.T) {
+func TestReport_OTLP(t *testing.T) {
 	var mu sync.Mutex
 	received := map[string]string{}
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -152,7 +152,7 @@ func TestTracesAndMetricsGoOutOverOTLP(t *testing.T) {
 	b.must("run", "--databases", b.pg.Database(t)) // telemetry that fails, fails nothing
 }
 
-func TestProgressIsLoggedWhereThereIsNoTerminal(t *testing.T) {
+func TestProgress_WithoutTerminal(t *testing.T) {
 	b := newEnvironment(t)
 	var log lockedBuffer
 	s := &session{program: program{now: b.now, stderr: &log, terminal: &log}}
@@ -178,7 +178,7 @@ func count(all []string, one string) (n int) {
 	return n
 }
 
-func TestTheReportOfARestoreNamesWhatWasMade(t *testing.T) {
+func TestReport_Restore(t *testing.T) {
 	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	b.must("run", "--databases", source)

@@ -19,7 +19,7 @@ import (
 	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
-func TestRestoreIntoADatabaseWithSomethingInItIsRefused(t *testing.T) {
+func TestRestore_NotEmpty(t *testing.T) {
 	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	b.must("run", "--databases", source)
@@ -36,7 +36,7 @@ func TestRestoreIntoADatabaseWithSomethingInItIsRefused(t *testing.T) {
 	}
 }
 
-func TestADrillTouchesNoOtherServer(t *testing.T) {
+func TestDrill_OtherServers(t *testing.T) {
 	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	b.must("run", "--databases", source)
@@ -50,7 +50,7 @@ func TestADrillTouchesNoOtherServer(t *testing.T) {
 	}
 }
 
-func TestADrillThatFindsADifferenceFails(t *testing.T) {
+func TestDrill_Difference(t *testing.T) {
 	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	b.must("run", "--databases", source)
@@ -69,7 +69,7 @@ func TestADrillThatFindsADifferenceFails(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatIsAskedForIsRestored(t *testing.T) {
+func TestRestore_Only_Selection(t *testing.T) {
 	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	b.must("run", "--databases", source)
@@ -87,7 +87,7 @@ func TestOnlyWhatIsAskedForIsRestored(t *testing.T) {
 	b.fails(backupapi.CategoryUsage, "restore", "--database", source, "--to", source+"_no", "--only", "no_such_schema")
 }
 
-func TestDatabaseSettingsAndGrantsComeBack(t *testing.T) {
+func TestRestore_SettingsAndGrants(t *testing.T) {
 	b := newEnvironment(t)
 	source := b.pg.Database(t, social...)
 	b.pg.Exec(t, "postgres", `DO $$ BEGIN CREATE ROLE keeper LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$`,
@@ -109,7 +109,7 @@ func TestDatabaseSettingsAndGrantsComeBack(t *testing.T) {
 
 // The commands in a manifest are all that is needed: `aws` (here a stand-in that
 // does the one GET), zstd and PostgreSQL's clients.
-func TestTheManifestsCommandsRestoreByHand(t *testing.T) {
+func TestManifest_ManualRestore(t *testing.T) {
 	if _, err := exec.LookPath("zstd"); err != nil {
 		pgtest.Missing(t, "zstd", "postgresql")
 	}

@@ -11,7 +11,7 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 )
 
-func TestABackupComesBackTheSame(t *testing.T) {
+func TestRestore_RoundTrip(t *testing.T) {
 	for name, statements := range map[string][]string{"a social network": social, "nasty names and shapes": nasty, "odd tables of many rows": odd, "nothing at all": nil} {
 		t.Run(name, func(t *testing.T) {
 			b := newEnvironment(t)
@@ -34,7 +34,7 @@ func TestABackupComesBackTheSame(t *testing.T) {
 	}
 }
 
-func TestBigTablesAreDumpedApartAndComeBack(t *testing.T) {
+func TestRestore_RoundTrip_SeparateTables(t *testing.T) {
 	b := newEnvironment(t).with("PARALLELISM", "3")
 	source := b.pg.Database(t, append(append(grown(`"Big.Table"`, 80), grown("second", 70)...), social...)...)
 	b.must("run", "--databases", source)
@@ -55,7 +55,7 @@ func TestBigTablesAreDumpedApartAndComeBack(t *testing.T) {
 	b.pg.Exec(t, "postgres", "DROP DATABASE "+target)
 }
 
-func TestAnEncryptedBackupNeedsItsIdentity(t *testing.T) {
+func TestRestore_Encrypted(t *testing.T) {
 	b := newEnvironment(t)
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {

@@ -30,7 +30,7 @@ const (
 // Each block of the runbook names the way that it belongs to. The blocks of a way
 // are run as a person would, one shell from the first to the last; those of the
 // cluster are run by e2e.
-func TestTheGuideToRestoringRestores(t *testing.T) {
+func TestRunbook(t *testing.T) {
 	for _, program := range []string{"zstd", "jq"} {
 		if _, err := exec.LookPath(program); err != nil {
 			pgtest.Missing(t, program, "postgresql")
@@ -119,7 +119,7 @@ var hostile = []string{
 }
 
 // The settings of the runbook are all that its commands refer to.
-func TestTheGuideToRestoringExplainsItsVariables(t *testing.T) {
+func TestRunbook_Variables(t *testing.T) {
 	blocks := runbookBlocks(t)
 	explained := blocks["settings"] + "STATEFULSET NAMESPACE FOLDER" // FOLDER is set where it is used
 	for way, script := range blocks {

@@ -14,7 +14,7 @@ import (
 	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
-func TestPasswordsMayHoldAnything(t *testing.T) {
+func TestRun_Passwords(t *testing.T) {
 	pg := pgtest.NewPostgres(t)
 	b := environmentOn(t, pg)
 	const password = `p@ss:/?#%&'" é`
@@ -39,7 +39,7 @@ func TestPasswordsMayHoldAnything(t *testing.T) {
 	}
 }
 
-func TestAPasswordOnTheCommandLineIsRefused(t *testing.T) {
+func TestUsageErrors_PasswordOnCommandLine(t *testing.T) {
 	b := newEnvironment(t)
 	o := b.fails(backupapi.CategoryUsage, "run", "--database-url", "postgres://u:hunter2@h/db")
 	if strings.Contains(o.stderr, "hunter2") {
@@ -47,7 +47,7 @@ func TestAPasswordOnTheCommandLineIsRefused(t *testing.T) {
 	}
 }
 
-func TestAPoolerIsRecognised(t *testing.T) {
+func TestRun_Pooler(t *testing.T) {
 	const pgbouncer = "/usr/sbin/pgbouncer"
 	if _, err := os.Stat(pgbouncer); err != nil {
 		pgtest.Missing(t, "PgBouncer", "postgresql")
@@ -108,7 +108,7 @@ func startPgBouncer(t *testing.T, program, serverPort, more string) string {
 	return port
 }
 
-func TestClientsOfAnotherMajorAreRefused(t *testing.T) {
+func TestRun_ClientsOfAnotherMajor(t *testing.T) {
 	b := newEnvironment(t)
 	database := b.pg.Database(t, social...)
 	for name, version := range map[string]string{"older than the server": "9.6.24", "newer than the server": "99.1"} {
@@ -124,7 +124,7 @@ func TestClientsOfAnotherMajorAreRefused(t *testing.T) {
 	}
 }
 
-func TestWhatARoleMayNotReadFailsTheRunAndTheDryRun(t *testing.T) {
+func TestRun_MissingPrivilege(t *testing.T) {
 	cases := []struct {
 		name       string
 		statements []string
@@ -149,7 +149,7 @@ func TestWhatARoleMayNotReadFailsTheRunAndTheDryRun(t *testing.T) {
 	}
 }
 
-func TestARoleThatMayReadEverythingNeedsNoMore(t *testing.T) {
+func TestRun_ReadAllData(t *testing.T) {
 	b := newEnvironment(t)
 	database := b.pg.Database(t, social[:len(social)-1]...) // large objects need more than pg_read_all_data
 	b.pg.Exec(t, "postgres", `DO $$ BEGIN CREATE ROLE all_reader LOGIN IN ROLE pg_read_all_data; EXCEPTION WHEN duplicate_object THEN NULL; END $$`)
@@ -159,7 +159,7 @@ func TestARoleThatMayReadEverythingNeedsNoMore(t *testing.T) {
 	b.must("drill")
 }
 
-func TestATableThatStaysLockedFailsAfterTheWait(t *testing.T) {
+func TestRun_LockedTable(t *testing.T) {
 	b := newEnvironment(t).with("LOCK_WAIT_TIMEOUT", "1s")
 	database := b.pg.Database(t, social...)
 	conn := b.pg.Connect(t, database)
@@ -170,7 +170,7 @@ func TestATableThatStaysLockedFailsAfterTheWait(t *testing.T) {
 	b.nothingLeft()
 }
 
-func TestTimeoutsSetOnARoleDoNotEndADump(t *testing.T) {
+func TestRun_TimeoutsOfRole(t *testing.T) {
 	b := newEnvironment(t)
 	database := largeDatabase(t)
 	b.pg.Exec(t, "postgres", `DO $$ BEGIN CREATE ROLE hasty SUPERUSER LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$`,
@@ -178,7 +178,7 @@ func TestTimeoutsSetOnARoleDoNotEndADump(t *testing.T) {
 	b.with("DATABASE_URL", b.pg.URLAs("hasty", "", database)).must("run")
 }
 
-func TestASecondRunOfOneDatabaseIsTurnedAway(t *testing.T) {
+func TestRun_LockHeld(t *testing.T) {
 	b := newEnvironment(t)
 	database := largeDatabase(t)
 	ended, open := b.stopped(t.Context(), "run", "--databases", database)
@@ -192,7 +192,7 @@ func TestASecondRunOfOneDatabaseIsTurnedAway(t *testing.T) {
 	}
 }
 
-func TestOneDatabaseThatFailsDoesNotStopTheOthers(t *testing.T) {
+func TestRun_OneDatabaseFails(t *testing.T) {
 	b := newEnvironment(t)
 	good := b.pg.Database(t, social...)
 	o := b.fails(backupapi.CategorySource, "run", "--databases", "no_such_database,"+good)
@@ -204,7 +204,7 @@ func TestOneDatabaseThatFailsDoesNotStopTheOthers(t *testing.T) {
 	}
 }
 
-func TestTheWholeServerIsFoundWithoutADatabase(t *testing.T) {
+func TestRun_WholeServer(t *testing.T) {
 	pg := pgtest.NewPostgres(t)
 	b := environmentOn(t, pg)
 	pg.Exec(t, "postgres", `CREATE DATABASE nova_auth`, `CREATE DATABASE "Odd name, 100%/"`, `CREATE DATABASE closed ALLOW_CONNECTIONS false`, `CREATE ROLE app LOGIN PASSWORD 'x'`)

@@ -11,7 +11,7 @@ import (
 )
 
 // Kubernetes' own reader is the reference.
-func TestQuantitiesAreThoseOfKubernetes(t *testing.T) {
+func TestParseQuantity_AgreesWithKubernetes(t *testing.T) {
 	for _, s := range []string{
 		"0", "1", "100m", "1.5", "0.5Gi", "64Mi", "64M", "1k", "1Ki", "250u", "7n", "3e3", "3E3", "12e-3", "1Ei", "2P", "16T",
 		"", "m", "1x", "1mm", "1KI", "1K", "-1", "+1", " 1", "1 ", "1e", "1.2.3", ".5", "5.", "1e1000", "Mi", "1ei", "0x10", "1_000",

@@ -34,7 +34,7 @@ func TestStoreConforms(t *testing.T) {
 }
 
 // Everything a store does must also work when the network is bad.
-func TestStoreConformsBehindFaults(t *testing.T) {
+func TestStore_Faults(t *testing.T) {
 	server := pgtest.SharedS3(t)
 	all := func(*http.Request) bool { return true }
 	faults := map[string]pgtest.Fault{
@@ -52,7 +52,7 @@ func TestStoreConformsBehindFaults(t *testing.T) {
 	}
 }
 
-func TestCredentialsThatExpireAreReadAgain(t *testing.T) {
+func TestStore_ExpiredCredentials(t *testing.T) {
 	server := pgtest.SharedS3(t)
 	proxy := pgtest.NewProxy(t, server.Endpoint)
 	path := filepath.Join(t.TempDir(), "credentials")
@@ -76,7 +76,7 @@ func TestCredentialsThatExpireAreReadAgain(t *testing.T) {
 	}
 }
 
-func TestCompleteWhoseAnswerIsLostSucceeds(t *testing.T) {
+func TestStore_CompleteAnswerLost(t *testing.T) {
 	server := pgtest.SharedS3(t)
 	proxy := pgtest.NewProxy(t, server.Endpoint)
 	bucket := server.Bucket(t)
@@ -104,7 +104,7 @@ func TestCompleteWhoseAnswerIsLostSucceeds(t *testing.T) {
 	}
 }
 
-func TestErrorsSayWhetherARightIsMissing(t *testing.T) {
+func TestStore_ErrorCategories(t *testing.T) {
 	server := pgtest.SharedS3(t)
 	proxy := pgtest.NewProxy(t, server.Endpoint)
 	proxy.Add(pgtest.Refuse(http.StatusForbidden, "AccessDenied"))
@@ -133,7 +133,7 @@ func TestErrorsSayWhetherARightIsMissing(t *testing.T) {
 	}
 }
 
-func TestADownloadThatBreaksGoesOn(t *testing.T) {
+func TestStore_DownloadBreaks(t *testing.T) {
 	server := pgtest.SharedS3(t)
 	proxy := pgtest.NewProxy(t, server.Endpoint)
 	bucket := server.Bucket(t)
@@ -170,7 +170,7 @@ func TestADownloadThatBreaksGoesOn(t *testing.T) {
 	}
 }
 
-func TestObjectLockIsSeen(t *testing.T) {
+func TestStore_ObjectLock(t *testing.T) {
 	server := pgtest.SharedS3(t)
 	bucket := server.Bucket(t, func(in *sdk.CreateBucketInput) { in.ObjectLockEnabledForBucket = aws.Bool(true) })
 	store := newStore(t, server.Endpoint, bucket, "")
@@ -187,7 +187,7 @@ func TestObjectLockIsSeen(t *testing.T) {
 	}
 }
 
-func TestGivingUpIsAStoreError(t *testing.T) {
+func TestStore_GivesUp(t *testing.T) {
 	proxy := pgtest.NewProxy(t, "http://127.0.0.1:1")
 	proxy.Add(pgtest.Refuse(http.StatusServiceUnavailable, "SlowDown"))
 	err := newStore(t, proxy.Endpoint, "bucket", "").Put(t.Context(), "k", []byte("x"))
