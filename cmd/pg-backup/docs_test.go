@@ -31,7 +31,7 @@ func TestDocs_Variables(t *testing.T) {
 		}
 		return
 	}
-	t.Error("docs/backup.md is not what the contract says; run: UPDATE=1 go test ./cmd/pg-backup -run TestTheGuideIsTheContract")
+	t.Error("docs/backup.md is not what the contract says; run: UPDATE=1 go test ./cmd/pg-backup -run TestDocs_Variables")
 }
 
 func TestDocs_CommandsAndMeasurements(t *testing.T) {
