@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -109,6 +110,54 @@ func (o objects) StatefulSets(context.Context) ([]metav1.PartialObjectMetadata, 
 
 func (o objects) NamespaceLabels(context.Context, string) (map[string]string, error) {
 	return o.labels, o.err
+}
+
+// slowObjects answers a look-up only when all others have begun.
+type slowObjects struct {
+	objects
+	begun *sync.WaitGroup
+}
+
+func (o slowObjects) HasSecret(ctx context.Context, namespace, name string) (bool, error) {
+	o.begun.Done()
+	return false, o.wait(ctx)
+}
+
+func (o slowObjects) HasServiceAccount(ctx context.Context, namespace, name string) (bool, error) {
+	o.begun.Done()
+	return false, o.wait(ctx)
+}
+
+func (o slowObjects) StatefulSets(ctx context.Context) ([]metav1.PartialObjectMetadata, error) {
+	o.begun.Done()
+	return nil, o.wait(ctx)
+}
+
+func (o slowObjects) NamespaceLabels(ctx context.Context, _ string) (map[string]string, error) {
+	o.begun.Done()
+	return nil, o.wait(ctx)
+}
+
+func (o slowObjects) wait(ctx context.Context) error {
+	all := make(chan struct{})
+	go func() { o.begun.Wait(); close(all) }()
+	select {
+	case <-all:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// One slow look-up must not use up the time of the others: look-ups that ran one
+// after the other lost the ServiceAccount's warning on a loaded API server.
+func TestBackupReferences_LookUpsRunAtTheSameTime(t *testing.T) {
+	references := slowObjects{begun: &sync.WaitGroup{}}
+	references.begun.Add(7) // the namespace, four Secrets, the ServiceAccount, the list
+	defaults, _ := backupapi.ParseDefaults(nil)
+	s := StatefulSet{Namespace: "nova", Name: "db", Request: request(t, "url-secret", "u/url", "aws-secret", "a",
+		"encryption-recipients", "r/r", "encryption-identity", "i/i", "service-account", "s")}
+	compareParts(t, []string{"Secret u", "Secret a", "Secret r", "Secret i", "ServiceAccount s"}, BackupReferences(t.Context(), references, defaults, s))
 }
 
 func TestBackupReferences(t *testing.T) {

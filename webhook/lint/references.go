@@ -3,9 +3,11 @@ package lint
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -24,9 +26,9 @@ type References interface {
 	NamespaceLabels(ctx context.Context, namespace string) (map[string]string, error)
 }
 
-// referencesTimeout bounds all look-ups of one review: a warning must not delay an
-// apply for longer.
-const referencesTimeout = 500 * time.Millisecond
+// referencesTimeout bounds the look-ups of one review, which run at the same time: a
+// warning must not delay an apply for longer.
+const referencesTimeout = time.Second
 
 // StatefulSet is a StatefulSet with its backup request.
 type StatefulSet struct {
@@ -37,12 +39,11 @@ type StatefulSet struct {
 // BackupReferences returns a warning for each object that a backup request refers to
 // and that does not exist, and for another StatefulSet that uses the same location.
 // It reads the requests of other StatefulSets on top of defaults.
-func BackupReferences(ctx context.Context, references References, defaults backupapi.Request, s StatefulSet) (warnings []string) {
+func BackupReferences(ctx context.Context, references References, defaults backupapi.Request, s StatefulSet) []string {
 	ctx, cancel := context.WithTimeout(ctx, referencesTimeout)
 	defer cancel()
-	if labels, err := references.NamespaceLabels(ctx, s.Namespace); err == nil && labels[backupapi.LabelNamespace] == backupapi.NamespaceDisabled {
-		warnings = append(warnings, fmt.Sprintf("%s: no backup runs: namespace %s is labelled %s: %s",
-			backupapi.AnnotationEnabled, s.Namespace, backupapi.LabelNamespace, backupapi.NamespaceDisabled))
+	lookups := []func() string{
+		func() string { return disabledNamespace(ctx, references, s.Namespace) },
 	}
 	for _, secret := range []struct{ key, name string }{
 		{backupapi.AnnotationURLSecret, s.Request.URLSecret.Name},
@@ -50,32 +51,58 @@ func BackupReferences(ctx context.Context, references References, defaults backu
 		{backupapi.AnnotationEncryptionRecipients, s.Request.EncryptionRecipients.Name},
 		{backupapi.AnnotationEncryptionIdentity, s.Request.EncryptionIdentity.Name},
 	} {
-		if secret.name == "" {
-			continue
-		}
-		if exists, err := references.HasSecret(ctx, s.Namespace, secret.name); err == nil && !exists {
-			warnings = append(warnings, missing(secret.key, "Secret", secret.name, s.Namespace))
-		}
+		lookups = append(lookups, func() string {
+			return missing(ctx, references.HasSecret, secret.key, "Secret", secret.name, s.Namespace)
+		})
 	}
-	if account := s.Request.ServiceAccount; account != "" {
-		if exists, err := references.HasServiceAccount(ctx, s.Namespace, account); err == nil && !exists {
-			warnings = append(warnings, missing(backupapi.AnnotationServiceAccount, "ServiceAccount", account, s.Namespace))
-		}
+	lookups = append(lookups,
+		func() string {
+			return missing(ctx, references.HasServiceAccount, backupapi.AnnotationServiceAccount, "ServiceAccount", s.Request.ServiceAccount, s.Namespace)
+		},
+		func() string { return sharedLocation(ctx, references, defaults, s) },
+	)
+	// One after the other, a slow API server would let the timeout hide the warnings
+	// of the last look-ups.
+	warnings := make([]string, len(lookups))
+	var group errgroup.Group
+	for i, lookup := range lookups {
+		group.Go(func() error {
+			warnings[i] = lookup()
+			return nil
+		})
 	}
-	return append(warnings, sharedLocation(ctx, references, defaults, s)...)
+	_ = group.Wait() // no look-up returns an error
+	return slices.DeleteFunc(warnings, func(w string) bool { return w == "" })
 }
 
-func missing(key, kind, name, namespace string) string {
+// disabledNamespace returns a warning if the namespace refuses backup.
+func disabledNamespace(ctx context.Context, references References, namespace string) string {
+	labels, err := references.NamespaceLabels(ctx, namespace)
+	if err != nil || labels[backupapi.LabelNamespace] != backupapi.NamespaceDisabled {
+		return ""
+	}
+	return fmt.Sprintf("%s: no backup runs: namespace %s is labelled %s: %s",
+		backupapi.AnnotationEnabled, namespace, backupapi.LabelNamespace, backupapi.NamespaceDisabled)
+}
+
+// missing returns a warning if key names an object that does not exist.
+func missing(ctx context.Context, exists func(ctx context.Context, namespace, name string) (bool, error), key, kind, name, namespace string) string {
+	if name == "" {
+		return ""
+	}
+	if found, err := exists(ctx, namespace, name); err != nil || found {
+		return ""
+	}
 	return fmt.Sprintf("%s: %s %s does not exist in namespace %s: no run starts until it is created", key, kind, name, namespace)
 }
 
 // sharedLocation returns a warning if another StatefulSet keeps its backups in the
 // same location, where each would list and prune the other's.
-func sharedLocation(ctx context.Context, references References, defaults backupapi.Request, s StatefulSet) []string {
+func sharedLocation(ctx context.Context, references References, defaults backupapi.Request, s StatefulSet) string {
 	location := strings.TrimRight(s.Request.Location(s.Namespace, s.Name), "/")
 	others, err := references.StatefulSets(ctx)
 	if err != nil || location == "" {
-		return nil
+		return ""
 	}
 	for _, other := range others {
 		if other.Namespace == s.Namespace && other.Name == s.Name || !backupapi.HasKeys(other.Annotations) {
@@ -83,11 +110,11 @@ func sharedLocation(ctx context.Context, references References, defaults backupa
 		}
 		request, _ := backupapi.ParseRequest(defaults, other.Annotations)
 		if request.Enabled && request.S3Endpoint == s.Request.S3Endpoint && strings.TrimRight(request.Location(other.Namespace, other.Name), "/") == location {
-			return []string{fmt.Sprintf("%s: StatefulSet %s in namespace %s also keeps its backups in %s: give each its own prefix",
-				backupapi.AnnotationBucket, other.Name, other.Namespace, location)}
+			return fmt.Sprintf("%s: StatefulSet %s in namespace %s also keeps its backups in %s: give each its own prefix",
+				backupapi.AnnotationBucket, other.Name, other.Namespace, location)
 		}
 	}
-	return nil
+	return ""
 }
 
 // LiveReferences asks the API server, for metadata only: the program never reads
