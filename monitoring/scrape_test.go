@@ -1,6 +1,7 @@
 package monitoring
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,30 @@ func TestScrapeConfiguration(t *testing.T) {
 		write(t, filepath.Join(dir, "rules.yaml"), rules)
 		if out, err := exec.Command(promtool, "check", "config", filepath.Join(dir, "prometheus.yaml")).CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)
+		}
+	})
+
+	t.Run("it scrapes the app, whatever the annotations of others say", func(t *testing.T) {
+		promtool := os.Getenv("NOVAWIRE_PROMTOOL")
+		if promtool == "" {
+			t.Skip(`NOVAWIRE_PROMTOOL is not set; run: eval "$(tools/provide promtool env)" && go test ./monitoring`)
+		}
+		type annotations = map[string]string
+		for _, c := range []struct {
+			ip   string
+			pod  annotations
+			want string // "" if it is not scraped
+		}{
+			{"10.0.0.1", annotations{"prometheus_io_scrape": "true", "prometheus_io_port": "9090", "prometheus_io_path": "/m", "prometheus_io_scheme": "https"}, "https://10.0.0.1:9090/m"},
+			{"fd00::1", annotations{"prometheus_io_scrape": "true", "prometheus_io_port": "9090"}, "http://[fd00::1]:9090/metrics"},
+			{"10.0.0.1", annotations{"prometheus_io_scrape": "true", "prometheus_io_port": "15020", "prometheus_io_path": "/stats/prometheus"}, "http://10.0.0.1:15020/stats/prometheus"},
+			{"10.0.0.1", annotations{"prometheus_io_scrape": "true", "prometheus_io_port": "20200", "prometheus_io_path": "/envoy", "nova_dev_metrics_endpoint": "http://:9090/metrics"}, "http://10.0.0.1:9090/metrics"},
+			{"fd00::1", annotations{"prometheus_io_scrape": "true", "prometheus_io_port": "15020", "nova_dev_metrics_endpoint": "https://:9090/m/x"}, "https://[fd00::1]:9090/m/x"},
+			{"10.0.0.1", annotations{"prometheus_io_scrape": "false", "prometheus_io_port": "9090"}, ""},
+		} {
+			if got := scraped(t, promtool, text, c.ip, c.pod); got != c.want {
+				t.Errorf("%s %v: scraped is %q, want %q", c.ip, c.pod, got, c.want)
+			}
 		}
 	})
 
@@ -91,4 +116,40 @@ func TestScrapeConfiguration(t *testing.T) {
 			t.Errorf("PodMonitor (-) and prometheus.yaml (+) differ:\n%s", diff)
 		}
 	})
+}
+
+// scraped returns the URL at which Prometheus scrapes a pod, by the job nova-pods.
+func scraped(t *testing.T, promtool string, config []byte, ip string, annotations map[string]string) string {
+	t.Helper()
+	labels := map[string]string{"__meta_kubernetes_pod_label_nova_dev_metrics": "true", "__meta_kubernetes_pod_ip": ip}
+	for key, value := range annotations {
+		labels["__meta_kubernetes_pod_annotation_"+key] = value
+	}
+	static, err := json.Marshal([]any{map[string]any{"targets": []string{"pod:1"}, "labels": labels}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, job, _ := strings.Cut(string(config), "- job_name: nova-pods\n")
+	job, _, _ = strings.Cut(job, "  - job_name:")
+	job = strings.Replace(job, "kubernetes_sd_configs: [{role: pod}]", "static_configs: "+string(static), 1)
+	file := filepath.Join(t.TempDir(), "prometheus.yaml")
+	write(t, file, []byte("scrape_configs:\n  - job_name: nova-pods\n"+job))
+	out, err := exec.Command(promtool, "check", "service-discovery", "--timeout=500ms", file, "nova-pods").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []struct {
+		Labels map[string]string `json:"labels"`
+	}
+	if err := json.Unmarshal(out, &found); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if len(found) != 1 {
+		t.Fatalf("promtool found %d targets", len(found))
+	}
+	target := found[0].Labels
+	if len(target) == 0 {
+		return ""
+	}
+	return target["__scheme__"] + "://" + target["__address__"] + target["__metrics_path__"]
 }

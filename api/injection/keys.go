@@ -26,6 +26,7 @@ var keys = []api.Key{
 	{Name: AnnotationMetricsPort, On: api.OnPod, Default: "found by port name", Allowed: "a declared port's name, or 1 to 65535", Meaning: "`prometheus.io/port`; by default a TCP port named `metrics`, `http-metrics` or `prometheus`, else the only TCP port if it is named `http` or `http-*`"},
 	{Name: AnnotationMetricsPath, On: api.OnPod, Default: "`/metrics`", Allowed: "an absolute path", Meaning: "`prometheus.io/path`"},
 	{Name: AnnotationMetricsScheme, On: api.OnPod, Default: "`http`", Allowed: "`http`, `https`", Meaning: "`prometheus.io/scheme`"},
+	{Name: AnnotationMetricsEndpoint, On: api.OnPod, Default: "–", Allowed: "`http://:9090/metrics`", Meaning: "the app's own endpoint, if `prometheus.io/*` point to a sidecar of somebody else", Written: true},
 	{Name: AnnotationSidecarCPURequest, On: api.OnPod, Default: "from config", Allowed: quantities, Meaning: "CPU request of the sidecar"},
 	{Name: AnnotationSidecarCPULimit, On: api.OnPod, Default: "from config", Allowed: quantities + ", at least `10m`", Meaning: "CPU limit of the sidecar"},
 	{Name: AnnotationSidecarMemoryRequest, On: api.OnPod, Default: "from config", Allowed: quantities, Meaning: "memory request of the sidecar"},

@@ -23,6 +23,10 @@ const (
 	MetricsScraped    = "true"
 )
 
+// AnnotationMetricsEndpoint is written by the webhook if prometheus.io/* point to a
+// sidecar of somebody else: the endpoint of the app's own metrics, without a host.
+const AnnotationMetricsEndpoint = "nova.dev/metrics-endpoint"
+
 // AnnotationPrefix is the prefix of the annotations that pods and Namespaces carry.
 const AnnotationPrefix = "inject.nova.dev/"
 

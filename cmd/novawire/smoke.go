@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -51,12 +52,7 @@ pods/proxy and pods/log. The newest running pod of each service is checked.
 Exit codes: 0 every check passed, 1 a check failed or nothing was checked, 2 wrong usage.`,
 		Example: `  novawire smoke -n nova --wait 2m --traces-url http://jaeger.example.org:16686
   novawire smoke -n nova -o junit > smoke.xml`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("smoke: no argument is expected, got %q", args)}
-			}
-			return nil
-		},
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runSmoke(cmd.Context(), flags, cmd.OutOrStdout())
 		},
@@ -163,6 +159,18 @@ func smokeServices(ctx context.Context, cluster kubernetes.Interface, namespace,
 	return services, nil
 }
 
+// metricsEndpoint returns where Prometheus scrapes a pod, or no port.
+func metricsEndpoint(annotations map[string]string) (scheme, port, path string) {
+	if own, err := url.Parse(annotations[injection.AnnotationMetricsEndpoint]); err == nil && own.Port() != "" {
+		return own.Scheme, own.Port(), own.Path
+	}
+	if annotations[injection.AnnotationPrometheusScrape] != injection.MetricsScraped {
+		return "", "", ""
+	}
+	return cmp.Or(annotations[injection.AnnotationPrometheusScheme], "http"), annotations[injection.AnnotationPrometheusPort],
+		cmp.Or(annotations[injection.AnnotationPrometheusPath], "/metrics")
+}
+
 func smokeService(cluster kubernetes.Interface, name string, p corev1.Pod, request string) smoke.Service {
 	s := smoke.Service{Namespace: p.Namespace, Name: name, LogLabel: p.Labels[injection.LabelLogging]}
 	if p.Status.Phase != corev1.PodRunning {
@@ -173,9 +181,8 @@ func smokeService(cluster kubernetes.Interface, name string, p corev1.Pod, reque
 		return cluster.CoreV1().RESTClient().Get().Namespace(p.Namespace).Resource("pods").
 			Name(fmt.Sprintf("%s:%s:%s", scheme, p.Name, port)).SubResource("proxy").Suffix(path).URL().String()
 	}
-	scheme, port := cmp.Or(p.Annotations[injection.AnnotationPrometheusScheme], "http"), p.Annotations[injection.AnnotationPrometheusPort]
-	if port != "" && p.Annotations[injection.AnnotationPrometheusScrape] == "true" {
-		s.MetricsURL = proxied(scheme, port, cmp.Or(p.Annotations[injection.AnnotationPrometheusPath], "/metrics"))
+	if scheme, port, path := metricsEndpoint(p.Annotations); port != "" {
+		s.MetricsURL = proxied(scheme, port, path)
 		s.HealthURL = proxied(scheme, port, "/health")
 		s.ReadyURL = proxied(scheme, port, "/ready")
 		s.RequestURL = proxied(scheme, port, request)

@@ -202,3 +202,17 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+func TestMetricsEndpoint(t *testing.T) {
+	for want, annotations := range map[string]map[string]string{
+		"https 9090 /m":      {"prometheus.io/scrape": "true", "prometheus.io/port": "9090", "prometheus.io/path": "/m", "prometheus.io/scheme": "https"},
+		"http 9090 /metrics": {"prometheus.io/scrape": "true", "prometheus.io/port": "9090"},
+		"http 7000 /app":     {"prometheus.io/scrape": "true", "prometheus.io/port": "20200", "nova.dev/metrics-endpoint": "http://:7000/app"},
+		"  ":                 {"prometheus.io/scrape": "false", "prometheus.io/port": "9090"},
+	} {
+		scheme, port, path := metricsEndpoint(annotations)
+		if got := scheme + " " + port + " " + path; got != want {
+			t.Errorf("%v: %q, want %q", annotations, got, want)
+		}
+	}
+}

@@ -50,6 +50,8 @@ const (
 	UnknownContainer   Reason = "unknown-container"
 	UserLabel          Reason = "user-label"
 	UserScrape         Reason = "user-scrape"
+	MergedMetrics      Reason = "merged-metrics"
+	SidecarScrape      Reason = "sidecar-scrape"
 	NoMetricsPort      Reason = "no-metrics-port"
 	UnknownMetricsPort Reason = "unknown-metrics-port"
 	PodResources       Reason = "pod-resources"
@@ -97,7 +99,9 @@ var reasons = map[Reason]struct {
 	ForeignSidecar:     {"no variables set: the container is not part of the app", Info},
 	UnknownContainer:   {"no container has this name", Act},
 	UserLabel:          {"kept: the user set it", Info},
-	UserScrape:         {"no scrape annotations set: the user set prometheus.io/scrape", Info},
+	UserScrape:         {"not scraped: the user set prometheus.io/scrape", Info},
+	MergedMetrics:      {"serves the app's metrics with its own: Istio's scrape annotations stay", Info},
+	SidecarScrape:      {"kept: it is the port of a sidecar; nova.dev/metrics-endpoint has the app's", Info},
 	NoMetricsPort:      {"not scraped: no TCP port is named metrics, http-metrics or prometheus, and the pod's only TCP port is not named http or http-*", Info},
 	UnknownMetricsPort: {"not scraped: no container declares a port with this name", Act},
 	PodResources:       {"no requests and limits set: the pod has pod-level resources", Info},

@@ -104,6 +104,7 @@ func (e *Engine) decide(raw []byte, ns Namespace, owner workload.Owner, explain 
 	}
 	w.nameService()
 	w.wireContainers()
+	w.mergeMetrics()
 	w.placeSidecar()
 	w.wireMetadata()
 	return w.result(), nil

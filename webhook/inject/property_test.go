@@ -18,6 +18,7 @@ func mayChange(path string) bool {
 	for _, prefix := range []string{
 		"/metadata/labels/logging", "/metadata/labels/nova.dev/metrics",
 		"/metadata/annotations/prometheus.io/", "/metadata/annotations/inject.nova.dev/status",
+		"/metadata/annotations/nova.dev/metrics-endpoint",
 	} {
 		if strings.HasPrefix(path, prefix) {
 			return true

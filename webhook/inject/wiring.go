@@ -32,6 +32,7 @@ type wiring struct {
 	setsEndpoint bool                // containers get an OTLP endpoint
 	service      workload.Service
 	ports        ports
+	merged       bool // Istio's agent serves the app's metrics
 
 	patch              patch
 	createdAnnotations bool // the pod had no annotations and the patch adds the map
