@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,7 +39,28 @@ func TestInstall(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(to, "*")); len(left) != 1 {
 		t.Errorf("left are %q", left)
 	}
-	if err := exec.Command(program).Run(); err == nil {
-		t.Error("no usage was asked for")
+	for _, c := range []struct {
+		args []string
+		want string // the line on standard error
+	}{
+		{nil, "name a command: install, check or agent; --help explains them"},
+		{[]string{"instal", to}, `"instal" is not a command; did you mean install?`},
+		{[]string{"run"}, `"run" is not a command; use one of install, check, agent, --version`},
+		{[]string{"install"}, "install: name one folder"},
+		{[]string{"install", to, to}, "install: name one folder"},
+		{[]string{"check"}, "check: name a file"},
+		{[]string{"--version", "now"}, `--version: it takes no argument, got "now"`},
+		{[]string{"agent", "--nod=a"}, "agent: flag provided but not defined: -nod"},
+		{[]string{"agent", "--node=a", "b"}, `agent: it takes no argument, got "b"`},
+		{[]string{"agent", "--node="}, "agent: the node's name is missing: set --node or NODE_NAME"},
+	} {
+		t.Run(fmt.Sprintf("%q is wrong usage", c.args), func(t *testing.T) {
+			cmd := exec.Command(program, c.args...)
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			if err := cmd.Run(); cmd.ProcessState.ExitCode() != 2 || stderr.String() != "novawire-fluentbit: "+c.want+"\n" {
+				t.Errorf("%v: %s", err, stderr.String())
+			}
+		})
 	}
 }

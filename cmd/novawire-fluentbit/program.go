@@ -14,6 +14,7 @@ import (
 
 	"github.com/nova/novawire/cmd/novawire-fluentbit/agent"
 	"github.com/nova/novawire/fluentbit/configfile"
+	"github.com/nova/novawire/internal/validate"
 	"github.com/nova/novawire/internal/version"
 )
 
@@ -33,25 +34,45 @@ Exit codes: 0 success; 1 failure, which standard error explains; 2 wrong usage.
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	var err error
-	switch {
-	case len(args) == 2 && args[0] == "install":
-		err = install(args[1])
-	case len(args) >= 2 && args[0] == "check":
-		err = check(args[1:])
-	case len(args) >= 1 && args[0] == "agent":
-		err = agent.Run(args[1:], stderr)
-	case len(args) == 1 && args[0] == "--version":
-		fmt.Fprintln(stdout, "novawire-fluentbit", version.String())
-	default:
-		fmt.Fprint(stderr, usage)
+	err := execute(args, stdout, stderr)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "novawire-fluentbit:", err)
+	if errors.As(err, new(agent.UsageError)) {
 		return 2
 	}
-	if err != nil {
-		fmt.Fprintln(stderr, "novawire-fluentbit:", err)
-		return 1
+	return 1
+}
+
+func execute(args []string, stdout, stderr io.Writer) error {
+	var verb string
+	if len(args) > 0 {
+		verb = args[0]
 	}
-	return 0
+	switch {
+	case verb == "install" && len(args) == 2:
+		return install(args[1])
+	case verb == "check" && len(args) >= 2:
+		return check(args[1:])
+	case verb == "agent":
+		return agent.Run(args[1:], stderr)
+	case verb == "--version" && len(args) == 1:
+		_, err := fmt.Fprintln(stdout, "novawire-fluentbit", version.String())
+		return err
+	case verb == "":
+		return agent.UsageError{Err: errors.New("name a command: install, check or agent; --help explains them")}
+	case verb == "--help" || verb == "-h":
+		_, err := fmt.Fprint(stdout, usage)
+		return err
+	case verb == "install":
+		return agent.UsageError{Err: errors.New("install: name one folder")}
+	case verb == "check":
+		return agent.UsageError{Err: errors.New("check: name a file")}
+	case verb == "--version":
+		return agent.UsageError{Err: fmt.Errorf("--version: it takes no argument, got %q", args[1])}
+	}
+	return agent.UsageError{Err: validate.UnknownWord(verb, "command", []string{"install", "check", "agent", "--version"})}
 }
 
 // check returns all mistakes of the configurations.
@@ -79,7 +100,7 @@ func install(dir string) error {
 	if err != nil {
 		return fmt.Errorf("open the plugin: %w", err)
 	}
-	defer source.Close()
+	defer func() { _ = source.Close() }()
 	to := filepath.Join(dir, library)
 	part, err := os.OpenFile(to+".part", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o755)
 	if err != nil {

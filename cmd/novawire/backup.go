@@ -26,8 +26,6 @@ of its CronJobs. The caller needs the rights to create them. The output of the J
 shown while it runs; Ctrl-C stops the output, not the Job.
 
 Exit codes: 0 success, 1 failure (the message ends with the category), 2 a wrong command line.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
 		backupNowCommand("now", "Back up a StatefulSet now", false),

@@ -39,7 +39,7 @@ standard error.
 Exit codes: 0 every database is protected or exempt, 1 a database is unprotected or the
 cluster did not answer, 2 a wrong command line.`,
 		Example: "  novawire backup audit\n  novawire backup audit -n nova -o json",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runBackupAudit(cmd, flags)
 		},

@@ -36,7 +36,7 @@ needs the rights to list webhook configurations and endpoint slices and to forwa
 
 Exit codes: 0 no problem, 1 a problem was found or the cluster did not answer, 2 a wrong
 command line.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), flags.timeout)
 			defer cancel()

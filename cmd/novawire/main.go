@@ -14,6 +14,7 @@ import (
 	_ "time/tzdata" // time zones are checked where no system has them
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/nova/novawire/internal/validate"
 	"github.com/nova/novawire/internal/version"
@@ -36,6 +37,15 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	root := rootCommand() //nolint:contextcheck // its commands get the context from ExecuteContext
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
+
+func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "novawire",
 		Short: "Wires Kubernetes workloads for observability and backup",
@@ -48,25 +58,21 @@ Exit codes: 0 success, 1 bad input or a problem found, 2 a wrong command line.`,
 		SilenceErrors: true,
 	}
 	root.SetVersionTemplate("novawire {{.Version}}\n")
-	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(previewCommand(), smokeCommand(), backupCommand(), checkCommand(), webhookCommand())
-	refuseUnknownCommands(root)
-	return root.ExecuteContext(ctx)
+	refuseWrongArguments(root)
+	return root
 }
 
-// refuseUnknownCommands sets unknownCommand for each command with subcommands.
-func refuseUnknownCommands(cmd *cobra.Command) {
-	if !cmd.HasSubCommands() {
-		return
+// refuseWrongArguments makes each command answer words that it does not take with a
+// usageError.
+func refuseWrongArguments(cmd *cobra.Command) {
+	if cmd.HasSubCommands() {
+		cmd.Args = unknownCommand
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
-	cmd.Args = unknownCommand
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	for _, c := range cmd.Commands() {
-		refuseUnknownCommands(c)
+		refuseWrongArguments(c)
 	}
 }
 
@@ -81,11 +87,27 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 			names = append(names, c.Name())
 		}
 	}
-	hint := "; use one of " + strings.Join(names, ", ")
-	if nearest := validate.Nearest(args[0], names); nearest != "" {
-		hint = "; did you mean " + nearest + "?"
+	return usageError{fmt.Errorf("%s: %w", cmd.CommandPath(), validate.UnknownWord(args[0], "command", names))}
+}
+
+// noArguments is the rule of commands that take flags only.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
 	}
-	return usageError{fmt.Errorf("%s: %q is not a command%s", cmd.CommandPath(), args[0], hint)}
+	return usageError{fmt.Errorf("%s: it takes no argument, got %q", strings.TrimPrefix(cmd.CommandPath(), "novawire "), args[0])}
+}
+
+// flagError names the nearest flag for one that is not known.
+func flagError(cmd *cobra.Command, err error) error {
+	if unknown := (*pflag.NotExistError)(nil); errors.As(err, &unknown) && len(unknown.GetSpecifiedName()) > 1 {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if nearest := validate.Nearest(unknown.GetSpecifiedName(), names); nearest != "" {
+			err = fmt.Errorf("%w; did you mean --%s?", err, nearest)
+		}
+	}
+	return usageError{fmt.Errorf("%s: %w", strings.TrimPrefix(cmd.CommandPath(), "novawire "), err)}
 }
 
 // usageError is a mistake in the command line.

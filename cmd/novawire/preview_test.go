@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 	"golang.org/x/tools/txtar"
 )
 
@@ -189,6 +190,42 @@ func TestRun_RefusesUnknownCommands(t *testing.T) {
 	}
 }
 
+// TestRun_WrongCommandLine calls every command with arguments and flags that it does not
+// take.
+func TestRun_WrongCommandLine(t *testing.T) {
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for _, c := range cmd.Commands() {
+			walk(c)
+		}
+		path := strings.Fields(cmd.CommandPath())[1:]
+		wrong := map[string][]string{
+			"an unknown flag":         {"--no-such-flag-at-all"},
+			"a misspelt flag":         {"--hepl"},
+			"a flag without a value":  {"--kubeconfig"},
+			"three unknown arguments": {"a/b/c", "d", "e"},
+		}
+		if cmd.Flags().Lookup("kubeconfig") == nil {
+			delete(wrong, "a flag without a value")
+		}
+		if cmd.Name() == "preview" {
+			delete(wrong, "three unknown arguments")
+		}
+		for name, args := range wrong {
+			t.Run(strings.Join(append(path, name), " "), func(t *testing.T) {
+				_, stderr, code := cli(t, "", append(slices.Clone(path), args...)...)
+				if code != exitUsage || strings.Count(stderr, "\n") != 1 || strings.HasPrefix(stderr, "Error") {
+					t.Errorf("exit %d: %s", code, stderr)
+				}
+				if name == "a misspelt flag" && !strings.Contains(stderr, "did you mean --help?") {
+					t.Errorf("the nearest flag is not named: %s", stderr)
+				}
+			})
+		}
+	}
+	walk(rootCommand())
+}
+
 func TestPreview_FollowsLinks(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, folder := range []string{"real/below", "in"} {
@@ -221,9 +258,32 @@ func TestPreview_Color(t *testing.T) {
 			t.Errorf("%s: exit %d: %s", flag, code, stderr)
 		}
 	}
+	t.Run("auto has colours on a terminal, without NO_COLOR", func(t *testing.T) {
+		terminal := openTerminal(t)
+		for variable, want := range map[string]bool{"": true, "1": false, "false": false} {
+			t.Setenv("NO_COLOR", variable)
+			if got := useColor("auto", terminal); got != want {
+				t.Errorf("NO_COLOR=%q: %v", variable, got)
+			}
+			if !useColor("always", terminal) || useColor("never", terminal) {
+				t.Errorf("NO_COLOR=%q is stronger than --color", variable)
+			}
+		}
+	})
 	if _, stderr, code := cli(t, pod, "preview", "--color", "sometimes", "-"); code != exitUsage {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
+}
+
+// openTerminal opens a pseudo terminal.
+func openTerminal(t *testing.T) *os.File {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip("no pseudo terminal; run: mount -t devpts devpts /dev/pts && go test ./cmd/novawire")
+	}
+	t.Cleanup(func() { _ = master.Close() })
+	return master
 }
 
 func TestPreview_SaysWhatItAssumes(t *testing.T) {

@@ -57,7 +57,7 @@ asks API servers for two seconds to use other connections, answers the requests 
 and ends.
 
 Exit codes: 0 ended by a signal, 1 it could not start or run, 2 a wrong command line.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runWebhook(cmd.Context(), flags, cmd.ErrOrStderr())
 		},

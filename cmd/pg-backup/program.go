@@ -78,7 +78,7 @@ func (p program) command() *cobra.Command {
 		Short:         "Backs PostgreSQL up to S3, and proves that it comes back",
 		Long:          "pg-backup streams unmodified pg_dump output to S3, compressed, checksummed and, if asked, encrypted.\nWithout a verb it runs a backup. Every flag is a variable of the environment too.\n\n" + exitCodes(),
 		Version:       version.String(),
-		Args:          cobra.NoArgs,
+		Args:          unknownVerb,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -90,6 +90,20 @@ func (p program) command() *cobra.Command {
 	root.Flags().AddFlagSet(run.Flags())
 	root.AddCommand(run, p.listVerb(), p.verifyVerb(), p.restoreVerb(), p.drillVerb(), p.checkVerb(), p.pruneVerb(), p.holdVerb(), p.installVerb())
 	return root
+}
+
+// unknownVerb refuses a word that is no verb and names the nearest one.
+func unknownVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	return validate.UnknownWord(args[0], "verb", names)
 }
 
 func usage(v backupapi.Variable) string {

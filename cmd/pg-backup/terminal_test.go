@@ -168,6 +168,11 @@ func TestUsageErrors_LogFormat(t *testing.T) {
 			})
 		}
 	}
+	t.Run("an unknown verb is answered with the nearest one", func(t *testing.T) {
+		if o := b.run("vrify"); o.code != 64 || !strings.Contains(o.stderr, "did you mean verify?") {
+			t.Errorf("exit %d, stderr %q", o.code, o.stderr)
+		}
+	})
 	t.Run("a LOG_FORMAT that is not known is itself an error in JSON", func(t *testing.T) {
 		if o := b.with("LOG_FORMAT", "xml").run("list"); o.code != 64 || !json.Valid([]byte(o.stderr)) {
 			t.Errorf("exit %d, stderr %q", o.code, o.stderr)

@@ -3,6 +3,11 @@
 // regions and the truncation of text. It uses the standard library alone.
 package validate
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Nearest returns the candidate with the smallest edit distance to name, the
 // first one where several are equal, and "" when every candidate is more than three
 // edits away: beyond that it is another word, not a misspelling.
@@ -14,6 +19,15 @@ func Nearest(name string, candidates []string) string {
 		}
 	}
 	return best
+}
+
+// UnknownWord returns the error about a word that should be one of the allowed ones. It
+// names the nearest one, or all of them.
+func UnknownWord(word, what string, allowed []string) error {
+	if nearest := Nearest(word, allowed); nearest != "" {
+		return fmt.Errorf("%q is not a %s; did you mean %s?", word, what, nearest)
+	}
+	return fmt.Errorf("%q is not a %s; use one of %s", word, what, strings.Join(allowed, ", "))
 }
 
 // editDistance is the Levenshtein distance, computed one row at a time.

@@ -25,6 +25,15 @@ import (
 	"github.com/nova/novawire/fluentbit/podfiles"
 )
 
+// UsageError is a mistake in the command line.
+type UsageError struct{ Err error }
+
+// Error implements error.
+func (e UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the mistake.
+func (e UsageError) Unwrap() error { return e.Err }
+
 // options are the flags of the agent.
 type options struct {
 	node, api, listen string
@@ -36,7 +45,7 @@ type options struct {
 
 func parseFlags(args []string, stderr io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("agent", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags.SetOutput(io.Discard) // the error is printed once, by the caller
 	flags.StringVar(&o.directory.Path, "dir", "/var/lib/novawire-fluent-bit/pods", "directory that Fluent Bit tails")
 	flags.StringVar(&o.directory.Logs, "logs", "/var/log/containers", "the kubelet's directory of log files")
 	flags.DurationVar(&o.directory.HoldFor, "hold", time.Minute, "how long the files of an unknown pod wait for the API server's answer")
@@ -47,12 +56,20 @@ func parseFlags(args []string, stderr io.Writer) (o options, err error) {
 	flags.StringVar(&o.listen, "listen", "", "address of /metrics and /ready; none unless set")
 	excluded := flags.String("exclude-namespaces", "kube-system,novawire-system,novawire-logging", "namespaces whose pods are never tailed")
 	labels := flags.String("service-name-labels", "", "pod labels that name a service, as serviceNameLabels of injection")
-	if err := flags.Parse(args); err != nil {
+	flags.Usage = func() {} // a mistake is one line
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(stderr)
+		flags.PrintDefaults()
 		return o, err
+	case err != nil:
+		return o, UsageError{err}
+	case flags.NArg() > 0:
+		return o, UsageError{fmt.Errorf("it takes no argument, got %q", flags.Arg(0))}
 	}
 	o.excluded, o.nameLabels = commaList(*excluded), commaList(*labels)
 	if o.node == "" {
-		return o, errors.New("the node's name is missing: set --node or NODE_NAME")
+		return o, UsageError{errors.New("the node's name is missing: set --node or NODE_NAME")}
 	}
 	return o, nil
 }
@@ -65,8 +82,11 @@ func commaList(s string) []string {
 // not end because of the API server or of a file: it logs and continues.
 func Run(args []string, stderr io.Writer) error {
 	o, err := parseFlags(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
 	if err != nil {
-		return fmt.Errorf("read flags: %w", err)
+		return fmt.Errorf("agent: %w", err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()

@@ -23,12 +23,12 @@ import (
 
 // cluster knows the pods of one node and the namespaces that opted in, by watch.
 type cluster struct {
-	client                 *rest.RESTClient
-	pods, namespaces       cache.Store
-	runPods, runNamespaces cache.Controller
-	excluded, nameLabels   []string
-	changed                chan struct{} // a pod or namespace changed
-	errors                 atomic.Int64
+	client               *rest.RESTClient
+	pods                 *store[*corev1.Pod]
+	namespaces           *store[*corev1.Namespace]
+	excluded, nameLabels []string
+	changed              chan struct{} // a pod or namespace changed
+	errors               atomic.Int64
 
 	mu    sync.Mutex
 	asked map[string]time.Time // when an unknown pod was last asked for
@@ -51,43 +51,25 @@ func newCluster(config *rest.Config, node string, excluded, nameLabels []string)
 		return nil, err
 	}
 	c.client = client
-	c.pods, c.runPods = c.informer("pods", &corev1.Pod{}, fields.OneTermEqualSelector("spec.nodeName", node))
-	c.namespaces, c.runNamespaces = c.informer("namespaces", &corev1.Namespace{}, fields.Everything())
+	lists := func(resource string, selector fields.Selector) cache.ListerWatcher {
+		return cache.NewListWatchFromClient(client, resource, metav1.NamespaceAll, selector)
+	}
+	c.pods = newStore(lists("pods", fields.OneTermEqualSelector("spec.nodeName", node)), &corev1.Pod{}, c.changed)
+	c.namespaces = newStore(lists("namespaces", fields.Everything()), &corev1.Namespace{}, c.changed)
 	return c, nil
 }
 
-// informer lists and watches one resource and keeps only what decide reads.
-func (c *cluster) informer(resource string, object runtime.Object, selector fields.Selector) (cache.Store, cache.Controller) {
-	lists := cache.NewListWatchFromClient(c.client, resource, metav1.NamespaceAll, selector)
-	notify := func() {
-		select {
-		case c.changed <- struct{}{}:
-		default: // an update is due already
-		}
-	}
-	return cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: lists,
-		ObjectType:    object,
-		Transform:     trim,
-		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(any) { notify() },
-			UpdateFunc: func(any, any) { notify() },
-			DeleteFunc: func(any) { notify() },
-		},
-	})
-}
-
 // trim drops what decide does not read, so that a node's pods cost little memory.
-func trim(object any) (any, error) {
+func trim(object any) any {
 	switch o := object.(type) {
 	case *corev1.Pod:
-		return trimPod(o), nil
+		return trimPod(o)
 	case *corev1.Namespace:
 		return &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
 			Name: o.Name, ResourceVersion: o.ResourceVersion, UID: o.UID, Labels: o.Labels, Annotations: injectAnnotations(o.Annotations),
-		}}, nil
+		}}
 	}
-	return object, nil
+	return object
 }
 
 func trimPod(p *corev1.Pod) *corev1.Pod {
@@ -133,13 +115,13 @@ func (c countErrors) RoundTrip(r *http.Request) (*http.Response, error) {
 // watch keeps the stores current until ctx ends.
 func (c *cluster) watch(ctx context.Context) {
 	var running sync.WaitGroup
-	running.Go(func() { c.runPods.RunWithContext(ctx) })
-	running.Go(func() { c.runNamespaces.RunWithContext(ctx) })
+	running.Go(func() { c.pods.follow(ctx) })
+	running.Go(func() { c.namespaces.follow(ctx) })
 	running.Wait()
 }
 
 // synced reports whether the pods and namespaces have been listed once.
-func (c *cluster) synced() bool { return c.runPods.HasSynced() && c.runNamespaces.HasSynced() }
+func (c *cluster) synced() bool { return c.pods.listed.Load() && c.namespaces.listed.Load() }
 
 // decide says whether a pod is wired, and describes it. It returns Unknown if the
 // API server has not said so yet.
@@ -151,11 +133,10 @@ func (c *cluster) decide(ctx context.Context, namespace, name string) (podfiles.
 	if !c.synced() {
 		return podfiles.Pod{}, podfiles.Unknown
 	}
-	object, found, _ := c.namespaces.GetByKey(namespace)
+	ns, found := c.namespaces.find(namespace)
 	if !found {
 		return podfiles.Pod{}, podfiles.Unknown
 	}
-	ns := object.(*corev1.Namespace)
 	if ns.Labels[injection.LabelWiring] != injection.WiringEnabled {
 		return notWired, podfiles.NotWired
 	}
@@ -176,9 +157,9 @@ const askAgain = 5 * time.Second
 // asking the API server. The decision is Wired for a pod that exists.
 func (c *cluster) pod(ctx context.Context, namespace, name string) (*corev1.Pod, podfiles.Decision) {
 	key := namespace + "/" + name
-	if object, found, _ := c.pods.GetByKey(key); found {
+	if p, found := c.pods.find(key); found {
 		c.forget(key)
-		return object.(*corev1.Pod), podfiles.Wired
+		return p, podfiles.Wired
 	}
 	if !c.mayAsk(key) {
 		return nil, podfiles.Unknown
