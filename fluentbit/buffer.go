@@ -29,7 +29,7 @@ func (b *buffer) itemsOf(chunk *record.Chunk) []delivery.Item {
 		e := &chunk.Events[i]
 		item := delivery.Item{Time: e.Time, Size: e.Size, Entry: chunk.Entry(e)}
 		if t := chunk.Tally(e); t != (record.Tally{}) {
-			item.Data = countedEvent{e.Pod.Destination.(*destination).counts, t}
+			item.Data = countedEvent{destinationIn(e.Pod).counts, t}
 		}
 		b.items = append(b.items, item)
 	}
@@ -46,7 +46,7 @@ func (b *buffer) byStream(chunk *record.Chunk, items []delivery.Item) []*streamI
 		if items[i].Settled {
 			continue
 		}
-		if to := chunk.Events[i].Pod.Destination.(*destination).lines; last == nil || last.to != to {
+		if to := destinationIn(chunk.Events[i].Pod).lines; last == nil || last.to != to {
 			if last = b.streams[to]; last == nil {
 				last = &streamItems{to: to}
 				b.streams[to] = last

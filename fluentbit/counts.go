@@ -86,7 +86,8 @@ func (o *Output) queueDocuments(minute time.Time) {
 	for service, tally := range c.accumulator.Take() {
 		text := emf.Document(o.config.MetricsNamespace, service, *tally, minute.UnixMilli(), o.config.Node)
 		entry, size := record.AppendEntry(nil, minute.UnixMilli(), text)
-		c.queued = append(c.queued, queuedDocument{service.Destination.(delivery.Stream), delivery.Item{Time: minute.UnixMilli(), Size: size, Entry: entry}})
+		to, _ := service.Destination.(delivery.Stream)
+		c.queued = append(c.queued, queuedDocument{to, delivery.Item{Time: minute.UnixMilli(), Size: size, Entry: entry}})
 		counters.Accepted.Add(1)
 	}
 	if excess := len(c.queued) - maxQueuedDocuments; excess > 0 {

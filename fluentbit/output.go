@@ -270,8 +270,14 @@ func (o *Output) Ready() error {
 	return nil
 }
 
+// destinationIn returns what destinationOf returned for the pod.
+func destinationIn(p *record.Pod) *destination {
+	d, _ := p.Destination.(*destination)
+	return d
+}
+
 func (o *Output) countersOf(e *record.Event) *delivery.Counters {
-	return o.sender.Ledger.Class(e.Pod.Destination.(*destination).lines.Class)
+	return o.sender.Ledger.Class(destinationIn(e.Pod).lines.Class)
 }
 
 // deliver sends the items to their streams concurrently and reports whether all

@@ -41,7 +41,10 @@ type MemoryLimiter struct {
 }
 
 func (m MemoryLimiter) config() *memorylimiterprocessor.Config {
-	config := memorylimiterprocessor.NewFactory().CreateDefaultConfig().(*memorylimiterprocessor.Config)
+	config, ok := memorylimiterprocessor.NewFactory().CreateDefaultConfig().(*memorylimiterprocessor.Config)
+	if !ok {
+		config = new(memorylimiterprocessor.Config)
+	}
 	config.CheckInterval, config.MemoryLimitMiB, config.MemorySpikeLimitMiB = m.CheckInterval, m.LimitMiB, m.SpikeLimitMiB
 	return config
 }

@@ -44,11 +44,14 @@ type handler struct {
 	metrics    *Metrics
 }
 
-var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+var bodies sync.Pool // of *bytes.Buffer
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	body := bodies.Get().(*bytes.Buffer)
+	body, pooled := bodies.Get().(*bytes.Buffer)
+	if !pooled {
+		body = new(bytes.Buffer)
+	}
 	body.Reset()
 	defer bodies.Put(body)
 	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxReviewSize)); err != nil {

@@ -167,5 +167,6 @@ func typeMetaOf(o client.Object) metav1.TypeMeta {
 }
 
 func emptyLike(o client.Object) client.Object {
-	return reflect.New(reflect.TypeOf(o).Elem()).Interface().(client.Object)
+	empty, _ := reflect.New(reflect.TypeOf(o).Elem()).Interface().(client.Object)
+	return empty
 }

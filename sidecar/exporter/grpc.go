@@ -119,9 +119,19 @@ type rawCodec struct{}
 
 func (rawCodec) Name() string { return "proto" }
 
-func (rawCodec) Marshal(v any) (mem.BufferSlice, error) { return v.(mem.BufferSlice), nil }
+func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
+	message, ok := v.(mem.BufferSlice)
+	if !ok {
+		return nil, fmt.Errorf("%T is no encoded message", v)
+	}
+	return message, nil
+}
 
 func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
-	*v.(*[]byte) = data.Materialize()
+	message, ok := v.(*[]byte)
+	if !ok {
+		return fmt.Errorf("%T takes no encoded message", v)
+	}
+	*message = data.Materialize()
 	return nil
 }

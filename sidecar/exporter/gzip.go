@@ -19,16 +19,16 @@ func init() { encoding.RegisterCompressor(gzipCompressor{}) }
 
 // gzips keeps writers: there is one request of each signal at a time, and a pool gives
 // them back when idle.
-var gzips = sync.Pool{New: func() any {
-	w, _ := gzip.NewWriterLevel(io.Discard, gzipLevel) // a level that exists
-	return w
-}}
+var gzips sync.Pool // of *gzip.Writer
 
 // pooledGzip goes back to the pool when it is closed.
 type pooledGzip struct{ *gzip.Writer }
 
 func newGzip(to io.Writer) pooledGzip {
-	w := gzips.Get().(*gzip.Writer)
+	w, pooled := gzips.Get().(*gzip.Writer)
+	if !pooled {
+		w, _ = gzip.NewWriterLevel(to, gzipLevel) // a level that exists
+	}
 	w.Reset(to)
 	return pooledGzip{w}
 }
