@@ -218,7 +218,7 @@ func scanJSON(ctx context.Context, store Reader, key string, limit int64, read f
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	limited := &limitedReader{from: body, left: limit}
 	d := jsonStream{json.NewDecoder(limited)}
 	if err = read(d); err == nil {
@@ -260,6 +260,6 @@ func HoldsContent(ctx context.Context, store Reader, key string, want []byte) (b
 	if err != nil {
 		return false, err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	return equalContent(body, want)
 }

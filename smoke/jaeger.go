@@ -28,7 +28,7 @@ func (j Jaeger) Services(ctx context.Context, traceID string) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	switch response.StatusCode {
 	case http.StatusOK:
 	case http.StatusNotFound:

@@ -74,7 +74,7 @@ func (o Options) get(ctx context.Context, url string, header http.Header) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
 	if err != nil {
 		return nil, fmt.Errorf("GET %s: %w", url, err)
@@ -151,7 +151,7 @@ func (p *probe) send(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("send a request with trace %s: %w", p.traceID, err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	p.done = true
 	return nil
 }
@@ -187,7 +187,7 @@ func (p *probe) logs(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read logs: %w", err)
 	}
-	defer lines.Close()
+	defer func() { _ = lines.Close() }()
 	for scanner := bufio.NewScanner(io.LimitReader(lines, maxBody)); scanner.Scan(); {
 		if strings.Contains(scanner.Text(), p.traceID) {
 			return nil

@@ -154,7 +154,7 @@ func dumpDefinitions(ctx context.Context, snapshot backup.Snapshot) error {
 	if err != nil {
 		return err
 	}
-	defer dump.Close()
+	defer func() { _ = dump.Close() }()
 	_, err = io.Copy(io.Discard, struct{ io.Reader }{dump})
 	return err
 }

@@ -49,7 +49,7 @@ func startDump(cmd *exec.Cmd) (*dump, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a pipe: %w", err)
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	_, _ = unix.FcntlInt(in.Fd(), unix.F_SETPIPE_SZ, pipeSize) // a smaller one works as well
 	d := &dump{cmd: cmd, out: out}
 	cmd.Stdout, cmd.Stderr = in, &d.stderr

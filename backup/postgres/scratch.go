@@ -95,7 +95,7 @@ func (s *scratchServer) start(ctx context.Context, clients Clients) error {
 	if err != nil {
 		return fmt.Errorf("make the scratch server's log: %w", err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	s.server = exec.Command(clients.program("postgres"), args...) //nolint:noctx // Stop ends it, also when ctx is over
 	s.server.Env = env
 	s.server.Dir = s.folder

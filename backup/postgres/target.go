@@ -152,7 +152,7 @@ func (t *Target) RestoreHead(ctx context.Context, job backup.Job, head []byte, a
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	if job.Section == backup.PreData { // definitions are made one after the other anyway
 		atATime = 1
 	}
@@ -181,7 +181,7 @@ func (t *Target) restore(ctx context.Context, job backup.Job, atATime int, from 
 		if err != nil {
 			return err
 		}
-		defer list.Close()
+		defer func() { _ = list.Close() }()
 		args = append(args, "--use-list="+inherit(list))
 	}
 	if file != nil {

@@ -97,7 +97,7 @@ func (r *Restorer) readHead(ctx context.Context, m backup.Manifest) ([]byte, []p
 	if err != nil {
 		return nil, nil, err
 	}
-	defer from.Close()
+	defer func() { _ = from.Close() }()
 	head, entries, err := pgarchive.Head(from)
 	if errors.Is(err, pgarchive.ErrVersion) {
 		return nil, nil, nil
@@ -136,7 +136,7 @@ func (r *Restorer) feed(ctx context.Context, m backup.Manifest, s backup.Stream,
 	if err != nil {
 		return err
 	}
-	defer from.Close()
+	defer func() { _ = from.Close() }()
 	source := &errorRecorder{from: r.Progress.Reader(from)}
 	err = to(ctx, source)
 	if source.err != nil {

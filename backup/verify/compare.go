@@ -46,7 +46,7 @@ func recount(ctx context.Context, server opener, database string) (content pgarc
 	if err != nil {
 		return content, err
 	}
-	defer dump.Close()
+	defer func() { _ = dump.Close() }()
 	_, content, err = pgarchive.Copy(io.Discard, dump)
 	return content, err
 }

@@ -53,7 +53,7 @@ func (v Verifier) Verify(ctx context.Context, m backup.Manifest) (opened bool, e
 func (v Verifier) stream(ctx context.Context, m backup.Manifest, s backup.Stream, opened bool) (pgarchive.Tally, error) {
 	if !opened {
 		objects := backup.OpenStored(ctx, v.Store, m, s)
-		defer objects.Close()
+		defer func() { _ = objects.Close() }()
 		_, err := io.Copy(io.Discard, objects)
 		return pgarchive.Tally{}, err
 	}
@@ -66,7 +66,7 @@ func (v Verifier) stream(ctx context.Context, m backup.Manifest, s backup.Stream
 	if err != nil {
 		return pgarchive.Tally{}, err
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	from := v.Progress.Reader(r)
 	if s.Kind == backup.StreamGlobals {
 		_, err := io.Copy(io.Discard, from)

@@ -219,7 +219,7 @@ func (b *backupClient) showLog(ctx context.Context, pod string) error {
 	if err != nil {
 		return fmt.Errorf("read the log of %s: %w", pod, err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	lines := bufio.NewScanner(log)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {

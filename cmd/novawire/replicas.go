@@ -65,7 +65,7 @@ func (r replica) servedCertificates(ctx context.Context, name string) ([]*x509.C
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	secure := tls.Client(conn, &tls.Config{ServerName: name, InsecureSkipVerify: true}) // checkChain verifies
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("TLS handshake: %w", err)

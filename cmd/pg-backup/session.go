@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"runtime/debug"
@@ -137,8 +138,8 @@ func (s *session) writeTermination() {
 	if err != nil {
 		return
 	}
-	defer file.Close()
-	if _, err := file.Write(s.result.Encode()); err != nil {
+	_, err = file.Write(s.result.Encode())
+	if err := errors.Join(err, file.Close()); err != nil {
 		s.log.Warn("termination message was not written", "error", err)
 	}
 }

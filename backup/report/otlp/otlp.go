@@ -116,7 +116,7 @@ func (r *Recorder) post(ctx context.Context, to string, message any) error {
 	if err != nil {
 		return fmt.Errorf("send telemetry: %w", err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10))
 	if response.StatusCode/100 != 2 {
 		return fmt.Errorf("send telemetry: %s answered %s", to, response.Status)

@@ -164,7 +164,7 @@ func read(t *testing.T, s backup.Store, key string) []byte {
 	t.Helper()
 	r, err := s.Open(t.Context(), key)
 	check(t, err)
-	defer r.Close()
+	defer func() { _ = r.Close() }()
 	content, err := io.ReadAll(r)
 	check(t, err)
 	return content
