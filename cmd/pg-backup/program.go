@@ -13,6 +13,7 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/internal/validate"
 	"github.com/nova/novawire/internal/version"
 )
 
