@@ -113,10 +113,7 @@ func (o objects) NamespaceLabels(context.Context, string) (map[string]string, er
 }
 
 // slowObjects answers a look-up only when all others have begun.
-type slowObjects struct {
-	objects
-	begun *sync.WaitGroup
-}
+type slowObjects struct{ begun *sync.WaitGroup }
 
 func (o slowObjects) HasSecret(ctx context.Context, namespace, name string) (bool, error) {
 	o.begun.Done()
