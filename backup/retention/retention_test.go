@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -220,6 +221,7 @@ func TestCheckShare(t *testing.T) {
 		refused   bool
 	}{
 		"refuses more than half":        {many, Policy{}, true},
+		"refuses four of seven":         {append(slices.Repeat([]Decision{{Delete: true}}, 4), Decision{}, Decision{}, Decision{}), Policy{}, true},
 		"allows half":                   {append(many[:2:2], Decision{}, Decision{}), Policy{}, false},
 		"allows more where it was told": {many, Policy{TakeMany: true}, false},
 	} {
@@ -236,7 +238,7 @@ func TestCheckShare(t *testing.T) {
 }
 
 func TestCheckSkew(t *testing.T) {
-	for skew, refused := range map[time.Duration]bool{0: false, 59 * time.Minute: false, 61 * time.Minute: true, 1 << 62: true} {
+	for skew, refused := range map[time.Duration]bool{0: false, 59 * time.Minute: false, time.Hour: false, time.Hour + 1: true, 61 * time.Minute: true, 1 << 62: true} {
 		for _, theirs := range []time.Time{noon.Add(skew), noon.Add(-skew)} {
 			if err := checkSkew(noon, theirs); (err != nil) != refused {
 				t.Errorf("%s: got %v", skew, err)
