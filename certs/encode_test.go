@@ -2,6 +2,10 @@ package certs_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +55,8 @@ func TestDecode(t *testing.T) {
 			"no JSON":                   {"-----BEGIN", 0, 0},
 			"JSON of another shape":     {`{"tls.crt":""}`, 0, 0},
 			"a key of another":          {strings.Replace(string(text), keyOf(0), keyOf(1), 1), 2, 1},
+			"a key of another kind":     {strings.Replace(string(text), keyOf(0), pemKey(t), 1), 2, 1},
+			"a key that is no key":      {strings.Replace(string(text), keyOf(0), `-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n`, 1), 2, 1},
 			"a key that is no PEM":      {strings.Replace(string(text), keyOf(0), "secret", 1), 2, 1},
 			"a certificate that is cut": {strings.Replace(string(text), "BEGIN CERTIFICATE", "BEGIN", 1), 1, 1},
 		}
@@ -72,6 +78,20 @@ func TestDecode(t *testing.T) {
 			})
 		}
 	})
+}
+
+// pemKey returns a key that is not of our kind, as JSON writes it.
+func pemKey(t *testing.T) string {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), "\n", `\n`)
 }
 
 func TestParseBundle(t *testing.T) {
