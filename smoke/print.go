@@ -65,6 +65,7 @@ func WriteJUnit(w io.Writer, results []Result) error {
 		case Skipped:
 			s.Skipped++
 			c.Skipped = &message{r.Message}
+		case Passed:
 		}
 		s.Cases = append(s.Cases, c)
 	}

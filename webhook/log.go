@@ -18,8 +18,9 @@ func levelOf(action inject.Action) slog.Level {
 		return slog.LevelError
 	case inject.Rewired, inject.Completed, Refused:
 		return slog.LevelInfo
+	default:
+		return slog.LevelDebug
 	}
-	return slog.LevelDebug
 }
 
 func (h *handler) logDecision(ctx context.Context, req *request, a answer) {

@@ -39,7 +39,7 @@ func (t *Target) Globals(ctx context.Context, sql io.Reader) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	g := &globals{target: t, conn: conn, created: map[string]bool{}}
 	if err := g.readExisting(ctx); err != nil {
 		return nil, err

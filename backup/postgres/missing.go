@@ -8,7 +8,7 @@ func (t *Target) Missing(ctx context.Context, roles, tablespaces []string) (miss
 	if err != nil {
 		return nil, nil, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	if !t.NoOwner {
 		missingRoles, err = collect(ctx, conn, "SELECT name FROM unnest($1::text[]) AS wanted (name) WHERE name NOT IN (SELECT rolname FROM pg_catalog.pg_roles) ORDER BY name", roles)
 	}

@@ -17,7 +17,7 @@ func (t *Target) ApplyProperties(ctx context.Context, database string, p backup.
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	if err := removeUnfinishedMark(ctx, conn, database); err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func (s *Source) Databases(ctx context.Context) (names, leftOut []string, err er
 	if err != nil {
 		return nil, nil, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	names, err = collect(ctx, conn, "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname")
 	if err == nil {
 		leftOut, err = collect(ctx, conn, `
@@ -47,7 +47,7 @@ func (s *Source) Globals(ctx context.Context) (backup.Dump, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	var major int
 	var superuser bool
 	err = conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int / 10000, current_setting('is_superuser')::bool").Scan(&major, &superuser)

@@ -42,7 +42,7 @@ func (t *Target) Create(ctx context.Context, database string, p backup.Propertie
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	if t.NoTablespaces {
 		p.Tablespace = ""
 	}
@@ -121,7 +121,7 @@ func (t *Target) mustBeEmpty(ctx context.Context, database string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	var objects int
 	err = conn.QueryRow(ctx, `
 SELECT (SELECT count(*) FROM pg_catalog.pg_class WHERE oid >= 16384 AND relpersistence <> 't')

@@ -63,7 +63,7 @@ func (p *pluginState) open(get func(string) string) (*fluentbit.Output, error) {
 		},
 		Clock:   delivery.Clock{Now: time.Now, Wait: wait},
 		Limiter: p.limiter(config),
-		Jitter:  func(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) },
+		Jitter:  func(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }, //nolint:gosec // it only spreads retries
 		OnError: p.errorLogger(config.ID),
 	})
 	p.outputs = append(p.outputs, o)
@@ -95,7 +95,10 @@ func withEnvironment(get func(string) string) func(string) string {
 }
 
 func newHTTP() *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone() // with its proxies and timeouts
+	transport := new(http.Transport)
+	if standard, ok := http.DefaultTransport.(*http.Transport); ok {
+		transport = standard.Clone() // with its proxies and timeouts
+	}
 	transport.MaxIdleConnsPerHost = 16
 	return &http.Client{Transport: transport}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -199,9 +200,9 @@ Exit codes: 0 restored, 1 failure: do not use the target, 2 a wrong command line
 // flagArgs returns the flags that have a value, in the form --flag=value: a value may
 // begin with a dash.
 func flagArgs(pairs ...string) (args []string) {
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			args = append(args, pairs[i]+"="+pairs[i+1])
+	for pair := range slices.Chunk(pairs, 2) {
+		if flag, value := pair[0], pair[1]; value != "" {
+			args = append(args, flag+"="+value)
 		}
 	}
 	return args

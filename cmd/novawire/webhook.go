@@ -107,7 +107,7 @@ func runWebhook(ctx context.Context, flags webhookFlags, stderr io.Writer) error
 	if err := mgr.Add(served.runnable); err != nil {
 		return fmt.Errorf("add the certificates: %w", err)
 	}
-	if err := addAdmission(mgr, current, &drain); err != nil {
+	if err := addAdmission(ctx, mgr, current, &drain); err != nil {
 		return fmt.Errorf("add admission: %w", err)
 	}
 	if err := addHealth(mgr, served); err != nil {
@@ -141,13 +141,13 @@ func newManager(cluster *rest.Config, flags webhookFlags, served certificate) (m
 }
 
 // addAdmission registers the webhooks.
-func addAdmission(mgr manager.Manager, current *reloader, drain *drainer) error {
+func addAdmission(ctx context.Context, mgr manager.Manager, current *reloader, drain *drainer) error {
 	counts := webhook.NewMetrics(metrics.Registry)
 	namespaces := &webhook.CachedNamespaces{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Metrics: counts}
 	events := webhook.EventRecorder{Recorder: mgr.GetEventRecorder("novawire")}
 	services := lint.LiveServices{Live: mgr.GetAPIReader()}
 	// Requesting the informer now fills the cache before the first review.
-	if _, err := mgr.GetCache().GetInformer(context.Background(), webhook.NamespaceMetadata()); err != nil {
+	if _, err := mgr.GetCache().GetInformer(ctx, webhook.NamespaceMetadata()); err != nil {
 		return fmt.Errorf("watch namespaces: %w", err)
 	}
 	server := mgr.GetWebhookServer()

@@ -77,7 +77,7 @@ func replace(to string, from io.Reader, mode os.FileMode) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name())
+	defer func() { _ = os.Remove(file.Name()) }() // renamed, unless something failed
 	if _, err := io.Copy(file, from); err != nil {
 		_ = file.Close()
 		return err

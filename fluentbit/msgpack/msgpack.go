@@ -172,6 +172,7 @@ func Skip(b []byte) ([]byte, bool) {
 			left += h.N
 		case Map:
 			left += 2 * h.N
+		default: // Next has skipped it whole
 		}
 		b = rest
 	}

@@ -82,7 +82,7 @@ const (
 func (d *Directory) Open() error {
 	d.firstSeen = map[string]time.Time{}
 	for _, folder := range []string{linksFolder, podsFolder} {
-		if err := os.MkdirAll(filepath.Join(d.Path, folder), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(d.Path, folder), 0o755); err != nil { //nolint:gosec // Fluent Bit may run as another user
 			return fmt.Errorf("create directory of pod files: %w", err)
 		}
 	}
@@ -243,7 +243,7 @@ func (u *update) describe(name string, p Pod) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
 		return nil
 	}
-	if err := os.WriteFile(path+".part", text, 0o644); err != nil {
+	if err := os.WriteFile(path+".part", text, 0o644); err != nil { //nolint:gosec // Fluent Bit may run as another user
 		return fmt.Errorf("describe pod: %w", err)
 	}
 	if err := os.Rename(path+".part", path); err != nil {

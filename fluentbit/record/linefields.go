@@ -66,6 +66,7 @@ func (f *lineFields) scan(s *scanner) {
 			if m.depth == 1 && string(key) == "message" {
 				f.message = int32(i)
 			}
+		default: // what the member itself is decides
 		}
 		f.readMember(s, in, int32(i), key)
 	}

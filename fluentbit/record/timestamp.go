@@ -62,6 +62,7 @@ func readTime(b []byte) (timestamp, bool) {
 		}
 		sec := math.Floor(f)
 		return timestamp{sec: int64(sec), nsec: uint32((f - sec) * 1e9)}, true
+	default:
+		return timestamp{}, false
 	}
-	return timestamp{}, false
 }

@@ -98,6 +98,7 @@ func (e *signalExporter) settle(settled *ledger.Totals, r request, o outcome, re
 	case retryable:
 		settled.Dropped[ledger.RetryLimit] += int64(r.items)
 		e.notices.warn("retry_limit "+result.kind, "batch dropped: it was tried for as long as the retry limit allows", zap.Int("items", r.items), zap.Duration("retry_limit", e.config.RetryLimit), zap.Error(result.err))
+	case interrupted: // Shutdown counts what is left
 	}
 }
 
@@ -168,5 +169,5 @@ func total(t ledger.Totals) (items int) {
 
 // jitter keeps the pods of a node from sending in step.
 func jitter(d time.Duration) time.Duration {
-	return d/2 + rand.N(d)
+	return d/2 + rand.N(d) //nolint:gosec // it only spreads retries
 }

@@ -54,7 +54,7 @@ func (e *signalExporter) Start(context.Context, component.Host) error {
 		e.restore()
 	}
 	e.stats.SetQueue(e.queue.bytes, e.queue.limit)
-	go e.run() // ends with the drain
+	go e.run() //nolint:contextcheck // it ends with the drain, the context of Start when it has started
 	return nil
 }
 

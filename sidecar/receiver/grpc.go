@@ -47,7 +47,7 @@ func (s *server) serveGRPC(w http.ResponseWriter, r *http.Request, signal ledger
 	response := p.response(signal, protobuf)
 	frame := make([]byte, 5, 5+len(response))
 	binary.BigEndian.PutUint32(frame[1:], uint32(len(response))) //nolint:gosec // a few hundred bytes
-	_, _ = w.Write(append(frame, response...))
+	_, _ = w.Write(append(frame, response...))                   //nolint:gosec // OTLP, not HTML
 	w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
 }
 
@@ -70,7 +70,7 @@ func (s *server) call(w http.ResponseWriter, r *http.Request, signal ledger.Sign
 	hold, ctx, done := s.begin(w, r)
 	defer done()
 	message := io.LimitReader(r.Body, size)
-	body, err := s.readBody(ctx, hold, message, size, encoding)
+	body, err := s.readBody(ctx, hold, message, size, encoding) //nolint:contextcheck // begin derives it from the request's
 	if err == nil && encoding == "" && int64(len(body)) < size {
 		err = fmt.Errorf("%w: %w", errBody, io.ErrUnexpectedEOF)
 	}

@@ -48,7 +48,7 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request, signal ledger
 	}
 	hold, ctx, done := s.begin(w, r)
 	defer done()
-	body, err := s.readBody(ctx, hold, r.Body, r.ContentLength, r.Header.Get("Content-Encoding"))
+	body, err := s.readBody(ctx, hold, r.Body, r.ContentLength, r.Header.Get("Content-Encoding")) //nolint:contextcheck // begin derives it from the request's
 	if err != nil {
 		s.refuseHTTP(w, r, signal, kind, readError(err))
 		return
@@ -59,7 +59,7 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request, signal ledger
 		return
 	}
 	w.Header().Set("Content-Type", kind)
-	_, _ = w.Write(p.response(signal, e))
+	_, _ = w.Write(p.response(signal, e)) //nolint:gosec // OTLP, not HTML
 }
 
 // begin gives a request the message timeout to arrive, and a share of the budget. done

@@ -76,6 +76,7 @@ func (s *Summary) scan(m *message, content []byte, depth int) error {
 			if err := s.scan(f.to, value, depth+1); err != nil {
 				return err
 			}
+		case other: // it costs nothing that is not in the message
 		}
 	}
 	return nil

@@ -134,6 +134,7 @@ func unifiedDiff(name, content string, edits []udiff.Edit) (string, error) {
 				added++
 			case udiff.Delete:
 				added--
+			case udiff.Equal:
 			}
 		}
 	}

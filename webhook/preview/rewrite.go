@@ -284,6 +284,7 @@ func yamlChild(y *yamlnode.Node, key string) (*yamlnode.Node, int) {
 		if i, err := strconv.Atoi(key); err == nil && i < len(y.Content) {
 			return y.Content[i], y.Column - 1
 		}
+	default: // nothing else has children
 	}
 	return nil, 0
 }
