@@ -24,7 +24,7 @@ var (
 // Source is a PostgreSQL server to dump from.
 type Source interface {
 	// Databases names every database that can be dumped, and those that are left out
-	// because they are templates or allow no connections.
+	// because they are templates, allow no connections or belong to the provider.
 	Databases(ctx context.Context) (names, leftOut []string, err error)
 	// Globals dumps roles and tablespaces as SQL.
 	Globals(ctx context.Context) (Dump, error)

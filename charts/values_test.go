@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(cluster.Run(m)) }
 
 const everything = `
-backup: {secretCheck: true}
+backup: {secretCheck: true, watchSecrets: true}
 monitoring: {rules: true, monitors: true}
 logging: {enabled: true, awsRegion: eu-west-1}
 namespace: {create: true}
@@ -57,6 +57,7 @@ func TestOptional(t *testing.T) {
 			{"backup: {enabled: false}", "Role", "novawire-lease"},
 			{"backup: {enabled: false}", "PrometheusRule", "novawire-backup"},
 			{"backup: {secretCheck: false}", "ClusterRole", "novawire-backup-secret-check"},
+			{"backup: {watchSecrets: false}", "ClusterRole", "novawire-backup-secrets"},
 			{"logging: {enabled: false}", "DaemonSet", "fluent-bit"},
 			{"logging: {enabled: false}", "PodMonitor", "novawire-fluent-bit"},
 			{"logging: {enabled: false}", "PrometheusRule", "novawire-logs"},

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/internal/validate"
@@ -19,14 +20,15 @@ import (
 // Refused is the action of a review whose object is not admitted.
 const Refused inject.Action = "refused"
 
-// Reasons for refusing a StatefulSet, or for admitting it without a check.
+// Reasons for refusing an object that requests backups, or for admitting it without a
+// check.
 const (
 	BadBackup             inject.Reason = "bad-backup-annotation"
 	UnreadableStatefulSet inject.Reason = "unreadable-statefulset"
 )
 
-// Backups returns the handler for reviews of StatefulSets with backup.nova.dev
-// annotations. It refuses bad values and unknown keys, because a backup that
+// Backups returns the handler for reviews of StatefulSets, Secrets and Services with
+// backup.nova.dev annotations. It refuses bad values and unknown keys, because a backup that
 // silently does not run is worse than a failed apply. A mistake that the object
 // had before, with the same value, is only a warning, so that it blocks no
 // roll-out. defaults returns the request that annotations are read on top of.
@@ -40,13 +42,17 @@ type backups struct {
 	references lint.References
 }
 
-// statefulSet has the fields of a StatefulSet that are read.
-type statefulSet struct {
+// backupSource has the fields of a StatefulSet, Secret or Service that are read.
+type backupSource struct {
 	Metadata struct {
 		Name              string            `json:"name"`
 		Annotations       map[string]string `json:"annotations"`
+		Labels            map[string]string `json:"labels"`
 		DeletionTimestamp string            `json:"deletionTimestamp"`
 	} `json:"metadata"`
+	// Data is that of a Secret. Only its keys are read, and the value of one that is no
+	// secret: the database system.
+	Data map[string]jsontext.Value `json:"data"`
 	Spec struct {
 		ServiceName string `json:"serviceName"`
 		Template    struct {
@@ -83,7 +89,7 @@ type statefulSet struct {
 	} `json:"spec"`
 }
 
-func (s *statefulSet) volumeClaims() []lint.VolumeClaim {
+func (s *backupSource) volumeClaims() []lint.VolumeClaim {
 	claims := make([]lint.VolumeClaim, 0, len(s.Spec.VolumeClaimTemplates))
 	for _, c := range s.Spec.VolumeClaimTemplates {
 		claims = append(claims, lint.VolumeClaim{Name: c.Metadata.Name, Storage: c.Spec.Resources.Requests.Storage})
@@ -91,7 +97,7 @@ func (s *statefulSet) volumeClaims() []lint.VolumeClaim {
 	return claims
 }
 
-func (s *statefulSet) containers() []backupapi.Container {
+func (s *backupSource) containers() []backupapi.Container {
 	containers := make([]backupapi.Container, 0, len(s.Spec.Template.Spec.Containers))
 	for _, c := range s.Spec.Template.Spec.Containers {
 		container := backupapi.Container{Name: c.Name, Image: c.Image, Command: c.Command}
@@ -107,7 +113,7 @@ func (s *statefulSet) containers() []backupapi.Container {
 
 // describesLogin reports whether the controller can derive the connection from the
 // StatefulSet itself.
-func (s *statefulSet) describesLogin() bool {
+func (s *backupSource) describesLogin() bool {
 	for _, c := range s.Spec.Template.Spec.Containers {
 		for _, e := range c.Env {
 			if backupapi.SetsPassword(e.Name) {
@@ -123,32 +129,66 @@ func (s *statefulSet) describesLogin() bool {
 	return false
 }
 
+// checkSecret says what a Secret lacks to describe a connection. One of another database
+// system is refused.
+func (s *backupSource) checkSecret(source backupapi.Source, r backupapi.Request) (warnings []string, refusals []validate.Refusal) {
+	if source.Kind != backupapi.KindSecret || !r.Enabled || r.URLSecret != (backupapi.SecretKey{}) {
+		return nil, nil
+	}
+	if err := backupapi.CheckSecretEngine(s.value(backupapi.EngineKey)); err != nil {
+		refusals = append(refusals, validate.Refusal{Setting: backupapi.AnnotationEnabled, Problem: err.Error()})
+	}
+	known := backupapi.SecretAddress(source.Namespace, s.Metadata.Labels) != ""
+	if err := backupapi.CheckSecretKeys(slices.Sorted(maps.Keys(s.Data)), known); err != nil {
+		warnings = append(warnings, backupapi.AnnotationEnabled+": every run will fail: "+err.Error())
+	}
+	return warnings, refusals
+}
+
+// value returns the value of a key of the Secret.
+func (s *backupSource) value(key string) string {
+	var value []byte // base64
+	if json.Unmarshal(s.Data[key], &value) != nil {
+		return ""
+	}
+	return string(value)
+}
+
 func (b backups) answer(ctx context.Context, req *request) (answer, error) {
-	var object, oldObject statefulSet
+	kind := backupapi.Kind(req.Kind.Kind)
+	if kind == "" {
+		kind = backupapi.KindStatefulSet
+	}
+	var object, oldObject backupSource
 	if err := json.Unmarshal(req.Object, &object); err != nil {
-		return answer{}, fmt.Errorf("decode StatefulSet: %w", err)
+		return answer{}, fmt.Errorf("decode %s: %w", kind, err)
 	}
 	_ = json.Unmarshal(req.OldObject, &oldObject) // empty at CREATE
 	if object.Metadata.DeletionTimestamp != "" {
 		return answer{action: Passed, reason: NoWarnings}, nil // removing a finalizer must always work
 	}
 	defaults := b.defaults()
-	name, annotations, oldAnnotations := object.Metadata.Name, object.Metadata.Annotations, oldObject.Metadata.Annotations
-	request, refusals := backupapi.ParseStatefulSet(defaults, req.Namespace, name, annotations)
-	oldRequest, oldRefusals := backupapi.ParseStatefulSet(defaults, req.Namespace, oldObject.Metadata.Name, oldAnnotations)
+	source := backupapi.Source{Kind: kind, Namespace: req.Namespace, Name: object.Metadata.Name}
+	annotations, oldAnnotations := object.Metadata.Annotations, oldObject.Metadata.Annotations
+	request, refusals := backupapi.ParseSource(defaults, source, annotations)
+	oldRequest, oldRefusals := backupapi.ParseSource(defaults, source, oldAnnotations)
+	lacks, wrong := object.checkSecret(source, request)
+	_, oldWrong := oldObject.checkSecret(source, oldRequest)
+	refusals, oldRefusals = append(refusals, wrong...), append(oldRefusals, oldWrong...)
 	refused, warnings := separateNewRefusals(refusals, oldRefusals, annotations, oldAnnotations)
 	if oldRequest.Enabled && !request.Enabled {
-		warnings = append(warnings, "no more backups are made; existing backups stay in "+oldRequest.Location(req.Namespace, name))
+		warnings = append(warnings, "no more backups are made; existing backups stay in "+oldRequest.Location(source))
 	}
+	warnings = append(warnings, lacks...)
 	if request.Enabled {
 		warnings = append(warnings, lint.BackupEngine(request, object.containers())...)
 		warnings = append(warnings, lint.Backup(request, object.volumeClaims())...)
 	}
-	if request.URLSecret == (backupapi.SecretKey{}) && !object.describesLogin() {
+	if source.Kind == backupapi.KindStatefulSet && request.URLSecret == (backupapi.SecretKey{}) && !object.describesLogin() {
 		request.URLSecret = backupapi.DefaultURLSecret
 	}
 	if request.Enabled && !equalRequests(annotations, oldAnnotations) {
-		warnings = append(warnings, lint.BackupReferences(ctx, b.references, defaults, lint.StatefulSet{Namespace: req.Namespace, Name: name, Request: request})...)
+		warnings = append(warnings, lint.BackupReferences(ctx, b.references, defaults, source, request)...)
 	}
 	for i := range warnings {
 		warnings[i] = "novawire: " + warnings[i]

@@ -25,8 +25,11 @@ type references struct {
 	secrets, accounts string
 	statefulSets      []metav1.PartialObjectMetadata
 	namespaceLabels   map[string]string
+	watched           bool // Secrets are
 	err               error
 }
+
+func (r references) SecretsWatched(context.Context) (bool, error) { return r.watched, r.err }
 
 func (r references) NamespaceLabels(context.Context, string) (map[string]string, error) {
 	return r.namespaceLabels, r.err

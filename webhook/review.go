@@ -1,8 +1,8 @@
 // Package webhook answers the admission reviews of the API server: it decodes a
 // review, lets the engine decide, responds and counts. It is the only place that
 // fails open: if anything goes wrong, the object is admitted unchanged and the
-// failure is logged and counted. Only mistakes in the backup annotations of a
-// StatefulSet are refused.
+// failure is logged and counted. Only mistakes in the backup annotations of an
+// object are refused.
 package webhook
 
 import (

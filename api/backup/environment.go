@@ -12,6 +12,7 @@ import (
 const (
 	EnvDatabaseURL         = "DATABASE_URL"
 	EnvServerAddress       = "SERVER_ADDRESS"
+	EnvConnectionSecret    = "CONNECTION_SECRET"
 	EnvDatabases           = "DATABASES"
 	EnvS3Bucket            = "S3_BUCKET"
 	EnvS3Endpoint          = "S3_ENDPOINT"
@@ -76,6 +77,7 @@ var errNotAllowed = errors.New("the value is not allowed")
 var environment = []Variable{
 	{Name: EnvDatabaseURL, Allowed: "`postgres://user:password@host:port/database?sslmode=…`", Meaning: "the server; without a database in it, the whole server. Special characters of the password may be percent-encoded or plain", Required: true, Secret: true, check: checkDatabaseURL},
 	{Name: EnvServerAddress, Allowed: "`host:port`", Meaning: "the server, if user and password are derived from the variables of its container, which have the prefix `SERVER_ENV_`; set by the controller. `DATABASE_URL` is used if they hold no password", check: checkAddress},
+	{Name: EnvConnectionSecret, Allowed: "a Secret's name", Meaning: "the Secret whose keys are the variables with the prefix `SECRET_KEY_`, from which `DATABASE_URL` is derived; set by the controller"},
 	{Name: EnvDatabases, Allowed: "`*`, or a comma list of database names; a name with a comma, a quote or blanks is quoted as in SQL: `\"a,b\"`", Meaning: "the databases that are backed up; `*` is every one that is not a template. Default: the one in `DATABASE_URL`, else `*`", check: checkDatabases},
 	{Name: EnvS3Bucket, Allowed: "`s3://bucket/prefix`", Meaning: "where backups are kept; one server, one prefix", Required: true, check: checkLocation},
 	{Name: EnvS3Endpoint, Allowed: "an `http` or `https` URL", Meaning: "S3-compatible store; path-style addressing", check: checkEndpoint},

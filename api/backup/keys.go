@@ -12,7 +12,8 @@ import (
 // AnnotationPrefix is the prefix of the annotations that ask for backups.
 const AnnotationPrefix = "backup.nova.dev/"
 
-// Annotations of a PostgreSQL StatefulSet.
+// Annotations of a PostgreSQL server's StatefulSet, or of a Secret or Service that knows
+// its connection.
 const (
 	AnnotationEnabled              = AnnotationPrefix + "enabled"
 	AnnotationSchedule             = AnnotationPrefix + "schedule"
@@ -57,14 +58,14 @@ func Keys() []api.Key { return slices.Clone(keys) }
 var keys = []api.Key{
 	{Name: LabelNamespace, On: api.OnNamespace, Label: true, Default: "–", Allowed: "`disabled`", Meaning: "no backup runs in the namespace; existing CronJobs are suspended"},
 	{Name: AnnotationServiceAccountAnnotations, On: api.OnNamespace, Default: "from config", Allowed: "`key=value,key=value`", Meaning: "annotations of the generated ServiceAccounts, over those of the configuration: for example an IAM role of the namespace's own"},
-	{Name: AnnotationEnabled, On: api.OnStatefulSet, Default: "`false`", Allowed: "`true`, `false`", Meaning: "this StatefulSet is PostgreSQL: back it up"},
-	{Name: AnnotationSchedule, On: api.OnStatefulSet, Default: "`0 1 * * *`", Allowed: cronRule, Meaning: "when the backup runs; `H` is a value of the StatefulSet's own, so that not all start at once"},
+	{Name: AnnotationEnabled, On: api.OnStatefulSet, Default: "`false`", Allowed: "`true`, `false`", Meaning: "this is PostgreSQL, or the connection to one: back it up"},
+	{Name: AnnotationSchedule, On: api.OnStatefulSet, Default: "`0 1 * * *`", Allowed: cronRule, Meaning: "when the backup runs; `H` is a value of the object's own, so that not all start at once"},
 	{Name: AnnotationTimeZone, On: api.OnStatefulSet, Default: "`Etc/UTC`", Allowed: "an IANA time zone name", Meaning: "time zone of both schedules"},
-	{Name: AnnotationBucket, On: api.OnStatefulSet, Default: "`NAMESPACE/NAME` below the one from config", Allowed: "`s3://bucket/prefix`", Meaning: "where backups are kept; one prefix for one server"},
+	{Name: AnnotationBucket, On: api.OnStatefulSet, Default: "`NAMESPACE/NAME` below the one from config; `NAMESPACE/secret_NAME` of a Secret, `NAMESPACE/service_NAME` of a Service", Allowed: "`s3://bucket/prefix`", Meaning: "where backups are kept; one prefix for one server"},
 	{Name: AnnotationRetentionDays, On: api.OnStatefulSet, Default: "`7` (staging `3`)", Allowed: "a whole number of days from 1 to 36500", Meaning: "a backup younger than this is never deleted"},
 	{Name: AnnotationKeepMinimum, On: api.OnStatefulSet, Default: "`3`", Allowed: "a whole number from 1 to 36500", Meaning: "the newest backups that are never deleted, however old"},
-	{Name: AnnotationDatabases, On: api.OnStatefulSet, Default: "`*`", Allowed: "`*`, or a comma list of database names", Meaning: "the databases that are backed up; `*` is every one that is not a template"},
-	{Name: AnnotationURLSecret, On: api.OnStatefulSet, Default: "the environment of the PostgreSQL container, else `postgres-credentials/url`", Allowed: "Secret `name/key`, or `name/user=key,password=key`", Meaning: "holds `DATABASE_URL`, or the parts of the connection; `host=key` and `port=key` can be added"},
+	{Name: AnnotationDatabases, On: api.OnStatefulSet, Default: "`*`; of a Secret or Service the database that the connection names, else `*`", Allowed: "`*`, or a comma list of database names", Meaning: "the databases that are backed up; `*` is every one that is not a template"},
+	{Name: AnnotationURLSecret, On: api.OnStatefulSet, Default: "the environment of the PostgreSQL container, else `postgres-credentials/url`; the keys of the annotated Secret", Allowed: "Secret `name/key`, or `name/user=key,password=key`", Meaning: "holds `DATABASE_URL`, or the parts of the connection; `host=key` and `port=key` can be added"},
 	{Name: AnnotationAWSSecret, On: api.OnStatefulSet, Default: "–", Allowed: "a Secret's name", Meaning: "mounted at `/var/aws` as the credentials file"},
 	{Name: AnnotationServiceAccount, On: api.OnStatefulSet, Default: "–", Allowed: "a ServiceAccount's name", Meaning: "runs the Job, for credentials by IRSA"},
 	{Name: AnnotationAWSRegion, On: api.OnStatefulSet, Default: "from config", Allowed: "an AWS region", Meaning: "region of the bucket and of CloudWatch"},
@@ -75,8 +76,8 @@ var keys = []api.Key{
 	{Name: AnnotationEncryptionIdentity, On: api.OnStatefulSet, Default: "–", Allowed: "Secret `name/key`", Meaning: "age identity that drills and restores read encrypted backups with; backups never see it"},
 	{Name: AnnotationDrillSchedule, On: api.OnStatefulSet, Default: "`0 3 1 */3 *`", Allowed: cronRule + ", or `never`", Meaning: "when a restore drill runs"},
 	{Name: AnnotationSuspend, On: api.OnStatefulSet, Default: "`false`", Allowed: "`true`, `false`", Meaning: "keeps the CronJob and starts nothing"},
-	{Name: AnnotationOnDelete, On: api.OnStatefulSet, Default: "`keep`", Allowed: "`keep`, `delete`", Meaning: "StatefulSet deleted: keep the CronJob suspended, or delete it; data in S3 is never touched"},
-	{Name: AnnotationClientImage, On: api.OnStatefulSet, Default: "the StatefulSet's own image", Allowed: "an image reference", Meaning: "image whose PostgreSQL programs run the backup and the drill"},
+	{Name: AnnotationOnDelete, On: api.OnStatefulSet, Default: "`keep`", Allowed: "`keep`, `delete`", Meaning: "the object is deleted: keep the CronJob suspended, or delete it; data in S3 is never touched"},
+	{Name: AnnotationClientImage, On: api.OnStatefulSet, Default: "the StatefulSet's own image; ours for a Secret or Service", Allowed: "an image reference", Meaning: "image whose PostgreSQL programs run the backup and the drill"},
 	{Name: AnnotationRun, On: api.OnStatefulSet, Default: "–", Allowed: "1 to 63 letters, digits and `-_.:+`, after `drill:` for a drill", Meaning: "starts a run now, once for each new value"},
 	{Name: AnnotationUnprotectedReason, On: api.OnStatefulSet, Default: "–", Allowed: "1 to 200 printable characters", Meaning: "why this database needs no backup: `backup audit` shows the reason, and the alert is silent"},
 	{Name: AnnotationStatus, On: api.OnStatefulSet, Default: "–", Allowed: "JSON", Meaning: "last success, last verified, bytes, duration, last failure of each database", Written: true},

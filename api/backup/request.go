@@ -35,7 +35,7 @@ func (s SecretKey) String() string {
 	return s.Name + "/" + s.Key
 }
 
-// Request is the backup request of a PostgreSQL StatefulSet.
+// Request is the backup request of a [Source].
 type Request struct {
 	Enabled  bool
 	Schedule Cron
@@ -64,23 +64,26 @@ type Request struct {
 	Run                  string // requests a run now, once for each value
 }
 
-// Location returns where the backups of a StatefulSet are stored: its own bucket, or a
+// Location returns where the backups of a source are stored: its own bucket, or a
 // prefix of its own below the configuration's bucket. One prefix holds one server.
-func (r Request) Location(namespace, statefulSet string) string {
+func (r Request) Location(s Source) string {
 	if r.Bucket != "" || r.BucketRoot == "" {
 		return r.Bucket
 	}
-	return strings.TrimRight(r.BucketRoot, "/") + "/" + namespace + "/" + statefulSet
+	return strings.TrimRight(r.BucketRoot, "/") + "/" + s.Namespace + "/" + s.folder()
 }
 
 // DefaultURLSecret holds the connection of a StatefulSet that names no Secret and whose
 // own environment describes no login.
 var DefaultURLSecret = SecretKey{"postgres-credentials", "url"}
 
+// allDatabases is every database that is not a template.
+const allDatabases = "*"
+
 // DefaultRequest returns the request of a StatefulSet that only sets enabled.
 func DefaultRequest() Request {
 	r := Request{
-		TimeZone: "Etc/UTC", RetentionDays: 7, KeepMinimum: 3, Databases: "*",
+		TimeZone: "Etc/UTC", RetentionDays: 7, KeepMinimum: 3, Databases: allDatabases,
 		Parallelism: 2, Deadline: 4 * time.Hour,
 		Drill: true, OnDelete: OnDeleteKeep,
 	}
@@ -135,17 +138,22 @@ func ParseRequest(defaults Request, annotations map[string]string) (Request, []v
 	return r, refusals
 }
 
-// ParseStatefulSet is [ParseRequest] for one StatefulSet. It also refuses a request
-// that names no location for the backups.
-func ParseStatefulSet(defaults Request, namespace, statefulSet string, annotations map[string]string) (Request, []validate.Refusal) {
+// ParseSource is [ParseRequest] for one source. It also refuses a request that names no
+// location for the backups, and one of a Service that names no login. A Secret or Service
+// that names no databases leaves that to the connection, which may name one.
+func ParseSource(defaults Request, source Source, annotations map[string]string) (Request, []validate.Refusal) {
 	r, refusals := ParseRequest(defaults, annotations)
-	for _, refusal := range refusals {
-		if refusal.Setting == AnnotationBucket {
-			return r, refusals
-		}
+	if _, given := annotations[AnnotationDatabases]; source.Kind != KindStatefulSet && !given && r.Databases == allDatabases {
+		r.Databases = ""
 	}
-	if r.Enabled && r.Location(namespace, statefulSet) == "" {
+	refused := func(key string) bool {
+		return slices.ContainsFunc(refusals, func(refusal validate.Refusal) bool { return refusal.Setting == key })
+	}
+	if r.Enabled && !refused(AnnotationBucket) && r.Location(source) == "" {
 		refusals = append(refusals, validate.Refusal{Setting: AnnotationBucket, Allowed: "s3://bucket/prefix, since the configuration names no bucket for all"})
+	}
+	if r.Enabled && !refused(AnnotationURLSecret) && source.Kind == KindService && r.URLSecret == (SecretKey{}) {
+		refusals = append(refusals, validate.Refusal{Setting: AnnotationURLSecret, Problem: "a Service names no login: set name/user=key,password=key, or name/key for a URL"})
 	}
 	return r, refusals
 }

@@ -92,11 +92,11 @@ func TestParseDefaults(t *testing.T) {
 	if len(refusals) > 0 {
 		t.Fatal(refusals)
 	}
-	if got := defaults.Location("nova", "auth-db"); got != "s3://nova-backups/staging/nova/auth-db" {
+	if got := defaults.Location(StatefulSet("nova", "auth-db")); got != "s3://nova-backups/staging/nova/auth-db" {
 		t.Errorf("kept at %s: one prefix is one server", got)
 	}
 	own, _ := ParseRequest(defaults, map[string]string{AnnotationBucket: "s3://elsewhere/x"})
-	if got := own.Location("nova", "auth-db"); got != "s3://elsewhere/x" || own.RetentionDays != 3 {
+	if got := own.Location(StatefulSet("nova", "auth-db")); got != "s3://elsewhere/x" || own.RetentionDays != 3 {
 		t.Errorf("kept at %s for %d days", got, own.RetentionDays)
 	}
 	if _, refusals = ParseDefaults(map[string]string{AnnotationEnabled: "true"}); len(refusals) != 1 {

@@ -7,8 +7,8 @@ import (
 )
 
 // Status is the value of [AnnotationStatus]: the state of the backups of one
-// StatefulSet. The record is the annotation of the CronJob, which outlives Jobs, the
-// manager and the StatefulSet. The StatefulSet has a copy for its users.
+// source. The record is the annotation of the CronJob, which outlives Jobs, the
+// manager and the source. A StatefulSet has a copy for its users.
 type Status struct {
 	// Schedule and DrillSchedule are the current schedules in TimeZone, with H
 	// resolved. DrillSchedule is "" if there are no drills.
@@ -28,6 +28,9 @@ type Status struct {
 	LastFailure *Attempt `json:"lastFailure,omitempty"`
 	// Failures counts attempts that failed, by category.
 	Failures map[Category]int `json:"failures,omitempty"`
+	// UnprotectedReason is the value of [AnnotationUnprotectedReason] on a source that the
+	// audit does not read.
+	UnprotectedReason string `json:"unprotectedReason,omitempty"`
 	// HandledRun is the value of [AnnotationRun] whose run was started.
 	HandledRun string `json:"handled,omitempty"`
 	// Counted lists the newest pods that this status includes, so that none is counted

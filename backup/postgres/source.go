@@ -31,14 +31,18 @@ func (s *Source) Databases(ctx context.Context) (names, leftOut []string, err er
 		return nil, nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	names, err = collect(ctx, conn, "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname")
+	names, err = collect(ctx, conn, "SELECT datname FROM pg_catalog.pg_database WHERE "+backedUp+" ORDER BY datname")
 	if err == nil {
 		leftOut, err = collect(ctx, conn, `
-SELECT format('%I: %s', datname, CASE WHEN datistemplate THEN 'it is a template' ELSE 'it allows no connections' END)
-FROM pg_catalog.pg_database WHERE NOT (datallowconn AND NOT datistemplate) AND datname NOT IN ('template0', 'template1') ORDER BY datname`)
+SELECT format('%I: %s', datname, CASE WHEN datistemplate THEN 'it is a template' WHEN datallowconn THEN 'it belongs to the provider' ELSE 'it allows no connections' END)
+FROM pg_catalog.pg_database WHERE NOT (`+backedUp+`) AND datname NOT IN ('template0', 'template1') ORDER BY datname`)
 	}
 	return names, leftOut, err
 }
+
+// backedUp selects the databases that are found. Those of Amazon, Google and Azure are for
+// their own agents, which alone may connect.
+const backedUp = "datallowconn AND NOT datistemplate AND datname NOT IN ('rdsadmin', 'cloudsqladmin', 'azure_maintenance')"
 
 // Globals implements [backup.Source]. Only a superuser may read passwords: for
 // any other role they are left out.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/controller/backup/resources"
 )
 
@@ -22,14 +22,14 @@ func backupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup",
 		Short: "Run, list, verify and restore backups, run drills, and show their status",
-		Long: `Runs Jobs for annotated StatefulSets, in the StatefulSet's own image and with the credentials
-of its CronJobs. The caller needs the rights to create them. The output of the Job is
+		Long: `Runs Jobs for annotated StatefulSets, Secrets and Services, in the image and with the
+credentials of their CronJobs. The caller needs the rights to create them. The output of the Job is
 shown while it runs; Ctrl-C stops the output, not the Job.
 
 Exit codes: 0 success, 1 failure (the message ends with the category), 2 a wrong command line.`,
 	}
 	cmd.AddCommand(
-		backupNowCommand("now", "Back up a StatefulSet now", false),
+		backupNowCommand("now", "Back up a database server now", false),
 		backupNowCommand("drill", "Restore the newest backups into a temporary server now and compare them", true),
 		backupStatusCommand(), backupAuditCommand(), backupListCommand(), backupVerifyCommand(), backupRestoreCommand(),
 	)
@@ -45,21 +45,20 @@ type backupFlags struct {
 
 func (f *backupFlags) register(cmd *cobra.Command) {
 	f.cluster.register(cmd.Flags())
-	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "", "namespace of the StatefulSet; default: that of the kubeconfig's context")
+	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "", "namespace of the object; default: that of the kubeconfig's context")
 	cmd.Flags().DurationVar(&f.start, "start-timeout", 5*time.Minute, "how long to wait for the Job to start")
 }
 
-// backupClient runs and follows the Jobs of one StatefulSet.
+// backupClient runs and follows the Jobs of one source.
 type backupClient struct {
 	cluster        kubernetes.Interface
-	namespace      string
-	statefulSet    string
+	source         backupapi.Source
 	start          time.Duration
 	stdout, stderr io.Writer
 }
 
 func (f *backupFlags) open(cmd *cobra.Command, args []string) (*backupClient, error) {
-	name, err := statefulSetName(args)
+	source, err := parseSource(args)
 	if err != nil {
 		return nil, err
 	}
@@ -67,48 +66,43 @@ func (f *backupFlags) open(cmd *cobra.Command, args []string) (*backupClient, er
 	if err != nil {
 		return nil, err
 	}
+	source.Namespace = namespace
 	return &backupClient{
-		cluster: cluster, namespace: namespace, statefulSet: name, start: f.start,
+		cluster: cluster, source: source, start: f.start,
 		stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(),
 	}, nil
 }
 
-// statefulSetName parses sts/NAME, in the forms that kubectl accepts.
-func statefulSetName(args []string) (string, error) {
+// parseSource parses KIND/NAME, in the forms that kubectl accepts, without a namespace.
+func parseSource(args []string) (backupapi.Source, error) {
 	if len(args) != 1 {
-		return "", usageError{errors.New("backup: name one StatefulSet, as sts/NAME")}
+		return backupapi.Source{}, usageError{errors.New("backup: name one object, as sts/NAME, secret/NAME or service/NAME")}
 	}
-	kind, name, ok := strings.Cut(args[0], "/")
+	source, ok := backupapi.ParseReference("", args[0])
 	if !ok {
-		kind, name = "sts", args[0]
+		return source, usageError{fmt.Errorf("backup: %q: name a StatefulSet, a Secret or a Service, as sts/NAME, secret/NAME or service/NAME", args[0])}
 	}
-	switch kind {
-	case "sts", "statefulset", "statefulsets", "statefulset.apps", "statefulsets.apps":
-		if name != "" && !strings.Contains(name, "/") {
-			return name, nil
-		}
-	}
-	return "", usageError{fmt.Errorf("backup: %q: name a StatefulSet, as sts/NAME", args[0])}
+	return source, nil
 }
 
-// oneStatefulSet is a [cobra.PositionalArgs].
-func oneStatefulSet(_ *cobra.Command, args []string) error {
-	_, err := statefulSetName(args)
+// oneSource is a [cobra.PositionalArgs].
+func oneSource(_ *cobra.Command, args []string) error {
+	_, err := parseSource(args)
 	return err
 }
 
-// cronJobs returns the CronJobs of the StatefulSet, which itself may be deleted. The
+// cronJobs returns the CronJobs of the source, which itself may be deleted. The
 // drill's is nil if there is none.
 func (b *backupClient) cronJobs(ctx context.Context) (backup, drill *batchv1.CronJob, err error) {
-	jobs := b.cluster.BatchV1().CronJobs(b.namespace)
-	backup, err = jobs.Get(ctx, resources.BackupName(b.statefulSet), metav1.GetOptions{})
+	jobs := b.cluster.BatchV1().CronJobs(b.source.Namespace)
+	backup, err = jobs.Get(ctx, resources.BackupName(b.source), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, nil, fmt.Errorf("StatefulSet %s/%s is not backed up: CronJob %s does not exist; novawire backup audit shows the reason", b.namespace, b.statefulSet, resources.BackupName(b.statefulSet))
+		return nil, nil, fmt.Errorf("%s is not backed up: CronJob %s does not exist; novawire backup audit shows the reason", b.source, resources.BackupName(b.source))
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the CronJob: %w", err)
 	}
-	drill, err = jobs.Get(ctx, resources.DrillName(b.statefulSet), metav1.GetOptions{})
+	drill, err = jobs.Get(ctx, resources.DrillName(b.source), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return backup, nil, nil
 	}
@@ -122,11 +116,11 @@ func backupListCommand() *cobra.Command {
 	var flags backupFlags
 	var database, output string
 	cmd := &cobra.Command{
-		Use:     "list sts/NAME",
-		Short:   "List the backups of a StatefulSet in its bucket",
+		Use:     "list KIND/NAME",
+		Short:   "List the backups of a database server in its bucket",
 		Long:    "Runs pg-backup list in a Job and shows its output.\n\nExit codes: 0 success, 1 failure, 2 a wrong command line.",
 		Example: "  novawire backup list sts/postgres -n nova",
-		Args:    oneStatefulSet,
+		Args:    oneSource,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return flags.runVerb(cmd, args, resources.VerbList, flagArgs("--database", database, "--output", output))
 		},
@@ -142,10 +136,10 @@ func backupVerifyCommand() *cobra.Command {
 	var database, backup string
 	var deep bool
 	cmd := &cobra.Command{
-		Use:   "verify sts/NAME",
+		Use:   "verify KIND/NAME",
 		Short: "Read a whole backup and compare it with its manifest",
 		Long:  "Runs pg-backup verify in a Job and shows its output.\n\nExit codes: 0 the backup is intact, 1 it is damaged or cannot be read, 2 a wrong command line.",
-		Args:  oneStatefulSet,
+		Args:  oneSource,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			more := flagArgs("--database", database, "--backup", backup)
 			if deep {
@@ -166,16 +160,16 @@ func backupRestoreCommand() *cobra.Command {
 	var database, to, backup, only string
 	var globals bool
 	cmd := &cobra.Command{
-		Use:   "restore sts/NAME --database DATABASE",
+		Use:   "restore KIND/NAME --database DATABASE",
 		Short: "Restore a database into the server that it was backed up from",
 		Long: `Runs pg-backup restore in a Job and shows its output. The target database is created or
-must be empty; a target with content is refused. The StatefulSet itself may be deleted: its
+must be empty; a target with content is refused. The annotated object itself may be deleted: its
 CronJobs are enough, but their database connection has to reach a server.
 
 Exit codes: 0 restored, 1 failure: do not use the target, 2 a wrong command line.`,
 		Example: `  novawire backup restore sts/postgres -n nova --database nova_auth --to nova_auth_copy
   novawire backup restore sts/postgres -n nova --database nova_auth --backup 20261122T010000Z-1a2b3c`,
-		Args: oneStatefulSet,
+		Args: oneSource,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if database == "" {
 				return usageError{errors.New("backup restore: name the database: --database")}

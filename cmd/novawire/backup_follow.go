@@ -31,14 +31,14 @@ func backupNowCommand(use, short string, drill bool) *cobra.Command {
 		verb = resources.VerbDrill
 	}
 	cmd := &cobra.Command{
-		Use:   use + " sts/NAME",
+		Use:   use + " KIND/NAME",
 		Short: short,
 		Long: `Requests a run from the controller with the annotation ` + backupapi.AnnotationRun + ` and shows
-its output. The caller needs the rights to patch the StatefulSet and to read Jobs, pods and logs.
+its output. The caller needs the rights to patch the object and to read Jobs, pods and logs.
 
 Exit codes: 0 success (with --detach: requested), 1 failure, 2 a wrong command line.`,
 		Example: "  novawire backup " + use + " sts/postgres -n nova",
-		Args:    oneStatefulSet,
+		Args:    oneSource,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b, err := flags.open(cmd, args)
 			if err != nil {
@@ -62,27 +62,27 @@ func (b *backupClient) requestRun(ctx context.Context, verb, token string) (stri
 	if err != nil {
 		return "", err
 	}
-	set, err := b.cluster.AppsV1().StatefulSets(b.namespace).Patch(ctx, b.statefulSet, types.MergePatchType, patch, metav1.PatchOptions{})
+	annotations, err := b.patch(ctx, patch)
 	if err != nil {
 		return "", fmt.Errorf("request a run: %w", err)
 	}
-	if set.Annotations[backupapi.AnnotationEnabled] != "true" {
-		return "", fmt.Errorf("StatefulSet %s/%s is not backed up: annotate it %s: \"true\"", b.namespace, b.statefulSet, backupapi.AnnotationEnabled)
+	if annotations[backupapi.AnnotationEnabled] != "true" {
+		return "", fmt.Errorf("%s is not backed up: annotate it %s: \"true\"", b.source, backupapi.AnnotationEnabled)
 	}
 	// A drill without a schedule of its own runs from the backup's CronJob.
-	names := []string{resources.JobName(resources.BackupName(b.statefulSet), verb, token)}
+	names := []string{resources.JobName(resources.BackupName(b.source), verb, token)}
 	if verb == resources.VerbDrill {
-		names = append(names, resources.JobName(resources.DrillName(b.statefulSet), verb, token))
+		names = append(names, resources.JobName(resources.DrillName(b.source), verb, token))
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no Job was created within a minute: check that the controller runs; the Events of the StatefulSet (kubectl describe) say more"))
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("no Job was created within a minute: check that the controller runs; the Events of the object (kubectl describe) say more"))
 	defer cancel()
 	var found string
 	err = poll(ctx, func(ctx context.Context) (bool, error) {
 		for _, name := range names {
-			_, err := b.cluster.BatchV1().Jobs(b.namespace).Get(ctx, name, metav1.GetOptions{})
+			_, err := b.cluster.BatchV1().Jobs(b.source.Namespace).Get(ctx, name, metav1.GetOptions{})
 			if err == nil {
 				found = name
-				fmt.Fprintf(b.stderr, "Job %s/%s\n", b.namespace, name)
+				fmt.Fprintf(b.stderr, "Job %s/%s\n", b.source.Namespace, name)
 				return true, nil
 			}
 			if !apierrors.IsNotFound(err) {
@@ -97,6 +97,32 @@ func (b *backupClient) requestRun(ctx context.Context, verb, token string) (stri
 	return found, nil
 }
 
+// patch changes the source and returns its annotations. It asks the API server for the
+// metadata only, so that the content of a Secret is not sent.
+func (b *backupClient) patch(ctx context.Context, patch []byte) (map[string]string, error) {
+	client, resource := b.cluster.CoreV1().RESTClient(), "secrets"
+	switch b.source.Kind {
+	case backupapi.KindStatefulSet:
+		client, resource = b.cluster.AppsV1().RESTClient(), "statefulsets"
+	case backupapi.KindService:
+		resource = "services"
+	}
+	answer := client.Patch(types.MergePatchType).Namespace(b.source.Namespace).Resource(resource).Name(b.source.Name).
+		SetHeader("Accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1").Body(patch).Do(ctx)
+	if err := answer.Error(); err != nil { // of Raw it would not say what the server says
+		return nil, err
+	}
+	text, err := answer.Raw()
+	if err != nil {
+		return nil, err
+	}
+	var changed metav1.PartialObjectMetadata
+	if err := json.Unmarshal(text, &changed); err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	return changed.Annotations, nil
+}
+
 // runVerb creates a Job that runs a verb and shows its output.
 func (f *backupFlags) runVerb(cmd *cobra.Command, args []string, verb string, more []string) error {
 	b, err := f.open(cmd, args)
@@ -109,10 +135,10 @@ func (f *backupFlags) runVerb(cmd *cobra.Command, args []string, verb string, mo
 		return err
 	}
 	job := resources.JobForVerb(backup, drill, verb, more, strconv.FormatInt(time.Now().UnixNano(), 36))
-	if _, err := b.cluster.BatchV1().Jobs(b.namespace).Create(ctx, job, metav1.CreateOptions{}); err != nil {
+	if _, err := b.cluster.BatchV1().Jobs(b.source.Namespace).Create(ctx, job, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("start a Job: %w", err)
 	}
-	fmt.Fprintf(b.stderr, "Job %s/%s\n", b.namespace, job.Name)
+	fmt.Fprintf(b.stderr, "Job %s/%s\n", b.source.Namespace, job.Name)
 	return b.follow(ctx, job.Name)
 }
 
@@ -145,7 +171,7 @@ func (b *backupClient) nextPod(ctx context.Context, job string, seen map[types.U
 	defer cancel()
 	lastReason := ""
 	err = poll(ctx, func(ctx context.Context) (bool, error) {
-		pods, err := b.cluster.CoreV1().Pods(b.namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
+		pods, err := b.cluster.CoreV1().Pods(b.source.Namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
 		if err != nil {
 			return false, err
 		}
@@ -199,7 +225,7 @@ func waitingReason(pod *corev1.Pod) string {
 }
 
 func (b *backupClient) jobEnded(ctx context.Context, name string) (bool, error) {
-	job, err := b.cluster.BatchV1().Jobs(b.namespace).Get(ctx, name, metav1.GetOptions{})
+	job, err := b.cluster.BatchV1().Jobs(b.source.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return false, fmt.Errorf("job %s was deleted", name)
 	}
@@ -215,7 +241,7 @@ func (b *backupClient) jobEnded(ctx context.Context, name string) (bool, error) 
 }
 
 func (b *backupClient) showLog(ctx context.Context, pod string) error {
-	log, err := b.cluster.CoreV1().Pods(b.namespace).GetLogs(pod, &corev1.PodLogOptions{Container: resources.Container, Follow: true}).Stream(ctx)
+	log, err := b.cluster.CoreV1().Pods(b.source.Namespace).GetLogs(pod, &corev1.PodLogOptions{Container: resources.Container, Follow: true}).Stream(ctx)
 	if err != nil {
 		return fmt.Errorf("read the log of %s: %w", pod, err)
 	}
@@ -266,7 +292,7 @@ func (b *backupClient) waitTerminated(ctx context.Context, pod string) (ended *c
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the kubelet did not report the end of the container within a minute"))
 	defer cancel()
 	err = poll(ctx, func(ctx context.Context) (bool, error) {
-		o, err := b.cluster.CoreV1().Pods(b.namespace).Get(ctx, pod, metav1.GetOptions{})
+		o, err := b.cluster.CoreV1().Pods(b.source.Namespace).Get(ctx, pod, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return false, errors.New("the pod was deleted")
 		}

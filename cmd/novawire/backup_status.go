@@ -20,7 +20,8 @@ import (
 	"github.com/nova/novawire/internal/units"
 )
 
-// statusEntry is one StatefulSet in `backup status -o json`.
+// statusEntry is one source in `backup status -o json`. Its reference is that of the
+// command line: NAME of a StatefulSet, else KIND/NAME.
 type statusEntry struct {
 	Namespace   string `json:"namespace"`
 	StatefulSet string `json:"statefulSet"`
@@ -32,9 +33,9 @@ func backupStatusCommand() *cobra.Command {
 	var namespace, output string
 	var all bool
 	cmd := &cobra.Command{
-		Use:   "status [sts/NAME]",
+		Use:   "status [KIND/NAME]",
 		Short: "Show the newest backup of each database and the result of the last attempt",
-		Long: `Shows the backups of every annotated StatefulSet, including deleted ones, with one line for
+		Long: `Shows the backups of every annotated object, including deleted ones, with one line for
 each database. SUCCESS is the age of the newest committed backup. VERIFIED is the age of the
 newest backup that a drill has restored.
 
@@ -44,7 +45,7 @@ Exit codes: 0 success, 1 the cluster did not answer, 2 a wrong command line.`,
 			if len(args) == 0 {
 				return nil
 			}
-			return oneStatefulSet(cmd, args)
+			return oneSource(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output != "table" && output != "json" {
@@ -62,8 +63,8 @@ Exit codes: 0 success, 1 the cluster did not answer, 2 a wrong command line.`,
 				return err
 			}
 			if len(args) == 1 {
-				name, _ := statefulSetName(args)
-				states = slices.DeleteFunc(states, func(s statusEntry) bool { return s.StatefulSet != name })
+				source, _ := parseSource(args)
+				states = slices.DeleteFunc(states, func(s statusEntry) bool { return s.StatefulSet != source.Reference() })
 			}
 			if output == "json" {
 				encoder := json.NewEncoder(cmd.OutOrStdout())
@@ -82,7 +83,7 @@ Exit codes: 0 success, 1 the cluster did not answer, 2 a wrong command line.`,
 }
 
 // listStatuses reads the status annotations of CronJobs, which outlive their
-// StatefulSet, and of StatefulSets that have no CronJob, for example because the
+// source, and of StatefulSets that have no CronJob, for example because the
 // request was refused.
 func listStatuses(ctx context.Context, cluster kubernetes.Interface, namespace string) ([]statusEntry, error) {
 	states := []statusEntry{}
@@ -106,7 +107,7 @@ func listStatuses(ctx context.Context, cluster kubernetes.Interface, namespace s
 	}
 	var mistakes []error
 	for _, o := range jobs.Items {
-		mistakes = append(mistakes, add(o.Namespace, o.Labels[resources.LabelStatefulSet], o.Annotations))
+		mistakes = append(mistakes, add(o.Namespace, reference(&o), o.Annotations))
 	}
 	sets, err := cluster.AppsV1().StatefulSets(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -121,9 +122,15 @@ func listStatuses(ctx context.Context, cluster kubernetes.Interface, namespace s
 	return states, errors.Join(mistakes...)
 }
 
+// reference returns that of the source that a CronJob was made for.
+func reference(o metav1.Object) string {
+	source, _ := resources.MadeFor(o)
+	return source.Reference()
+}
+
 func writeStatusTable(w io.Writer, states []statusEntry, now time.Time) error {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(table, "NAMESPACE\tSTATEFULSET\tDATABASE\tSUCCESS\tVERIFIED\tSIZE\tSTORED\tTOOK\tSTATE")
+	fmt.Fprintln(table, "NAMESPACE\tOBJECT\tDATABASE\tSUCCESS\tVERIFIED\tSIZE\tSTORED\tTOOK\tSTATE")
 	for _, s := range states {
 		databases := s.Databases
 		if len(databases) == 0 {

@@ -57,8 +57,8 @@ func backupCommands(m *environment, t *testing.T) {
 		code int
 		part string
 	}{
-		{[]string{"now"}, exitUsage, "name one StatefulSet, as sts/NAME"},
-		{[]string{"now", "deploy/auth-db"}, exitUsage, `"deploy/auth-db": name a StatefulSet`},
+		{[]string{"now"}, exitUsage, "name one object, as sts/NAME"},
+		{[]string{"now", "deploy/auth-db"}, exitUsage, `"deploy/auth-db": name a StatefulSet, a Secret or a Service`},
 		{[]string{"now", "sts/nobody", "--detach"}, exitProblem, `statefulsets.apps "nobody" not found`},
 		{[]string{"list", "nobody"}, exitProblem, "is not backed up: CronJob nobody-backup does not exist"},
 		{[]string{"restore", "sts/auth-db"}, exitUsage, "name the database: --database"},

@@ -79,7 +79,14 @@ func (c *controllers) lead(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("create the manager of the controllers: %w", err)
 	}
-	if err := backupcontroller.Add(mgr, c.options); err != nil {
+	options := c.options
+	if options.Secrets, err = mayWatchSecrets(ctx, mgr.GetClient()); err != nil {
+		return err
+	}
+	if err := mgr.Add(secretRights{mgr.GetClient(), options.Secrets, rightsInterval}); err != nil {
+		return fmt.Errorf("add the check of rights: %w", err)
+	}
+	if err := backupcontroller.Add(mgr, options); err != nil {
 		return fmt.Errorf("add the backup controller: %w", err)
 	}
 	auditor := &audit.Auditor{Reader: mgr.GetAPIReader(), Defaults: c.defaults, Metrics: c.audit, Interval: auditInterval, Now: time.Now}

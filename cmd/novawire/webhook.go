@@ -150,10 +150,13 @@ func addAdmission(ctx context.Context, mgr manager.Manager, current *reloader, d
 	if _, err := mgr.GetCache().GetInformer(ctx, webhook.NamespaceMetadata()); err != nil {
 		return fmt.Errorf("watch namespaces: %w", err)
 	}
+	references := lint.LiveReferences{Live: mgr.GetAPIReader(), MayWatchSecrets: func(ctx context.Context) (bool, error) {
+		return mayWatchSecrets(ctx, mgr.GetClient())
+	}}
 	server := mgr.GetWebhookServer()
 	server.Register("/mutate-pod", drain.handler(webhook.Pods(current, namespaces, events, counts)))
 	server.Register("/warn-workload", drain.handler(webhook.Workloads(current, namespaces, services, counts)))
-	server.Register("/validate-backup", drain.handler(webhook.Backups(current.BackupDefaults, lint.LiveReferences{Live: mgr.GetAPIReader()}, counts)))
+	server.Register("/validate-backup", drain.handler(webhook.Backups(current.BackupDefaults, references, counts)))
 	return nil
 }
 

@@ -52,6 +52,7 @@ func TestAdmission(t *testing.T) {
 		{"creates the CronJobs of a StatefulSet that requests backup", createsCronJobs},
 		{"requests runs and shows the status of backups from the command line", backupCommands},
 		{"audits which databases are backed up", backupAudit},
+		{"backs up the databases of Secrets and Services", backsUpSecretsAndServices},
 		{"admits pods while the webhook is down and wires them when it is back", failsOpen},
 		{"exits with success on SIGTERM", endsOnSignal},
 	} {

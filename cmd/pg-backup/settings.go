@@ -44,10 +44,14 @@ func (p program) settings(cmd *cobra.Command) (settings, error) {
 	return s, s.check(cmd)
 }
 
-// deriveURL sets DATABASE_URL from the environment of the server's container. If that
-// holds no password, a DATABASE_URL that is set stays.
-func (s settings) deriveURL() error {
+// deriveURL sets DATABASE_URL from the keys of a Secret, or from the environment of the
+// server's container. If that holds no password, a DATABASE_URL that is set stays.
+func (s settings) deriveURL() (err error) {
 	address := s.values[backupapi.EnvServerAddress]
+	if secret := s.values[backupapi.EnvConnectionSecret]; secret != "" {
+		s.values[backupapi.EnvDatabaseURL], err = backupapi.SecretURL(secret, address, s.getenv)
+		return backup.Fail(backupapi.CategoryUsage, err)
+	}
 	if address == "" {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/controller/backup/resources"
 )
 
 // Reason is why a database counts as unprotected, in one word: a metric's label.
@@ -24,7 +25,6 @@ const (
 	NamespaceRefuses Reason = "namespace-refuses" // by the namespace's label
 	NoBackupYet      Reason = "no-backup-yet"     // requested, and no run has succeeded
 	NoController     Reason = "no-controller"     // requested, and no CronJob exists
-	Unsupported      Reason = "unsupported"       // this kind of object cannot request a backup
 )
 
 // Database is one PostgreSQL server or connection of the cluster.
@@ -68,29 +68,41 @@ func (r *Report) sort() {
 	slices.Sort(r.Skipped)
 }
 
-// object is what the audit knows of one recognized object.
+// object is what the audit knows of one recognized object that can request backups.
 type object struct {
-	namespace, kind, name string
-	annotations           map[string]string
-	namespaceLabels       map[string]string
-	hasCronJob            bool
-	status                string // the status annotation of the CronJob, else of the object
-	engine                backupapi.Engine
+	source          backupapi.Source
+	annotations     map[string]string
+	namespaceLabels map[string]string
+	cronJob         map[string]string // annotations of its CronJob, nil if there is none
+	engine          backupapi.Engine
+	fix             string // starts backups
 }
 
 const enableFix = "annotate it " + backupapi.AnnotationEnabled + `: "true"`
 
-// assess decides whether a StatefulSet is protected. The status is what the controller
-// recorded.
+// because sets why a database is not protected, and what changes that.
+func (d Database) because(reason Reason, message, fix string) Database {
+	d.Reason, d.Message, d.Fix = reason, message, fix
+	return d
+}
+
+// withStatus adds the results that the controller recorded.
+func (d Database) withStatus(s backupapi.Status) Database {
+	d.LastSuccess, d.LastVerified = oldest(s.Databases)
+	return d
+}
+
+// assess decides whether an object that can request backups is protected. The status is
+// what the controller recorded, on the CronJob or on the object.
 func assess(o object, defaults backupapi.Request) Database {
-	d := Database{Namespace: o.namespace, Kind: o.kind, Name: o.name}
-	request, refusals := backupapi.ParseStatefulSet(defaults, o.namespace, o.name, o.annotations)
-	status, _ := backupapi.ParseStatus(o.status)
-	d.LastSuccess, d.LastVerified = oldest(status.Databases)
-	because := func(reason Reason, message, fix string) Database {
-		d.Reason, d.Message, d.Fix = reason, message, fix
-		return d
+	request, refusals := backupapi.ParseSource(defaults, o.source, o.annotations)
+	text := o.cronJob[backupapi.AnnotationStatus]
+	if text == "" {
+		text = o.annotations[backupapi.AnnotationStatus]
 	}
+	status, _ := backupapi.ParseStatus(text)
+	d := Database{Namespace: o.source.Namespace, Kind: string(o.source.Kind), Name: o.source.Name}.withStatus(status)
+	hasCronJob, because := o.cronJob != nil, d.because
 	switch {
 	case request.UnprotectedReason != "" && !request.Enabled:
 		return because(Exempt, request.UnprotectedReason, "")
@@ -99,19 +111,19 @@ func assess(o object, defaults backupapi.Request) Database {
 	case !request.Enabled && len(refusals) > 0:
 		return because(Refused, refusals[0].Error(), "correct the annotation")
 	case !request.Enabled:
-		return because(NotRequested, "no backup is requested", enableFix)
+		return because(NotRequested, "no backup is requested", o.fix)
 	case o.engine != backupapi.PostgreSQL && o.engine != "" && request.ClientImage == "":
 		return because(Refused, backupapi.NotPostgreSQL(o.engine), "remove the annotation "+backupapi.AnnotationEnabled)
-	case len(refusals) > 0 && !o.hasCronJob:
+	case len(refusals) > 0 && !hasCronJob:
 		return because(Refused, refusals[0].Error(), "correct the annotation")
-	case len(status.Refused) > 0 && !o.hasCronJob:
+	case len(status.Refused) > 0 && !hasCronJob:
 		return because(Refused, status.Refused[0], "correct the annotation")
 	case request.Suspend:
 		return because(Suspended, backupapi.AnnotationSuspend+" is true", "remove the annotation "+backupapi.AnnotationSuspend)
-	case !o.hasCronJob:
+	case !hasCronJob:
 		return because(NoController, "the controller has not created a CronJob", "check that novawire webhook runs with --controllers, and its log")
 	case d.LastSuccess == nil:
-		return because(NoBackupYet, "no run has succeeded", "wait for the schedule, or run: novawire backup now sts/"+o.name+" -n "+o.namespace)
+		return because(NoBackupYet, "no run has succeeded", "wait for the schedule, or run: novawire backup now "+o.source.Argument()+" -n "+o.source.Namespace)
 	}
 	d.Protected = true
 	return d
@@ -140,12 +152,31 @@ func earlier(a, b *time.Time) *time.Time {
 	return a
 }
 
-// assessUnsupported describes a database for which this version cannot make backups
-// from the object itself.
-func assessUnsupported(o object, message, fix string) Database {
-	d := Database{Namespace: o.namespace, Kind: o.kind, Name: o.name, Reason: Unsupported, Message: message, Fix: fix}
-	if reason := o.annotations[backupapi.AnnotationUnprotectedReason]; reason != "" {
-		d.Reason, d.Message, d.Fix = Exempt, reason, ""
+// assessCronJob decides whether a database is protected by a CronJob whose source is not
+// read: a Secret, for which the audit needs no right.
+func assessCronJob(d Database, source backupapi.Source, cronJob map[string]string) Database {
+	status, _ := backupapi.ParseStatus(cronJob[backupapi.AnnotationStatus])
+	d = d.withStatus(status)
+	suspended := cronJob[resources.AnnotationSuspendReason]
+	switch {
+	case status.UnprotectedReason != "" && suspended != "":
+		return d.because(Exempt, status.UnprotectedReason, "")
+	case suspended != "":
+		return d.because(Suspended, suspended, "correct that on "+source.String())
+	case d.LastSuccess == nil:
+		return d.because(NoBackupYet, "no run has succeeded", "wait for the schedule, or run: novawire backup now "+source.Argument()+" -n "+source.Namespace)
 	}
+	d.Protected = true
 	return d
+}
+
+// assessOther describes a database whose own kind cannot request a backup.
+func assessOther(d Database, annotations, namespaceLabels map[string]string, message, fix string) Database {
+	switch reason := annotations[backupapi.AnnotationUnprotectedReason]; {
+	case reason != "":
+		return d.because(Exempt, reason, "")
+	case namespaceLabels[backupapi.LabelNamespace] == backupapi.NamespaceDisabled:
+		return d.because(NamespaceRefuses, "the namespace refuses backups", "remove the label "+backupapi.LabelNamespace+" from the namespace")
+	}
+	return d.because(NotRequested, message, fix)
 }

@@ -81,11 +81,12 @@ func statefulSet(ns, name, image string, annotations ...string) *appsv1.Stateful
 // cronJob creates the CronJob that the controller would, with a status.
 func (e environment) cronJob(ns, set string, status backupapi.Status) {
 	e.Helper()
+	source := backupapi.StatefulSet(ns, set)
 	_, template := podTemplate("postgres:17")
 	template.Spec.RestartPolicy = corev1.RestartPolicyNever
 	e.create(&batchv1.CronJob{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: ns, Name: resources.BackupName(set),
+			Namespace: ns, Name: resources.BackupName(source),
 			Labels:      map[string]string{resources.LabelManagedBy: resources.ManagedBy, resources.LabelStatefulSet: set},
 			Annotations: map[string]string{backupapi.AnnotationStatus: status.Encode()},
 		},
@@ -209,11 +210,11 @@ func TestRun_OtherKinds(t *testing.T) {
 	} {
 		e.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}, StringData: map[string]string{"url": value}})
 	}
-	without := []string{"Deployment/db: unsupported", "Service/postgres-rds: unsupported"}
+	without := []string{"Deployment/db: not-requested", "Service/postgres-rds: not-requested"}
 	if diff := cmp.Diff(without, reasons(e.run(Options{Namespace: ns}))); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	with := []string{"Deployment/db: unsupported", "Secret/rds: unsupported", "Service/postgres-rds: unsupported"}
+	with := []string{"Deployment/db: not-requested", "Secret/rds: not-requested", "Service/postgres-rds: not-requested"}
 	report := e.run(Options{Namespace: ns, Secrets: true})
 	if diff := cmp.Diff(with, reasons(report)); diff != "" {
 		t.Errorf("with Secrets (-want +got)\n%s", diff)
@@ -256,8 +257,15 @@ func TestRun_Operators(t *testing.T) {
 	owned := statefulSet(ns, "orders-1", "ghcr.io/zalando/spilo-17:4")
 	owned.OwnerReferences = []metav1.OwnerReference{{APIVersion: "acid.zalan.do/v1", Kind: "postgresql", Name: "orders", UID: "1"}}
 	e.create(owned)
-	if diff := cmp.Diff([]string{"Cluster/orders: unsupported", "postgresql/orders: unsupported"}, reasons(e.run(Options{Namespace: ns}))); diff != "" {
+	if diff := cmp.Diff([]string{"Cluster/orders: not-requested", "postgresql/orders: not-requested"}, reasons(e.run(Options{Namespace: ns}))); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+	at := time.Date(2026, 11, 26, 1, 0, 0, 0, time.UTC)
+	good := backupapi.Status{Databases: []backupapi.DatabaseStatus{{Name: "a", LastSuccess: &at}}}
+	e.sourceCronJob(backupapi.Source{Kind: backupapi.KindSecret, Namespace: ns, Name: "orders-superuser"}, "Cluster/orders", "", good)
+	e.sourceCronJob(backupapi.Source{Kind: backupapi.KindSecret, Namespace: ns, Name: "postgres.orders"}, "postgresql/orders", "the Secret was deleted", good)
+	if diff := cmp.Diff([]string{"Cluster/orders: protected", "postgresql/orders: suspended"}, reasons(e.run(Options{Namespace: ns}))); diff != "" {
+		t.Errorf("with CronJobs of their Secrets (-want +got)\n%s", diff)
 	}
 }
 
@@ -321,5 +329,76 @@ novawire_postgresql_unprotected{kind="StatefulSet",name="plain",namespace="nova"
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
 		t.Error(err)
+	}
+}
+
+// sourceCronJob creates the CronJob of a source that is no StatefulSet.
+func (e environment) sourceCronJob(source backupapi.Source, serves, suspended string, status backupapi.Status) {
+	e.Helper()
+	_, template := podTemplate("postgres:17")
+	template.Spec.RestartPolicy = corev1.RestartPolicyNever
+	annotations := map[string]string{backupapi.AnnotationStatus: status.Encode(), resources.AnnotationSource: source.Reference()}
+	if serves != "" {
+		annotations[resources.AnnotationServes] = serves
+	}
+	if suspended != "" {
+		annotations[resources.AnnotationSuspendReason] = suspended
+	}
+	labels := resources.SourceLabels(source)
+	labels[resources.LabelManagedBy] = resources.ManagedBy
+	e.create(&batchv1.CronJob{
+		ObjectMeta: metav1.ObjectMeta{Namespace: source.Namespace, Name: resources.BackupName(source), Labels: labels, Annotations: annotations},
+		Spec:       batchv1.CronJobSpec{Schedule: "0 1 * * *", JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: template}}},
+	})
+}
+
+// A database that a Secret or Service backs up is known from the CronJob: the audit needs
+// no right to read Secrets. One whose Secret was removed stays unprotected.
+func TestRun_SecretsAndServices(t *testing.T) {
+	e := newEnvironment(t)
+	ns := e.namespace(nil)
+	at := time.Date(2026, 11, 26, 1, 0, 0, 0, time.UTC)
+	good := backupapi.Status{Databases: []backupapi.DatabaseStatus{{Name: "a", LastSuccess: &at}}}
+	exempt := good
+	exempt.UnprotectedReason = "a copy"
+	source := func(kind backupapi.Kind, name string) backupapi.Source {
+		return backupapi.Source{Kind: kind, Namespace: ns, Name: name}
+	}
+	e.sourceCronJob(source(backupapi.KindSecret, "rds"), "", "", good)
+	e.sourceCronJob(source(backupapi.KindSecret, "new"), "", "", backupapi.Status{})
+	e.sourceCronJob(source(backupapi.KindSecret, "removed"), "", "the Secret was deleted; its backups are kept", good)
+	e.sourceCronJob(source(backupapi.KindSecret, "exempt"), "", backupapi.AnnotationEnabled+" is not true on the Secret", exempt)
+	e.sourceCronJob(source(backupapi.KindSecret, "pg-app"), "Cluster/gone", "", good) // the audit may not list Clusters
+	e.sourceCronJob(source(backupapi.KindService, "db"), "", "", good)
+	e.sourceCronJob(source(backupapi.KindService, "external"), "", "", good)
+
+	deployment := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "db"}}
+	deployment.Spec.Selector, deployment.Spec.Template = podTemplate("postgres:17")
+	e.create(deployment)
+	service := func(name string, spec corev1.ServiceSpec, annotations ...string) {
+		s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name, Annotations: map[string]string{}}, Spec: spec}
+		for i := 0; i < len(annotations); i += 2 {
+			s.Annotations[annotations[i]] = annotations[i+1]
+		}
+		e.create(s)
+	}
+	pods := corev1.ServiceSpec{Selector: map[string]string{"app": "db"}, Ports: []corev1.ServicePort{{Port: 5432}}}
+	outside := corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "postgres.example.org"}
+	service("db", pods, on, "true", backupapi.AnnotationURLSecret, "db/url")
+	service("external", outside, on, "true", backupapi.AnnotationURLSecret, "db/url")
+	service("incomplete", outside, on, "true")
+	service("forgotten", outside)
+	want := []string{
+		"Deployment/db: protected", "Secret/exempt: exempt", "Secret/new: no-backup-yet", "Secret/pg-app: protected", "Secret/rds: protected", "Secret/removed: suspended",
+		"Service/external: protected", "Service/forgotten: not-requested", "Service/incomplete: refused",
+	}
+	report := e.run(Options{Namespace: ns})
+	if diff := cmp.Diff(want, reasons(report)); diff != "" {
+		t.Fatalf("(-want +got)\n%s", diff)
+	}
+	for _, d := range report.Databases {
+		if d.NeedsAction() && (d.Message == "" || d.Fix == "") {
+			t.Errorf("%s needs action and says %q, fix %q", d.Name, d.Message, d.Fix)
+		}
 	}
 }

@@ -28,7 +28,7 @@ const (
 )
 
 // errNameTaken reports an object of the wanted name that Novawire did not create.
-var errNameTaken = errors.New("an object of this name exists and was not created by Novawire for this StatefulSet")
+var errNameTaken = errors.New("an object of this name exists and was not created by Novawire for this object")
 
 // applier applies objects server-side, and only those that differ from the wanted
 // state: a converged cluster is not written to.
@@ -76,10 +76,16 @@ func (a applier) checkNameFree(ctx context.Context, wanted client.Object) error 
 		return nil
 	case err != nil:
 		return err
-	case there.Labels[resources.LabelManagedBy] != resources.ManagedBy || there.Labels[resources.LabelStatefulSet] != wanted.GetLabels()[resources.LabelStatefulSet]:
+	case there.Labels[resources.LabelManagedBy] != resources.ManagedBy || !sameSource(there, wanted):
 		return fmt.Errorf("%s %s: %w", there.Kind, there.Name, errNameTaken)
 	}
 	return nil // ours, not yet in the cache
+}
+
+// sameSource reports whether two objects were made for one source.
+func sameSource(a, b client.Object) bool {
+	of, ok := resources.MadeFor(b)
+	return ok && resources.IsMadeFor(a, of)
 }
 
 // annotate sets one annotation of an existing object and does nothing if the object

@@ -11,7 +11,7 @@ import (
 	"github.com/nova/novawire/controller/backup/resources"
 )
 
-// maxCounted bounds Status.Counted. A StatefulSet has far fewer pods at a time: two
+// maxCounted bounds Status.Counted. A source has far fewer pods at a time: two
 // CronJobs keep two successful and two failed Jobs each, of at most three pods.
 const maxCounted = 64
 
@@ -22,7 +22,7 @@ func (r *reconciler) recordAttempts(ctx context.Context, s *state) error {
 	if err != nil {
 		return err
 	}
-	deleted := r.deletedPods.list(s.name)
+	deleted := r.deletedPods.list(s.source)
 	for _, pod := range deleted {
 		if a, ok := attemptOf(pod, true); ok {
 			attempts = append(attempts, a)
@@ -40,20 +40,23 @@ func (r *reconciler) recordAttempts(ctx context.Context, s *state) error {
 		s.status.Counted = s.status.Counted[surplus:]
 	}
 	if !s.status.Empty() {
-		r.statuses.set(s.name, s.status) // the Events exist: a later error must not repeat them
+		r.statuses.set(s.source, s.status) // the Events exist: a later error must not repeat them
 	}
-	r.deletedPods.removeFirst(s.name, len(deleted))
+	r.deletedPods.removeFirst(s.source, len(deleted))
 	return nil
 }
 
 // listAttempts returns the attempts of all pods and Jobs that exist.
 func (r *reconciler) listAttempts(ctx context.Context, s *state) (attempts []attempt, err error) {
-	owned := []client.ListOption{client.InNamespace(s.name.Namespace), client.MatchingLabels{resources.LabelStatefulSet: resources.LabelValue(s.name.Name)}}
+	owned := []client.ListOption{client.InNamespace(s.source.Namespace), client.MatchingLabels(resources.SourceLabels(s.source))}
 	var pods corev1.PodList
 	if err := r.client.List(ctx, &pods, owned...); err != nil {
 		return nil, err
 	}
 	for i := range pods.Items {
+		if !resources.IsMadeFor(&pods.Items[i], s.source) {
+			continue
+		}
 		if a, ok := attemptOf(&pods.Items[i], false); ok {
 			attempts = append(attempts, a)
 		}
@@ -63,6 +66,9 @@ func (r *reconciler) listAttempts(ctx context.Context, s *state) (attempts []att
 		return nil, err
 	}
 	for i := range jobs.Items {
+		if !resources.IsMadeFor(&jobs.Items[i], s.source) {
+			continue
+		}
 		if a, ok := attemptOfJob(&jobs.Items[i]); ok {
 			attempts = append(attempts, a)
 		}

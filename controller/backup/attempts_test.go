@@ -151,7 +151,7 @@ func TestReconcile_RecordsPodsWithoutReport(t *testing.T) {
 		b.awaitEvent("BackupFailed", "killed: killed: the pod was deleted while it ran")
 	})
 	t.Run("a Job that failed without a pod", func(t *testing.T) {
-		labels := resources.PodLabels("auth-db", resources.VerbRun)
+		labels := resources.PodLabels(b.set("auth-db"), resources.VerbRun)
 		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: "podless", Labels: labels}, Spec: batchv1.JobSpec{Template: b.podTemplate()}}
 		b.create(job)
 		now := metav1.Now()

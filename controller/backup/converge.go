@@ -17,17 +17,20 @@ import (
 	"github.com/nova/novawire/controller/backup/resources"
 )
 
-// converge applies, suspends or deletes the objects of a StatefulSet.
+// converge applies, suspends or deletes the objects of a source.
 func (r *reconciler) converge(ctx context.Context, s *state) error {
 	switch {
-	case s.set == nil:
-		return r.suspend(ctx, s, reasonDeleted)
+	case r.blind(s.source):
+		r.refuse(s)
+		return nil
+	case s.object == nil:
+		return r.suspend(ctx, s, reasonDeleted(s.source))
 	case s.namespaceRefuses():
 		return r.suspend(ctx, s, reasonNamespace)
 	case !s.request.Enabled && s.backup != nil && len(s.backup.OwnerReferences) > 0:
 		return r.deleteObjects(ctx, s)
 	case !s.request.Enabled:
-		return r.suspend(ctx, s, reasonDisabled)
+		return r.suspend(ctx, s, reasonDisabled(s.source))
 	case len(s.refusals) > 0:
 		r.refuse(s)
 		return nil
@@ -36,7 +39,11 @@ func (r *reconciler) converge(ctx context.Context, s *state) error {
 }
 
 func (s *state) target() resources.Target {
-	return resources.Target{StatefulSet: s.set, Request: s.request, Status: s.status, ServiceAccountAnnotations: s.accounts}
+	t := resources.Target{Source: s.source, Request: s.request, Status: s.status, ServiceAccountAnnotations: s.accounts}
+	if s.object != nil {
+		t.UID, t.Server = s.object.GetUID(), resources.ServerOf(s.object)
+	}
+	return t
 }
 
 func (r *reconciler) applyObjects(ctx context.Context, s *state) error {
@@ -44,7 +51,7 @@ func (r *reconciler) applyObjects(ctx context.Context, s *state) error {
 	if err := r.resume(ctx, s); err != nil {
 		return err
 	}
-	location := s.request.Location(s.name.Namespace, s.name.Name)
+	location := s.request.Location(s.source)
 	for _, o := range config.Objects(target) {
 		created, err := r.apply.apply(ctx, o)
 		if errors.Is(err, errNameTaken) {
@@ -96,7 +103,7 @@ func (r *reconciler) deleteUnwanted(ctx context.Context, s *state, config resour
 		}
 	}
 	if s.request.ServiceAccount != "" {
-		if err := r.deleteOwned(ctx, s, resources.BackupName(s.name.Name), &corev1.ServiceAccount{}); err != nil {
+		if err := r.deleteOwned(ctx, s, resources.BackupName(s.source), &corev1.ServiceAccount{}); err != nil {
 			return err
 		}
 	}
@@ -106,7 +113,7 @@ func (r *reconciler) deleteUnwanted(ctx context.Context, s *state, config resour
 	return r.deletePolicies(ctx, s)
 }
 
-// deleteObjects deletes everything that was made for a StatefulSet which is no
+// deleteObjects deletes everything that was made for a source which is no
 // longer backed up and asked for on-delete: delete. Backups in S3 stay.
 func (r *reconciler) deleteObjects(ctx context.Context, s *state) error {
 	for _, cronJob := range []*batchv1.CronJob{s.backup, s.drill} {
@@ -120,16 +127,16 @@ func (r *reconciler) deleteObjects(ctx context.Context, s *state) error {
 	if err := r.deletePolicies(ctx, s); err != nil {
 		return err
 	}
-	if err := r.deleteOwned(ctx, s, resources.BackupName(s.name.Name), &corev1.ServiceAccount{}); err != nil {
+	if err := r.deleteOwned(ctx, s, resources.BackupName(s.source), &corev1.ServiceAccount{}); err != nil {
 		return err
 	}
 	s.backup, s.drill = nil, nil
-	r.setSuspended(s, reasonDisabled)
+	r.setSuspended(s, reasonDisabled(s.source))
 	return nil
 }
 
 func (r *reconciler) deletePolicies(ctx context.Context, s *state) error {
-	for _, name := range resources.PolicyNames(s.name.Name) {
+	for _, name := range resources.PolicyNames(s.source) {
 		if err := r.deleteOwned(ctx, s, name, &networkingv1.NetworkPolicy{}); err != nil {
 			return err
 		}
@@ -137,10 +144,10 @@ func (r *reconciler) deletePolicies(ctx context.Context, s *state) error {
 	return nil
 }
 
-// deleteOwned deletes an object if it exists and was made for this StatefulSet.
+// deleteOwned deletes an object if it exists and was made for this source.
 func (r *reconciler) deleteOwned(ctx context.Context, s *state, name string, o client.Object) error {
-	err := r.client.Get(ctx, types.NamespacedName{Namespace: s.name.Namespace, Name: name}, o)
-	if apierrors.IsNotFound(err) || err == nil && o.GetLabels()[resources.LabelStatefulSet] != resources.LabelValue(s.name.Name) {
+	err := r.client.Get(ctx, types.NamespacedName{Namespace: s.source.Namespace, Name: name}, o)
+	if apierrors.IsNotFound(err) || err == nil && !resources.IsMadeFor(o, s.source) {
 		return nil
 	}
 	if err != nil {

@@ -4,9 +4,9 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/controller/backup/resources"
 )
 
@@ -14,44 +14,47 @@ import (
 // Job deletes its pods, and their termination messages with them.
 type deletedPods struct {
 	mu   sync.Mutex
-	pods map[types.NamespacedName][]*corev1.Pod
+	pods map[backupapi.Source][]*corev1.Pod
 }
 
 func newDeletedPods() *deletedPods {
-	return &deletedPods{pods: map[types.NamespacedName][]*corev1.Pod{}}
+	return &deletedPods{pods: map[backupapi.Source][]*corev1.Pod{}}
 }
 
 // add is a predicate that always returns true.
 func (d *deletedPods) add(e event.DeleteEvent) bool {
 	pod, ok := e.Object.(*corev1.Pod)
-	if !ok || pod.Labels[resources.LabelStatefulSet] == "" {
+	if !ok {
+		return true
+	}
+	source, ok := resources.MadeFor(pod)
+	if !ok {
 		return true
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	name := types.NamespacedName{Namespace: pod.Namespace, Name: pod.Labels[resources.LabelStatefulSet]}
-	d.pods[name] = append(d.pods[name], pod)
+	d.pods[source] = append(d.pods[source], pod)
 	return true
 }
 
-func (d *deletedPods) list(name types.NamespacedName) []*corev1.Pod {
+func (d *deletedPods) list(source backupapi.Source) []*corev1.Pod {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.pods[name]
+	return d.pods[source]
 }
 
-// forget drops the pods of a StatefulSet that is no longer reconciled.
-func (d *deletedPods) forget(name types.NamespacedName) {
+// forget drops the pods of a source that is no longer reconciled.
+func (d *deletedPods) forget(source backupapi.Source) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.pods, name)
+	delete(d.pods, source)
 }
 
 // removeFirst drops the first n pods that list returned: they are counted.
-func (d *deletedPods) removeFirst(name types.NamespacedName, n int) {
+func (d *deletedPods) removeFirst(source backupapi.Source, n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.pods[name] = d.pods[name][n:]; len(d.pods[name]) == 0 {
-		delete(d.pods, name)
+	if d.pods[source] = d.pods[source][n:]; len(d.pods[source]) == 0 {
+		delete(d.pods, source)
 	}
 }

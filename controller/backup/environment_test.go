@@ -41,6 +41,7 @@ type environment struct {
 	mu        sync.Mutex
 	config    resources.Config
 	stop      func()
+	secrets   bool // watched
 }
 
 func testConfig() resources.Config {
@@ -57,7 +58,7 @@ func newEnvironment(t *testing.T) *environment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &environment{T: t, client: c, config: testConfig(), writes: &writes{}}
+	b := &environment{T: t, client: c, config: testConfig(), writes: &writes{}, secrets: true}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "schedule-", Labels: map[string]string{injection.LabelWiring: injection.WiringEnabled}}}
 	b.create(ns)
 	b.namespace = ns.Name
@@ -82,7 +83,7 @@ func (b *environment) start() {
 	b.registry, b.changed = prometheus.NewRegistry(), make(chan event.GenericEvent)
 	statuses := NewStatusCache()
 	RegisterMetrics(b.registry, statuses)
-	if err := Add(mgr, Options{Config: b.configNow, Statuses: statuses, Changed: b.changed}); err != nil {
+	if err := Add(mgr, Options{Config: b.configNow, Statuses: statuses, Changed: b.changed, Secrets: b.secrets}); err != nil {
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(b.Context())
@@ -306,6 +307,13 @@ func (b *environment) awaitEvent(reason, text string) {
 func (b *environment) ran(statefulSet, verb, name string, code int32, message string) *corev1.Pod {
 	b.Helper()
 	pod := b.pod(statefulSet, verb, name)
+	b.end(pod, code, message)
+	return pod
+}
+
+// end sets the status of a pod that has ended.
+func (b *environment) end(pod *corev1.Pod, code int32, message string) {
+	b.Helper()
 	pod.Status.Phase = corev1.PodFailed
 	if code == 0 {
 		pod.Status.Phase = corev1.PodSucceeded
@@ -317,12 +325,11 @@ func (b *environment) ran(statefulSet, verb, name string, code int32, message st
 		}},
 	}}
 	b.setStatus(pod)
-	return pod
 }
 
 func (b *environment) pod(statefulSet, verb, name string) *corev1.Pod {
 	b.Helper()
-	labels := resources.PodLabels(statefulSet, verb)
+	labels := resources.PodLabels(b.set(statefulSet), verb)
 	labels[batchv1.JobNameLabel] = name
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: b.namespace, Name: name, Labels: labels},

@@ -16,7 +16,7 @@ import (
 // maxNoteBytes is the API server's limit for an Event's note.
 const maxNoteBytes = 1024
 
-// recordEvent records an Event about the StatefulSet or, if it does not exist,
+// recordEvent records an Event about the source or, if it does not exist,
 // about its CronJob.
 func (r *reconciler) recordEvent(s *state, eventType, reason, format string, args ...any) {
 	r.recordRelatedEvent(s, nil, eventType, reason, format, args...)
@@ -28,8 +28,8 @@ func (r *reconciler) recordEvent(s *state, eventType, reason, format string, arg
 func (r *reconciler) recordRelatedEvent(s *state, related *corev1.ObjectReference, eventType, reason, format string, args ...any) {
 	var regarding, second runtime.Object
 	switch {
-	case s.set != nil:
-		regarding = s.set
+	case s.object != nil:
+		regarding = s.object
 	case s.backup != nil:
 		regarding = s.backup
 	case s.drill != nil:

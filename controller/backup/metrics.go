@@ -4,7 +4,6 @@ import (
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/apimachinery/pkg/types"
 
 	backupapi "github.com/nova/novawire/api/backup"
 )
@@ -30,7 +29,7 @@ var (
 	drillTime   = gauge("drill_duration_seconds", "Duration of the newest restore drill.", ofDatabase...)
 	anomalies   = gauge("anomalies", "Tables that disappeared or lost 90 % of their rows since the previous backup.", ofDatabase...)
 	failures    = gauge("failures_total", "Failed backups, drills and restores.", append(ofStatefulSet, "category")...)
-	info        = gauge("info", "1 for each StatefulSet that is or was backed up. With suspended=\"true\" no run starts on schedule.", append(ofStatefulSet, "suspended")...)
+	info        = gauge("info", "1 for each source that is or was backed up. With suspended=\"true\" no run starts on schedule.", append(ofStatefulSet, "suspended")...)
 )
 
 func gauge(name, help string, labels ...string) *prometheus.Desc {
@@ -46,21 +45,21 @@ func (m *Metrics) Describe(descriptions chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (m *Metrics) Collect(out chan<- prometheus.Metric) {
-	m.statuses.each(func(name types.NamespacedName, s backupapi.Status) {
+	m.statuses.each(func(source backupapi.Source, s backupapi.Status) {
 		suspended := strconv.FormatBool(s.Suspended != "")
-		out <- prometheus.MustNewConstMetric(info, prometheus.GaugeValue, 1, name.Namespace, name.Name, suspended)
+		out <- prometheus.MustNewConstMetric(info, prometheus.GaugeValue, 1, source.Namespace, source.Reference(), suspended)
 		for category, n := range s.Failures {
-			out <- prometheus.MustNewConstMetric(failures, prometheus.CounterValue, float64(n), name.Namespace, name.Name, string(category))
+			out <- prometheus.MustNewConstMetric(failures, prometheus.CounterValue, float64(n), source.Namespace, source.Reference(), string(category))
 		}
 		for _, d := range s.Databases {
-			collectDatabase(out, name, d)
+			collectDatabase(out, source, d)
 		}
 	})
 }
 
-func collectDatabase(out chan<- prometheus.Metric, name types.NamespacedName, d backupapi.DatabaseStatus) {
+func collectDatabase(out chan<- prometheus.Metric, source backupapi.Source, d backupapi.DatabaseStatus) {
 	emit := func(what *prometheus.Desc, value float64) {
-		out <- prometheus.MustNewConstMetric(what, prometheus.GaugeValue, value, name.Namespace, name.Name, d.Name)
+		out <- prometheus.MustNewConstMetric(what, prometheus.GaugeValue, value, source.Namespace, source.Reference(), d.Name)
 	}
 	if d.LastVerified != nil {
 		emit(lastVerify, float64(d.LastVerified.Unix()))

@@ -24,17 +24,18 @@ type reconciler struct {
 	live        client.Reader // reads past the cache
 	events      events.EventRecorder
 	config      func() resources.Config
+	secrets     bool // Secrets are watched
 	statuses    *StatusCache
 	deletedPods *deletedPods
 	apply       applier
 }
 
-// state is what one reconciliation has read and computed for one StatefulSet.
+// state is what one reconciliation has read and computed for one source.
 type state struct {
-	name      types.NamespacedName
-	set       *appsv1.StatefulSet // nil if it does not exist or is being deleted
-	backup    *batchv1.CronJob    // nil if it does not exist
-	drill     *batchv1.CronJob    // nil if it does not exist
+	source    backupapi.Source
+	object    client.Object    // nil if it does not exist or is being deleted
+	backup    *batchv1.CronJob // nil if it does not exist
+	drill     *batchv1.CronJob // nil if it does not exist
 	namespace client.Object
 	accounts  map[string]string // annotations of ServiceAccounts, from the namespace
 	request   backupapi.Request
@@ -42,23 +43,23 @@ type state struct {
 	status    backupapi.Status // as it was stored, then updated step by step
 }
 
-// Reconcile creates, updates or suspends the CronJobs of one StatefulSet and
-// records what their pods reported.
-func (r *reconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	if err := r.reconcile(ctx, req.NamespacedName); err != nil {
-		return reconcile.Result{}, fmt.Errorf("reconcile backup of %s: %w", req.NamespacedName, err)
+// Reconcile creates, updates or suspends the CronJobs of one source and records what
+// their pods reported.
+func (r *reconciler) Reconcile(ctx context.Context, source backupapi.Source) (reconcile.Result, error) {
+	if err := r.reconcile(ctx, source); err != nil {
+		return reconcile.Result{}, fmt.Errorf("reconcile backup of %s: %w", source, err)
 	}
 	return reconcile.Result{}, nil
 }
 
-func (r *reconciler) reconcile(ctx context.Context, name types.NamespacedName) error {
-	s, err := r.read(ctx, name)
+func (r *reconciler) reconcile(ctx context.Context, source backupapi.Source) error {
+	s, err := r.read(ctx, source)
 	if err != nil {
 		return err
 	}
 	if s == nil { // no backup was requested, and none of our objects exists
-		r.statuses.forget(name)
-		r.deletedPods.forget(name)
+		r.statuses.forget(source)
+		r.deletedPods.forget(source)
 		return nil
 	}
 	if err := r.recordAttempts(ctx, s); err != nil {
@@ -73,27 +74,28 @@ func (r *reconciler) reconcile(ctx context.Context, name types.NamespacedName) e
 	return r.writeStatus(ctx, s)
 }
 
-// read returns nil if there is nothing to reconcile: the StatefulSet requests no
-// backup and has no CronJob, or its namespace is being deleted.
-func (r *reconciler) read(ctx context.Context, name types.NamespacedName) (*state, error) {
-	s := &state{name: name}
+// read returns nil if there is nothing to reconcile: the source requests no backup and
+// has no CronJob, or its namespace is being deleted.
+func (r *reconciler) read(ctx context.Context, source backupapi.Source) (*state, error) {
+	s := &state{source: source}
 	var err error
-	if s.set, err = get(ctx, r.client, name, &appsv1.StatefulSet{}); err != nil {
+	if s.object, err = r.readObject(ctx, source); err != nil {
 		return nil, err
 	}
-	if s.set != nil && s.set.DeletionTimestamp != nil {
-		s.set = nil
+	var annotations map[string]string
+	if s.object != nil {
+		annotations = s.object.GetAnnotations()
 	}
-	if s.backup, err = r.getOwned(ctx, name, resources.BackupName(name.Name)); err != nil {
+	if s.backup, err = r.getOwned(ctx, source, resources.BackupName(source)); err != nil {
 		return nil, err
 	}
-	if s.drill, err = r.getOwned(ctx, name, resources.DrillName(name.Name)); err != nil {
+	if s.drill, err = r.getOwned(ctx, source, resources.DrillName(source)); err != nil {
 		return nil, err
 	}
-	if s.backup == nil && s.drill == nil && (s.set == nil || !backupapi.HasKeys(s.set.Annotations)) {
+	if s.backup == nil && s.drill == nil && !backupapi.HasKeys(annotations) {
 		return nil, nil
 	}
-	namespace, err := get(ctx, r.client, types.NamespacedName{Name: name.Namespace}, namespaceMetadata())
+	namespace, err := get(ctx, r.client, types.NamespacedName{Name: source.Namespace}, namespaceMetadata())
 	if err != nil {
 		return nil, err
 	}
@@ -101,21 +103,50 @@ func (r *reconciler) read(ctx context.Context, name types.NamespacedName) (*stat
 		return nil, nil // the API server refuses new objects in it
 	}
 	s.namespace = namespace
-	var annotations map[string]string
-	if s.set != nil {
-		annotations = s.set.Annotations
-	}
-	s.request, s.refusals = backupapi.ParseStatefulSet(r.config().DefaultRequest(), name.Namespace, name.Name, annotations)
+	s.request, s.refusals = backupapi.ParseSource(r.config().DefaultRequest(), source, annotations)
 	var refused []validate.Refusal
 	if s.accounts, refused = backupapi.ParseServiceAccountAnnotations(namespace.Annotations); s.request.ServiceAccount == "" {
 		s.refusals = append(s.refusals, refused...)
 	}
-	if s.set != nil {
-		s.refusals = append(s.refusals, resources.CheckEngine(s.request, s.set)...)
-		s.refusals = append(s.refusals, resources.CheckConnection(s.request, s.set)...)
+	switch {
+	case s.object != nil:
+		s.refusals = append(s.refusals, s.target().Check()...)
+	case r.blind(source):
+		s.refusals = []validate.Refusal{{Setting: backupapi.AnnotationEnabled, Problem: backupapi.SecretsNotWatched}}
 	}
 	s.status = r.storedStatus(s, annotations)
+	if _, set := s.object.(*appsv1.StatefulSet); s.object != nil && !set {
+		s.status.UnprotectedReason = s.request.UnprotectedReason
+	}
 	return s, nil
+}
+
+// blind reports whether the source cannot be read. That is no deletion: its CronJobs
+// keep running.
+func (r *reconciler) blind(source backupapi.Source) bool {
+	return source.Kind == backupapi.KindSecret && !r.secrets
+}
+
+// readObject returns nil if the object does not exist, is being deleted or cannot be
+// read. Of a Secret it reads the metadata.
+func (r *reconciler) readObject(ctx context.Context, source backupapi.Source) (client.Object, error) {
+	if r.blind(source) {
+		return nil, nil
+	}
+	var o client.Object
+	switch source.Kind {
+	case backupapi.KindStatefulSet:
+		o = &appsv1.StatefulSet{}
+	case backupapi.KindService:
+		o = &corev1.Service{}
+	default:
+		o = secretMetadata()
+	}
+	err := r.client.Get(ctx, types.NamespacedName{Namespace: source.Namespace, Name: source.Name}, o)
+	if apierrors.IsNotFound(err) || err == nil && o.GetDeletionTimestamp() != nil {
+		return nil, nil
+	}
+	return o, err
 }
 
 // namespaceRefuses reports whether the namespace has the label that refuses backups.
@@ -124,10 +155,10 @@ func (s *state) namespaceRefuses() bool {
 }
 
 // storedStatus returns the status of this process's cache, else that of the
-// CronJob, else that of the StatefulSet. The status cache is newer than the
+// CronJob, else that of the source. The status cache is newer than the
 // informer's: nobody else writes the annotation.
 func (r *reconciler) storedStatus(s *state, annotations map[string]string) backupapi.Status {
-	if known, ok := r.statuses.get(s.name); ok {
+	if known, ok := r.statuses.get(s.source); ok {
 		return known
 	}
 	text := annotations[backupapi.AnnotationStatus]
@@ -141,11 +172,10 @@ func (r *reconciler) storedStatus(s *state, annotations map[string]string) backu
 	return status
 }
 
-// getOwned returns the CronJob of a name if it was made for the StatefulSet. Two
-// shortened names can be equal, so the label decides.
-func (r *reconciler) getOwned(ctx context.Context, set types.NamespacedName, name string) (*batchv1.CronJob, error) {
-	o, err := get(ctx, r.client, types.NamespacedName{Namespace: set.Namespace, Name: name}, &batchv1.CronJob{})
-	if o != nil && o.Labels[resources.LabelStatefulSet] != resources.LabelValue(set.Name) {
+// getOwned returns the CronJob of a name if it was made for the source.
+func (r *reconciler) getOwned(ctx context.Context, source backupapi.Source, name string) (*batchv1.CronJob, error) {
+	o, err := get(ctx, r.client, types.NamespacedName{Namespace: source.Namespace, Name: name}, &batchv1.CronJob{})
+	if o != nil && !resources.IsMadeFor(o, source) {
 		return nil, err
 	}
 	return o, err
@@ -167,12 +197,13 @@ func get[T client.Object](ctx context.Context, from client.Reader, name types.Na
 // writeStatus stores the status on the CronJob, which is the record, and copies it
 // to the StatefulSet, where users look. An operator that owns the StatefulSet may
 // remove annotations that it does not know, so such a StatefulSet gets no copy: both
-// would overwrite each other endlessly.
+// would overwrite each other endlessly. Secrets and Services get none either: the right
+// to annotate them is the right to change them.
 func (r *reconciler) writeStatus(ctx context.Context, s *state) error {
 	if s.status.Empty() {
 		return nil // never backed up
 	}
-	r.statuses.set(s.name, s.status)
+	r.statuses.set(s.source, s.status)
 	value := s.status.Encode()
 	// A CronJob that this reconciliation created is not in the informer's cache
 	// yet: its own event starts the reconciliation that annotates it.
@@ -181,8 +212,8 @@ func (r *reconciler) writeStatus(ctx context.Context, s *state) error {
 			return err
 		}
 	}
-	if s.set != nil && metav1.GetControllerOf(s.set) == nil {
-		return r.apply.annotate(ctx, s.set, backupapi.AnnotationStatus, value)
+	if set, ok := s.object.(*appsv1.StatefulSet); ok && metav1.GetControllerOf(set) == nil {
+		return r.apply.annotate(ctx, set, backupapi.AnnotationStatus, value)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ var errCronJobMissing = errors.New("the CronJob does not exist yet")
 // value of the annotation.
 func (r *reconciler) startRequestedRun(ctx context.Context, s *state) error {
 	run := s.request.Run
-	if s.set == nil || run == "" || run == s.status.HandledRun || len(s.refusals) > 0 {
+	if s.object == nil || run == "" || run == s.status.HandledRun || len(s.refusals) > 0 {
 		return nil
 	}
 	if reason := s.whyNotBackedUp(); reason != "" {
@@ -52,7 +52,7 @@ func (s *state) whyNotBackedUp() string {
 	case s.namespaceRefuses():
 		return reasonNamespace
 	case !s.request.Enabled:
-		return reasonDisabled
+		return reasonDisabled(s.source)
 	}
 	return ""
 }

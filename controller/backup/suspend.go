@@ -12,12 +12,16 @@ import (
 	"github.com/nova/novawire/controller/backup/resources"
 )
 
-// The reasons why CronJobs are suspended, as users read them.
-const (
-	reasonDeleted   = "the StatefulSet was deleted; its backups are kept"
-	reasonDisabled  = backupapi.AnnotationEnabled + " is not true on the StatefulSet"
-	reasonNamespace = "the namespace is labelled " + backupapi.LabelNamespace + ": " + backupapi.NamespaceDisabled
-)
+// Why CronJobs are suspended, as users read it, as are reasonDeleted and reasonDisabled.
+const reasonNamespace = "the namespace is labelled " + backupapi.LabelNamespace + ": " + backupapi.NamespaceDisabled
+
+func reasonDeleted(s backupapi.Source) string {
+	return "the " + string(s.Kind) + " was deleted; its backups are kept"
+}
+
+func reasonDisabled(s backupapi.Source) string {
+	return backupapi.AnnotationEnabled + " is not true on the " + string(s.Kind)
+}
 
 // suspend patches the CronJobs to start nothing and writes the reason on each. It
 // changes nothing else: what they would have to be is no longer known.

@@ -22,9 +22,9 @@ func TestReconcile_Suspension(t *testing.T) {
 		b.ran("auth-db", resources.VerbRun, "night", 0, succeeded("20261123T010000Z-aaaaaa", 10))
 		b.awaitStatus("auth-db", "backed up", backedUp)
 		b.delete(s)
-		b.awaitCronJob("auth-db-backup", suspended(reasonDeleted))
-		b.awaitCronJob("auth-db-drill", suspended(reasonDeleted))
-		b.awaitEvent("BackupSuspended", reasonDeleted)
+		b.awaitCronJob("auth-db-backup", suspended(reasonDeleted(b.set("auth-db"))))
+		b.awaitCronJob("auth-db-drill", suspended(reasonDeleted(b.set("auth-db"))))
+		b.awaitEvent("BackupSuspended", reasonDeleted(b.set("auth-db")))
 		b.statefulSet("auth-db", enabled())
 		b.awaitCronJob("auth-db-backup", running)
 		b.awaitStatus("auth-db", "known from before", backedUp)
@@ -46,8 +46,8 @@ func TestReconcile_Suspension(t *testing.T) {
 		s := b.statefulSet("auth-db", enabled())
 		b.awaitCronJob("auth-db-drill", running)
 		b.annotate(s, map[string]string{backupapi.AnnotationEnabled: ""})
-		b.awaitCronJob("auth-db-backup", suspended(reasonDisabled))
-		b.awaitCronJob("auth-db-drill", suspended(reasonDisabled))
+		b.awaitCronJob("auth-db-backup", suspended(reasonDisabled(b.set("auth-db"))))
+		b.awaitCronJob("auth-db-drill", suspended(reasonDisabled(b.set("auth-db"))))
 		b.annotate(s, enabled())
 		b.awaitCronJob("auth-db-drill", running)
 	})
@@ -103,13 +103,18 @@ func TestReconcile_Suspension(t *testing.T) {
 		b.awaitCronJob("auth-db-backup", running)
 		b.delete(s)
 		b.statefulSet("auth-postgres", enabled())
-		b.awaitCronJob("auth-db-backup", suspended(reasonDeleted))
+		b.awaitCronJob("auth-db-backup", suspended(reasonDeleted(b.set("auth-db"))))
 		b.awaitCronJob("auth-postgres-backup", func(o *batchv1.CronJob) string {
 			env := o.Spec.JobTemplate.Spec.Template.Spec.Containers[0].Env
 			want := corev1.EnvVar{Name: backupapi.EnvS3Bucket, Value: "s3://nova-backups/test/" + b.namespace + "/auth-postgres"}
 			return unless(slices.Contains(env, want), fmt.Sprint(env))
 		})
 	})
+}
+
+// set returns the source of a StatefulSet of the namespace.
+func (b *environment) set(name string) backupapi.Source {
+	return backupapi.StatefulSet(b.namespace, name)
 }
 
 func (b *environment) label(key, value string) {

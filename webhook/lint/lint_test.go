@@ -93,6 +93,7 @@ type objects struct {
 	names        []string // Secret/a, ServiceAccount/b
 	statefulSets []metav1.PartialObjectMetadata
 	labels       map[string]string // of the namespace
+	watched      bool              // Secrets are
 	err          error
 }
 
@@ -107,6 +108,8 @@ func (o objects) HasServiceAccount(_ context.Context, namespace, name string) (b
 func (o objects) StatefulSets(context.Context) ([]metav1.PartialObjectMetadata, error) {
 	return o.statefulSets, o.err
 }
+
+func (o objects) SecretsWatched(context.Context) (bool, error) { return o.watched, o.err }
 
 func (o objects) NamespaceLabels(context.Context, string) (map[string]string, error) {
 	return o.labels, o.err
@@ -135,6 +138,11 @@ func (o slowObjects) NamespaceLabels(ctx context.Context, _ string) (map[string]
 	return nil, o.wait(ctx)
 }
 
+func (o slowObjects) SecretsWatched(ctx context.Context) (bool, error) {
+	o.begun.Done()
+	return false, o.wait(ctx)
+}
+
 func (o slowObjects) wait(ctx context.Context) error {
 	all := make(chan struct{})
 	go func() { o.begun.Wait(); close(all) }()
@@ -150,11 +158,11 @@ func (o slowObjects) wait(ctx context.Context) error {
 // after the other lost the ServiceAccount's warning on a loaded API server.
 func TestBackupReferences_LookUpsRunAtTheSameTime(t *testing.T) {
 	references := slowObjects{begun: &sync.WaitGroup{}}
-	references.begun.Add(7) // the namespace, four Secrets, the ServiceAccount, the list
+	references.begun.Add(8) // the namespace, the right to watch Secrets, four Secrets, the ServiceAccount, the list
 	defaults, _ := backupapi.ParseDefaults(nil)
-	s := StatefulSet{Namespace: "nova", Name: "db", Request: request(t, "url-secret", "u/url", "aws-secret", "a",
-		"encryption-recipients", "r/r", "encryption-identity", "i/i", "service-account", "s")}
-	compareParts(t, []string{"Secret u", "Secret a", "Secret r", "Secret i", "ServiceAccount s"}, BackupReferences(t.Context(), references, defaults, s))
+	s := backupapi.Source{Kind: backupapi.KindSecret, Namespace: "nova", Name: "db"}
+	r := request(t, "url-secret", "u/url", "aws-secret", "a", "encryption-recipients", "r/r", "encryption-identity", "i/i", "service-account", "s")
+	compareParts(t, []string{"no right to watch Secrets", "Secret u", "Secret a", "Secret r", "Secret i", "ServiceAccount s"}, BackupReferences(t.Context(), references, defaults, s, r))
 }
 
 func TestBackupReferences(t *testing.T) {
@@ -188,8 +196,8 @@ func TestBackupReferences(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			defaults, _ := backupapi.ParseDefaults(nil)
-			s := StatefulSet{Namespace: "nova", Name: "db", Request: request(t, c.annotations...)}
-			compareParts(t, c.want, BackupReferences(t.Context(), c.objects, defaults, s))
+			s := backupapi.StatefulSet("nova", "db")
+			compareParts(t, c.want, BackupReferences(t.Context(), c.objects, defaults, s, request(t, c.annotations...)))
 		})
 	}
 }

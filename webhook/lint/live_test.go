@@ -75,12 +75,12 @@ func TestLiveServices_Named(t *testing.T) {
 }
 
 func TestLiveReferences(t *testing.T) {
-	live := LiveReferences{reader{objects: map[string]map[string]string{
+	live := LiveReferences{Live: reader{objects: map[string]map[string]string{
 		"/v1, Kind=Secret nova/a":         nil,
 		"/v1, Kind=ServiceAccount nova/b": nil,
 		"/v1, Kind=Namespace /nova":       {"x": "y"},
 	}}}
-	forbidden := LiveReferences{reader{err: errors.New("forbidden")}}
+	forbidden := LiveReferences{Live: reader{err: errors.New("forbidden")}}
 	for name, c := range map[string]struct {
 		look   func(LiveReferences) (bool, error)
 		exists bool

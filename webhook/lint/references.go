@@ -24,32 +24,30 @@ type References interface {
 	HasServiceAccount(ctx context.Context, namespace, name string) (bool, error)
 	StatefulSets(ctx context.Context) ([]metav1.PartialObjectMetadata, error)
 	NamespaceLabels(ctx context.Context, namespace string) (map[string]string, error)
+	// SecretsWatched reports whether the controller has the right to see annotated
+	// Secrets.
+	SecretsWatched(ctx context.Context) (bool, error)
 }
 
 // referencesTimeout bounds the look-ups of one review, which run at the same time: a
 // warning must not delay an apply for longer.
 const referencesTimeout = time.Second
 
-// StatefulSet is a StatefulSet with its backup request.
-type StatefulSet struct {
-	Namespace, Name string
-	Request         backupapi.Request
-}
-
 // BackupReferences returns a warning for each object that a backup request refers to
 // and that does not exist, and for another StatefulSet that uses the same location.
 // It reads the requests of other StatefulSets on top of defaults.
-func BackupReferences(ctx context.Context, references References, defaults backupapi.Request, s StatefulSet) []string {
+func BackupReferences(ctx context.Context, references References, defaults backupapi.Request, s backupapi.Source, r backupapi.Request) []string {
 	ctx, cancel := context.WithTimeout(ctx, referencesTimeout)
 	defer cancel()
 	lookups := []func() string{
 		func() string { return disabledNamespace(ctx, references, s.Namespace) },
+		func() string { return unwatchedSecret(ctx, references, s) },
 	}
 	for _, secret := range []struct{ key, name string }{
-		{backupapi.AnnotationURLSecret, s.Request.URLSecret.Name},
-		{backupapi.AnnotationAWSSecret, s.Request.AWSSecret},
-		{backupapi.AnnotationEncryptionRecipients, s.Request.EncryptionRecipients.Name},
-		{backupapi.AnnotationEncryptionIdentity, s.Request.EncryptionIdentity.Name},
+		{backupapi.AnnotationURLSecret, r.URLSecret.Name},
+		{backupapi.AnnotationAWSSecret, r.AWSSecret},
+		{backupapi.AnnotationEncryptionRecipients, r.EncryptionRecipients.Name},
+		{backupapi.AnnotationEncryptionIdentity, r.EncryptionIdentity.Name},
 	} {
 		lookups = append(lookups, func() string {
 			return missing(ctx, references.HasSecret, secret.key, "Secret", secret.name, s.Namespace)
@@ -57,9 +55,9 @@ func BackupReferences(ctx context.Context, references References, defaults backu
 	}
 	lookups = append(lookups,
 		func() string {
-			return missing(ctx, references.HasServiceAccount, backupapi.AnnotationServiceAccount, "ServiceAccount", s.Request.ServiceAccount, s.Namespace)
+			return missing(ctx, references.HasServiceAccount, backupapi.AnnotationServiceAccount, "ServiceAccount", r.ServiceAccount, s.Namespace)
 		},
-		func() string { return sharedLocation(ctx, references, defaults, s) },
+		func() string { return sharedLocation(ctx, references, defaults, s, r) },
 	)
 	// One after the other, a slow API server would let the timeout hide the warnings
 	// of the last look-ups.
@@ -85,6 +83,17 @@ func disabledNamespace(ctx context.Context, references References, namespace str
 		backupapi.AnnotationEnabled, namespace, backupapi.LabelNamespace, backupapi.NamespaceDisabled)
 }
 
+// unwatchedSecret returns a warning if the controller cannot see the annotated Secret.
+func unwatchedSecret(ctx context.Context, references References, s backupapi.Source) string {
+	if s.Kind != backupapi.KindSecret {
+		return ""
+	}
+	if watched, err := references.SecretsWatched(ctx); err != nil || watched {
+		return ""
+	}
+	return backupapi.AnnotationEnabled + ": no backup is scheduled: " + backupapi.SecretsNotWatched
+}
+
 // missing returns a warning if key names an object that does not exist.
 func missing(ctx context.Context, exists func(ctx context.Context, namespace, name string) (bool, error), key, kind, name, namespace string) string {
 	if name == "" {
@@ -98,18 +107,18 @@ func missing(ctx context.Context, exists func(ctx context.Context, namespace, na
 
 // sharedLocation returns a warning if another StatefulSet keeps its backups in the
 // same location, where each would list and prune the other's.
-func sharedLocation(ctx context.Context, references References, defaults backupapi.Request, s StatefulSet) string {
-	location := strings.TrimRight(s.Request.Location(s.Namespace, s.Name), "/")
+func sharedLocation(ctx context.Context, references References, defaults backupapi.Request, s backupapi.Source, r backupapi.Request) string {
+	location := strings.TrimRight(r.Location(s), "/")
 	others, err := references.StatefulSets(ctx)
 	if err != nil || location == "" {
 		return ""
 	}
 	for _, other := range others {
-		if other.Namespace == s.Namespace && other.Name == s.Name || !backupapi.HasKeys(other.Annotations) {
+		if backupapi.StatefulSet(other.Namespace, other.Name) == s || !backupapi.HasKeys(other.Annotations) {
 			continue
 		}
 		request, _ := backupapi.ParseRequest(defaults, other.Annotations)
-		if request.Enabled && request.S3Endpoint == s.Request.S3Endpoint && strings.TrimRight(request.Location(other.Namespace, other.Name), "/") == location {
+		if request.Enabled && request.S3Endpoint == r.S3Endpoint && strings.TrimRight(request.Location(backupapi.StatefulSet(other.Namespace, other.Name)), "/") == location {
 			return fmt.Sprintf("%s: StatefulSet %s in namespace %s also keeps its backups in %s: give each its own prefix",
 				backupapi.AnnotationBucket, other.Name, other.Namespace, location)
 		}
@@ -121,6 +130,13 @@ func sharedLocation(ctx context.Context, references References, defaults backupa
 // the content of a Secret.
 type LiveReferences struct {
 	Live client.Reader
+	// MayWatchSecrets reports whether this program may list and watch Secrets.
+	MayWatchSecrets func(context.Context) (bool, error)
+}
+
+// SecretsWatched implements [References].
+func (l LiveReferences) SecretsWatched(ctx context.Context) (bool, error) {
+	return l.MayWatchSecrets(ctx)
 }
 
 // HasSecret reports whether a Secret exists.

@@ -9,10 +9,13 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Generate returns, as JSON, the objects that controllers make for a StatefulSet, or
-// every mistake that keeps them from it. The annotations are those of the namespace, nil
-// if it is not part of the input.
-type Generate func(namespace string, annotations map[string]string, statefulSet []byte) ([][]byte, []error)
+// Generate returns, as JSON, the objects that controllers make for a StatefulSet, Secret
+// or Service, or every mistake that keeps them from it. The annotations are those of the
+// namespace, nil if it is not part of the input.
+type Generate func(namespace string, annotations map[string]string, source []byte) ([][]byte, []error)
+
+// requestsBackup lists the API versions of the kinds that can request backups.
+var requestsBackup = map[backupapi.Kind]string{backupapi.KindStatefulSet: "apps/v1", backupapi.KindSecret: "v1", backupapi.KindService: "v1"}
 
 // key identifies an object in a cluster.
 type key struct{ apiVersion, kind, namespace, name string }
@@ -24,7 +27,7 @@ func (w *wirer) keyOf(o *object) key {
 // generate appends the objects that controllers make for an object. Objects that the
 // input already has stay: the input is a preview, or comes from a cluster.
 func (w *wirer) generate(o *object) (mistakes Mistakes) {
-	if o.Kind != "StatefulSet" || o.APIVersion != "apps/v1" || w.options.Generate == nil {
+	if o.APIVersion != requestsBackup[backupapi.Kind(o.Kind)] || w.options.Generate == nil {
 		return nil
 	}
 	var annotations map[string]string

@@ -62,6 +62,8 @@ type Network struct {
 	// EKS Pod Identity by default. 169.254.169.254/32 adds the instance metadata of
 	// EC2, which gives a pod the rights of its node.
 	CredentialCIDRs []string `json:"credentialCIDRs"`
+	// DatabasePorts are the ports of servers whose address only a Secret knows.
+	DatabasePorts []int32 `json:"databasePorts"`
 	// Disabled creates no NetworkPolicies.
 	Disabled bool `json:"disabled"`
 }
@@ -89,6 +91,7 @@ func DefaultConfig() Config {
 		Network: Network{
 			DNSCIDRs:        []string{"169.254.20.10/32"},
 			CredentialCIDRs: []string{"169.254.170.23/32", "fd00:ec2::23/128"},
+			DatabasePorts:   []int32{defaultPort},
 		},
 		Scratch: Scratch{Minimum: resource.MustParse("1Gi")},
 	}

@@ -24,35 +24,44 @@ type connection struct {
 }
 
 // connectionOf returns the connection of the Secret that the request names, else the
-// one that the StatefulSet's own container describes, else that of the default Secret.
+// one that the source itself describes, else that of the default Secret.
 func connectionOf(t Target) connection {
 	secret := t.Request.URLSecret
 	if secret == (backupapi.SecretKey{}) {
-		if derivesConnection(t.StatefulSet) {
-			return derivedConnection(t.StatefulSet)
+		if t.Server.login != nil {
+			return *t.Server.login
 		}
 		secret = backupapi.DefaultURLSecret
 	}
 	if parts := secret.Parts(); parts != nil {
-		return partsConnection(t.StatefulSet, secret.Name, parts)
+		return partsConnection(t.Server.address, secret.Name, parts)
 	}
 	return connection{env: []corev1.EnvVar{urlVariable(secret, false)}}
 }
 
-// CheckConnection refuses a Secret that names no host for a StatefulSet without a Service.
-func CheckConnection(r backupapi.Request, set *appsv1.StatefulSet) []validate.Refusal {
-	parts := r.URLSecret.Parts()
-	if !r.Enabled || parts == nil || parts[backupapi.PartHost] != "" || set.Spec.ServiceName != "" {
+// checkConnection refuses a Secret that names no host for a source that names none.
+func (t Target) checkConnection() []validate.Refusal {
+	parts := t.Request.URLSecret.Parts()
+	if !t.Request.Enabled || parts == nil || parts[backupapi.PartHost] != "" || t.Server.address != "" {
 		return nil
 	}
-	return []validate.Refusal{{Setting: backupapi.AnnotationURLSecret, Problem: "it names no host, and the StatefulSet has no serviceName: add host=key"}}
+	problem := "it names no host, and neither does the Secret: add host=key"
+	if t.Source.Kind == backupapi.KindStatefulSet {
+		problem = "it names no host, and the StatefulSet has no serviceName: add host=key"
+	}
+	return []validate.Refusal{{Setting: backupapi.AnnotationURLSecret, Problem: problem}}
 }
 
 // partsConnection passes user and password of a Secret as the variables of an image,
-// and its host and port, if it has them, in place of the StatefulSet's.
-func partsConnection(set *appsv1.StatefulSet, secret string, parts map[string]string) connection {
-	host, port, _ := net.SplitHostPort(serverAddress(set, postgresContainer(set)))
-	host = escaped(host)
+// and its host and port, if it has them, in place of the source's.
+func partsConnection(address, secret string, parts map[string]string) connection {
+	host, port, _ := net.SplitHostPort(address)
+	if host = escaped(host); strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port == "" {
+		port = strconv.Itoa(defaultPort)
+	}
 	var env []corev1.EnvVar
 	variable := func(part, name string) (reference string) {
 		env = append(env, corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{

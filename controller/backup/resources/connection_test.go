@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	backupapi "github.com/nova/novawire/api/backup"
@@ -139,7 +140,7 @@ template:
 		t.Run(c.name, func(t *testing.T) {
 			request := backupapi.DefaultRequest()
 			request.URLSecret = c.secret
-			got := connectionOf(Target{StatefulSet: setOf(t, c.spec), Request: request})
+			got := connectionOf(targetOf(setOf(t, c.spec), request))
 			var want connection
 			decode(t, c.env, &want.env)
 			decode(t, c.from, &want.envFrom)
@@ -150,6 +151,11 @@ template:
 			}
 		})
 	}
+}
+
+// targetOf returns a target as the controller does.
+func targetOf(o client.Object, r backupapi.Request) Target {
+	return Target{Source: SourceOf(o), UID: o.GetUID(), Server: ServerOf(o), Request: r}
 }
 
 func decode(t *testing.T, text string, into any) {
@@ -172,7 +178,7 @@ template:
         envFrom: [{secretRef: {name: db}}]
         volumeMounts: [{name: pw, mountPath: /secrets}]
     volumes: [{name: pw, secret: {secretName: db}}]`)
-	target := Target{StatefulSet: set, Request: backupapi.DefaultRequest()}
+	target := targetOf(set, backupapi.DefaultRequest())
 	c := DefaultConfig()
 	backup, drill := c.BackupCronJob(target), c.DrillCronJob(target)
 	jobs := map[string]corev1.PodSpec{
@@ -215,15 +221,15 @@ func loginParts(pod corev1.PodSpec) (n int) {
 	return n + len(pod.Containers[0].EnvFrom)
 }
 
-func TestCheckConnection(t *testing.T) {
+func TestTarget_Check(t *testing.T) {
 	for secret, problem := range map[string]bool{"": false, "url": false, "user=u,password=p": true, "user=u,password=p,host=h": false} {
 		r := backupapi.DefaultRequest()
 		r.Enabled, r.URLSecret = true, backupapi.SecretKey{Name: "db", Key: secret}
 		without, with := setOf(t, "replicas: 1"), setOf(t, "serviceName: s")
-		if got := len(CheckConnection(r, without)) > 0; got != problem {
+		if got := len(targetOf(without, r).Check()) > 0; got != problem {
 			t.Errorf("%q without a Service: refused %t", secret, got)
 		}
-		if len(CheckConnection(r, with)) > 0 {
+		if len(targetOf(with, r).Check()) > 0 {
 			t.Errorf("%q with a Service is refused", secret)
 		}
 	}

@@ -1,18 +1,23 @@
 package resources
 
 import (
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/internal/validate"
 )
 
-// CheckEngine refuses the backup of a StatefulSet that plainly is not PostgreSQL. A
-// client image says that its author knows better.
-func CheckEngine(r backupapi.Request, set *appsv1.StatefulSet) []validate.Refusal {
-	engine := Engine(set.Spec.Template.Spec)
-	if !r.Enabled || r.ClientImage != "" || engine == "" || engine == backupapi.PostgreSQL {
+// Check refuses a request that cannot be fulfilled: of a source that plainly is not
+// PostgreSQL, or whose connection names no host.
+func (t Target) Check() []validate.Refusal {
+	return append(t.checkEngine(), t.checkConnection()...)
+}
+
+// checkEngine refuses another database system. A client image says that its author
+// knows better.
+func (t Target) checkEngine() []validate.Refusal {
+	engine := Engine(t.Server.pod)
+	if !t.Request.Enabled || t.Request.ClientImage != "" || engine == "" || engine == backupapi.PostgreSQL {
 		return nil
 	}
 	return []validate.Refusal{{Setting: backupapi.AnnotationEnabled, Problem: backupapi.NotPostgreSQL(engine)}}

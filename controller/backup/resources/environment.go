@@ -11,7 +11,7 @@ import (
 
 // environment returns the variables of pg-backup for a verb.
 func (c Config) environment(t Target, verb string) []corev1.EnvVar {
-	r, s := t.Request, t.StatefulSet
+	r := t.Request
 	var env []corev1.EnvVar
 	set := func(name, value string) {
 		if value != "" {
@@ -24,7 +24,7 @@ func (c Config) environment(t Target, verb string) []corev1.EnvVar {
 	if verb == VerbRun {
 		set(backupapi.EnvDatabases, escaped(r.Databases))
 	}
-	set(backupapi.EnvS3Bucket, escaped(r.Location(s.Namespace, s.Name)))
+	set(backupapi.EnvS3Bucket, escaped(r.Location(t.Source)))
 	set(backupapi.EnvS3Endpoint, escaped(r.S3Endpoint))
 	set(backupapi.EnvAWSRegion, r.AWSRegion)
 	set(backupapi.EnvRetentionDays, strconv.Itoa(r.RetentionDays))
@@ -46,12 +46,22 @@ func (c Config) environment(t Target, verb string) []corev1.EnvVar {
 	}
 	if c.TelemetryEndpoint != "" {
 		set("OTEL_EXPORTER_OTLP_ENDPOINT", escaped(c.TelemetryEndpoint))
-		set("OTEL_RESOURCE_ATTRIBUTES", "k8s.namespace.name="+s.Namespace+",k8s.statefulset.name="+s.Name)
+		set("OTEL_RESOURCE_ATTRIBUTES", resourceAttributes(t.Source))
 	}
 	for _, name := range sortedKeys(c.Env) {
 		set(name, escaped(c.Env[name]))
 	}
 	return env
+}
+
+// resourceAttributes describes the source to telemetry. OpenTelemetry has a name for
+// StatefulSets only.
+func resourceAttributes(s backupapi.Source) string {
+	name := "backup.source"
+	if s.Kind == backupapi.KindStatefulSet {
+		name = "k8s.statefulset.name"
+	}
+	return "k8s.namespace.name=" + s.Namespace + "," + name + "=" + s.Reference()
 }
 
 // escaped keeps the kubelet from expanding $(NAME) in a value.

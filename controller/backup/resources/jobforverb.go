@@ -13,13 +13,13 @@ import (
 // finishedTTLSeconds is how long a Job of [JobForVerb] is kept after it has finished.
 const finishedTTLSeconds = 3600
 
-// JobForVerb returns a Job that runs another verb with the settings of a StatefulSet's
-// CronJobs; the StatefulSet itself may be deleted. Only the drill's CronJob, which may
+// JobForVerb returns a Job that runs another verb with the settings of a source's
+// CronJobs; the source itself may be deleted. Only the drill's CronJob, which may
 // be nil, can read encrypted backups.
 func JobForVerb(backup, drill *batchv1.CronJob, verb string, args []string, token string) *batchv1.Job {
 	job := JobFrom(backup, verb, token)
 	job.OwnerReferences = nil // the CronJob's history limits do not apply to it
-	job.Annotations = nil
+	delete(job.Annotations, instantiate)
 	never, life := int32(0), int32(finishedTTLSeconds)
 	job.Spec.BackoffLimit, job.Spec.TTLSecondsAfterFinished = &never, &life
 	job.Spec.PodFailurePolicy = nil
@@ -29,7 +29,7 @@ func JobForVerb(backup, drill *batchv1.CronJob, verb string, args []string, toke
 	container.Command = append([]string{toolsDirectory + "/pg-backup", verb}, args...)
 	drop := []string{backupapi.EnvDatabases, backupapi.EnvEncryptionFile, backupapi.EnvCloudWatchNamespace, backupapi.EnvLogFormat}
 	if !reachesDatabase(verb) {
-		drop = append(drop, backupapi.EnvDatabaseURL, backupapi.EnvServerAddress)
+		drop = append(drop, backupapi.EnvDatabaseURL, backupapi.EnvServerAddress, backupapi.EnvConnectionSecret)
 		withoutConnection(pod, container)
 	}
 	container.Env = slices.DeleteFunc(container.Env, func(e corev1.EnvVar) bool { return slices.Contains(drop, e.Name) })
@@ -48,7 +48,9 @@ func JobForVerb(backup, drill *batchv1.CronJob, verb string, args []string, toke
 // withoutConnection removes what describes the database's login.
 func withoutConnection(pod *corev1.PodSpec, container *corev1.Container) {
 	container.EnvFrom = nil
-	container.Env = slices.DeleteFunc(container.Env, func(e corev1.EnvVar) bool { return strings.HasPrefix(e.Name, backupapi.ServerEnvPrefix) })
+	container.Env = slices.DeleteFunc(container.Env, func(e corev1.EnvVar) bool {
+		return strings.HasPrefix(e.Name, backupapi.ServerEnvPrefix) || strings.HasPrefix(e.Name, backupapi.SecretEnvPrefix)
+	})
 	container.VolumeMounts = slices.DeleteFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool { return strings.HasPrefix(m.Name, serverVolumePrefix) })
 	pod.Volumes = slices.DeleteFunc(pod.Volumes, func(v corev1.Volume) bool { return strings.HasPrefix(v.Name, serverVolumePrefix) })
 }

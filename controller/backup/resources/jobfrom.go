@@ -1,6 +1,8 @@
 package resources
 
 import (
+	"maps"
+
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -16,18 +18,23 @@ func (c Config) RequestedJob(t Target) (*batchv1.CronJob, string) {
 	}
 	o := c.BackupCronJob(t)
 	o.Spec.JobTemplate.Spec = c.jobSpec(t, VerbDrill)
-	o.Spec.JobTemplate.Labels = PodLabels(t.StatefulSet.Name, VerbDrill)
+	o.Spec.JobTemplate.Labels = PodLabels(t.Source, VerbDrill)
 	return o, VerbDrill
 }
+
+// instantiate marks a Job of a CronJob as kubectl create job --from does.
+const instantiate = "cronjob.kubernetes.io/instantiate"
 
 // JobFrom returns the Job that a CronJob would start, with a name derived from the token.
 func JobFrom(cronJob *batchv1.CronJob, verb, token string) *batchv1.Job {
 	yes := true
 	template := cronJob.Spec.JobTemplate.DeepCopy()
+	annotations := map[string]string{instantiate: "manual"}
+	maps.Copy(annotations, template.Annotations)
 	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: cronJob.Namespace, Name: JobName(cronJob.Name, verb, token), Labels: template.Labels,
-			Annotations: map[string]string{"cronjob.kubernetes.io/instantiate": "manual"}, // as kubectl create job --from does
+			Annotations: annotations,
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: "batch/v1", Kind: "CronJob", Name: cronJob.Name, UID: cronJob.UID, Controller: &yes,
 			}},

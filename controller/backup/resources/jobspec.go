@@ -4,20 +4,22 @@ import (
 	"maps"
 	"slices"
 
-	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/api/injection"
 )
 
-// Target is a StatefulSet to back up.
+// Target is a source with all that decides about the objects of its backup.
 type Target struct {
-	StatefulSet *appsv1.StatefulSet
-	Request     backupapi.Request
-	Status      backupapi.Status // the results of earlier runs
+	Source  backupapi.Source
+	UID     types.UID // of the source; "" in a preview
+	Server  Server
+	Request backupapi.Request
+	Status  backupapi.Status // the results of earlier runs
 	// ServiceAccountAnnotations are those of the namespace.
 	ServiceAccountAnnotations map[string]string
 }
@@ -37,7 +39,7 @@ const runAsUser = int64(65532)
 // before the Job's deadline ends it.
 const reportSeconds = 300
 
-// jobSpec returns a Job that runs a verb in the StatefulSet's own image.
+// jobSpec returns a Job that runs a verb.
 func (c Config) jobSpec(t Target, verb string) batchv1.JobSpec {
 	backoff, deadline := int32(2), int64(t.Request.Deadline.Seconds())+reportSeconds
 	return batchv1.JobSpec{
@@ -45,7 +47,7 @@ func (c Config) jobSpec(t Target, verb string) batchv1.JobSpec {
 		ActiveDeadlineSeconds: &deadline,
 		PodFailurePolicy:      failurePolicy(),
 		Template: corev1.PodTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Labels: c.podLabels(t.StatefulSet.Name, verb), Annotations: c.podAnnotations()},
+			ObjectMeta: metav1.ObjectMeta{Labels: c.podLabels(t.Source, verb), Annotations: c.podAnnotations(t.Source)},
 			Spec:       c.podSpec(t, verb),
 		},
 	}
@@ -80,26 +82,27 @@ func finalCodes() (codes []int32) {
 }
 
 // podLabels returns the configured labels and, over them, those of [PodLabels].
-func (c Config) podLabels(statefulSet, verb string) map[string]string {
+func (c Config) podLabels(s backupapi.Source, verb string) map[string]string {
 	labels := map[string]string{}
 	maps.Copy(labels, c.Pod.Labels)
-	maps.Copy(labels, PodLabels(statefulSet, verb))
+	maps.Copy(labels, PodLabels(s, verb))
 	return labels
 }
 
 // podAnnotations returns the annotations that keep a node from being removed and, over
-// them, the configured ones.
-func (c Config) podAnnotations() map[string]string {
+// them, the configured ones and that of the source.
+func (c Config) podAnnotations(s backupapi.Source) map[string]string {
 	annotations := doNotDisrupt()
 	maps.Copy(annotations, c.Pod.Annotations)
+	maps.Copy(annotations, sourceAnnotations(s))
 	return annotations
 }
 
 // PodLabels returns the labels of a pod. It is not wired: it needs no collector, and its
 // logs are JSON.
-func PodLabels(statefulSet, verb string) map[string]string {
-	return map[string]string{
-		LabelManagedBy: ManagedBy, LabelStatefulSet: LabelValue(statefulSet), LabelVerb: verb,
-		injection.LabelWiring: injection.WiringDisabled, injection.LabelLogging: injection.LoggingStructured,
-	}
+func PodLabels(s backupapi.Source, verb string) map[string]string {
+	labels := SourceLabels(s)
+	labels[LabelManagedBy], labels[LabelVerb] = ManagedBy, verb
+	labels[injection.LabelWiring], labels[injection.LabelLogging] = injection.WiringDisabled, injection.LoggingStructured
+	return labels
 }

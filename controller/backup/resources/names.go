@@ -6,6 +6,8 @@ import (
 	"hash/fnv"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	backupapi "github.com/nova/novawire/api/backup"
 )
 
@@ -14,11 +16,19 @@ const (
 	LabelManagedBy   = "app.kubernetes.io/managed-by"
 	ManagedBy        = "novawire"
 	LabelStatefulSet = backupapi.AnnotationPrefix + "statefulset"
+	LabelSecret      = backupapi.AnnotationPrefix + "secret"
+	LabelService     = backupapi.AnnotationPrefix + "service"
 	LabelVerb        = backupapi.AnnotationPrefix + "verb"
 )
 
-// Annotations of the CronJobs.
+// Annotations of the generated objects.
 const (
+	// AnnotationSource is the reference of a source that is no StatefulSet. Its name may
+	// be too long for a label.
+	AnnotationSource = backupapi.AnnotationPrefix + "source"
+	// AnnotationServes is on the CronJob: the operator's resource whose server is backed
+	// up, as KIND/NAME.
+	AnnotationServes        = backupapi.AnnotationPrefix + "serves"
 	AnnotationSuspendReason = backupapi.AnnotationPrefix + "suspended-because"
 	AnnotationAppliedHash   = backupapi.AnnotationPrefix + "applied"
 )
@@ -42,12 +52,52 @@ const (
 	maxLabelValue  = 63
 )
 
-// BackupName returns the name of the backup CronJob of a StatefulSet, which is also that
-// of its ServiceAccount and NetworkPolicy.
-func BackupName(statefulSet string) string { return name(statefulSet, "-backup", maxCronJobName) }
+// sourceLabels are the labels that select the objects of a source, by its kind.
+var sourceLabels = map[backupapi.Kind]string{
+	backupapi.KindStatefulSet: LabelStatefulSet, backupapi.KindSecret: LabelSecret, backupapi.KindService: LabelService,
+}
 
-// DrillName returns the name of the drill CronJob of a StatefulSet.
-func DrillName(statefulSet string) string { return name(statefulSet, "-drill", maxCronJobName) }
+// SourceLabels returns the label that selects the objects and pods of a source.
+func SourceLabels(s backupapi.Source) map[string]string {
+	return map[string]string{sourceLabels[s.Kind]: labelValue(s.Name)}
+}
+
+func sourceAnnotations(s backupapi.Source) map[string]string {
+	if s.Kind == backupapi.KindStatefulSet {
+		return nil
+	}
+	return map[string]string{AnnotationSource: s.Reference()}
+}
+
+// MadeFor returns the source that an object or a pod was made for, false if it was made
+// for none.
+func MadeFor(o metav1.Object) (backupapi.Source, bool) {
+	if reference := o.GetAnnotations()[AnnotationSource]; reference != "" {
+		return backupapi.ParseReference(o.GetNamespace(), reference)
+	}
+	name := o.GetLabels()[LabelStatefulSet]
+	return backupapi.StatefulSet(o.GetNamespace(), name), name != ""
+}
+
+// IsMadeFor reports whether an object was made for a source. Two shortened names can be
+// equal, so names do not decide.
+func IsMadeFor(o metav1.Object, s backupapi.Source) bool {
+	if s.Kind == backupapi.KindStatefulSet { // the label of a long name is shortened
+		return o.GetLabels()[LabelStatefulSet] == labelValue(s.Name)
+	}
+	made, ok := MadeFor(o)
+	return ok && made == s
+}
+
+// base begins the names of a source's objects.
+func base(s backupapi.Source) string { return strings.Replace(s.Reference(), "/", "-", 1) }
+
+// BackupName returns the name of the backup CronJob of a source, which is also that
+// of its ServiceAccount and NetworkPolicy.
+func BackupName(s backupapi.Source) string { return name(base(s), "-backup", maxCronJobName) }
+
+// DrillName returns the name of the drill CronJob of a source.
+func DrillName(s backupapi.Source) string { return name(base(s), "-drill", maxCronJobName) }
 
 // name appends a suffix to a base. If the result is too long, the base is shortened
 // and a hash keeps it unique.
@@ -65,13 +115,12 @@ func shorten(name string, limit int) string {
 	return strings.TrimRight(name[:limit-len(hash)], ".") + hash
 }
 
-// LabelValue returns the value of [LabelStatefulSet] for a StatefulSet. Names of more
-// than 63 characters are no label values; a StatefulSet of such a name has no pods.
-func LabelValue(statefulSet string) string {
-	if len(statefulSet) <= maxLabelValue {
-		return statefulSet
+// labelValue shortens a name of more than 63 characters, which is no label value.
+func labelValue(name string) string {
+	if len(name) <= maxLabelValue {
+		return name
 	}
-	return shorten(statefulSet, maxLabelValue)
+	return shorten(name, maxLabelValue)
 }
 
 // JobName returns the name of the Job for a token. The same token gives the same Job.
@@ -85,8 +134,8 @@ func shortHash(s string) string {
 }
 
 // scheduleSeed returns the seed that resolves H in a schedule.
-func scheduleSeed(namespace, statefulSet, what string) uint64 {
+func scheduleSeed(s backupapi.Source, what string) uint64 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(namespace + "/" + statefulSet + "/" + what))
+	_, _ = h.Write([]byte(s.Namespace + "/" + s.Reference() + "/" + what))
 	return h.Sum64()
 }

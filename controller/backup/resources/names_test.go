@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	backupapi "github.com/nova/novawire/api/backup"
 )
 
 // Every StatefulSet name that the API server accepts gives valid names of objects and
@@ -15,10 +17,11 @@ func TestNames_AreValidForEveryStatefulSetName(t *testing.T) {
 	for length := 1; length <= 253; length++ {
 		for range 40 {
 			name := randomName(random, length)
+			set := backupapi.StatefulSet("nova", name)
 			for what, got := range map[string]string{
-				"backup": BackupName(name), "drill": DrillName(name),
-				"job": JobName(BackupName(name), VerbRestore, "token"), "drill job": JobName(DrillName(name), VerbDrill, "token"),
-				"label": LabelValue(name), "policy": PolicyNames(name)[1],
+				"backup": BackupName(set), "drill": DrillName(set),
+				"job": JobName(BackupName(set), VerbRestore, "token"), "drill job": JobName(DrillName(set), VerbDrill, "token"),
+				"label": labelValue(name), "policy": PolicyNames(set)[1],
 			} {
 				limit := map[string]int{"backup": maxCronJobName, "drill": maxCronJobName, "label": maxLabelValue, "job": maxLabelValue, "drill job": maxLabelValue, "policy": 253}[what]
 				if problems := validation.IsDNS1123Subdomain(got); len(problems) > 0 || len(got) > limit {

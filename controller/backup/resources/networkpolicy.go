@@ -10,26 +10,27 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/internal/clusterdns"
 )
 
 // policies allows every Job to reach DNS, the store and telemetry, and the Jobs that
 // need it to reach the database. Nothing may connect to the Jobs.
 func (c Config) policies(t Target) []client.Object {
-	names := PolicyNames(t.StatefulSet.Name)
-	every := policy(t, names[0], metav1.LabelSelector{MatchLabels: map[string]string{LabelStatefulSet: LabelValue(t.StatefulSet.Name)}}, c.outboundRules(t))
+	names := PolicyNames(t.Source)
+	every := policy(t, names[0], metav1.LabelSelector{MatchLabels: SourceLabels(t.Source)}, c.outboundRules(t))
 	every.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
 	database := policy(t, names[1], metav1.LabelSelector{
-		MatchLabels:      map[string]string{LabelStatefulSet: LabelValue(t.StatefulSet.Name)},
+		MatchLabels:      SourceLabels(t.Source),
 		MatchExpressions: []metav1.LabelSelectorRequirement{{Key: LabelVerb, Operator: metav1.LabelSelectorOpIn, Values: []string{VerbRestore, VerbRun}}},
-	}, []networkingv1.NetworkPolicyEgressRule{databaseRule(t)})
+	}, []networkingv1.NetworkPolicyEgressRule{c.databaseRule(t.Server)})
 	return []client.Object{every, database}
 }
 
-// PolicyNames returns the names of the NetworkPolicies of a StatefulSet: that of all
+// PolicyNames returns the names of the NetworkPolicies of a source: that of all
 // Jobs and that of the Jobs which reach the database.
-func PolicyNames(statefulSet string) [2]string {
-	name := BackupName(statefulSet)
+func PolicyNames(s backupapi.Source) [2]string {
+	name := BackupName(s)
 	return [2]string{name, name + "-database"}
 }
 
@@ -44,17 +45,15 @@ func policy(t Target, name string, pods metav1.LabelSelector, rules []networking
 	}
 }
 
-// databaseRule allows connections to the StatefulSet's pods on the ports of their
-// PostgreSQL container.
-func databaseRule(t Target) networkingv1.NetworkPolicyEgressRule {
-	rule := networkingv1.NetworkPolicyEgressRule{To: []networkingv1.NetworkPolicyPeer{{PodSelector: t.StatefulSet.Spec.Selector.DeepCopy()}}}
-	for _, p := range postgresContainer(t.StatefulSet).Ports {
-		if p.Protocol == corev1.ProtocolTCP || p.Protocol == "" {
-			rule.Ports = append(rule.Ports, tcp(p.ContainerPort))
-		}
+// databaseRule allows connections to the server. Only a Secret knows the address of a
+// server outside of the cluster, so any address is allowed on the configured ports.
+func (c Config) databaseRule(s Server) networkingv1.NetworkPolicyEgressRule {
+	rule, ports := networkingv1.NetworkPolicyEgressRule{To: s.peers}, s.ports
+	if len(s.peers) == 0 && len(ports) == 0 {
+		ports = c.Network.DatabasePorts
 	}
-	if len(rule.Ports) == 0 {
-		rule.Ports = append(rule.Ports, tcp(defaultPort))
+	for _, port := range ports {
+		rule.Ports = append(rule.Ports, tcp(port))
 	}
 	return rule
 }
@@ -78,9 +77,9 @@ func (c Config) outboundRules(t Target) []networkingv1.NetworkPolicyEgressRule {
 	if store == "" {
 		store = "https://s3.amazonaws.com" // STS and CloudWatch use the same port
 	}
-	rules = append(rules, c.endpointRule(store, t.StatefulSet.Namespace))
+	rules = append(rules, c.endpointRule(store, t.Source.Namespace))
 	if c.TelemetryEndpoint != "" {
-		rules = append(rules, c.endpointRule(c.TelemetryEndpoint, t.StatefulSet.Namespace))
+		rules = append(rules, c.endpointRule(c.TelemetryEndpoint, t.Source.Namespace))
 	}
 	return rules
 }
@@ -94,9 +93,7 @@ func (c Config) endpointRule(endpoint, namespace string) networkingv1.NetworkPol
 		return networkingv1.NetworkPolicyEgressRule{} // validation has refused it
 	}
 	if target, ok := clusterdns.ServiceNamespace(u.Hostname(), namespace); ok {
-		return networkingv1.NetworkPolicyEgressRule{To: []networkingv1.NetworkPolicyPeer{{
-			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: target}},
-		}}}
+		return networkingv1.NetworkPolicyEgressRule{To: []networkingv1.NetworkPolicyPeer{namespacePeer(target)}}
 	}
 	port := map[string]int32{"http": 80, "https": 443}[u.Scheme]
 	if p, err := strconv.ParseInt(u.Port(), 10, 32); err == nil {

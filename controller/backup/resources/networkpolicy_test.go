@@ -47,7 +47,7 @@ func TestPolicies_Flows(t *testing.T) {
 			request := backupapi.DefaultRequest()
 			request.S3Endpoint = c.endpoint
 			var policies []networkingv1.NetworkPolicy
-			for _, o := range config.policies(Target{StatefulSet: set, Request: request}) {
+			for _, o := range config.policies(targetOf(set, request)) {
 				policies = append(policies, *o.(*networkingv1.NetworkPolicy))
 			}
 			for _, f := range c.allowed {

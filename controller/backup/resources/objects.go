@@ -1,5 +1,5 @@
 // Package resources builds the Kubernetes objects of a backup: CronJobs, Jobs, ServiceAccounts
-// and NetworkPolicies. Its functions are pure: a StatefulSet, its request and the
+// and NetworkPolicies. Its functions are pure: a source, its request and the
 // configuration decide the result.
 package resources
 
@@ -22,7 +22,7 @@ const startingDeadline = 6 * 3600
 
 const historyLimit = 2
 
-// Objects returns the objects of a StatefulSet in the order in which they are applied:
+// Objects returns the objects of a source in the order in which they are applied:
 // what a Job needs comes before the CronJob that starts it.
 func (c Config) Objects(t Target) []client.Object {
 	var objects []client.Object
@@ -39,24 +39,24 @@ func (c Config) Objects(t Target) []client.Object {
 	return objects
 }
 
-// BackupCronJob returns the CronJob that backs up the StatefulSet.
+// BackupCronJob returns the CronJob that backs up the source's server.
 func (c Config) BackupCronJob(t Target) *batchv1.CronJob {
-	return c.cronJob(t, BackupName(t.StatefulSet.Name), VerbRun, BackupSchedule(t))
+	return c.cronJob(t, BackupName(t.Source), VerbRun, BackupSchedule(t))
 }
 
 // DrillCronJob returns the CronJob that restores the newest backups and compares them.
 func (c Config) DrillCronJob(t Target) *batchv1.CronJob {
-	return c.cronJob(t, DrillName(t.StatefulSet.Name), VerbDrill, DrillSchedule(t))
+	return c.cronJob(t, DrillName(t.Source), VerbDrill, DrillSchedule(t))
 }
 
 // BackupSchedule returns the schedule of backups with each H resolved.
 func BackupSchedule(t Target) string {
-	return t.Request.Schedule.Schedule(scheduleSeed(t.StatefulSet.Namespace, t.StatefulSet.Name, VerbRun))
+	return t.Request.Schedule.Schedule(scheduleSeed(t.Source, VerbRun))
 }
 
 // DrillSchedule returns the schedule of drills with each H resolved.
 func DrillSchedule(t Target) string {
-	return t.Request.DrillSchedule.Schedule(scheduleSeed(t.StatefulSet.Namespace, t.StatefulSet.Name, VerbDrill))
+	return t.Request.DrillSchedule.Schedule(scheduleSeed(t.Source, VerbDrill))
 }
 
 // ReasonSuspended is the reason why the CronJobs of an enabled StatefulSet are suspended.
@@ -74,27 +74,40 @@ func (c Config) cronJob(t Target, name, verb, schedule string) *batchv1.CronJob 
 			SuccessfulJobsHistoryLimit: &history,
 			FailedJobsHistoryLimit:     &history,
 			JobTemplate: batchv1.JobTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: PodLabels(t.StatefulSet.Name, verb)},
+				ObjectMeta: metav1.ObjectMeta{Labels: PodLabels(t.Source, verb), Annotations: sourceAnnotations(t.Source)},
 				Spec:       c.jobSpec(t, verb),
 			},
 		},
 	}
+	annotate := func(key, value string) {
+		if o.Annotations == nil {
+			o.Annotations = map[string]string{}
+		}
+		o.Annotations[key] = value
+	}
 	if suspend {
-		o.Annotations = map[string]string{AnnotationSuspendReason: ReasonSuspended}
+		annotate(AnnotationSuspendReason, ReasonSuspended)
+	}
+	if serves := t.serves(); serves != "" {
+		annotate(AnnotationServes, serves)
 	}
 	return o
 }
 
+// apiVersions are those of the kinds of sources.
+var apiVersions = map[backupapi.Kind]string{backupapi.KindStatefulSet: "apps/v1", backupapi.KindSecret: "v1", backupapi.KindService: "v1"}
+
 // meta returns the metadata of a generated object. With on-delete: delete the
-// StatefulSet is its owner, so that the garbage collector deletes it. Manifests have
+// source is its owner, so that the garbage collector deletes it. Manifests have
 // no UID, so a preview shows no owner.
 func (t Target) meta(name string) metav1.ObjectMeta {
 	m := metav1.ObjectMeta{
-		Namespace: t.StatefulSet.Namespace, Name: name,
-		Labels: map[string]string{LabelManagedBy: ManagedBy, LabelStatefulSet: LabelValue(t.StatefulSet.Name)},
+		Namespace: t.Source.Namespace, Name: name,
+		Labels: SourceLabels(t.Source), Annotations: sourceAnnotations(t.Source),
 	}
-	if t.Request.OnDelete == backupapi.OnDeleteDelete && t.StatefulSet.UID != "" {
-		m.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: t.StatefulSet.Name, UID: t.StatefulSet.UID}}
+	m.Labels[LabelManagedBy] = ManagedBy
+	if t.Request.OnDelete == backupapi.OnDeleteDelete && t.UID != "" {
+		m.OwnerReferences = []metav1.OwnerReference{{APIVersion: apiVersions[t.Source.Kind], Kind: string(t.Source.Kind), Name: t.Source.Name, UID: t.UID}}
 	}
 	return m
 }
@@ -103,14 +116,14 @@ func (c Config) serviceAccountOf(t Target) *corev1.ServiceAccount {
 	no := false
 	o := &corev1.ServiceAccount{
 		TypeMeta:                     metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
-		ObjectMeta:                   t.meta(BackupName(t.StatefulSet.Name)),
+		ObjectMeta:                   t.meta(BackupName(t.Source)),
 		AutomountServiceAccountToken: &no,
 	}
-	o.Annotations = maps.Clone(c.ServiceAccountAnnotations)
-	if len(t.ServiceAccountAnnotations) > 0 {
-		o.Annotations = map[string]string{}
-		maps.Copy(o.Annotations, c.ServiceAccountAnnotations)
-		maps.Copy(o.Annotations, t.ServiceAccountAnnotations)
+	for _, annotations := range []map[string]string{c.ServiceAccountAnnotations, t.ServiceAccountAnnotations} {
+		if o.Annotations == nil && len(annotations) > 0 {
+			o.Annotations = map[string]string{}
+		}
+		maps.Copy(o.Annotations, annotations)
 	}
 	return o
 }

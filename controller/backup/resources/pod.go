@@ -22,11 +22,11 @@ func (c Config) podSpec(t Target, verb string) corev1.PodSpec {
 		ServiceAccountName:            serviceAccount(t),
 		AutomountServiceAccountToken:  &no, // IRSA projects its own token
 		EnableServiceLinks:            &no,
-		ImagePullSecrets:              t.StatefulSet.Spec.Template.Spec.ImagePullSecrets,
+		ImagePullSecrets:              t.Server.pod.ImagePullSecrets,
 		PriorityClassName:             c.Pod.PriorityClassName,
-		NodeSelector:                  t.StatefulSet.Spec.Template.Spec.NodeSelector,
-		Tolerations:                   t.StatefulSet.Spec.Template.Spec.Tolerations,
-		Affinity:                      nodeAffinity(t.StatefulSet),
+		NodeSelector:                  t.Server.pod.NodeSelector,
+		Tolerations:                   t.Server.pod.Tolerations,
+		Affinity:                      nodeAffinity(t.Server.pod),
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot: &yes, RunAsUser: &id, RunAsGroup: &id, FSGroup: &id, FSGroupChangePolicy: &onlyChanged,
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
@@ -43,10 +43,10 @@ func (c Config) podSpec(t Target, verb string) corev1.PodSpec {
 	}
 }
 
-// nodeAffinity returns the node affinity of the StatefulSet, whose image may run on
+// nodeAffinity returns the node affinity of the server's pod, whose image may run on
 // some nodes only. Affinity to pods is about replicas of the database.
-func nodeAffinity(set *appsv1.StatefulSet) *corev1.Affinity {
-	affinity := set.Spec.Template.Spec.Affinity
+func nodeAffinity(pod corev1.PodSpec) *corev1.Affinity {
+	affinity := pod.Affinity
 	if affinity == nil || affinity.NodeAffinity == nil {
 		return nil
 	}
@@ -57,7 +57,7 @@ func serviceAccount(t Target) string {
 	if t.Request.ServiceAccount != "" {
 		return t.Request.ServiceAccount
 	}
-	return BackupName(t.StatefulSet.Name)
+	return BackupName(t.Source)
 }
 
 // restricted returns a security context that the Pod Security profile restricted accepts.
@@ -70,19 +70,27 @@ func restricted() *corev1.SecurityContext {
 }
 
 func (c Config) container(t Target, verb string) corev1.Container {
-	image := postgresContainer(t.StatefulSet)
-	container := corev1.Container{
-		Name: Container, Image: image.Image, ImagePullPolicy: image.ImagePullPolicy,
+	image, policy := c.image(t)
+	return corev1.Container{
+		Name: Container, Image: image, ImagePullPolicy: policy,
 		Command: []string{toolsDirectory + "/pg-backup", verb},
 		EnvFrom: envFrom(t, verb), Env: c.environment(t, verb), Resources: c.containerResources(t, verb), SecurityContext: restricted(),
 		TerminationMessagePath:   corev1.TerminationMessagePathDefault,
 		TerminationMessagePolicy: corev1.TerminationMessageReadFile,
 		VolumeMounts:             mounts(t, verb),
 	}
-	if t.Request.ClientImage != "" {
-		container.Image, container.ImagePullPolicy = t.Request.ClientImage, ""
+}
+
+// image returns the image whose PostgreSQL programs run: the requested one, that of the
+// server's own container, or ours.
+func (c Config) image(t Target) (string, corev1.PullPolicy) {
+	switch {
+	case t.Request.ClientImage != "":
+		return t.Request.ClientImage, ""
+	case t.Server.container.Image != "":
+		return t.Server.container.Image, t.Server.container.ImagePullPolicy
 	}
-	return container
+	return c.Image, c.ImagePullPolicy
 }
 
 func envFrom(t Target, verb string) []corev1.EnvFromSource {

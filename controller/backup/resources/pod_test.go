@@ -32,7 +32,7 @@ template:
 		Annotations:       map[string]string{"karpenter.sh/do-not-disrupt": "false", "note": "x"},
 		PriorityClassName: "batch",
 	}
-	target := Target{StatefulSet: set, Request: backupapi.DefaultRequest()}
+	target := targetOf(set, backupapi.DefaultRequest())
 	for _, template := range []corev1.PodTemplateSpec{
 		c.BackupCronJob(target).Spec.JobTemplate.Spec.Template, c.DrillCronJob(target).Spec.JobTemplate.Spec.Template,
 	} {

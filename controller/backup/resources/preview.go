@@ -6,27 +6,32 @@ import (
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
 )
 
 // Preview returns the objects, as JSON, that the controller would create for a
-// StatefulSet, or every mistake in its annotations.
-func (c Config) Preview(namespace string, annotations map[string]string, statefulSet []byte) (objects [][]byte, mistakes []error) {
-	var set appsv1.StatefulSet
-	if err := json.Unmarshal(statefulSet, &set); err != nil {
-		return nil, []error{fmt.Errorf("read StatefulSet: %w", err)}
+// StatefulSet, Secret or Service, or every mistake in its annotations.
+func (c Config) Preview(namespace string, annotations map[string]string, manifest []byte) (objects [][]byte, mistakes []error) {
+	source, err := readSource(manifest)
+	if err != nil {
+		return nil, []error{err}
 	}
-	set.Namespace = namespace
-	request, refusals := backupapi.ParseStatefulSet(c.DefaultRequest(), namespace, set.Name, set.Annotations)
+	source.SetNamespace(namespace)
 	accounts, refused := backupapi.ParseServiceAccountAnnotations(annotations)
-	for _, refusal := range slices.Concat(refusals, refused, CheckEngine(request, &set), CheckConnection(request, &set)) {
+	target := Target{Source: SourceOf(source), Server: ServerOf(source), ServiceAccountAnnotations: accounts}
+	request, refusals := backupapi.ParseSource(c.DefaultRequest(), target.Source, source.GetAnnotations())
+	target.Request = request
+	for _, refusal := range slices.Concat(refusals, refused, target.Check()) {
 		mistakes = append(mistakes, refusal)
 	}
 	if len(mistakes) > 0 || !request.Enabled {
 		return nil, mistakes
 	}
-	for _, o := range c.Objects(Target{StatefulSet: &set, Request: request, ServiceAccountAnnotations: accounts}) {
+	for _, o := range c.Objects(target) {
 		content, err := Unstructured(o)
 		if err != nil {
 			return nil, []error{err}
@@ -38,4 +43,25 @@ func (c Config) Preview(namespace string, annotations map[string]string, statefu
 		objects = append(objects, text)
 	}
 	return objects, nil
+}
+
+// readSource reads a manifest, of a Secret only the metadata.
+func readSource(manifest []byte) (client.Object, error) {
+	var o client.Object
+	var kind metav1.TypeMeta
+	if err := json.Unmarshal(manifest, &kind); err != nil {
+		return nil, fmt.Errorf("read the kind: %w", err)
+	}
+	switch backupapi.Kind(kind.Kind) {
+	case backupapi.KindStatefulSet:
+		o = &appsv1.StatefulSet{}
+	case backupapi.KindService:
+		o = &corev1.Service{}
+	default:
+		o = &metav1.PartialObjectMetadata{}
+	}
+	if err := json.Unmarshal(manifest, o); err != nil {
+		return nil, fmt.Errorf("read %s: %w", kind.Kind, err)
+	}
+	return o, nil
 }

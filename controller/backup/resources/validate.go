@@ -43,6 +43,11 @@ func (c Config) Validate() error {
 			}
 		}
 	}
+	for _, port := range c.Network.DatabasePorts {
+		if port < 1 || port > 65535 {
+			wrong("network.databasePorts", "%d: use a port from 1 to 65535", port)
+		}
+	}
 	if c.Scratch.Medium != corev1.StorageMediumDefault && c.Scratch.Medium != corev1.StorageMediumMemory {
 		wrong("scratch.medium", "%q: use \"\" or Memory", c.Scratch.Medium)
 	}
@@ -94,7 +99,7 @@ func (c Config) validateEnv() (mistakes []error) {
 
 // reservedVariables are the variables that annotations and the controller set.
 var reservedVariables = []string{
-	backupapi.EnvDatabaseURL, backupapi.EnvServerAddress, backupapi.EnvDatabases, backupapi.EnvS3Bucket, backupapi.EnvS3Endpoint, backupapi.EnvAWSRegion,
+	backupapi.EnvDatabaseURL, backupapi.EnvServerAddress, backupapi.EnvConnectionSecret, backupapi.EnvDatabases, backupapi.EnvS3Bucket, backupapi.EnvS3Endpoint, backupapi.EnvAWSRegion,
 	backupapi.EnvRetentionDays, backupapi.EnvKeepMinimum, backupapi.EnvParallelism, backupapi.EnvDeadline, backupapi.EnvEncryptionFile,
 	backupapi.EnvIdentityFile, backupapi.EnvScratchDirectory, backupapi.EnvCloudWatchNamespace, backupapi.EnvTerminationPath,
 }
