@@ -6,8 +6,10 @@
 package fakelogs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -46,6 +48,8 @@ type Fault struct {
 // Options configure a server.
 type Options struct {
 	Region, AccessKey, SecretKey string
+	// Address to serve on; "" is a free port of loopback.
+	Address string
 	// Now is the service's clock; nil is the machine's.
 	Now func() time.Time
 	// Rate is the account's quota of PutLogEvents a second; 0 is unlimited.
@@ -59,7 +63,7 @@ type Event struct {
 	Message       string
 }
 
-// Server serves on a free port of loopback.
+// Server is a running service.
 type Server struct {
 	options  Options
 	listener net.Listener
@@ -92,7 +96,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cmp.Or(o.Address, "127.0.0.1:0"))
 	if err != nil {
 		return nil, fmt.Errorf("start CloudWatch Logs: %w", err)
 	}
@@ -173,6 +177,13 @@ func (s *Server) Violations() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.violations...)
+}
+
+// AllCalls returns how often each operation was called.
+func (s *Server) AllCalls() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.calls)
 }
 
 // Calls returns how often an operation was called.

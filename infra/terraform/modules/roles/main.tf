@@ -73,39 +73,22 @@ variable "writer_prunes" {
   default     = true
 }
 
+# The statements are JSON files, so that the programs' tests check each call that they make.
 locals {
-  objects = "arn:aws:s3:::${var.bucket}/${var.bucket_prefix}/*"
-  list = {
-    Effect    = "Allow"
-    Action    = ["s3:ListBucket"]
-    Resource  = "arn:aws:s3:::${var.bucket}"
-    Condition = { StringLike = { "s3:prefix" = ["${var.bucket_prefix}/*"] } }
+  names = {
+    bucket           = var.bucket
+    bucket_prefix    = var.bucket_prefix
+    kms_key_arn      = var.kms_key_arn
+    log_group_prefix = var.log_group_prefix
   }
-  read = [
-    local.list,
-    { Effect = "Allow", Action = ["s3:GetObject"], Resource = local.objects },
-    { Effect = "Allow", Action = ["kms:Decrypt"], Resource = var.kms_key_arn },
-  ]
-  write = [
-    { Effect = "Allow", Action = ["s3:PutObject", "s3:AbortMultipartUpload"], Resource = local.objects },
-    { Effect = "Allow", Action = ["s3:ListBucketMultipartUploads"], Resource = "arn:aws:s3:::${var.bucket}" },
-    { Effect = "Allow", Action = ["kms:GenerateDataKey"], Resource = var.kms_key_arn },
-    { Effect = "Allow", Action = ["cloudwatch:PutMetricData"], Resource = "*", Condition = { StringEquals = { "cloudwatch:namespace" = "Nova/Backup" } } },
-  ]
-  prune = [{ Effect = "Allow", Action = ["s3:DeleteObject"], Resource = local.objects }]
+  policies = { for name in ["read", "write", "prune", "logs", "xray"] : name => jsondecode(templatefile("${path.module}/policies/${name}.json", local.names)) }
 
   statements = {
-    writer   = concat(local.read, local.write, [for s in local.prune : s if var.writer_prunes])
-    pruner   = concat(local.read, local.prune)
-    restorer = local.read
-    fluent_bit = [{
-      Effect   = "Allow"
-      Action   = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:PutRetentionPolicy"]
-      Resource = "arn:aws:logs:*:*:log-group:${var.log_group_prefix}*"
-    }]
-    xray = [
-      { Effect = "Allow", Action = ["xray:PutTraceSegments", "xray:PutSpans", "xray:PutSpansForIndexing"], Resource = "*" },
-    ]
+    writer     = concat(local.policies.read, local.policies.write, [for s in local.policies.prune : s if var.writer_prunes])
+    pruner     = concat(local.policies.read, local.policies.prune)
+    restorer   = local.policies.read
+    fluent_bit = local.policies.logs
+    xray       = local.policies.xray
   }
 }
 

@@ -19,7 +19,7 @@ run "a_restorer_only_reads" {
 run "objects_are_confined_to_the_prefix" {
   assert {
     condition = alltrue(flatten([for p in aws_iam_role_policy.this : [
-      for s in jsondecode(p.policy).Statement : s.Resource == "arn:aws:s3:::nova-backups/prod/*" if anytrue([for a in flatten([s.Action]) : strcontains(a, "Object") || a == "s3:AbortMultipartUpload"])
+      for s in jsondecode(p.policy).Statement : startswith(s.Resource, "arn:aws:s3:::nova-backups/prod/") if anytrue([for a in flatten([s.Action]) : strcontains(a, "Object") || a == "s3:AbortMultipartUpload"])
     ]]))
     error_message = "a right on objects reaches beyond the prefix"
   }
