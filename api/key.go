@@ -14,6 +14,7 @@ type Object string
 const (
 	OnNamespace   Object = "Namespace"
 	OnPod         Object = "Pod"
+	OnService     Object = "Service"
 	OnStatefulSet Object = "StatefulSet"
 )
 

@@ -140,6 +140,10 @@ func TestParity(t *testing.T) {
 			name: "monitoring", with: []string{"certs-self", "monitoring"},
 			values: []string{"namespace: {create: true}\nmonitoring: {rules: true, monitors: true}\nlogging: {enabled: true, awsRegion: eu-west-1}"},
 		},
+		{
+			name: "a ServiceMonitor for each Service", with: []string{"certs-self", "monitoring", "service-monitors"},
+			values: []string{"namespace: {create: true}\nmonitoring: {rules: true, monitors: true, serviceMonitors: true}\nlogging: {enabled: true, awsRegion: eu-west-1}"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filepath.Join("../manifests/overlays", c.overlay)

@@ -32,4 +32,6 @@ var keys = []api.Key{
 	{Name: AnnotationSidecarMemoryRequest, On: api.OnPod, Default: "from config", Allowed: quantities, Meaning: "memory request of the sidecar"},
 	{Name: AnnotationSidecarMemoryLimit, On: api.OnPod, Default: "from config", Allowed: quantities + ", at least `32Mi`", Meaning: "memory limit of the sidecar"},
 	{Name: AnnotationStatus, On: api.OnPod, Default: "–", Allowed: "JSON", Meaning: "version, configuration hash, what was done, what was skipped and why", Written: true},
+
+	{Name: AnnotationServiceMonitor, On: api.OnService, Default: "`true`", Allowed: "`true`, `false`", Meaning: "whether a Service that selects wired pods gets a ServiceMonitor, if the manager creates them (`--service-monitors`)"},
 }

@@ -11,7 +11,7 @@ const (
 	LabelWiring = "nova.dev/wiring"
 	// LabelLogging marks the pods whose logs Fluent Bit tails.
 	LabelLogging = "logging"
-	// LabelMetrics marks the pods that the PodMonitor selects.
+	// LabelMetrics marks the pods that Prometheus scrapes.
 	LabelMetrics = "nova.dev/metrics"
 )
 
@@ -57,6 +57,10 @@ const (
 	// AnnotationStatus is written by the webhook, never read as a request.
 	AnnotationStatus = AnnotationPrefix + "status"
 )
+
+// AnnotationServiceMonitor on a Service with the value "false" keeps the manager from creating
+// a ServiceMonitor for it.
+const AnnotationServiceMonitor = AnnotationPrefix + "service-monitor"
 
 // Annotations that Prometheus reads by convention.
 const (

@@ -15,6 +15,7 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/controller/audit"
 	backupcontroller "github.com/nova/novawire/controller/backup"
+	"github.com/nova/novawire/controller/servicemonitor"
 )
 
 // lease is the name of the Lease that the leader holds, in the namespace of the
@@ -33,6 +34,7 @@ type controllers struct {
 	options      backupcontroller.Options
 	audit        *audit.Metrics
 	defaults     func() backupapi.Request
+	monitors     *servicemonitor.Options // nil: no ServiceMonitors are created
 	restartDelay time.Duration // before a stopped manager is started again
 }
 
@@ -42,8 +44,12 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags webhookFlag
 	}
 	statuses := backupcontroller.NewStatusCache()
 	backupcontroller.RegisterMetrics(metrics.Registry, statuses)
+	var monitors *servicemonitor.Options
+	if flags.serviceMonitors {
+		monitors = &servicemonitor.Options{Labels: flags.serviceMonitorLabels}
+	}
 	return mgr.Add(&controllers{
-		cluster: cluster, namespace: flags.certs.namespace, restartDelay: 5 * time.Second,
+		cluster: cluster, namespace: flags.certs.namespace, restartDelay: 5 * time.Second, monitors: monitors,
 		options: backupcontroller.Options{Config: current.Backup, Statuses: statuses, Changed: current.changed},
 		audit:   audit.NewMetrics(metrics.Registry), defaults: current.BackupDefaults,
 	})
@@ -93,5 +99,25 @@ func (c *controllers) lead(ctx context.Context) error {
 	if err := mgr.Add(auditor); err != nil {
 		return fmt.Errorf("add the audit: %w", err)
 	}
+	if err := c.addServiceMonitors(mgr); err != nil {
+		return fmt.Errorf("add the ServiceMonitor controller: %w", err)
+	}
 	return mgr.Start(ctx)
+}
+
+// addServiceMonitors adds the controller of ServiceMonitors, if it is wanted and the cluster
+// has them.
+func (c *controllers) addServiceMonitors(mgr manager.Manager) error {
+	if c.monitors == nil {
+		return nil
+	}
+	installed, err := servicemonitor.Installed(mgr.GetRESTMapper())
+	if err != nil {
+		return err
+	}
+	if !installed {
+		slog.Warn("the cluster has no ServiceMonitors (monitoring.coreos.com/v1); none are created until the next leader starts")
+		return nil
+	}
+	return servicemonitor.Add(mgr, *c.monitors)
 }

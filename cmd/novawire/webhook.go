@@ -36,6 +36,9 @@ type webhookFlags struct {
 	reloadEvery    time.Duration
 	controllers    bool
 	logLevel       string
+
+	serviceMonitors      bool
+	serviceMonitorLabels map[string]string
 }
 
 func webhookCommand() *cobra.Command {
@@ -49,7 +52,7 @@ mistakes in backup.nova.dev annotations. If anything else fails, the object is a
 unchanged and the failure is counted.
 
 One replica, the leader, creates the CronJobs that backup.nova.dev annotations request and
-records the results of their Jobs.
+records the results of their Jobs. With --service-monitors it also creates ServiceMonitors.
 
 The configuration file is read again when it changes. If the new file has a mistake, the
 mistake is logged and the previous configuration stays in force. After SIGTERM the program
@@ -72,6 +75,8 @@ Exit codes: 0 ended by a signal, 1 it could not start or run, 2 a wrong command 
 	f.StringVar(&flags.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 disables it")
 	f.StringVar(&flags.logLevel, "log-level", "info", "lowest level that is logged: debug, info, warn or error; debug includes skipped pods")
 	f.BoolVar(&flags.controllers, "controllers", true, "run the controllers on the replica that leads")
+	f.BoolVar(&flags.serviceMonitors, "service-monitors", false, "create a ServiceMonitor for each Service that selects wired pods, if the cluster has the Prometheus Operator")
+	f.StringToStringVar(&flags.serviceMonitorLabels, "service-monitor-labels", nil, "labels of these ServiceMonitors, by which Prometheus selects them")
 	return cmd
 }
 
