@@ -35,7 +35,7 @@ type controllers struct {
 	audit        *audit.Metrics
 	defaults     func() backupapi.Request
 	monitors     *servicemonitor.Options // nil: no ServiceMonitors are created
-	restartDelay time.Duration // before a stopped manager is started again
+	restartDelay time.Duration           // before a stopped manager is started again
 }
 
 func addControllers(mgr manager.Manager, cluster *rest.Config, flags webhookFlags, current *reloader) error {
