@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/fluentbit/podfiles"
@@ -89,12 +90,12 @@ func startCluster(t *testing.T, s *apiServer) *cluster {
 
 func waitSynced(t *testing.T, c *cluster) {
 	t.Helper()
-	for deadline := time.After(20 * time.Second); !c.synced(); {
+	deadline := time.After(time.Minute)
+	for _, controller := range []cache.Controller{c.runPods, c.runNamespaces} {
 		select {
-		case <-c.changed:
+		case <-controller.HasSyncedChecker().Done():
 		case <-deadline:
 			t.Fatal("the pods were not listed")
-		case <-time.After(10 * time.Millisecond): // HasSynced has no channel
 		}
 	}
 }
@@ -158,20 +159,22 @@ func TestAgent_Update(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(logs, "feed-0_nova_app-0b.log"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	a := &agent{cluster: startCluster(t, s), options: options{interval: 10 * time.Millisecond, directory: podfiles.Directory{Path: filepath.Join(root, "pods"), Logs: logs, HoldFor: time.Hour, KeepFor: time.Hour}}}
+	a := &agent{cluster: startCluster(t, s), options: options{interval: time.Hour, directory: podfiles.Directory{Path: filepath.Join(root, "pods"), Logs: logs, HoldFor: time.Hour, KeepFor: time.Hour}}}
 	if err := a.options.directory.Open(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	var running sync.WaitGroup
 	running.Go(func() { a.update(ctx) })
-	link := filepath.Join(root, "pods", "containers", "feed-0_nova_app-0b.log")
-	for {
-		if _, err := os.Lstat(link); err == nil || ctx.Err() != nil {
-			break
+	waitSynced(t, a.cluster)
+	for range 3 { // between two changes that are received, there is a whole update
+		select {
+		case a.cluster.changed <- struct{}{}:
+		case <-ctx.Done():
+			t.Error("a change does not cause an update")
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
+	link := filepath.Join(root, "pods", "containers", "feed-0_nova_app-0b.log")
 	var metrics strings.Builder
 	a.writeMetrics(&metrics)
 	cancel()
