@@ -87,30 +87,40 @@ func corpus() (all []probe) {
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodOptions, http.MethodHead} {
 		all = append(all, probe{name: method, method: method, path: "/v1/traces", contentType: protobufType})
 	}
-	call := func(name, service, compression string, flag byte, body []byte) {
-		frame := append([]byte{flag, 0, 0, 0, 0}, body...)
-		binary.BigEndian.PutUint32(frame[1:], uint32(len(body)))
-		all = append(all, probe{name: "gRPC: " + name, grpc: true, method: http.MethodPost, path: "/opentelemetry.proto.collector." + service, contentType: "application/grpc", compression: compression, body: frame})
+	grpc := func(name, method, compression string, flag byte, body []byte) {
+		p := call(method, compression, flag, body)
+		p.name = "gRPC: " + name
+		all = append(all, p)
 	}
-	const traces = "trace.v1.TraceService/Export"
-	call("a span", traces, "", 0, span)
-	call("a record", "logs.v1.LogsService/Export", "", 0, record)
-	call("a data point", "metrics.v1.MetricsService/Export", "", 0, point)
-	call("an empty request", traces, "", 0, nil)
-	call("gzip", traces, "gzip", 1, compressed(span))
-	call("zstd", traces, "zstd", 1, encoder.EncodeAll(span, nil))
-	call("deflate", traces, "deflate", 1, span)
-	call("garbage", traces, "", 0, []byte("garbage"))
-	call("text that is not UTF-8", traces, "", 0, bytes.Replace(span, []byte("GET /"), []byte("GET\xff/"), 1))
-	call("an unknown method", "trace.v1.TraceService/Import", "", 0, span)
-	call("an unknown service", "trace.v9.TraceService/Export", "", 0, span)
-	call("5 MiB", traces, "", 0, message(1, message(3, make([]byte, 5<<20))))
-	call("more than 20 MiB", traces, "", 0, make([]byte, 21<<20))
-	call("a message that breaks off", traces, "", 0, span)
+	traces := services["traces"] + "/Export"
+	grpc("a span", traces, "", 0, span)
+	grpc("a record", services["logs"]+"/Export", "", 0, record)
+	grpc("a data point", services["metrics"]+"/Export", "", 0, point)
+	grpc("an empty request", traces, "", 0, nil)
+	grpc("gzip", traces, "gzip", 1, compressed(span))
+	grpc("zstd", traces, "zstd", 1, encoder.EncodeAll(span, nil))
+	grpc("deflate", traces, "deflate", 1, span)
+	grpc("garbage", traces, "", 0, []byte("garbage"))
+	grpc("text that is not UTF-8", traces, "", 0, bytes.Replace(span, []byte("GET /"), []byte("GET\xff/"), 1))
+	grpc("an unknown method", services["traces"]+"/Import", "", 0, span)
+	grpc("an unknown service", strings.Replace(traces, "v1", "v9", 1), "", 0, span)
+	grpc("5 MiB", traces, "", 0, message(1, message(3, make([]byte, 5<<20))))
+	grpc("more than 20 MiB", traces, "", 0, make([]byte, 21<<20))
+	grpc("a message that breaks off", traces, "", 0, span)
 	last := &all[len(all)-1]
 	last.body = last.body[:len(last.body)-3]
-	call("a compressed message without an encoding", traces, "", 1, span)
+	grpc("a compressed message without an encoding", traces, "", 1, span)
 	return all
+}
+
+// services are OTLP's, by signal.
+var services = map[string]string{"traces": "trace.v1.TraceService", "metrics": "metrics.v1.MetricsService", "logs": "logs.v1.LogsService"}
+
+// call is a message to a method of OTLP's packages by gRPC.
+func call(method, compression string, flag byte, body []byte) probe {
+	frame := append([]byte{flag, 0, 0, 0, 0}, body...)
+	binary.BigEndian.PutUint32(frame[1:], uint32(len(body)))
+	return probe{grpc: true, method: http.MethodPost, path: "/opentelemetry.proto.collector." + method, contentType: "application/grpc", compression: compression, body: frame}
 }
 
 // ask returns what the collector answers, in a form that can be compared: the status,

@@ -56,14 +56,18 @@ func start(t *testing.T, url, protocol string, change func(*Config)) subject {
 
 func (s subject) send(t *testing.T, names ...string) {
 	t.Helper()
+	if err := s.ConsumeTraces(t.Context(), spansNamed(names...)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func spansNamed(names ...string) ptrace.Traces {
 	td := ptrace.NewTraces()
 	scope := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty()
 	for _, name := range names {
 		scope.Spans().AppendEmpty().SetName(name)
 	}
-	if err := s.ConsumeTraces(t.Context(), td); err != nil {
-		t.Fatal(err)
-	}
+	return td
 }
 
 func (s subject) entry() ledger.Entry { return s.stats.Entries()["traces"] }
@@ -288,8 +292,9 @@ func newGRPCBackend(t *testing.T, decide func(ptraceotlp.ExportRequest) error) *
 // What is lost is logged with the reason: once a kind, with numbers.
 func TestExporter_LogsWhatIsLost(t *testing.T) {
 	t.Run("at shutdown", func(t *testing.T) {
-		s := start(t, "http://127.0.0.1:1", "http/protobuf", func(c *Config) { c.DrainTimeout = 300 * time.Millisecond })
+		s := start(t, "http://127.0.0.1:1", "http/protobuf", func(c *Config) { c.DrainTimeout = 50 * time.Millisecond })
 		s.send(t, numbered(5)...)
+		s.eventually(t, "delivery fails", func() bool { return s.line("delivery failed; will retry") != nil })
 		_ = s.Shutdown(t.Context())
 		got := s.line("items dropped: the queue did not drain in time")
 		if got["items"] != int64(5) || !strings.Contains(fmt.Sprint(got["last_error"]), "connection refused") {

@@ -52,7 +52,7 @@ func newGRPC(config *Config, target Target, signal ledger.Signal) (sender, error
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 10 * time.Second}, MinConnectTimeout: 5 * time.Second}),
 		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(16<<10),
-		grpc.WithUserAgent("novawire-sidecar"),
+		grpc.WithUserAgent(userAgent()),
 	)
 	if err != nil {
 		return nil, err

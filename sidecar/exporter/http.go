@@ -45,7 +45,7 @@ func newHTTP(config *Config, target Target, credentials aws.CredentialsProvider)
 		closeIdle: transport.close, url: string(target.URL), headers: http.Header{}, gzip: config.Compression == gzipName,
 	}
 	s.headers.Set("Content-Type", "application/x-protobuf")
-	s.headers.Set("User-Agent", "novawire-sidecar")
+	s.headers.Set("User-Agent", userAgent())
 	for name, value := range headers(config, target) {
 		s.headers.Set(name, value)
 	}

@@ -190,19 +190,22 @@ func TestJitter(t *testing.T) {
 
 // An interrupted batch that was sent in part is counted in part.
 func TestExporter_InterruptedInPart(t *testing.T) {
+	refused := make(chan struct{}, 100)
 	b := newBackend(t, func(w http.ResponseWriter, _ *http.Request, request int, body []byte) bool {
 		switch {
 		case bytes.Contains(body, []byte("span 9")) && bytes.Contains(body, []byte("span 0")):
 			w.WriteHeader(http.StatusRequestEntityTooLarge)
 		case bytes.Contains(body, []byte("span 9")):
 			w.WriteHeader(http.StatusServiceUnavailable)
+			refused <- struct{}{}
 		default:
 			return true
 		}
 		return false
 	})
-	s := start(t, b.URL, "http/protobuf", func(c *Config) { c.DrainTimeout = 500 * time.Millisecond })
+	s := start(t, b.URL, "http/protobuf", func(c *Config) { c.DrainTimeout = 50 * time.Millisecond })
 	s.send(t, numbered(10)...)
+	<-refused // the first half was taken
 	_ = s.Shutdown(t.Context())
 	if e := s.entry(); e.Exported != 5 || e.Dropped["shutdown"] != 5 {
 		t.Errorf("the ledger has %+v, want 5 exported and 5 dropped at shutdown", e)

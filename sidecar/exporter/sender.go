@@ -1,8 +1,11 @@
 package exporter
 
 import (
+	"strings"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/nova/novawire/internal/version"
 	"github.com/nova/novawire/sidecar/ledger"
 )
 
@@ -24,4 +27,10 @@ func headers(config *Config, target Target) map[string]string {
 		all[name] = value
 	}
 	return all
+}
+
+// userAgent names the exporter, its version and its language (OTLP exporter
+// specification, "User Agent").
+func userAgent() string {
+	return "novawire-sidecar/" + strings.Fields(version.String())[0] + " (Go)"
 }

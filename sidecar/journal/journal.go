@@ -174,7 +174,8 @@ func (j *Journal) Rewrite(live []Record) (first uint64, err error) {
 		*j = old
 		return 0, errors.Join(fmt.Errorf("rewrite journal: %w", err), os.Remove(j.fresh()), fresh.Close())
 	}
-	return first, old.file.Close()
+	_ = old.file.Close() // it has no name any more, and nothing of it is needed
+	return first, nil
 }
 
 // writeAll writes the totals of what is not live, and then the live records.

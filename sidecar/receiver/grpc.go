@@ -30,8 +30,7 @@ const streamIdle = 5 * time.Minute
 // that says whether it is compressed, its length in four bytes, and its content.
 func (s *server) serveGRPC(w http.ResponseWriter, r *http.Request, signal ledger.Signal) {
 	if !strings.HasPrefix(r.Header.Get("Content-Type"), typeGRPC) {
-		s.stats.Counters(signal).RefuseRequest(ledger.Unsupported)
-		w.WriteHeader(http.StatusUnsupportedMediaType)
+		s.refuseHTTP(w, r, signal, typeJSON, errGRPCType)
 		return
 	}
 	w.Header().Set("Grpc-Accept-Encoding", "gzip,zstd")
@@ -104,6 +103,7 @@ func percentEncode(s string) string {
 var (
 	errFlag     = fmt.Errorf("%w: the message is compressed, and no encoding is named", errMalformed)
 	errNoMethod = errors.New("unknown service or method")
+	errGRPCType = errors.New("the content type of a gRPC method must be " + typeGRPC)
 )
 
 // notFound answers what is not OTLP, in the protocol of the question.
@@ -112,5 +112,6 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 		writeStatus(w, codes.Unimplemented, errNoMethod.Error()+" "+r.URL.Path)
 		return
 	}
-	http.NotFound(w, r)
+	kind, _, _ := contentType(r)
+	answerFailure(w, kind, errPath)
 }

@@ -2,21 +2,12 @@ package receiver
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"os"
-	"strconv"
 	"time"
-
-	"go.opentelemetry.io/collector/consumer/consumererror"
-	spb "google.golang.org/genproto/googleapis/rpc/status"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/nova/novawire/sidecar/ledger"
 )
@@ -26,24 +17,23 @@ const (
 	typeJSON     = "application/json"
 )
 
-var errContentType = errors.New("the content type must be " + typeProtobuf + " or " + typeJSON)
+// Errors of requests that are not OTLP's.
+var (
+	errContentType = errors.New("the content type must be " + typeProtobuf + " or " + typeJSON)
+	errMethod      = errors.New("the method must be POST")
+	errPath        = errors.New("unknown path: OTLP has /v1/traces, /v1/metrics and /v1/logs")
+)
 
 // serveHTTP answers as OTLP/HTTP says (OTLP specification, "OTLP/HTTP").
 func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request, signal ledger.Signal) {
+	kind, e, err := contentType(r)
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		http.Error(w, "the method must be POST", http.StatusMethodNotAllowed)
+		answerFailure(w, kind, errMethod)
 		return
 	}
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	e := protobuf
-	switch kind {
-	case typeProtobuf:
-	case typeJSON:
-		e = jsonText
-	default:
-		kind = typeJSON
-		s.refuseHTTP(w, r, signal, kind, errContentType)
+	if err != nil {
+		s.refuseHTTP(w, r, signal, kind, err)
 		return
 	}
 	hold, ctx, done := s.begin(w, r)
@@ -60,6 +50,18 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request, signal ledger
 	}
 	w.Header().Set("Content-Type", kind)
 	_, _ = w.Write(p.response(signal, e)) //nolint:gosec // OTLP, not HTML
+}
+
+// contentType returns the type and the encoding of the request and of its answer. A
+// sender of another type gets JSON, which people can read.
+func contentType(r *http.Request) (kind string, e encoding, err error) {
+	switch kind, _, _ = mime.ParseMediaType(r.Header.Get("Content-Type")); kind {
+	case typeProtobuf:
+		return kind, protobuf, nil
+	case typeJSON:
+		return kind, jsonText, nil
+	}
+	return typeJSON, jsonText, errContentType
 }
 
 // begin gives a request the message timeout to arrive, and a share of the budget. done
@@ -90,7 +92,7 @@ const (
 	drainTime  = 5 * time.Second
 )
 
-// refuseHTTP answers with a Status message, in the encoding of the request.
+// refuseHTTP counts a request that is not taken, and answers it.
 func (s *server) refuseHTTP(w http.ResponseWriter, r *http.Request, signal ledger.Signal, kind string, err error) {
 	if why, ok := refusalOf(err); ok {
 		s.stats.Counters(signal).RefuseRequest(why)
@@ -103,76 +105,5 @@ func (s *server) refuseHTTP(w http.ResponseWriter, r *http.Request, signal ledge
 			_, _ = io.CopyN(io.Discard, r.Body, drainBytes)
 		}
 	}
-	w.Header().Set("Content-Type", kind)
-	if answer == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
-	}
-	w.WriteHeader(answer)
-	if kind == typeJSON {
-		_ = json.NewEncoder(w).Encode(map[string]any{"code": grpcCode(err), "message": err.Error()})
-		return
-	}
-	body, _ := proto.Marshal(&spb.Status{Code: int32(grpcCode(err)), Message: err.Error()}) //nolint:gosec // sixteen codes
-	_, _ = w.Write(body)
-}
-
-func httpStatus(err error) int {
-	switch {
-	case errors.Is(err, errTooBig):
-		return http.StatusRequestEntityTooLarge
-	case errors.Is(err, errEncoding), errors.Is(err, errContentType):
-		return http.StatusUnsupportedMediaType
-	case errors.Is(err, errMalformed), errors.Is(err, errBody):
-		return http.StatusBadRequest
-	case errors.Is(err, context.DeadlineExceeded):
-		return http.StatusRequestTimeout
-	case consumererror.IsPermanent(err):
-		return http.StatusInternalServerError
-	}
-	return http.StatusServiceUnavailable
-}
-
-// grpcCode returns the code, which says whether the sender may try again (OTLP specification, "Failures").
-func grpcCode(err error) codes.Code {
-	switch {
-	case errors.Is(err, errTooBig):
-		return codes.ResourceExhausted
-	case errors.Is(err, errEncoding):
-		return codes.Unimplemented
-	case errors.Is(err, errFlag): // gRPC over HTTP2, "Compression"
-		return codes.Internal
-	case errors.Is(err, errMalformed), errors.Is(err, errContentType), errors.Is(err, errBody):
-		return codes.InvalidArgument
-	case errors.Is(err, context.Canceled):
-		return codes.Canceled
-	case errors.Is(err, context.DeadlineExceeded):
-		return codes.DeadlineExceeded
-	case consumererror.IsPermanent(err):
-		return codes.Internal
-	}
-	return codes.Unavailable
-}
-
-// rejectedNames are the JSON names of the counts of a partial success, by signal.
-var rejectedNames = [...]string{ledger.Traces: "rejectedSpans", ledger.Metrics: "rejectedDataPoints", ledger.Logs: "rejectedLogRecords"}
-
-// response encodes an Export…ServiceResponse: empty, or with a partial success.
-func (p partial) response(signal ledger.Signal, e encoding) []byte {
-	switch {
-	case e == jsonText && p.rejected == 0:
-		return []byte("{}")
-	case e == jsonText:
-		return fmt.Appendf(nil, `{"partialSuccess":{%q:%q,"errorMessage":%s}}`, rejectedNames[signal], strconv.Itoa(p.rejected), mustJSON(p.reason))
-	case p.rejected == 0:
-		return nil
-	}
-	var success []byte // the messages of all signals have the same numbers
-	success = protowire.AppendVarint(protowire.AppendTag(success, 1, protowire.VarintType), uint64(p.rejected))
-	success = protowire.AppendString(protowire.AppendTag(success, 2, protowire.BytesType), p.reason)
-	return protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), success)
-}
-
-func mustJSON(s string) []byte {
-	text, _ := json.Marshal(s) // a string
-	return text
+	answerFailure(w, kind, err)
 }

@@ -2,176 +2,18 @@ package receiver
 
 import (
 	"bytes"
-	"compress/gzip"
-	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"github.com/klauspost/compress/zstd"
-	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/consumer"
-	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
-	"go.opentelemetry.io/collector/receiver"
-	"go.uber.org/zap"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/nova/novawire/sidecar/ledger"
-	"github.com/nova/novawire/sidecar/wire"
 )
-
-// sink is the pipeline behind a receiver under test.
-type sink struct {
-	mu    sync.Mutex
-	names []string // of the spans
-	err   func() error
-}
-
-func (s *sink) consume(_ context.Context, td ptrace.Traces) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err != nil {
-		if err := s.err(); err != nil {
-			return err
-		}
-	}
-	for _, r := range td.ResourceSpans().All() {
-		for _, scope := range r.ScopeSpans().All() {
-			for _, span := range scope.Spans().All() {
-				s.names = append(s.names, span.Name())
-			}
-		}
-	}
-	return nil
-}
-
-func (s *sink) spans() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.names
-}
-
-type running struct {
-	address string
-	stats   *ledger.Ledger
-	sink    *sink
-}
-
-func start(t *testing.T, change func(*Config)) running {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
-	config := Config{
-		Listen: []string{address}, MaxRequestBytes: 1 << 20, HeldBytes: 256 << 10, Concurrency: 1,
-		Piece:          wire.Limits{Bytes: 256 << 10, Items: 1000, Memory: 1 << 20},
-		MessageTimeout: 500 * time.Millisecond, StopTimeout: time.Second,
-	}
-	if change != nil {
-		change(&config)
-	}
-	r := running{address: address, stats: new(ledger.Ledger), sink: &sink{}}
-	next, err := consumer.NewTraces(r.sink.consume)
-	if err != nil {
-		t.Fatal(err)
-	}
-	factory := NewFactory(config, r.stats)
-	set := receiver.Settings{}
-	set.Logger = zap.NewNop()
-	set.ID = component.NewID(Type)
-	traces, err := factory.CreateTraces(t.Context(), set, factory.CreateDefaultConfig(), next)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := traces.Start(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = traces.Shutdown(context.WithoutCancel(t.Context())) })
-	return r
-}
-
-func (r running) refused(why ledger.BadRequest) int64 {
-	return r.stats.Counters(ledger.Traces).Entry().RefusedRequests[why.String()]
-}
-
-func request(t testing.TB, names ...string) []byte {
-	t.Helper()
-	td := ptrace.NewTraces()
-	scope := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty()
-	for _, name := range names {
-		scope.Spans().AppendEmpty().SetName(name)
-	}
-	body, err := ptraceotlp.NewExportRequestFromTraces(td).MarshalProto()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return body
-}
-
-func (r running) post(t testing.TB, kind, encoding string, body []byte) (status int, answer []byte) {
-	t.Helper()
-	response, answer := r.do(t, kind, encoding, body)
-	return response.StatusCode, answer
-}
-
-func (r running) postForType(t testing.TB, kind string, body []byte) (status int, answer []byte, answerKind string) {
-	t.Helper()
-	response, answer := r.do(t, kind, "", body)
-	return response.StatusCode, answer, response.Header.Get("Content-Type")
-}
-
-func (r running) do(t testing.TB, kind, encoding string, body []byte) (response *http.Response, answer []byte) {
-	t.Helper()
-	q, _ := http.NewRequest(http.MethodPost, "http://"+r.address+"/v1/traces", bytes.NewReader(body))
-	q.Header.Set("Content-Type", kind)
-	if encoding != "" {
-		q.Header.Set("Content-Encoding", encoding)
-	}
-	response, err := http.DefaultClient.Do(q)
-	if err != nil {
-		t.Fatalf("post: %v", err)
-	}
-	defer response.Body.Close()
-	answer, _ = io.ReadAll(response.Body)
-	return response, answer
-}
-
-func (r running) dial(t testing.TB) *grpc.ClientConn {
-	t.Helper()
-	conn, err := grpc.NewClient("passthrough:///"+r.address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
-}
-
-func gzipped(body []byte) []byte {
-	var out bytes.Buffer
-	w, _ := gzip.NewWriterLevel(&out, gzip.BestCompression)
-	_, _ = w.Write(body)
-	_ = w.Close()
-	return out.Bytes()
-}
-
-func zstandard(body []byte) []byte {
-	w, _ := zstd.NewWriter(nil)
-	return w.EncodeAll(body, nil)
-}
 
 func TestReceiver_Encodings(t *testing.T) {
 	body := request(t, "span")
@@ -235,41 +77,6 @@ func TestReceiver_GRPCEncodings(t *testing.T) {
 			}
 		})
 	}
-}
-
-func frame(compressed byte, message []byte) []byte {
-	prefix := []byte{compressed, 0, 0, 0, 0}
-	binary.BigEndian.PutUint32(prefix[1:], uint32(len(message)))
-	return append(prefix, message...)
-}
-
-// h2c speaks HTTP/2 without TLS.
-func h2c(t testing.TB) *http.Client {
-	transport := &http.Transport{Protocols: new(http.Protocols)}
-	transport.Protocols.SetUnencryptedHTTP2(true)
-	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
-}
-
-// call sends what a gRPC client would not.
-func (r running) call(t testing.TB, encoding string, frame []byte) (codes.Code, string) {
-	t.Helper()
-	q, _ := http.NewRequest(http.MethodPost, "http://"+r.address+"/"+services[ledger.Traces]+"/Export", bytes.NewReader(frame))
-	q.Header.Set("Content-Type", typeGRPC)
-	q.Header.Set("Te", "trailers")
-	q.Header.Set("Grpc-Encoding", encoding)
-	response, err := h2c(t).Do(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	_, _ = io.ReadAll(response.Body)
-	get := func(name string) string { return response.Header.Get(name) + response.Trailer.Get(name) }
-	var code codes.Code
-	if _, err := fmt.Sscan(get("Grpc-Status"), (*uint32)(&code)); err != nil {
-		t.Fatalf("no status: %v %v", response.Header, response.Trailer)
-	}
-	return code, get("Grpc-Message")
 }
 
 // nested is a span with an attribute of lists in lists.
@@ -403,7 +210,11 @@ func TestReceiver_PipelineErrors(t *testing.T) {
 				}
 				return nil
 			}
-			status, _ := r.post(t, typeProtobuf, "", request(t, c.spans...))
+			response, _ := r.do(t, typeProtobuf, "", request(t, c.spans...))
+			status, again := response.StatusCode, response.Header.Get("Retry-After")
+			if (again != "") != (status == 503) {
+				t.Errorf("answered %d, Retry-After %q", status, again)
+			}
 			e := r.stats.Entries()["traces"]
 			if status != c.status || e.Accepted != c.want.Accepted || e.Refused["memory"] != c.want.Refused["memory"] {
 				t.Errorf("answered %d, the ledger has %+v; want %d and %+v", status, e, c.status, c.want)
@@ -412,16 +223,16 @@ func TestReceiver_PipelineErrors(t *testing.T) {
 	}
 }
 
-// send opens a connection and leaves it open.
-func (r running) send(t *testing.T, text string) net.Conn {
-	t.Helper()
-	conn, err := net.Dial("tcp", r.address)
-	if err != nil {
-		t.Fatal(err)
+// The codes of gRPC say whether a sender may try again.
+func TestReceiver_PipelineErrorsByGRPC(t *testing.T) {
+	for want, err := range map[codes.Code]error{
+		codes.Unavailable: errors.New("memory is short"),
+		codes.Internal:    consumererror.NewPermanent(errors.New("a defect")),
+	} {
+		r := start(t, nil)
+		r.sink.err = func() error { return err }
+		if got, message := r.call(t, "", frame(0, request(t, "a"))); got != want {
+			t.Errorf("%v: got %s %q, want %s", err, got, message, want)
+		}
 	}
-	t.Cleanup(func() { _ = conn.Close() })
-	if _, err := io.WriteString(conn, text); err != nil {
-		t.Fatal(err)
-	}
-	return conn
 }

@@ -31,6 +31,7 @@ type server struct {
 	zstd      func() (*zstd.Decoder, error)
 	lastWait  atomic.Int64 // for memory, in nanoseconds of Unix time
 
+	listen      func(ctx context.Context, address string) (net.Listener, error)
 	start, stop sync.Once
 	unlisten    context.CancelFunc
 	running     sync.WaitGroup
@@ -38,10 +39,12 @@ type server struct {
 }
 
 func newServer(config *Config, logger *zap.Logger, stats *ledger.Ledger) *server {
-	return &server{
-		config: config, logger: logger, stats: stats,
+	s := &server{
+		config: config, logger: logger, stats: stats, listen: listen,
 		budget: newBudget(config.HeldBytes), decoding: make(chan struct{}, config.Concurrency), zstd: newZstd(config.MaxRequestBytes),
 	}
+	s.http = s.newHTTP()
+	return s
 }
 
 func (s *server) connect(signal ledger.Signal, next pipeline) *server {
@@ -83,9 +86,9 @@ func (s *server) newHTTP() *http.Server {
 func (s *server) Start(ctx context.Context, _ component.Host) error {
 	s.start.Do(func() {
 		listening, cancel := context.WithCancel(context.WithoutCancel(ctx)) // beyond the call that starts
-		s.http, s.unlisten = s.newHTTP(), cancel                            //nolint:contextcheck // requests have contexts of their own
+		s.unlisten = cancel
 		for _, address := range s.config.Listen {
-			listener, err := listen(listening, address)
+			listener, err := s.listen(listening, address)
 			s.running.Go(func() { s.serve(listening, address, listener, err) })
 		}
 	})
@@ -101,7 +104,7 @@ func (s *server) serve(ctx context.Context, address string, listener net.Listene
 	if err != nil {
 		s.logger.Warn("address is in use; will retry", zap.String("address", address), zap.Error(err))
 	}
-	for ; err != nil; listener, err = listen(ctx, address) {
+	for ; err != nil; listener, err = s.listen(ctx, address) {
 		select {
 		case <-ctx.Done():
 			return
@@ -114,7 +117,7 @@ func (s *server) serve(ctx context.Context, address string, listener net.Listene
 // Shutdown takes no further request, and lets those under way end within StopTimeout.
 func (s *server) Shutdown(ctx context.Context) error {
 	s.stop.Do(func() {
-		if s.http == nil {
+		if s.unlisten == nil { // never started
 			return
 		}
 		s.unlisten()

@@ -168,7 +168,7 @@ func refusalOf(err error) (ledger.BadRequest, bool) {
 		return ledger.Malformed, true
 	case errors.Is(err, errTooBig):
 		return ledger.TooBig, true
-	case errors.Is(err, errEncoding), errors.Is(err, errContentType):
+	case errors.Is(err, errEncoding), errors.Is(err, errContentType), errors.Is(err, errGRPCType):
 		return ledger.Unsupported, true
 	case errors.Is(err, errBusy):
 		return ledger.Busy, true

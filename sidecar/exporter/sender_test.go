@@ -1,0 +1,248 @@
+package exporter
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/gzip"
+	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
+	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/nova/novawire/sidecar/ledger"
+)
+
+// A request has OTLP's form, and the headers of the configuration and of the target.
+func TestSender_Requests(t *testing.T) {
+	config := func(compression string) *Config {
+		return &Config{Compression: compression, Headers: map[string]Secret{"authorization": "Bearer token"}}
+	}
+	body := encode(numbered(100)...)
+	r := request{bodies: [][]byte{body[:10], body[10:]}, items: 100, bytes: len(body)}
+	for _, compression := range []string{"none", gzipName} {
+		t.Run("HTTP, "+compression, func(t *testing.T) {
+			var got http.Header
+			var gotBody []byte
+			b := newBackend(t, func(_ http.ResponseWriter, r *http.Request, _ int, body []byte) bool {
+				got, gotBody = r.Header, body
+				return false
+			})
+			c := config(compression)
+			c.Protocol = "http/protobuf"
+			s, err := newSender(c, Target{URL: URL(b.URL + "/v1/traces"), Headers: map[string]string{"x-group": "g"}}, ledger.Traces, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.close()
+			for range 2 { // the compressor is used again
+				if result := s.send(t.Context(), r); result.outcome != exported {
+					t.Fatal(result)
+				}
+				if compression == gzipName {
+					if len(gotBody) >= len(body)/2 {
+						t.Errorf("compressed to %d of %d bytes", len(gotBody), len(body))
+					}
+					unzip, err := gzip.NewReader(bytes.NewReader(gotBody))
+					if err != nil {
+						t.Fatal(err)
+					}
+					gotBody, _ = io.ReadAll(unzip)
+				}
+				if !bytes.Equal(gotBody, body) {
+					t.Errorf("sent %d bytes, want %d", len(gotBody), len(body))
+				}
+			}
+			want := map[string]string{
+				"Content-Type": "application/x-protobuf", "Authorization": "Bearer token", "X-Group": "g",
+				"Content-Encoding": map[string]string{"none": "", gzipName: gzipName}[compression], "Accept-Encoding": "",
+			}
+			for name, value := range want {
+				if got.Get(name) != value {
+					t.Errorf("%s is %q, want %q", name, got.Get(name), value)
+				}
+			}
+			if agent := got.Get("User-Agent"); !strings.HasPrefix(agent, "novawire-sidecar/") || !strings.HasSuffix(agent, " (Go)") {
+				t.Errorf("the user agent is %q", agent)
+			}
+		})
+		t.Run("gRPC, "+compression, func(t *testing.T) {
+			for _, signal := range ledger.Signals {
+				g := newEverySignal(t)
+				c := config(compression)
+				c.Protocol = "grpc"
+				s, err := newSender(c, Target{URL: URL("http://" + g.address), Headers: map[string]string{"x-group": "g"}}, signal, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.close()
+				for range 2 {
+					if result := s.send(t.Context(), request{bodies: [][]byte{{0x0a}, {0}}}); result.outcome != exported {
+						t.Fatal(result)
+					}
+				}
+				g.mu.Lock()
+				if diff := cmp.Diff([]string{signal.String(), signal.String()}, g.signals); diff != "" {
+					t.Errorf("calls (-want +got):\n%s", diff)
+				}
+				for name, value := range map[string]string{"authorization": "Bearer token", "x-group": "g"} {
+					if got := strings.Join(g.headers.Get(name), ","); got != value {
+						t.Errorf("%s is %q, want %q", name, got, value)
+					}
+				}
+				if agent := strings.Join(g.headers.Get("user-agent"), ""); !strings.HasPrefix(agent, "novawire-sidecar/") {
+					t.Errorf("the user agent is %q", agent)
+				}
+				g.mu.Unlock()
+			}
+		})
+	}
+}
+
+// everySignal is a backend by gRPC that remembers which services were called.
+type everySignal struct {
+	address string
+	mu      sync.Mutex
+	signals []string
+	headers metadata.MD
+}
+
+func newEverySignal(t *testing.T) *everySignal {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &everySignal{address: listener.Addr().String()}
+	server := grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, in any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		g.mu.Lock()
+		g.headers, _ = metadata.FromIncomingContext(ctx)
+		for name, signal := range map[string]string{"TraceService": "traces", "MetricsService": "metrics", "LogsService": "logs"} {
+			if strings.HasSuffix(info.FullMethod, name+"/Export") {
+				g.signals = append(g.signals, signal)
+			}
+		}
+		g.mu.Unlock()
+		return handler(ctx, in)
+	}))
+	ptraceotlp.RegisterGRPCServer(server, &acceptTraces{})
+	pmetricotlp.RegisterGRPCServer(server, &acceptMetrics{})
+	plogotlp.RegisterGRPCServer(server, &acceptLogs{})
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	return g
+}
+
+type (
+	acceptTraces struct {
+		ptraceotlp.UnimplementedGRPCServer
+	}
+	acceptMetrics struct {
+		pmetricotlp.UnimplementedGRPCServer
+	}
+	acceptLogs struct {
+		plogotlp.UnimplementedGRPCServer
+	}
+)
+
+func (acceptTraces) Export(context.Context, ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
+	return ptraceotlp.NewExportResponse(), nil
+}
+
+func (acceptMetrics) Export(context.Context, pmetricotlp.ExportRequest) (pmetricotlp.ExportResponse, error) {
+	return pmetricotlp.NewExportResponse(), nil
+}
+
+func (acceptLogs) Export(context.Context, plogotlp.ExportRequest) (plogotlp.ExportResponse, error) {
+	return plogotlp.NewExportResponse(), nil
+}
+
+// Redirects that repeat the request within the backend are followed, a few times; no
+// others are.
+func TestSender_Redirects(t *testing.T) {
+	cases := map[string]struct {
+		code  int
+		times int
+		to    string // empty: the backend itself
+		want  outcome
+	}{
+		"307":                      {307, 1, "", exported},
+		"308, as often as allowed": {308, maxRedirects, "", exported},
+		"once more":                {308, maxRedirects + 1, "", permanent},
+		"303, which is a GET":      {303, 1, "", permanent},
+		"301, which may be a GET":  {301, 1, "", permanent},
+		"another host":             {308, 1, "http://elsewhere.test", permanent},
+		"another scheme":           {308, 1, "https://%s", permanent},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			b := newBackend(t, func(w http.ResponseWriter, r *http.Request, request int, _ []byte) bool {
+				if request == c.times {
+					return true
+				}
+				to := c.to
+				if strings.Contains(to, "%s") {
+					to = fmt.Sprintf(to, r.Host)
+				}
+				w.Header().Set("Location", fmt.Sprintf("%s/%d", to, request))
+				w.WriteHeader(c.code)
+				return false
+			})
+			s := newHTTP(&Config{}, Target{URL: URL(b.URL)}, nil)
+			defer s.close()
+			got := s.send(t.Context(), request{bodies: [][]byte{encode("span")}})
+			if got.outcome != c.want {
+				t.Errorf("got %+v, want %d", got, c.want)
+			}
+			if arrived := len(b.spans) == 1; arrived != (c.want == exported) {
+				t.Errorf("arrived: %v", arrived)
+			}
+		})
+	}
+}
+
+// A URL that is none is an error of the configuration, at once or with the first request.
+func TestSender_BadURL(t *testing.T) {
+	if _, err := newSender(&Config{Protocol: "grpc"}, Target{URL: "::"}, ledger.Traces, nil); err == nil {
+		t.Error("gRPC takes ::")
+	}
+	s := newHTTP(&Config{}, Target{URL: "::"}, nil)
+	if got := s.send(t.Context(), request{}); got.outcome != permanent || got.kind != "request" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestConfig_Validate(t *testing.T) {
+	valid := func() *Config {
+		c := &Config{Timeout: time.Second, FlushInterval: time.Second, QueueBytes: 1000, Targets: map[string]Target{"traces": {URL: "http://x"}}}
+		c.Batch.Bytes, c.Batch.Items = 1000, 1
+		return c
+	}
+	if err := valid().Validate(); err != nil {
+		t.Error(err)
+	}
+	for name, change := range map[string]func(*Config){
+		"no bytes":                    func(c *Config) { c.Batch.Bytes = 0 },
+		"no items":                    func(c *Config) { c.Batch.Items = 0 },
+		"a queue that holds no batch": func(c *Config) { c.QueueBytes = 999 },
+		"no timeout":                  func(c *Config) { c.Timeout = 0 },
+		"no flush interval":           func(c *Config) { c.FlushInterval = 0 },
+		"a target without an address": func(c *Config) { c.Targets["logs"] = Target{} },
+	} {
+		c := valid()
+		change(c)
+		if c.Validate() == nil {
+			t.Errorf("%s is valid", name)
+		}
+	}
+}

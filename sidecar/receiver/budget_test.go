@@ -1,0 +1,143 @@
+package receiver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/nova/novawire/sidecar/ledger"
+)
+
+func (b *budget) share(waits *int) *share { return &share{budget: b, waited: func() { *waits++ }} }
+
+// One request at a time may go beyond the budget; others wait until something is given
+// back.
+func TestBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, waits := newBudget(100), 0
+		first, second, third := b.share(&waits), b.share(&waits), b.share(&waits)
+		mustTake := func(s *share, n int64) {
+			t.Helper()
+			if err := s.take(t.Context(), n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mustTake(first, 60)
+		mustTake(second, 40) // all of it
+		mustTake(first, 500) // beyond
+		mustTake(first, 500) // the same may go on
+		if b.free != 0 || first.held != 60 || second.held != 40 {
+			t.Errorf("free %d, held %d and %d", b.free, first.held, second.held)
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := second.take(short, 1); !errors.Is(err, errBusy) || waits != 0 {
+			t.Errorf("without room: %v after %d waits", err, waits)
+		}
+		waiting := make(chan error, 1)
+		go func() { waiting <- third.take(t.Context(), 70) }()
+		synctest.Wait()
+		second.release() // forty are not enough, and another goes beyond
+		synctest.Wait()
+		if len(waiting) != 0 || waits != 1 {
+			t.Fatalf("took seventy of forty, after %d waits", waits)
+		}
+		first.release()
+		if err := <-waiting; err != nil || third.held != 70 || waits != 2 {
+			t.Errorf("took %d, %v after %d waits", third.held, err, waits)
+		}
+		mustTake(second, 31) // beyond, as nobody does any more
+		second.release()
+		third.release()
+		if b.free != 100 || b.reserved != nil || third.held != 0 {
+			t.Errorf("in the end %d of 100 bytes are free", b.free)
+		}
+	})
+}
+
+// A body is read whole, whatever its length and however it arrives, within the limit,
+// and the budget knows what its buffer takes.
+func TestReadAll(t *testing.T) {
+	const limit = 3 << 20
+	readers := map[string]func(io.Reader) io.Reader{
+		"at once":       func(r io.Reader) io.Reader { return r },
+		"in halves":     iotest.HalfReader,
+		"with the end":  iotest.DataErrReader,
+		"byte for byte": func(r io.Reader) io.Reader { return iotest.OneByteReader(r) },
+	}
+	sizes := []int{0, 1, firstBytes - 1, firstBytes, firstBytes + 1, 4 * firstBytes, 64 << 10, 100_000, growStep, growStep + 1, limit - 1, limit, limit + 1}
+	for name, reader := range readers {
+		for _, size := range sizes {
+			for _, known := range []bool{true, false} {
+				if name == "byte for byte" && size > 100_000 {
+					continue
+				}
+				t.Run(fmt.Sprintf("%d bytes %s, known: %v", size, name, known), func(t *testing.T) {
+					s := newServer(&Config{MaxRequestBytes: limit, HeldBytes: 2 * limit}, zap.NewNop(), new(ledger.Ledger))
+					hold := s.budget.share(new(int))
+					length := int64(-1)
+					if known {
+						length = int64(size)
+					}
+					want := bytes.Repeat([]byte("abc"), size/3+1)[:size]
+					got, err := s.readAll(t.Context(), hold, reader(bytes.NewReader(want)), length)
+					if size > limit {
+						if !errors.Is(err, errTooBig) {
+							t.Errorf("got %d bytes, %v", len(got), err)
+						}
+						return
+					}
+					if err != nil || !bytes.Equal(got, want) {
+						t.Fatalf("got %d bytes, %v", len(got), err)
+					}
+					if hold.held != int64(cap(got)) || 2*limit-s.budget.free != hold.held {
+						t.Errorf("holds %d of the budget, has %d", hold.held, cap(got))
+					}
+					if most := max(firstBytes, 4*size); cap(got) > most && cap(got) != limit+1 {
+						t.Errorf("a body of %d bytes has a buffer of %d", size, cap(got))
+					}
+					if known && size > growStep && cap(got) != size+1 {
+						t.Errorf("a body of %d bytes has a buffer of %d", size, cap(got))
+					}
+				})
+			}
+		}
+	}
+	t.Run("a sender that breaks off", func(t *testing.T) {
+		s := newServer(&Config{MaxRequestBytes: limit, HeldBytes: limit}, zap.NewNop(), new(ledger.Ledger))
+		_, err := s.readAll(t.Context(), s.budget.share(new(int)), iotest.ErrReader(io.ErrUnexpectedEOF), 10)
+		if !errors.Is(err, errBody) || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("a length beyond the limit is refused before anything is read", func(t *testing.T) {
+		s := newServer(&Config{MaxRequestBytes: limit, HeldBytes: limit}, zap.NewNop(), new(ledger.Ledger))
+		if _, err := s.readAll(t.Context(), s.budget.share(new(int)), nil, limit+1); !errors.Is(err, errTooBig) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// Buffers are used again, and never two at once.
+func TestBuffers(t *testing.T) {
+	for _, size := range []int64{1, 2, 4096, 4097, 128 << 10, 128<<10 + 1, 5 << 20} {
+		b := newBuffer(size)
+		if len(b) != 0 || int64(cap(b)) < size || int64(cap(b)) >= 2*size && size > 1 {
+			t.Errorf("for %d bytes: a buffer of %d with %d in it", size, cap(b), len(b))
+		}
+		freeBuffer(b[:1])
+	}
+	freeBuffer(nil)
+	freeBuffer(make([]byte, 0, 5000)) // not one of ours
+	if b := newBuffer(5000); cap(b) < 5000 {
+		t.Errorf("a buffer of %d for 5000 bytes", cap(b))
+	}
+}

@@ -1,0 +1,63 @@
+package receiver
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/nova/novawire/sidecar/wire"
+)
+
+// The estimate is exact in what it counts: a text is taken within it, and refused a byte
+// below.
+func TestCheckJSON(t *testing.T) {
+	const spansOf = smallObject + smallObject // an object with a list
+	cases := map[string]struct {
+		text  string
+		extra int // beside the text's own length
+	}{
+		"nothing":                           {``, 0},
+		"an object":                         {`{}`, smallObject},
+		"a list of numbers":                 {`[1,2,3]`, smallObject + 2*element},
+		"a span":                            {`{"spans":[{}]}`, spansOf + bigObject},
+		"two spans":                         {`{"spans":[{},{}]}`, spansOf + 2*bigObject + element},
+		"attributes of a span":              {`{"spans":[{"attributes":[{},{}]}]}`, spansOf + bigObject + smallObject + 2*smallObject + element},
+		"a span after attributes":           {`{"spans":[{"a":[{}]},{}]}`, spansOf + bigObject + 2*smallObject + element + bigObject},
+		"a list of lists is not of spans":   {`{"spans":[[{}]]}`, spansOf + smallObject + smallObject},
+		"an object by the name of a list":   {`{"spans":{"x":[{}]}}`, spansOf + smallObject + smallObject},
+		"a key that is no list":             {`{"span":[{}]}`, spansOf + smallObject},
+		"brackets in a text":                {`{"a":"[{,:"}`, smallObject},
+		"a quotation mark in a text":        {`{"a":"\"[{"}`, smallObject},
+		"a backslash at the end of a text":  {`{"a":"\\","b":[]}`, smallObject + element + smallObject},
+		"a text that does not end":          {`{"a":"[`, smallObject},
+		"a text that ends with a backslash": {`{"a":"\`, smallObject},
+		"more ends than beginnings":         {`]]]{}`, smallObject},
+		"every list of spans, points, records": {
+			`{"resourceSpans":[{}],"resourceMetrics":[{}],"resourceLogs":[{}],"scopeSpans":[{}],"scopeMetrics":[{}],"scopeLogs":[{}],"metrics":[{}],"logRecords":[{}],"dataPoints":[{}],"events":[{}],"links":[{}],"exemplars":[{}],"quantileValues":[{}]}`,
+			smallObject + 13*(smallObject+bigObject) + 12*element,
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			want := len(c.text) + c.extra
+			if err := checkJSON([]byte(c.text), want); err != nil {
+				t.Errorf("with %d bytes of memory: %v", want, err)
+			}
+			if err := checkJSON([]byte(c.text), want-1); !errors.Is(err, errTooBig) {
+				t.Errorf("with %d bytes of memory: %v", want-1, err)
+			}
+		})
+	}
+	for open, end := range map[string]string{"[": "]", `{"a":`: "}"} {
+		deep := strings.Repeat(open, maxJSONDepth)
+		if err := checkJSON([]byte(deep), 1<<20); err != nil {
+			t.Errorf("%d deep: %v", maxJSONDepth, err)
+		}
+		if err := checkJSON([]byte(deep+open), 1<<20); !errors.Is(err, wire.ErrTooDeep) || !errors.Is(err, errMalformed) {
+			t.Errorf("one deeper: %v", err)
+		}
+		if err := checkJSON([]byte(strings.Repeat(open+end, maxJSONDepth+1)), 1<<20); err != nil {
+			t.Errorf("beside each other: %v", err)
+		}
+	}
+}

@@ -1,0 +1,234 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.uber.org/zap"
+
+	"github.com/nova/novawire/sidecar/ledger"
+	"github.com/nova/novawire/sidecar/wire"
+)
+
+// taker is a server without a network, in a bubble of time. Its pipeline notes when it
+// was given how many items.
+type taker struct {
+	*server
+	counters *ledger.Counters
+	begun    time.Time
+
+	mu     sync.Mutex
+	pieces []piece
+}
+
+type piece struct {
+	At    time.Duration
+	Items int
+}
+
+func newTaker(answer func(call int) error) *taker {
+	k := &taker{begun: time.Now()}
+	stats := new(ledger.Ledger)
+	k.counters = stats.Counters(ledger.Traces)
+	k.counters.SetQueue(0, 1<<20)
+	k.server = newServer(&Config{
+		MaxRequestBytes: 1 << 20, HeldBytes: 1 << 20, Concurrency: 1,
+		Piece: wire.Limits{Bytes: 100 << 10, Items: 10, Memory: 1 << 20},
+	}, zap.NewNop(), stats)
+	k.connect(ledger.Traces, func(_ context.Context, body []byte) (int, error) {
+		sum, err := wire.Scan(ledger.Traces, body)
+		if err != nil {
+			return 0, errMalformed
+		}
+		k.mu.Lock()
+		k.pieces = append(k.pieces, piece{time.Since(k.begun), sum.Items})
+		call := len(k.pieces)
+		k.mu.Unlock()
+		return sum.Items, answer(call)
+	})
+	return k
+}
+
+func never(int) error { return nil }
+
+// A request that is larger than the queue waits for room between its pieces: not longer
+// than the backend stands still, and not longer than two seconds in all.
+func TestTake_AwaitsRoom(t *testing.T) {
+	const limit = 200 << 10
+	at := func(times ...time.Duration) (want []piece) {
+		for _, at := range times {
+			want = append(want, piece{at, 10})
+		}
+		return want
+	}
+	const ms = time.Millisecond
+	cases := map[string]struct {
+		limit int64
+		room  func(k *taker) // runs beside the request
+		want  []piece
+	}{
+		"there is room": {limit, func(*taker) {}, at(0, 0, 0, 0)},
+		"the request is no larger than the queue": {
+			1 << 20, func(k *taker) { k.counters.SetQueue(1<<20, 1<<20) }, at(0, 0, 0, 0),
+		},
+		"the queue is full and the backend stands still": {
+			limit, func(k *taker) { k.counters.SetQueue(limit, limit) }, at(0, 205*ms, 410*ms, 615*ms),
+		},
+		"there is room after a while": {
+			limit, func(k *taker) {
+				k.counters.SetQueue(limit, limit)
+				time.Sleep(102 * ms)
+				k.counters.SetQueue(0, limit)
+			}, at(0, 105*ms, 105*ms, 105*ms),
+		},
+		"the backend is slow": {
+			limit, func(k *taker) {
+				for left := int64(limit); time.Since(k.begun) < time.Minute; left -= 100 {
+					k.counters.SetQueue(left, limit)
+					time.Sleep(150 * ms)
+				}
+			}, at(0, 2005*ms, 2005*ms, 2005*ms),
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newTaker(never)
+				k.counters.SetQueue(0, c.limit)
+				go c.room(k)
+				synctest.Wait()
+				names := make([]string, 40)
+				for i := range names {
+					names[i] = string(make([]byte, 6<<10)) // 240 KiB in four pieces
+				}
+				p, err := k.take(t.Context(), ledger.Traces, request(t, names...), protobuf)
+				if err != nil || p.rejected != 0 {
+					t.Errorf("took %+v, %v", p, err)
+				}
+				if diff := cmp.Diff(c.want, k.pieces); diff != "" {
+					t.Errorf("pieces (-want +got):\n%s", diff)
+				}
+				time.Sleep(2 * time.Minute) // room ends
+			})
+		})
+	}
+}
+
+// Where memory is short in the midst of a request, it waits once for the memory limiter's
+// next look; another request does not, soon after one waited in vain.
+func TestTake_WaitsForMemory(t *testing.T) {
+	short := errors.New("memory is short")
+	only := func(calls ...int) func(int) error {
+		return func(call int) error {
+			for _, c := range calls {
+				if c == call {
+					return short
+				}
+			}
+			return nil
+		}
+	}
+	cases := map[string]struct {
+		answer   func(call int) error
+		err      error
+		want     []piece
+		rejected int
+		entry    ledger.Entry
+	}{
+		"for the first piece": {only(1), short, []piece{{0, 10}}, 0, ledger.Entry{Refused: map[string]int64{"memory": 30}}},
+		"for a later piece, and then not": {
+			only(2), nil, []piece{{0, 10}, {0, 10}, {memoryWait, 10}, {memoryWait, 10}}, 0, ledger.Entry{Accepted: 30, Refused: map[string]int64{}},
+		},
+		"for a later piece, and still": {
+			only(2, 3), nil, []piece{{0, 10}, {0, 10}, {memoryWait, 10}, {memoryWait, 10}}, 10, ledger.Entry{Accepted: 20, Refused: map[string]int64{"memory": 10}},
+		},
+		"for an error of the sidecar's own": {
+			func(call int) error {
+				if call == 2 {
+					return consumererror.NewPermanent(short)
+				}
+				return nil
+			}, nil, []piece{{0, 10}, {0, 10}, {0, 10}}, 10, ledger.Entry{Accepted: 20, Refused: map[string]int64{"failure": 10}},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newTaker(c.answer)
+				p, err := k.take(t.Context(), ledger.Traces, request(t, make([]string, 30)...), protobuf)
+				if !errors.Is(err, c.err) || p.rejected != c.rejected {
+					t.Errorf("took %+v, %v", p, err)
+				}
+				if diff := cmp.Diff(c.want, k.pieces); diff != "" {
+					t.Errorf("pieces (-want +got):\n%s", diff)
+				}
+				if got := k.counters.Entry(); got.Accepted != c.entry.Accepted || !cmp.Equal(got.Refused, c.entry.Refused) {
+					t.Errorf("the ledger has %+v, want %+v", got, c.entry)
+				}
+			})
+		})
+	}
+	t.Run("but not soon again", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			k := newTaker(func(call int) error {
+				if call%2 == 0 {
+					return short
+				}
+				return nil
+			})
+			body := request(t, make([]string, 20)...)
+			times := func() (last time.Duration) {
+				begun := time.Now()
+				if _, err := k.take(t.Context(), ledger.Traces, body, protobuf); err != nil {
+					t.Error(err)
+				}
+				return time.Since(begun)
+			}
+			if took := times(); took != memoryWait {
+				t.Errorf("the first request waited %s", took)
+			}
+			k.pieces = nil
+			if took := times(); took != 0 {
+				t.Errorf("the second request waited %s", took)
+			}
+			time.Sleep(waitAgain)
+			k.pieces = nil
+			if took := times(); took != 0 {
+				t.Errorf("a third request waited %s", took)
+			}
+			time.Sleep(1)
+			k.pieces = nil
+			if took := times(); took != memoryWait {
+				t.Errorf("a later request waited %s", took)
+			}
+		})
+	})
+}
+
+// Requests are decoded one after the other, as many at once as is configured.
+func TestTake_InTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newTaker(func(int) error { time.Sleep(time.Second); return nil })
+		for range 3 {
+			go func() { _, _ = k.take(t.Context(), ledger.Traces, request(t, "a"), protobuf) }()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		synctest.Wait()
+		if _, err := k.take(ctx, ledger.Traces, nil, protobuf); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a request whose sender has left: %v", err)
+		}
+		time.Sleep(time.Minute)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if diff := cmp.Diff([]piece{{0, 1}, {time.Second, 1}, {2 * time.Second, 1}}, k.pieces); diff != "" {
+			t.Errorf("decoded (-want +got):\n%s", diff)
+		}
+	})
+}
