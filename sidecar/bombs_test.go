@@ -4,16 +4,19 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
-	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	sidecarapi "github.com/nova/novawire/api/sidecar"
 	"github.com/nova/novawire/internal/testing/fakeotlp"
+	"github.com/nova/novawire/sidecar/ledger"
+	"github.com/nova/novawire/sidecar/wire"
 )
 
 // container is the memory that a sidecar is sized for.
@@ -26,45 +29,49 @@ func message(number protowire.Number, content ...[]byte) []byte {
 // repeated is content that is repeated to the size of a request.
 func repeated(content []byte, size int) []byte { return bytes.Repeat(content, size/len(content)) }
 
+// nestedValue is a list in a list, and so on.
 func nestedValue(depth int) []byte {
-	content := []byte{}
-	for range depth { // from the inside: lengths grow, and the whole is quadratic to build
-		content = message(5, message(1, content))
+	var heads [][]byte // from the inside: each holds the length of those before it
+	size := uint64(0)
+	for range depth {
+		for _, number := range []protowire.Number{1, 5} { // ArrayValue.values, AnyValue.array_value
+			head := protowire.AppendVarint(protowire.AppendTag(nil, number, protowire.BytesType), size)
+			heads = append(heads, head)
+			size += uint64(len(head))
+		}
 	}
-	return content
+	slices.Reverse(heads)
+	return bytes.Join(heads, nil)
 }
 
-// bombs are requests that are small and take much memory when they are decoded.
-func bombs() map[string]struct {
+// bomb is a request that is small and takes much memory when it is decoded.
+type bomb struct {
 	signal, kind string
 	body         []byte
-} {
-	type bomb = struct {
-		signal, kind string
-		body         []byte
-	}
-	const protobuf, json = "application/x-protobuf", "application/json"
+}
+
+func bombs() map[string]bomb {
 	span := func(fields ...[]byte) []byte { return message(1, message(2, message(2, fields...))) }
 	all := map[string]bomb{
-		"empty spans":            {"traces", protobuf, message(1, message(2, repeated([]byte{0x12, 0}, 800_000)))},
-		"4 MB of empty spans":    {"traces", protobuf, message(1, message(2, repeated([]byte{0x12, 0}, 4<<20)))},
-		"small log records":      {"logs", protobuf, message(1, message(2, repeated(message(2, message(5, message(1, []byte("twenty bytes of text")))), 4<<20)))},
-		"empty data points":      {"metrics", protobuf, message(1, message(2, message(2, message(5, repeated([]byte{0x0a, 0}, 4<<20)))))},
-		"empty metrics":          {"metrics", protobuf, message(1, message(2, repeated([]byte{0x12, 0}, 4<<20)))},
-		"empty resources":        {"traces", protobuf, repeated([]byte{0x0a, 0}, 4<<20)},
-		"empty scopes":           {"traces", protobuf, message(1, repeated([]byte{0x12, 0}, 4<<20))},
-		"empty attributes":       {"traces", protobuf, span(repeated([]byte{0x4a, 0}, 4<<20))},
-		"attributes of resource": {"traces", protobuf, message(1, message(1, repeated([]byte{0x0a, 0}, 4<<20)), message(2, message(2)))},
-		"empty events":           {"traces", protobuf, span(repeated([]byte{0x5a, 0}, 4<<20))},
-		"empty links":            {"traces", protobuf, span(repeated([]byte{0x6a, 0}, 4<<20))},
-		"empty values":           {"logs", protobuf, message(1, message(2, message(2, message(5, message(5, repeated([]byte{0x0a, 0}, 4<<20))))))},
-		"empty exemplars":        {"metrics", protobuf, message(1, message(2, message(2, message(5, message(1, repeated([]byte{0x2a, 0}, 4<<20))))))},
-		"packed buckets":         {"metrics", protobuf, message(1, message(2, message(2, message(10, message(1, message(8, message(2, make([]byte, 4<<20))))))))},
-		"nested values":          {"traces", protobuf, span(message(9, message(1, []byte("k")), message(2, nestedValue(5_000))))},
-		"spans in JSON":          {"traces", json, []byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[` + strings.Repeat("{},", 1<<20) + `{}]}]}]}`)},
-		"numbers in JSON":        {"metrics", json, []byte(`{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"histogram":{"dataPoints":[{"bucketCounts":[` + strings.Repeat("0,", 2<<20) + `0]}]}}]}]}]}`)},
-		"lists in JSON":          {"traces", json, []byte(`{"resourceSpans":` + strings.Repeat("[", 4<<20))},
-		"objects in JSON":        {"traces", json, []byte(strings.Repeat(`{"a":`, 1<<20))},
+		"empty spans":            {"traces", protobufType, message(1, message(2, repeated([]byte{0x12, 0}, 800_000)))},
+		"4 MB of empty spans":    {"traces", protobufType, message(1, message(2, repeated([]byte{0x12, 0}, 4<<20)))},
+		"small log records":      {"logs", protobufType, message(1, message(2, repeated(message(2, message(5, message(1, []byte("twenty bytes of text")))), 4<<20)))},
+		"empty data points":      {"metrics", protobufType, message(1, message(2, message(2, message(5, repeated([]byte{0x0a, 0}, 4<<20)))))},
+		"empty metrics":          {"metrics", protobufType, message(1, message(2, repeated([]byte{0x12, 0}, 4<<20)))},
+		"empty resources":        {"traces", protobufType, repeated([]byte{0x0a, 0}, 4<<20)},
+		"empty scopes":           {"traces", protobufType, message(1, repeated([]byte{0x12, 0}, 4<<20))},
+		"empty attributes":       {"traces", protobufType, span(repeated([]byte{0x4a, 0}, 4<<20))},
+		"attributes of resource": {"traces", protobufType, message(1, message(1, repeated([]byte{0x0a, 0}, 4<<20)), message(2, message(2)))},
+		"empty events":           {"traces", protobufType, span(repeated([]byte{0x5a, 0}, 4<<20))},
+		"empty links":            {"traces", protobufType, span(repeated([]byte{0x6a, 0}, 4<<20))},
+		"empty values":           {"logs", protobufType, message(1, message(2, message(2, message(5, message(5, repeated([]byte{0x0a, 0}, 4<<20))))))},
+		"empty exemplars":        {"metrics", protobufType, message(1, message(2, message(2, message(5, message(1, repeated([]byte{0x2a, 0}, 4<<20))))))},
+		"packed buckets":         {"metrics", protobufType, message(1, message(2, message(2, message(10, message(1, message(8, message(2, make([]byte, 4<<20))))))))},
+		"nested values":          {"traces", protobufType, span(message(9, message(1, []byte("k")), message(2, nestedValue(100_000))))},
+		"spans in JSON":          {"traces", jsonType, []byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[` + strings.Repeat("{},", 1<<20) + `{}]}]}]}`)},
+		"numbers in JSON":        {"metrics", jsonType, []byte(`{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"histogram":{"dataPoints":[{"bucketCounts":[` + strings.Repeat("0,", 2<<20) + `0]}]}}]}]}]}`)},
+		"lists in JSON":          {"traces", jsonType, []byte(`{"resourceSpans":` + strings.Repeat("[", 4<<20))},
+		"objects in JSON":        {"traces", jsonType, []byte(strings.Repeat(`{"a":`, 1<<20))},
 	}
 	return all
 }
@@ -78,50 +85,103 @@ func compressed(body []byte) []byte {
 }
 
 // No request takes more memory than the container has: a sidecar that is killed for
-// memory loses its queue and its ledger. All bombs are sent at once to one sidecar, each
-// twice.
+// memory loses its queue and its ledger.
 func TestReceiver_BombsStayWithinTheContainersMemory(t *testing.T) {
 	backend := receiver(t, fakeotlp.Options{})
 	p := start(t, to(backend, sidecarapi.ProtocolGRPC, fmt.Sprint("GOMEMLIMIT=", container/5*4))...)
-	var sending sync.WaitGroup
-	for name, bomb := range bombs() {
-		body := compressed(bomb.body)
-		sending.Go(func() {
-			for range 2 {
-				request, _ := http.NewRequest(http.MethodPost, "http://"+p.otlp+"/v1/"+bomb.signal, bytes.NewReader(body))
-				request.Header.Set("Content-Type", bomb.kind)
-				request.Header.Set("Content-Encoding", "gzip")
-				response, err := http.DefaultClient.Do(request)
-				if err != nil {
-					t.Errorf("%s, %d bytes: %v", name, len(body), err)
-					return
-				}
-				answer, _ := io.ReadAll(response.Body)
-				response.Body.Close()
-				switch response.StatusCode {
-				case http.StatusOK, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusServiceUnavailable:
-				default:
-					t.Errorf("%s: answered %s %.100q", name, response.Status, answer)
-				}
-				if p.get("/health") != http.StatusOK {
-					t.Errorf("%s: the sidecar has ended", name)
-				}
-			}
-		})
-	}
-	sending.Wait()
+	want := sendBombs(t, p)
 	if peak := p.memory("VmHWM") - p.memory("RssFile"); peak > container {
 		t.Errorf("memory peaked at %d bytes, the container has %d", peak, container)
 	} else {
 		t.Logf("memory peaked at %.1f MiB", float64(peak)/(1<<20))
 	}
-	p.stop() // balances
+	want.check(t, p.stop())
+}
+
+// answered is what senders know from the answers: how many requests were refused, by the
+// ledger's reason, and how many items were in the others.
+type answered struct {
+	mu       sync.Mutex
+	requests map[ledger.BadRequest]int64
+	short    int64 // requests that were refused because memory was short
+	items    int64 // in all requests but those of bad data and those that are too big
+}
+
+// sendBombs sends all bombs at once to one sidecar, each by HTTP and by gRPC.
+func sendBombs(t *testing.T, p *process) *answered {
+	t.Helper()
+	a := &answered{requests: map[ledger.BadRequest]int64{}}
+	var sending sync.WaitGroup
+	for name, b := range bombs() {
+		sending.Go(func() {
+			body := compressed(b.body)
+			a.count(t, name, b, probe{method: http.MethodPost, path: "/v1/" + b.signal, contentType: b.kind, compression: "gzip", body: body}.ask(t, p.otlp))
+			if b.kind == protobufType {
+				a.count(t, name+" by gRPC", b, call(services[b.signal]+"/Export", "gzip", 1, body).ask(t, p.otlp))
+			}
+			if p.get("/health") != http.StatusOK {
+				t.Errorf("%s: the sidecar has ended", name)
+			}
+		})
+	}
+	sending.Wait()
+	return a
+}
+
+func (a *answered) count(t *testing.T, name string, b bomb, answer string) {
+	status, _, _ := strings.Cut(strings.TrimPrefix(answer, "grpc-status "), " ")
+	items := int64(0)
+	for _, signal := range ledger.Signals {
+		if b.kind == protobufType && signal.String() == b.signal {
+			sum, _ := wire.Scan(signal, b.body)
+			items = int64(sum.Items)
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch status {
+	case "400", "3":
+		a.requests[ledger.Malformed]++
+	case "413", "8":
+		a.requests[ledger.TooBig]++
+	case "503", "14":
+		a.short++
+		a.items += items
+	case "200", "0":
+		a.items += items
+	default:
+		t.Errorf("%s: answered %q", name, answer)
+	}
+}
+
+// check compares the answers with the ledger.
+func (a *answered) check(t *testing.T, entries map[string]ledger.Entry) {
+	t.Helper()
+	found, items, busy := map[ledger.BadRequest]int64{}, int64(0), int64(0)
+	for _, e := range entries {
+		for _, why := range []ledger.BadRequest{ledger.Malformed, ledger.TooBig} {
+			if n := e.RefusedRequests[why.String()]; n > 0 {
+				found[why] += n
+			}
+		}
+		busy += e.RefusedRequests[ledger.Busy.String()]
+		items += e.Accepted + sum(e.Refused)
+	}
+	if diff := cmp.Diff(a.requests, found); diff != "" {
+		t.Errorf("refused requests (-answered +counted):\n%s", diff)
+	}
+	if a.requests[ledger.Malformed] == 0 || a.requests[ledger.TooBig] == 0 {
+		t.Errorf("refused were %v: the bombs are none", a.requests)
+	}
+	if items != a.items && busy == 0 || items > a.items || busy > a.short {
+		t.Errorf("the ledger knows of %d items, answered were %d; busy %d of %d", items, a.items, busy, a.short)
+	}
 }
 
 // A request of the largest size is taken within the same memory, and delivered.
 func TestReceiver_LargestRequest(t *testing.T) {
 	backend := receiver(t, fakeotlp.Options{})
-	p := start(t, to(backend, sidecarapi.ProtocolGRPC, fmt.Sprint("GOMEMLIMIT=", container/5*4), "NOVAWIRE_DRAIN_TIMEOUT=30s")...)
+	p := start(t, to(backend, sidecarapi.ProtocolGRPC, fmt.Sprint("GOMEMLIMIT=", container/5*4))...)
 	app := newClient(t, p.otlp)
 	for range 2 {
 		if err := app.post(app.spans(18_000, 930)); err != nil { // some 19 MB

@@ -85,7 +85,7 @@ func (c *client) count(items int, err error) error {
 
 // send sends spans by gRPC.
 func (c *client) send(td ptrace.Traces) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience) // longer than the sidecar lets a request wait
 	defer cancel()
 	items := td.SpanCount()
 	response, err := ptraceotlp.NewGRPCClient(c.conn).Export(ctx, ptraceotlp.NewExportRequestFromTraces(td))

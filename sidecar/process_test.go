@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,9 +22,8 @@ import (
 	"github.com/nova/novawire/sidecar/ledger"
 )
 
-// patience is for conditions that hold within moments on a machine that is not
-// stuck.
-const patience = 30 * time.Second
+// patience is for conditions that hold within moments on a machine that is not busy.
+const patience = time.Minute
 
 // program is the sidecar as it is shipped, built once; or another build of it, which
 // NOVAWIRE_TEST_SIDECAR names.
@@ -95,6 +95,7 @@ func launchBy(t testing.TB, command func(path string) *exec.Cmd, environment ...
 	p.cmd.Env = append([]string{
 		sidecarapi.EnvListen + "=" + p.otlp, sidecarapi.EnvMetricsListen + "=" + p.status,
 		sidecarapi.EnvTerminationFile + "=" + p.terminationFile, sidecarapi.EnvFlushInterval + "=50ms",
+		sidecarapi.EnvDrainTimeout + "=" + patience.String(), // a machine may be busy; a test of the drain says how long it takes
 	}, environment...)
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -219,14 +220,27 @@ func provided(t testing.TB, variable, name string) string {
 	return path
 }
 
+// ports counts through ports that the kernel gives to nobody: not to a connection, nor to
+// a listener that asks for any. One of those could take a port that was free before the
+// sidecar listens on it.
+var ports atomic.Uint32
+
+const firstPort, lastPort = 10_000, 32_000 // below net.ipv4.ip_local_port_range
+
+// freeAddress returns an address that nobody listens on. Test processes begin at
+// different ports.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := listenLoopback()
-	if err != nil {
-		t.Fatal(err)
+	begin := os.Getpid() * 97
+	for range lastPort - firstPort {
+		port := firstPort + (begin+int(ports.Add(1)))%(lastPort-firstPort)
+		if l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port)); err == nil {
+			l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("every port is in use")
+	return ""
 }
 
 func listenLoopback() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }

@@ -114,7 +114,7 @@ func TestReceiver_Bursts(t *testing.T) {
 	t.Parallel()
 	backend := receiver(t, fakeotlp.Options{})
 	backend.Misbehave(func(int) fakeotlp.Fault { return fakeotlp.Fault{Refuse: fakeotlp.Busy} })
-	p := start(t, to(backend, sidecarapi.ProtocolGRPC, fmt.Sprint("GOMEMLIMIT=", container/5*4), "NOVAWIRE_DRAIN_TIMEOUT=20s")...)
+	p := start(t, to(backend, sidecarapi.ProtocolGRPC, fmt.Sprint("GOMEMLIMIT=", container/5*4))...)
 	app := newClient(t, p.otlp)
 	burst(p, app, 24, 3, 9000, 150) // of some 3.5 MB each
 	if peak := p.memory("VmHWM") - p.memory("RssFile"); peak > container {
@@ -134,7 +134,7 @@ func TestReceiver_MemoryShort(t *testing.T) {
 	t.Parallel()
 	backend := receiver(t, fakeotlp.Options{})
 	backend.Misbehave(func(int) fakeotlp.Fault { return fakeotlp.Fault{Delay: 20 * time.Millisecond} })
-	p := start(t, to(backend, sidecarapi.ProtocolHTTP, "GOMEMLIMIT=6MiB", "NOVAWIRE_DRAIN_TIMEOUT=20s")...)
+	p := start(t, to(backend, sidecarapi.ProtocolHTTP, "GOMEMLIMIT=6MiB")...)
 	app := newClient(t, p.otlp)
 	for range 20 {
 		burst(p, app, 8, 5, 1000, 1000)

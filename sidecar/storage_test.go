@@ -24,25 +24,23 @@ func TestStorage_Killed(t *testing.T) {
 	backend := receiver(t, fakeotlp.Options{})
 	storage := "NOVAWIRE_STORAGE_DIR=" + t.TempDir()
 	apps := []*client{}
+	sent := int64(0)
 	for range 5 {
-		taken := len(backend.Taken("traces"))
-		backend.Misbehave(func(request int) fakeotlp.Fault {
-			if request < 2 {
-				return fakeotlp.Fault{}
-			}
-			return fakeotlp.Fault{Refuse: fakeotlp.Busy} // some of each life stays behind
-		})
+		backend.Misbehave(nil)
 		p := start(t, to(backend, sidecarapi.ProtocolGRPC, storage)...)
 		app := newClient(t, p.otlp)
 		app.next.Store(uint64(1_000_000 * len(apps)))
 		apps = append(apps, app)
-		for range 10 {
-			_ = app.send(app.spans(20, 100))
+		send := func() {
+			for range 5 {
+				_ = app.send(app.spans(20, 100))
+			}
+			sent += 100
 		}
-		eventually(t, "something arrives and is settled", func() bool {
-			arrived := len(backend.Taken("traces"))
-			return arrived > taken && p.metric(`novawire_sidecar_exported_total{signal="traces"}`) == int64(arrived)
-		})
+		send()
+		eventually(t, "all arrives and is settled", func() bool { return p.metric(`novawire_sidecar_exported_total{signal="traces"}`) == sent })
+		backend.Misbehave(func(int) fakeotlp.Fault { return fakeotlp.Fault{Refuse: fakeotlp.Busy} })
+		send() // this stays behind
 		p.end(syscall.SIGKILL)
 	}
 	backend.Misbehave(nil)
@@ -102,7 +100,7 @@ func TestStorage_KilledInTraffic(t *testing.T) {
 		p.end(syscall.SIGKILL)
 		sending.Wait()
 	}
-	e := start(t, to(backend, sidecarapi.ProtocolGRPC, storage, "NOVAWIRE_DRAIN_TIMEOUT=20s")...).stop()["traces"]
+	e := start(t, to(backend, sidecarapi.ProtocolGRPC, storage)...).stop()["traces"]
 	arrived := backend.Taken("traces")
 	for _, id := range taken {
 		if arrived[id] == 0 {
@@ -210,7 +208,7 @@ func TestStorage_FullDisk(t *testing.T) {
 	backend := receiver(t, fakeotlp.Options{})
 	backend.Misbehave(func(int) fakeotlp.Fault { return fakeotlp.Fault{Refuse: fakeotlp.Busy} })
 	dir := t.TempDir()
-	p, outside := onSmallDisk(t, dir, "8m", to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_STORAGE_DIR="+dir, "NOVAWIRE_DRAIN_TIMEOUT=20s")...)
+	p, outside := onSmallDisk(t, dir, "8m", to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_STORAGE_DIR="+dir)...)
 	app := newClient(t, p.otlp)
 	send := func(n int) {
 		for range n {
@@ -251,7 +249,7 @@ func TestStorage_FullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	backend.Misbehave(nil)
-	e := start(t, to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_STORAGE_DIR="+next, "NOVAWIRE_DRAIN_TIMEOUT=20s")...).stop()["traces"]
+	e := start(t, to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_STORAGE_DIR="+next)...).stop()["traces"]
 	reconcile(t, app, e, backend, "traces")
 	drops(t, e)
 }

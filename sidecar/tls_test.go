@@ -116,7 +116,7 @@ func TestTLS_Rotation(t *testing.T) {
 				return c, nil
 			}
 			backend := receiver(t, fakeotlp.Options{TLS: &tls.Config{GetConfigForClient: current, Certificates: first.demand().Certificates, NextProtos: []string{"h2", "http/1.1"}}})
-			environment := to(backend, protocol, "NOVAWIRE_CA_FILE="+dir+"/ca.crt", "NOVAWIRE_CERT_FILE="+dir+"/tls.crt", "NOVAWIRE_KEY_FILE="+dir+"/tls.key", "NOVAWIRE_DRAIN_TIMEOUT=20s")
+			environment := to(backend, protocol, "NOVAWIRE_CA_FILE="+dir+"/ca.crt", "NOVAWIRE_CERT_FILE="+dir+"/tls.crt", "NOVAWIRE_KEY_FILE="+dir+"/tls.key")
 			environment[0] = strings.Replace(environment[0], "http://", "https://", 1)
 			p := start(t, environment...)
 			app := newClient(t, p.otlp)
