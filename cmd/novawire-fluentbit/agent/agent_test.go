@@ -16,7 +16,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/fluentbit/podfiles"
@@ -88,12 +87,12 @@ func startCluster(t *testing.T, s *apiServer) *cluster {
 	return c
 }
 
+// waitSynced takes changes until both resources are listed, which is a change too.
 func waitSynced(t *testing.T, c *cluster) {
 	t.Helper()
-	deadline := time.After(time.Minute)
-	for _, controller := range []cache.Controller{c.runPods, c.runNamespaces} {
+	for deadline := time.After(time.Minute); !c.synced(); {
 		select {
-		case <-controller.HasSyncedChecker().Done():
+		case <-c.changed:
 		case <-deadline:
 			t.Fatal("the pods were not listed")
 		}
@@ -165,8 +164,8 @@ func TestAgent_Update(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	var running sync.WaitGroup
-	running.Go(func() { a.update(ctx) })
 	waitSynced(t, a.cluster)
+	running.Go(func() { a.update(ctx) })
 	for range 3 { // between two changes that are received, there is a whole update
 		select {
 		case a.cluster.changed <- struct{}{}:
