@@ -171,7 +171,7 @@ func (a *answered) check(t *testing.T, entries map[string]ledger.Entry) {
 		t.Errorf("refused requests (-answered +counted):\n%s", diff)
 	}
 	if a.requests[ledger.Malformed] == 0 || a.requests[ledger.TooBig] == 0 {
-		t.Errorf("refused were %v: the bombs are none", a.requests)
+		t.Errorf("refused requests: %v, want some that are malformed and some that are too big", a.requests)
 	}
 	if items != a.items && busy == 0 || items > a.items || busy > a.short {
 		t.Errorf("the ledger knows of %d items, answered were %d; busy %d of %d", items, a.items, busy, a.short)

@@ -35,15 +35,18 @@ type attempt struct {
 	items int
 }
 
-// send implements sender: it answers what the test says.
+// senderFunc implements sender.
 type senderFunc func(ctx context.Context, r request) result
 
 func (f senderFunc) send(ctx context.Context, r request) result { return f(ctx, r) }
 
 func (senderFunc) close() {}
 
+// answer decides about a request by its number.
+type answer func(ctx context.Context, n int, r request) result
+
 // inTime runs test in a bubble, with an exporter whose sender answers by answer.
-func inTime(t *testing.T, change func(*Config), answer func(n int, ctx context.Context, r request) result, test func(t *testing.T, e *timed)) {
+func inTime(t *testing.T, change func(*Config), answer answer, test func(t *testing.T, e *timed)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		config := &Config{
@@ -61,7 +64,7 @@ func inTime(t *testing.T, change func(*Config), answer func(n int, ctx context.C
 			n := len(e.attempts)
 			e.attempts = append(e.attempts, attempt{time.Since(e.begun), r.items})
 			e.mu.Unlock()
-			return answer(n, ctx, r)
+			return answer(ctx, n, r)
 		})
 		go e.run()
 		test(t, e)
@@ -73,13 +76,13 @@ func inTime(t *testing.T, change func(*Config), answer func(n int, ctx context.C
 
 func (e *timed) entry() ledger.Entry { return e.stats.Entry() }
 
-func accept(int, context.Context, request) result { return result{} }
+func accept(context.Context, int, request) result { return result{} }
 
-func busy(int, context.Context, request) result {
+func busy(context.Context, int, request) result {
 	return result{outcome: retryable, kind: "503", err: errors.New("backend is busy")}
 }
 
-func hang(_ int, ctx context.Context, _ request) result {
+func hang(ctx context.Context, _ int, _ request) result {
 	<-ctx.Done()
 	return result{outcome: retryable, kind: "connection", err: ctx.Err()}
 }
@@ -142,11 +145,11 @@ func TestDeliver_BacksOff(t *testing.T) {
 }
 
 func TestDeliver_WaitsAsLongAsIsAsked(t *testing.T) {
-	answer := func(n int, ctx context.Context, r request) result {
+	answer := func(ctx context.Context, n int, r request) result {
 		if n > 2 {
 			return result{}
 		}
-		busy := busy(n, ctx, r)
+		busy := busy(ctx, n, r)
 		busy.after = time.Minute
 		return busy
 	}
@@ -164,11 +167,11 @@ func TestDeliver_WaitsAsLongAsIsAsked(t *testing.T) {
 
 // A request that does not end is given up after the timeout, and tried again.
 func TestDeliver_Timeout(t *testing.T) {
-	answer := func(n int, ctx context.Context, r request) result {
+	answer := func(ctx context.Context, n int, r request) result {
 		if n > 0 {
 			return result{}
 		}
-		return hang(n, ctx, r)
+		return hang(ctx, n, r)
 	}
 	inTime(t, nil, answer, func(t *testing.T, e *timed) {
 		e.push(spans(5))
@@ -230,7 +233,7 @@ func TestGather(t *testing.T) {
 
 func TestDrain_Timeout(t *testing.T) {
 	cases := map[string]struct {
-		answer            func(int, context.Context, request) result
+		answer            answer
 		timeout           time.Duration
 		took              time.Duration // of the shutdown
 		exported, dropped int64
@@ -272,11 +275,11 @@ func TestDrain_Timeout(t *testing.T) {
 // A pause that the backend asked for ends with the beginning of the drain, and in the
 // drain there is time for short ones alone.
 func TestDrain_ShortensPauses(t *testing.T) {
-	answer := func(n int, ctx context.Context, r request) result {
+	answer := func(ctx context.Context, n int, r request) result {
 		if n == 3 {
 			return result{}
 		}
-		busy := busy(n, ctx, r)
+		busy := busy(ctx, n, r)
 		busy.after = time.Minute
 		return busy
 	}

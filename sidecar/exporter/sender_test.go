@@ -211,7 +211,7 @@ func TestSender_Redirects(t *testing.T) {
 	}
 }
 
-// A URL that is none is an error of the configuration, at once or with the first request.
+// An invalid URL is an error of the configuration, at once or with the first request.
 func TestSender_BadURL(t *testing.T) {
 	if _, err := newSender(&Config{Protocol: "grpc"}, Target{URL: "::"}, ledger.Traces, nil); err == nil {
 		t.Error("gRPC takes ::")

@@ -130,16 +130,16 @@ func TestTLS_Files(t *testing.T) {
 		files TLS
 		want  string // in the error, of which a backend's may be that of a broken connection; empty: exported
 	}{
-		"ours":                          {files(t, ours.ca, ours.cert, ours.key), ""},
-		"another's authority":           {files(t, theirs.ca, ours.cert, ours.key), "certificate signed by unknown authority"},
-		"the system's authorities":      {files(t, nil, ours.cert, ours.key), "certificate signed by unknown authority"},
-		"another's certificate":         {files(t, ours.ca, theirs.cert, theirs.key), byBackend},
-		"no certificate":                {files(t, ours.ca, nil, nil), byBackend},
-		"an authority that is none":     {files(t, []byte("x"), nil, nil), "no certificate in"},
-		"a key of another":              {files(t, ours.ca, ours.cert, theirs.key), "read client certificate"},
-		"an authority that is missing":  {TLS{CAFile: filepath.Join(t.TempDir(), "missing")}, "read TLS file"},
-		"a certificate that is missing": {TLS{CertFile: filepath.Join(t.TempDir(), "missing")}, "read TLS file"},
-		"a key that is missing":         {TLS{CertFile: files(t, nil, ours.cert, nil).CertFile, KeyFile: filepath.Join(t.TempDir(), "missing")}, "read TLS file"},
+		"ours":                               {files(t, ours.ca, ours.cert, ours.key), ""},
+		"another's authority":                {files(t, theirs.ca, ours.cert, ours.key), "certificate signed by unknown authority"},
+		"the system's authorities":           {files(t, nil, ours.cert, ours.key), "certificate signed by unknown authority"},
+		"another's certificate":              {files(t, ours.ca, theirs.cert, theirs.key), byBackend},
+		"no certificate":                     {files(t, ours.ca, nil, nil), byBackend},
+		"an authority without a certificate": {files(t, []byte("x"), nil, nil), "no certificate in"},
+		"a key of another":                   {files(t, ours.ca, ours.cert, theirs.key), "read client certificate"},
+		"an authority that is missing":       {TLS{CAFile: filepath.Join(t.TempDir(), "missing")}, "read TLS file"},
+		"a certificate that is missing":      {TLS{CertFile: filepath.Join(t.TempDir(), "missing")}, "read TLS file"},
+		"a key that is missing":              {TLS{CertFile: files(t, nil, ours.cert, nil).CertFile, KeyFile: filepath.Join(t.TempDir(), "missing")}, "read TLS file"},
 	}
 	for protocol, url := range secureBackends(t, ours, new(atomic.Int64)) {
 		for name, c := range cases {

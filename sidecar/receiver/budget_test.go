@@ -71,7 +71,7 @@ func TestReadAll(t *testing.T) {
 		"at once":       func(r io.Reader) io.Reader { return r },
 		"in halves":     iotest.HalfReader,
 		"with the end":  iotest.DataErrReader,
-		"byte for byte": func(r io.Reader) io.Reader { return iotest.OneByteReader(r) },
+		"byte for byte": iotest.OneByteReader,
 	}
 	sizes := []int{0, 1, firstBytes - 1, firstBytes, firstBytes + 1, 4 * firstBytes, 64 << 10, 100_000, growStep, growStep + 1, limit - 1, limit, limit + 1}
 	for name, reader := range readers {

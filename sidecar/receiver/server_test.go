@@ -237,7 +237,7 @@ func TestServer_ShutdownWhileAddressIsInUse(t *testing.T) {
 
 // A request under way at the end is answered; one that does not end is cut off.
 func TestServer_Shutdown(t *testing.T) {
-	var entered, leave = make(chan struct{}, 1), make(chan struct{})
+	entered, leave := make(chan struct{}, 1), make(chan struct{})
 	config := Config{Listen: []string{"127.0.0.1:0"}, MaxRequestBytes: 1 << 20, HeldBytes: 1 << 20, Concurrency: 1, MessageTimeout: time.Minute, StopTimeout: 100 * time.Millisecond}
 	next, _ := consumer.NewTraces(func(ctx context.Context, _ ptrace.Traces) error {
 		entered <- struct{}{}
