@@ -90,15 +90,11 @@ func TestExporter_SendsNothingEmpty(t *testing.T) {
 // One connection carries one request after the other.
 func TestExporter_KeepsConnection(t *testing.T) {
 	var opened atomic.Int64
-	b := newBackend(t, func(w http.ResponseWriter, _ *http.Request, _ int, _ []byte) bool {
-		w.Header().Set("Content-Type", "application/x-protobuf")
-		return true
-	})
-	b.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+	b := newWatchedBackend(t, func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			opened.Add(1)
 		}
-	}
+	}, nil)
 	s := start(t, b.URL, "http/protobuf", nil)
 	for n := range int64(5) {
 		s.send(t, "span")

@@ -21,12 +21,14 @@ import (
 // timed is an exporter in a bubble of time, with a sender of the test's.
 type timed struct {
 	*signalExporter
-	stats *ledger.Counters
+	all   *ledger.Ledger
+	stats *ledger.Counters // of its signal
 	logs  *observer.ObservedLogs
 	begun time.Time
 
 	mu       sync.Mutex
 	attempts []attempt
+	closed   bool // the sender
 }
 
 // attempt is one request to the sender.
@@ -41,6 +43,14 @@ type senderFunc func(ctx context.Context, r request) result
 func (f senderFunc) send(ctx context.Context, r request) result { return f(ctx, r) }
 
 func (senderFunc) close() {}
+
+// closing is a sender that notes its end.
+type closing struct {
+	senderFunc
+	closed *bool
+}
+
+func (c closing) close() { *c.closed = true }
 
 // answer decides about a request by its number.
 type answer func(ctx context.Context, n int, r request) result
@@ -57,15 +67,16 @@ func inTime(t *testing.T, change func(*Config), answer answer, test func(t *test
 			change(config)
 		}
 		core, logs := observer.New(zap.InfoLevel)
-		e := &timed{stats: new(ledger.Counters), logs: logs, begun: time.Now()}
+		e := &timed{all: new(ledger.Ledger), logs: logs, begun: time.Now()}
+		e.stats = e.all.Counters(ledger.Traces)
 		e.signalExporter = newSignalExporter(config, zap.New(core), ledger.Traces, e.stats, newDrain(), nil)
-		e.sender = senderFunc(func(ctx context.Context, r request) result {
+		e.sender = closing{closed: &e.closed, senderFunc: func(ctx context.Context, r request) result {
 			e.mu.Lock()
 			n := len(e.attempts)
 			e.attempts = append(e.attempts, attempt{time.Since(e.begun), r.items})
 			e.mu.Unlock()
 			return answer(ctx, n, r)
-		})
+		}}
 		go e.run()
 		test(t, e)
 		if e.drain.life.Err() == nil {

@@ -101,8 +101,14 @@ type backend struct {
 
 func newBackend(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, request int, body []byte) (accepted bool)) *backend {
 	t.Helper()
+	return newWatchedBackend(t, nil, answer)
+}
+
+// newWatchedBackend tells watch what becomes of its connections.
+func newWatchedBackend(t *testing.T, watch func(net.Conn, http.ConnState), answer func(w http.ResponseWriter, r *http.Request, request int, body []byte) (accepted bool)) *backend {
+	t.Helper()
 	b := &backend{}
-	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	b.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		b.mu.Lock()
 		request := b.requests
@@ -119,6 +125,8 @@ func newBackend(t *testing.T, answer func(w http.ResponseWriter, r *http.Request
 		defer b.mu.Unlock()
 		b.spans = append(b.spans, names(in.Traces())...)
 	}))
+	b.Config.ConnState = watch
+	b.Start()
 	t.Cleanup(b.Close)
 	return b
 }
@@ -297,7 +305,7 @@ func TestExporter_LogsWhatIsLost(t *testing.T) {
 		s.eventually(t, "delivery fails", func() bool { return s.line("delivery failed; will retry") != nil })
 		_ = s.Shutdown(t.Context())
 		got := s.line("items dropped: the queue did not drain in time")
-		if got["items"] != int64(5) || !strings.Contains(fmt.Sprint(got["last_error"]), "connection refused") {
+		if got["items"] != int64(5) || got["signal"] != "traces" || !strings.Contains(fmt.Sprint(got["last_error"]), "connection refused") {
 			t.Errorf("logged %v", got)
 		}
 		if first := s.line("delivery failed; will retry"); first == nil || !strings.Contains(fmt.Sprint(first["error"]), "connection refused") {

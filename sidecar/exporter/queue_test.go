@@ -83,6 +83,11 @@ func TestQueue_Ready(t *testing.T) {
 	if full, _ := q.ready(batch, time.Second, now); !full {
 		t.Error("a full queue is not ready")
 	}
+	q = queue{limit: 1 << 20}
+	q.push(item{body: make([]byte, 500-overhead), count: 1, since: now})
+	if full, _ := q.ready(batch, time.Second, now); !full {
+		t.Error("a queue with the bytes of a batch is not ready")
+	}
 }
 
 // In whatever order items are pushed and taken, none is lost or doubled, and the bytes
@@ -112,5 +117,24 @@ func TestQueue_CountsEveryItem(t *testing.T) {
 				t.Fatalf("in %d, out %d, held %d, %d bytes of %d", in, out, held, q.bytes, q.limit)
 			}
 		}
+	}
+}
+
+// Nothing refers to the body of an item that has left the queue.
+func TestQueue_LetsGo(t *testing.T) {
+	q := queue{limit: 1 << 20}
+	for range 4 {
+		q.push(of(1, 100))
+	}
+	waiting := q.waiting
+	taken := q.take(batchLimits{bytes: 400, items: 4})
+	q.ack()
+	for i := range 4 {
+		if waiting[i].body != nil || taken[i].body != nil {
+			t.Errorf("item %d is still held", i)
+		}
+	}
+	if q.waiting != nil {
+		t.Error("an empty queue holds its memory")
 	}
 }

@@ -48,10 +48,10 @@ func (e *signalExporter) halve(r request) (halves []request) {
 // send delivers a batch until the backend has decided about all of its items, or
 // until time is up. A request that the backend calls too large is halved, down to a
 // single item, and later batches are made no larger.
-func (e *signalExporter) send(batch []item) {
+func (e *signalExporter) send(batch request) {
 	until := time.Now().Add(e.config.RetryLimit)
 	var settled ledger.Totals
-	for pending := []request{requestOf(batch)}; len(pending) > 0; {
+	for pending := []request{batch}; len(pending) > 0; {
 		next := pending[0]
 		if next.bytes > e.maxBytes && next.items > 1 {
 			pending = append(e.halve(next), pending[1:]...)
@@ -73,7 +73,7 @@ func (e *signalExporter) send(batch []item) {
 		e.settle(&settled, next, outcome, result)
 		pending = pending[1:]
 	}
-	e.ack(batch, settled)
+	e.ack(settled)
 }
 
 // minRequest is a size that no backend refuses.
@@ -141,11 +141,11 @@ func (e *signalExporter) pause(d time.Duration) {
 	}
 }
 
-// ack counts what became of a batch, and gives its room in the queue back.
-func (e *signalExporter) ack(batch []item, settled ledger.Totals) {
+// ack counts what became of the batch under way, and gives its room in the queue back.
+func (e *signalExporter) ack(settled ledger.Totals) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.storage.settle(batch, settled)
+	e.storage.settle(e.queue.taken, settled)
 	e.count(settled)
 	e.queue.ack()
 	e.stats.SetQueue(e.queue.bytes, e.queue.limit)

@@ -59,6 +59,9 @@ func TestExporter_TooLarge(t *testing.T) {
 			if e := s.entry(); e.Exported != 200 || e.Dropped["oversize"] != 1 {
 				t.Errorf("the ledger has %+v, want 200 exported and one oversize", e)
 			}
+			if got := s.line("backend refused a request for its size; it is sent in smaller ones from now on"); got == nil || got["max_bytes"] != int64(minRequest) {
+				t.Errorf("logged %v", got)
+			}
 			if s.line("item dropped: the backend refused it for its size") == nil {
 				t.Errorf("logged %v", s.logs.All())
 			}

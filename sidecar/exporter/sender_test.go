@@ -7,11 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/gzip"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
@@ -19,6 +21,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
 
 	"github.com/nova/novawire/sidecar/ledger"
 )
@@ -100,6 +103,9 @@ func TestSender_Requests(t *testing.T) {
 						t.Errorf("%s is %q, want %q", name, got, value)
 					}
 				}
+				if want := strings.TrimPrefix(compression, "none"); g.compression != want {
+					t.Errorf("the compression is %q, want %q", g.compression, want)
+				}
 				if agent := strings.Join(g.headers.Get("user-agent"), ""); !strings.HasPrefix(agent, "novawire-sidecar/") {
 					t.Errorf("the user agent is %q", agent)
 				}
@@ -115,7 +121,27 @@ type everySignal struct {
 	mu      sync.Mutex
 	signals []string
 	headers metadata.MD
+	// compression of the last message
+	compression string
 }
+
+// HandleRPC implements stats.Handler.
+func (g *everySignal) HandleRPC(_ context.Context, s stats.RPCStats) {
+	if in, ok := s.(*stats.InHeader); ok {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.compression = in.Compression
+	}
+}
+
+// TagRPC implements stats.Handler.
+func (*everySignal) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+// TagConn implements stats.Handler.
+func (*everySignal) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+
+// HandleConn implements stats.Handler.
+func (*everySignal) HandleConn(context.Context, stats.ConnStats) {}
 
 func newEverySignal(t *testing.T) *everySignal {
 	t.Helper()
@@ -124,7 +150,7 @@ func newEverySignal(t *testing.T) *everySignal {
 		t.Fatal(err)
 	}
 	g := &everySignal{address: listener.Addr().String()}
-	server := grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, in any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	server := grpc.NewServer(grpc.StatsHandler(g), grpc.UnaryInterceptor(func(ctx context.Context, in any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		g.mu.Lock()
 		g.headers, _ = metadata.FromIncomingContext(ctx)
 		for name, signal := range map[string]string{"TraceService": "traces", "MetricsService": "metrics", "LogsService": "logs"} {
@@ -165,6 +191,71 @@ func (acceptMetrics) Export(context.Context, pmetricotlp.ExportRequest) (pmetric
 
 func (acceptLogs) Export(context.Context, plogotlp.ExportRequest) (plogotlp.ExportResponse, error) {
 	return plogotlp.NewExportResponse(), nil
+}
+
+// Requests to a target that asks for it are signed.
+func TestSender_Signs(t *testing.T) {
+	var authorization string
+	b := newBackend(t, func(_ http.ResponseWriter, r *http.Request, _ int, _ []byte) bool {
+		authorization = r.Header.Get("Authorization")
+		return true
+	})
+	keys := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "s3cret"}, nil
+	})
+	s := newHTTP(&Config{}, Target{URL: URL(b.URL), Sign: &Signing{Region: "eu-west-1", Service: "xray"}}, keys)
+	defer s.close()
+	if got := s.send(t.Context(), request{bodies: [][]byte{encode("span")}}); got.outcome != exported {
+		t.Fatal(got)
+	}
+	if !strings.HasPrefix(authorization, "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/") || !strings.Contains(authorization, "/eu-west-1/xray/") {
+		t.Errorf("the signature is %q", authorization)
+	}
+}
+
+// A sender that is closed leaves no connection, nor does an answer that is not read to its
+// end, nor do files that change.
+func TestSender_ClosesConnections(t *testing.T) {
+	states := make(chan http.ConnState, 100)
+	watch := func(_ net.Conn, state http.ConnState) { states <- state }
+	b := newWatchedBackend(t, watch, func(w http.ResponseWriter, _ *http.Request, request int, _ []byte) bool {
+		if request == 0 {
+			_, _ = w.Write(make([]byte, 1<<20))
+			return false
+		}
+		return true
+	})
+	closed := func() {
+		t.Helper()
+		for {
+			select {
+			case state := <-states:
+				if state == http.StateClosed {
+					return
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatal("the connection stays")
+			}
+		}
+	}
+	f := files(t, newAuthority(t).ca, nil, nil)
+	s := newHTTP(&Config{TLS: f}, Target{URL: URL(b.URL)}, nil)
+	send := func() {
+		t.Helper()
+		if got := s.send(t.Context(), request{bodies: [][]byte{encode("span")}}); got.outcome != exported {
+			t.Fatal(got)
+		}
+	}
+	send()
+	closed() // its answer was too long
+	send()
+	if err := os.WriteFile(f.CAFile, newAuthority(t).ca, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	send()
+	closed()
+	s.close()
+	closed()
 }
 
 // Redirects that repeat the request within the backend are followed, a few times; no

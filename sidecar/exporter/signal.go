@@ -107,7 +107,7 @@ func (e *signalExporter) notify() {
 
 func (e *signalExporter) run() {
 	defer close(e.done)
-	for batch := e.gather(); batch != nil; batch = e.gather() {
+	for batch, ok := e.gather(); ok; batch, ok = e.gather() {
 		e.send(batch)
 	}
 }
@@ -117,21 +117,21 @@ func (e *signalExporter) batchLimits() (limits batchLimits) {
 	return batchLimits{bytes: min(e.config.Batch.Bytes, e.maxBytes), items: e.config.Batch.Items}
 }
 
-// gather waits for a batch, and returns nil when the queue is drained or the drain
-// is over.
-func (e *signalExporter) gather() []item {
+// gather waits for a batch; false: the queue is drained, or the drain is over. The items
+// stay the queue's, because a rewrite of the journal numbers them anew.
+func (e *signalExporter) gather() (batch request, ok bool) {
 	for {
 		draining := e.drain.hasBegun() // before the look: nothing is queued after it
 		e.mu.Lock()
 		full, wait := e.queue.ready(e.batchLimits(), e.config.FlushInterval, time.Now())
 		if (full || draining && wait >= 0) && e.drain.life.Err() == nil {
-			batch := e.queue.take(e.batchLimits())
+			batch = requestOf(e.queue.take(e.batchLimits()))
 			e.mu.Unlock()
-			return batch
+			return batch, true
 		}
 		e.mu.Unlock()
 		if draining {
-			return nil
+			return request{}, false
 		}
 		e.waitForItems(wait)
 	}

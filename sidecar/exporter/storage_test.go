@@ -2,7 +2,6 @@ package exporter
 
 import (
 	"bytes"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,6 +144,58 @@ func TestStorage_FailsAndRecovers(t *testing.T) {
 	})
 }
 
+// Whatever is written first, its failure is told.
+func TestStorage_EveryWriteMayFail(t *testing.T) {
+	for name, write := range map[string]func(s *stored){
+		"an item":              func(s *stored) { s.append(1, []byte("x")) },
+		"an outcome":           func(s *stored) { s.settle([]item{{id: 1, count: 1}}, ledger.Totals{Exported: 1}) },
+		"an outcome of no one": func(s *stored) { s.note(dropped(ledger.Oversize, 1)) },
+		"a rewrite": func(s *stored) {
+			s.limit = 1
+			if err := os.Mkdir(s.path+".new", 0o700); err == nil {
+				s.maintain(s.queue)
+			}
+		},
+	} {
+		s := newStored(t, 1<<20)
+		s.push(1, "first")
+		_ = s.journal.Close()
+		write(s)
+		if s.lines(cannotWrite) != 1 {
+			t.Errorf("%s: logged %v", name, s.logs.All())
+		}
+	}
+}
+
+// Outcomes are of the items that they are given for, and of no earlier ones.
+func TestStorage_SettlesInAnyOrder(t *testing.T) {
+	s := newStored(t, 1<<20)
+	for count := 1; count <= 5; count++ {
+		s.push(count, "body")
+	}
+	s.settle(s.queue.waiting[2:4], ledger.Totals{Exported: 7})
+	s.queue.waiting = append(s.queue.waiting[:2:2], s.queue.waiting[4])
+	s.rewrite(s.queue)                                         // numbers the others anew
+	s.settle(s.queue.waiting[1:2], ledger.Totals{Exported: 2}) // the second
+	if totals, items := s.kept(t); totals.Exported != 9 || !cmp.Equal(items, []int{1, 5}) {
+		t.Errorf("kept %+v and %v", totals, items)
+	}
+}
+
+// The end of a healthy journal changes nothing in it.
+func TestStorage_CloseWritesNothing(t *testing.T) {
+	s := newStored(t, 1<<20)
+	s.push(1, "first")
+	s.settle(s.queue.take(batchLimits{bytes: 1, items: 1}), ledger.Totals{Exported: 1})
+	s.queue.ack()
+	s.push(2, "second")
+	before, _ := os.ReadFile(s.path)
+	s.close(s.queue)
+	if after, _ := os.ReadFile(s.path); !bytes.Equal(before, after) {
+		t.Errorf("%d bytes after, %d before", len(after), len(before))
+	}
+}
+
 // At the end it is tried once more; what has no place then is left, and counted.
 func TestStorage_FailsAtTheEnd(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -162,14 +213,14 @@ func TestStorage_FailsAtTheEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStored(t, 1<<20)
 			s.push(1, "first")
-			_ = s.journal.Close()
+			s.failed = time.Now()
 			s.push(2, "second")
 			c.end(t, s)
 			if stored, left := s.close(s.queue); stored != c.stored || left != c.left {
 				t.Errorf("stored %d, left %d, want %d and %d", stored, left, c.stored, c.left)
 			}
-			if _, items := s.kept(t); !cmp.Equal(items, c.kept) {
-				t.Errorf("kept %v", items)
+			if totals, items := s.kept(t); !cmp.Equal(items, c.kept) || totals.Dropped[ledger.Shutdown] != int64(c.left) {
+				t.Errorf("kept %v and %+v", items, totals)
 			}
 		})
 	}
@@ -195,10 +246,23 @@ func TestStorage_Rewrites(t *testing.T) {
 			rewritten++
 		}
 	}
+	s.limit = s.journal.Size() / 2
+	if s.journal.Size()%2 != 0 { // a byte more makes it even
+		s.append(1, []byte(body+"x"))
+		s.settle([]item{{id: 101}}, ledger.Totals{Exported: 1})
+		s.limit = s.journal.Size() / 2
+	}
+	if s.journal.Size()%2 != 0 {
+		t.Fatal("the journal has an odd size")
+	}
+	before := s.journal.Size()
+	if s.maintain(s.queue); s.journal.Size() != before {
+		t.Error("rewritten at exactly twice the bytes of the queue")
+	}
 	if rewritten < 3 {
 		t.Errorf("rewritten %d times", rewritten)
 	}
-	if totals, items := s.kept(t); totals.Exported != 100 || totals.Accepted != 100 || len(items) != 0 {
+	if totals, items := s.kept(t); totals.Exported < 100 || totals.Accepted != totals.Exported || len(items) != 0 {
 		t.Errorf("kept %+v and %v", totals, items)
 	}
 }
@@ -215,111 +279,5 @@ func TestStorage_None(t *testing.T) {
 	s.maintain(q)
 	if stored, left := s.close(q); stored != 0 || left != 5 {
 		t.Errorf("stored %d, left %d", stored, left)
-	}
-}
-
-// What an exporter leaves is sent by the next one, and the account goes on.
-func TestExporter_Restores(t *testing.T) {
-	dir := t.TempDir()
-	away := true
-	b := newBackend(t, func(w http.ResponseWriter, _ *http.Request, _ int, _ []byte) bool {
-		if away {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-		return !away
-	})
-	with := func(c *Config) { c.StorageDir, c.DrainTimeout = dir, 50*time.Millisecond }
-	first := start(t, b.URL, "http/protobuf", with)
-	first.send(t, "a", "b")
-	first.eventually(t, "delivery fails", func() bool { return first.line("delivery failed; will retry") != nil })
-	first.send(t, "c")
-	_ = first.Shutdown(t.Context())
-	if e := first.entry(); e.Stored != 3 || len(e.Dropped) != 0 {
-		t.Errorf("the ledger has %+v", e)
-	}
-	away = false
-	second := start(t, b.URL, "http/protobuf", with)
-	second.eventually(t, "the spans are exported", func() bool { return second.entry().Exported == 3 })
-	if e := second.entry(); e.Accepted != 3 {
-		t.Errorf("the ledger has %+v", e)
-	}
-	if line := second.line("queue restored"); line["requests"] != int64(2) {
-		t.Errorf("logged %v", line)
-	}
-	if diff := cmp.Diff([]string{"a", "b", "c"}, b.spans); diff != "" {
-		t.Errorf("spans (-want +got):\n%s", diff)
-	}
-	_ = second.Shutdown(t.Context())
-	third := start(t, b.URL, "http/protobuf", with)
-	if e := third.entry(); e.Exported != 3 || e.Accepted != 3 {
-		t.Errorf("the ledger has %+v", e)
-	}
-}
-
-// A queue that was made smaller drops its oldest items when it is restored.
-func TestExporter_RestoresIntoLess(t *testing.T) {
-	dir := t.TempDir()
-	first := start(t, "http://127.0.0.1:1", "http/protobuf", func(c *Config) { c.StorageDir, c.DrainTimeout = dir, 0 })
-	for range 3 {
-		first.send(t, strings.Repeat("x", 1000))
-	}
-	_ = first.Shutdown(t.Context())
-	second := start(t, "http://127.0.0.1:1", "http/protobuf", func(c *Config) {
-		c.StorageDir, c.DrainTimeout, c.QueueBytes, c.Batch.Bytes = dir, 0, 2500, 2000
-	})
-	if e := second.entry(); e.Dropped["queue_full"] != 1 {
-		t.Errorf("the ledger has %+v", e)
-	}
-	_ = second.Shutdown(t.Context())
-	if e := second.entry(); e.Stored != 2 || e.Accepted != 3 {
-		t.Errorf("the ledger has %+v", e)
-	}
-}
-
-// A damaged journal is told with what was lost, and is whole again afterwards.
-func TestExporter_RestoresFromDamage(t *testing.T) {
-	dir := t.TempDir()
-	with := func(c *Config) { c.StorageDir, c.DrainTimeout = dir, 0 }
-	first := start(t, "http://127.0.0.1:1", "http/protobuf", with)
-	for range 3 {
-		first.send(t, "span")
-	}
-	_ = first.Shutdown(t.Context())
-	path := filepath.Join(dir, "traces.journal")
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content[bytes.Index(content, []byte("span"))] ^= 0xff
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	second := start(t, "http://127.0.0.1:1", "http/protobuf", with)
-	if line := second.line("storage is damaged; what could not be read is lost"); line["records"] != int64(1) || line["bytes"] == int64(0) {
-		t.Errorf("logged %v", line)
-	}
-	_ = second.Shutdown(t.Context())
-	third := start(t, "http://127.0.0.1:1", "http/protobuf", with)
-	if third.line("storage is damaged; what could not be read is lost") != nil {
-		t.Error("the damage is told again")
-	}
-	_ = third.Shutdown(t.Context())
-	if e := third.entry(); e.Stored != 2 || e.Accepted != 2 {
-		t.Errorf("the ledger has %+v", e)
-	}
-}
-
-func TestExporter_StorageOfAnother(t *testing.T) {
-	dir := t.TempDir()
-	with := func(c *Config) { c.StorageDir, c.DrainTimeout = dir, 0 }
-	_ = start(t, "http://127.0.0.1:1", "http/protobuf", with)
-	second := start(t, "http://127.0.0.1:1", "http/protobuf", with)
-	if second.line("storage cannot be used; the queue is in memory alone") == nil {
-		t.Errorf("logged %v", second.logs.All())
-	}
-	second.send(t, "span")
-	_ = second.Shutdown(t.Context())
-	if e := second.entry(); e.Dropped["shutdown"] != 1 || e.Stored != 0 {
-		t.Errorf("the ledger has %+v", e)
 	}
 }
