@@ -59,7 +59,7 @@ func TestReader_FlippedBit(t *testing.T) {
 		at := rand.IntN(len(bad))
 		bad[at] ^= 1 << rand.IntN(8)
 		if got, err := unpack(bad); err == nil && bytes.Equal(got, sample(5000)) {
-			continue // a bit that means nothing, in a frame's header
+			continue // an unused bit of a frame's header
 		} else if err == nil {
 			t.Fatalf("byte %d flipped, read without an error", at)
 		}
@@ -79,7 +79,7 @@ func TestWriter_Failure(t *testing.T) {
 		}
 	}
 	if closed := w.Close(); !errors.Is(last, full) || !errors.Is(closed, full) {
-		t.Errorf("Write said %v, Close said %v", last, closed)
+		t.Errorf("Write returned %v, Close returned %v", last, closed)
 	}
 }
 
@@ -125,7 +125,7 @@ func unpack(stored []byte) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-// sample is text that compresses about as well as rows do.
+// sample returns text that compresses about as well as rows.
 func sample(size int) []byte {
 	words := []string{"alpha", "beta", "gamma", "delta", "\t", "\n", "42", "2026-11-22"}
 	r := rand.New(rand.NewPCG(1, 2))

@@ -8,10 +8,10 @@ import (
 	"filippo.io/age"
 )
 
-// ErrNoIdentity says that a stream is encrypted and no identity was given.
+// ErrNoIdentity reports that a stream is encrypted and that there is no identity.
 var ErrNoIdentity = errors.New("the backup is encrypted, and there is no identity to decrypt it with")
 
-// ParseRecipients reads age recipients, one a line; # begins a comment.
+// ParseRecipients reads age recipients, one per line. A line with # is a comment.
 func ParseRecipients(r io.Reader) ([]age.Recipient, error) {
 	recipients, err := age.ParseRecipients(r)
 	if err != nil {
@@ -20,10 +20,10 @@ func ParseRecipients(r io.Reader) ([]age.Recipient, error) {
 	return recipients, nil
 }
 
-// ParseIdentities reads age identities, one a line. Its errors show no key.
+// ParseIdentities reads age identities, one per line. Its errors never contain a key.
 func ParseIdentities(r io.Reader) ([]age.Identity, error) {
 	identities, err := age.ParseIdentities(r)
-	if err != nil { // age's own message names the line, and may quote it
+	if err != nil { // the error of age may quote the line
 		return nil, errors.New("read age identities: malformed, or of a kind that is not supported")
 	}
 	return identities, nil

@@ -8,11 +8,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Reader gives back what a [Writer] was given. A frame whose checksum is wrong,
-// or an encrypted chunk that was touched, is an error.
+// Reader reads a stream of a [Writer]. A wrong checksum of a frame, or an encrypted chunk
+// that was changed, is an error.
 type Reader struct{ decoder *zstd.Decoder }
 
-// NewReader reads a stream from src. Encrypted streams need an identity.
+// NewReader returns a Reader of src. An encrypted stream needs an identity.
 func NewReader(src io.Reader, encrypted bool, identities ...age.Identity) (*Reader, error) {
 	if encrypted {
 		if len(identities) == 0 {
@@ -33,10 +33,10 @@ func NewReader(src io.Reader, encrypted bool, identities ...age.Identity) (*Read
 // Read implements [io.Reader].
 func (r *Reader) Read(p []byte) (int, error) { return r.decoder.Read(p) }
 
-// WriteTo implements [io.WriterTo], without a buffer between.
+// WriteTo implements [io.WriterTo]. It needs no buffer of its own.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) { return r.decoder.WriteTo(w) }
 
-// Close frees what the decoder holds.
+// Close releases the decoder.
 func (r *Reader) Close() error {
 	r.decoder.Close()
 	return nil

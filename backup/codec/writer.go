@@ -1,6 +1,6 @@
-// Package codec turns a dump into what is stored and back: zstd in independent
-// frames with checksums, then, where recipients are given, age. What it writes
-// can be read by hand with `age -d | zstd -d`.
+// Package codec compresses and encrypts dumps, and reads them back. It writes independent
+// zstd frames with checksums and, if there are recipients, encrypts them with age. The
+// commands `age -d | zstd -d` read the result.
 package codec
 
 import (
@@ -12,23 +12,23 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// FrameSize is how much of a dump goes into one frame. Frames know nothing of
-// each other, so that several are compressed at a time; 4 MiB is eight times the
-// window of zstd's fastest level, so what is lost at the seams is below 1 %.
+// FrameSize is the size of a frame before compression, in bytes. Frames are independent
+// of each other, so that several are compressed at the same time. 4 MiB is eight times the
+// window of zstd's fastest level: the stream grows by less than 1 %.
 const FrameSize = 4 << 20
 
-// framesInFlight is how many frames of one stream are in memory: one that fills,
-// and those that are compressed or wait for their turn to be written.
+// framesInFlight is how many frames of one stream are in memory: one that is filled, and
+// those that are being compressed or wait to be written.
 const framesInFlight = 3
 
-// Memory is what one open Writer holds at most, in bytes.
+// Memory is the largest memory of one open Writer, in bytes.
 const Memory = framesInFlight * (2*FrameSize + FrameSize/64)
 
-// Writer compresses, and encrypts, what is written to it. Close it to finish, or
-// it leaves a goroutine behind; what Close returns decides whether the stream is whole.
+// Writer compresses and encrypts a stream. The caller must close it, or a goroutine is
+// left behind. The stream is whole only if Close returns nil.
 type Writer struct {
 	dst     io.Writer
-	sealed  io.WriteCloser // age's, nil without encryption
+	sealed  io.WriteCloser // of age; nil without encryption
 	encoder *zstd.Encoder
 
 	free    chan *frame // frames that may be filled
@@ -46,7 +46,7 @@ type frame struct {
 	ready       chan struct{}
 }
 
-// NewWriter returns a Writer to dst, encrypting to the recipients if there are any.
+// NewWriter returns a Writer to dst. It encrypts to the recipients if there are any.
 func NewWriter(dst io.Writer, recipients ...age.Recipient) (*Writer, error) {
 	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(true),
 		zstd.WithZeroFrames(true), zstd.WithEncoderConcurrency(framesInFlight))
@@ -67,7 +67,7 @@ func NewWriter(dst io.Writer, recipients ...age.Recipient) (*Writer, error) {
 	return w, nil
 }
 
-// Write takes bytes of the stream.
+// Write implements [io.Writer].
 func (w *Writer) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
@@ -91,9 +91,10 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close writes what is left and ends the stream. It says whether all was written.
+// Close writes the remaining bytes and ends the stream. It returns the first error of the
+// whole stream.
 func (w *Writer) Close() error {
-	if w.current != nil || w.frames == 0 { // no byte at all is a frame too: zstd -d wants one
+	if w.current != nil || w.frames == 0 { // an empty stream has a frame too: zstd -d needs one
 		if w.current == nil {
 			w.current = <-w.free
 		}
@@ -111,8 +112,8 @@ func (w *Writer) Close() error {
 	return nil
 }
 
-// submit compresses the current frame beside the stream. The frame's own channel
-// says when it is done, so that frames leave in order.
+// submit compresses the current frame in the background. The frame's channel reports when
+// that is done, so that frames are written in their order.
 func (w *Writer) submit() {
 	f := w.current
 	w.current = nil

@@ -23,7 +23,7 @@ import (
 // shutdownTimeout is how long a process has between SIGTERM and SIGKILL.
 const shutdownTimeout = 10 * time.Second
 
-// command prepares one of PostgreSQL's programs.
+// command returns a command that runs one of PostgreSQL's programs.
 func command(ctx context.Context, path string, env []string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Env = append([]string{"PATH=/usr/bin:/bin", "HOME=/nonexistent"}, env...)
@@ -37,11 +37,11 @@ type dump struct {
 	cmd    *exec.Cmd
 	out    *os.File
 	stderr stderrBuffer
-	end    func() error // waits, once
+	end    func() error // waits for the process; later calls return the same error
 }
 
-// pipeSize is what the kernel gives an unprivileged pipe at most: the larger, the
-// fewer switches between the process and us.
+// pipeSize is the largest pipe of an unprivileged process, in bytes. A larger pipe means
+// fewer context switches.
 const pipeSize = 1 << 20
 
 func startDump(cmd *exec.Cmd) (*dump, error) {
@@ -50,7 +50,7 @@ func startDump(cmd *exec.Cmd) (*dump, error) {
 		return nil, fmt.Errorf("open a pipe: %w", err)
 	}
 	defer func() { _ = in.Close() }()
-	_, _ = unix.FcntlInt(in.Fd(), unix.F_SETPIPE_SZ, pipeSize) // a smaller one works as well
+	_, _ = unix.FcntlInt(in.Fd(), unix.F_SETPIPE_SZ, pipeSize) // a smaller one works too
 	d := &dump{cmd: cmd, out: out}
 	cmd.Stdout, cmd.Stderr = in, &d.stderr
 	if err := cmd.Start(); err != nil {
@@ -61,7 +61,7 @@ func startDump(cmd *exec.Cmd) (*dump, error) {
 	return d, nil
 }
 
-// Read withholds the end of the stream until the process has ended well.
+// Read returns io.EOF only after the process has exited with 0.
 func (d *dump) Read(p []byte) (int, error) {
 	n, err := d.out.Read(p)
 	if err != nil && n == 0 {
@@ -75,18 +75,18 @@ func (d *dump) Read(p []byte) (int, error) {
 
 // Close stops the process if it has not ended.
 func (d *dump) Close() error {
-	_ = d.out.Close() // it gets SIGPIPE with its next byte
+	_ = d.out.Close() // the process gets SIGPIPE when it writes
 	if d.cmd.ProcessState == nil {
 		_ = d.cmd.Process.Signal(syscall.SIGTERM)
 	}
-	_ = d.end() // what Read has not reported is of no interest any more
+	_ = d.end() // an error that Read has not returned does not matter any more
 	return nil
 }
 
-// Warnings returns what the process complained about and lived with.
+// Warnings implements [backup.Dump].
 func (d *dump) Warnings() []string { return d.stderr.lines() }
 
-// stderrBuffer keeps the beginning of what a process writes to stderr.
+// stderrBuffer keeps the first maxStderr bytes that a process writes to stderr.
 type stderrBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -112,14 +112,14 @@ func (c *stderrBuffer) lines() (lines []string) {
 	return lines
 }
 
-// classify turns the end of a process into an error that says why.
+// classify returns an error with the reason why a process failed; nil if it did not.
 func (c *stderrBuffer) classify(cmd *exec.Cmd, ended error) error {
 	if ended == nil {
 		return nil
 	}
 	text := strings.Join(c.lines(), "; ")
 	if text == "" {
-		text = "it said nothing"
+		text = "it wrote no message"
 	}
 	err := fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), ended, text)
 	if strings.Contains(text, recoveryConflict) {
@@ -133,8 +133,8 @@ func (c *stderrBuffer) classify(cmd *exec.Cmd, ended error) error {
 	return backup.Fail(backupapi.CategorySource, err)
 }
 
-// knownMessages are read from messages, which is all that pg_dump gives. A
-// server that speaks another language is reported as category source.
+// knownMessages lists parts of messages and their categories: pg_dump reports no codes.
+// Messages of a server with another language get the category source.
 var knownMessages = []struct {
 	text     string
 	category backupapi.Category
@@ -153,8 +153,8 @@ var knownMessages = []struct {
 	{"schema with OID", backupapi.CategorySource, backup.ErrChanged},
 }
 
-// feed runs a process to its end with a stream as its input. A process that ends
-// well before it has read everything is content: sections of an archive are.
+// feed runs a process with a stream as its input. The process may exit with 0 before it
+// has read the whole stream: pg_restore stops reading after the section that it needs.
 func feed(cmd *exec.Cmd, from io.Reader) error {
 	var stderr stderrBuffer
 	cmd.Stderr = &stderr
@@ -172,7 +172,7 @@ func feed(cmd *exec.Cmd, from io.Reader) error {
 	go func() {
 		_, err := io.CopyBuffer(struct{ io.Writer }{in}, struct{ io.Reader }{from}, make([]byte, 256<<10))
 		if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, os.ErrClosed) {
-			_ = cmd.Process.Signal(syscall.SIGTERM) // before it takes the end for the real one
+			_ = cmd.Process.Signal(syscall.SIGTERM) // before it reads the end of a stream that is not whole
 		} else {
 			err = nil
 		}

@@ -17,20 +17,20 @@ import (
 	"github.com/nova/novawire/backup"
 )
 
-// Scratch starts servers to throw away, of the version of the backup, in a folder
-// of their own, that listen on a socket in that folder and nowhere else. So a
-// drill cannot reach any other server, whatever it is told.
+// Scratch starts temporary servers of the backup's version. Each has a folder of its own
+// and listens only on a socket in that folder, so that a drill never reaches another
+// server.
 type Scratch struct {
 	Folders []string // where to look for the server's programs
-	Parent  string   // where the folder is made; "" is the system's choice
+	Parent  string   // of the servers' folders; "" is the system's temporary folder
 }
 
-// scratchUser is the scratch server's superuser: a name that no backup has, so
-// that the roles of the backup can all be made.
+// scratchUser is the superuser of a scratch server. No backup has a role of that name, so
+// all roles of a backup can be created.
 const scratchUser = "novawire_drill"
 
-// scratchPort names its socket. It is said to both sides: PGPORT, which is of
-// another server, must not tell one of them something else.
+// scratchPort is part of the socket's name. Server and clients get it explicitly, because
+// PGPORT may be set for another server.
 const scratchPort = "5432"
 
 type scratchServer struct {
@@ -50,7 +50,7 @@ func (s *Scratch) Start(ctx context.Context, major int) (backup.ScratchServer, e
 	}
 	folder, err := os.MkdirTemp(s.Parent, "drill-")
 	if err != nil {
-		return nil, fmt.Errorf("make a folder for the scratch server: %w", err)
+		return nil, fmt.Errorf("create the folder of the scratch server: %w", err)
 	}
 	address := Address{Host: folder, Port: scratchPort, User: scratchUser, parameters: map[string]string{}}
 	folders := append([]string{clients.folder}, s.Folders...)
@@ -66,7 +66,7 @@ func (s *Scratch) Start(ctx context.Context, major int) (backup.ScratchServer, e
 	return server, nil
 }
 
-// Durability is of no use to a server that is thrown away.
+// scratchSettings makes a scratch server fast. Its data need not survive a crash.
 var scratchSettings = map[string]string{
 	"listen_addresses": "", "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off",
 	"wal_level": "minimal", "max_wal_senders": "0", "max_wal_size": "4GB", "autovacuum": "off",
@@ -93,10 +93,10 @@ func (s *scratchServer) start(ctx context.Context, clients Clients) error {
 	}
 	log, err := os.Create(filepath.Join(s.folder, "log"))
 	if err != nil {
-		return fmt.Errorf("make the scratch server's log: %w", err)
+		return fmt.Errorf("create the scratch server's log: %w", err)
 	}
 	defer func() { _ = log.Close() }()
-	s.server = exec.Command(clients.program("postgres"), args...) //nolint:noctx // Stop ends it, also when ctx is over
+	s.server = exec.Command(clients.program("postgres"), args...) //nolint:noctx // Stop ends it, even if ctx has ended
 	s.server.Env = env
 	s.server.Dir = s.folder
 	s.server.Stdout, s.server.Stderr = log, log
@@ -112,7 +112,7 @@ func (s *scratchServer) start(ctx context.Context, clients Clients) error {
 	return s.awaitReady(ctx)
 }
 
-// startTimeout is how long a server may take to accept connections.
+// startTimeout is how long a server may need until it accepts connections.
 const startTimeout = time.Minute
 
 func (s *scratchServer) awaitReady(ctx context.Context) error {
@@ -147,7 +147,7 @@ func (s *scratchServer) Version() string { return s.version }
 // Stop implements [backup.ScratchServer].
 func (s *scratchServer) Stop() error {
 	if s.exited != nil {
-		_ = s.server.Process.Signal(syscall.SIGQUIT) // at once: nothing is worth saving
+		_ = s.server.Process.Signal(syscall.SIGQUIT) // immediate shutdown: no data is needed any more
 		select {
 		case <-s.exited:
 		case <-time.After(shutdownTimeout):
@@ -161,15 +161,15 @@ func (s *scratchServer) Stop() error {
 	return nil
 }
 
-// unprivileged gives the folder to the user postgres where we are root, which
-// PostgreSQL refuses to run as.
+// unprivileged returns the attributes of a process that runs as the user postgres, and
+// gives the folder to that user, if this process runs as root: PostgreSQL refuses root.
 func unprivileged(folder string) (*syscall.SysProcAttr, error) {
 	if os.Geteuid() != 0 {
 		return &syscall.SysProcAttr{}, nil
 	}
 	account, err := user.Lookup("postgres")
 	if err != nil {
-		return nil, backup.Fail(backupapi.CategoryUsage, errors.New("PostgreSQL does not run as root: run the drill as another user"))
+		return nil, backup.Fail(backupapi.CategoryUsage, errors.New("PostgreSQL refuses to run as root, and there is no user postgres: run the drill as another user"))
 	}
 	uid, uidErr := strconv.ParseUint(account.Uid, 10, 32)
 	gid, gidErr := strconv.ParseUint(account.Gid, 10, 32)

@@ -14,7 +14,7 @@ import (
 
 var errNoUpload = errors.New("no such upload")
 
-// classify gives an error of the SDK its category and its sentinel.
+// classify adds the category and the sentinel error to an error of the SDK.
 func classify(err error) error {
 	if err == nil {
 		return nil
@@ -25,7 +25,7 @@ func classify(err error) error {
 			return known
 		}
 	}
-	var response *smithyhttp.ResponseError // HEAD has no body, and so no code
+	var response *smithyhttp.ResponseError // the response to HEAD has no body, and so no code
 	if errors.As(err, &response) {
 		switch response.HTTPStatusCode() {
 		case http.StatusForbidden, http.StatusUnauthorized:

@@ -10,8 +10,8 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// reader reads an object and, when the connection breaks, goes on where it broke
-// with the same version of the object.
+// reader reads an object. If the connection breaks, it continues at the same byte of the
+// same version of the object.
 type reader struct {
 	ctx   context.Context //nolint:containedctx // io.Reader has no place for it; the caller closes the reader
 	store *Store
@@ -21,10 +21,10 @@ type reader struct {
 	etag   *string
 	offset int64
 	size   int64
-	broken int // since the last byte that arrived
+	broken int // connections, since the last byte was received
 }
 
-// maxBreaks is how often a connection may break without a byte in between.
+// maxBreaks is how many connections in a row may break without a byte.
 const maxBreaks = 5
 
 func (r *reader) reopen() error {
@@ -50,7 +50,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		r.offset += int64(n)
 		if n > 0 {
 			r.broken = 0
-			return n, nil // an error comes again with the next call
+			return n, nil // the next call returns the error again
 		}
 		if err == nil {
 			continue

@@ -13,12 +13,11 @@ import (
 	"github.com/nova/novawire/internal/aws/credentials"
 )
 
-// expired are the codes that new credentials help against.
+// expired lists the codes of errors after which a request succeeds with new credentials.
 var expired = map[string]bool{"ExpiredToken": true, "ExpiredTokenException": true, "TokenRefreshRequired": true, "RequestExpired": true}
 
-// renewal sends a request again with new credentials when those it had expired.
-// The SDK's own retries cannot: it asks for credentials once an operation, before
-// its first try.
+// renewal repeats a request with new credentials if the old ones have expired. The SDK's
+// own retries keep the credentials of the first attempt.
 type renewal struct {
 	credentials credentials.Provider
 	backoff     aws.Retryer

@@ -11,14 +11,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 )
 
-// A part is in memory, so trying it again costs little; giving up costs the run.
+// A part is in memory, so an attempt costs little, and giving up costs the whole run.
 const (
 	maxAttempts       = 8
 	defaultMaxBackoff = 20 * time.Second
 )
 
-// newRetryer is the SDK's, without its token bucket, which would give up after a
-// few parts of a bad spell.
+// newRetryer returns the SDK's retryer without its token bucket, which gives up after a
+// few failed parts.
 func newRetryer(set Settings) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = maxAttempts
@@ -36,11 +36,11 @@ func newRetryer(set Settings) aws.Retryer {
 	})
 }
 
-// stallTimeout is how long a connection may stand still before it counts as broken.
+// stallTimeout is how long a connection may transfer nothing before it counts as broken.
 const stallTimeout = time.Minute
 
-// newHTTPClient gives up on connections on which nothing moves, not on transfers
-// that take long.
+// newHTTPClient returns a client that limits how long a connection transfers nothing. It
+// does not limit how long a transfer takes.
 func newHTTPClient() *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Client{Transport: &http.Transport{

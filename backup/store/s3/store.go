@@ -1,6 +1,6 @@
-// Package s3 keeps backups in S3 and in stores that speak its protocol. It
-// retries, re-reads credentials that expired, and says of every error whether a
-// right is missing or the store. It decides nothing about backups.
+// Package s3 stores backups in S3 and in stores with the same protocol. It retries
+// requests, renews expired credentials, and gives every error a category. It decides
+// nothing about backups.
 package s3
 
 import (
@@ -21,11 +21,11 @@ import (
 	"github.com/nova/novawire/internal/aws/credentials"
 )
 
-// Settings say which bucket and how to reach it.
+// Settings are the bucket and the connection to it.
 type Settings struct {
 	Bucket, Prefix string
 	Region         string
-	Endpoint       string // of another store than AWS's; path-style
+	Endpoint       string // of a store other than AWS; with path-style addresses
 	Credentials    credentials.Provider
 	Encryption     string // server-side: AES256, aws:kms, aws:kms:dsse
 	KMSKey         string
@@ -42,7 +42,7 @@ type Store struct {
 	set    Settings
 }
 
-// New returns the store; it asks nothing of it yet.
+// New returns the store. It sends no request.
 func New(set Settings) *Store {
 	options := sdk.Options{
 		Region:                     set.Region,
@@ -121,7 +121,7 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	return time.Time{}, classify(errors.New("the store's answer has no date"))
 }
 
-// noExpiry stands for a legal hold, which has no end.
+// noExpiry is the end of a legal hold, which has none.
 var noExpiry = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 
 // LockedUntil implements [backup.Remover].
@@ -143,7 +143,7 @@ func (s *Store) LockedUntil(ctx context.Context, key string) (time.Time, error) 
 	return time.Time{}, nil
 }
 
-// maxDeletes is how many keys one request takes.
+// maxDeletes is how many keys one request may have.
 const maxDeletes = 1000
 
 // Delete implements [backup.Remover].

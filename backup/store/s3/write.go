@@ -83,10 +83,10 @@ func (u *upload) Part(ctx context.Context, number int, body []byte) error {
 	return nil
 }
 
-// partSigning leaves the payload of parts out of the signature where CRC32C
-// guards it on its way: hashing every byte twice more, here and in the store, is a
-// tenth of a run. Who replaces a part is found out by the SHA-256 in the manifest,
-// which is signed whole.
+// partSigning leaves the payload of parts out of the signature if CRC32C protects it
+// during the transfer. Hashing every byte here and in the store takes a tenth of a run. A
+// part that was replaced is found by the SHA-256 in the manifest, whose request is signed
+// with its payload. See decision 0502.
 func (s *Store) partSigning() []func(*middleware.Stack) error {
 	if s.set.NoChecksum {
 		return nil
@@ -94,8 +94,8 @@ func (s *Store) partSigning() []func(*middleware.Stack) error {
 	return []func(*middleware.Stack) error{v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware}
 }
 
-// Complete implements [backup.Upload]. When a try succeeds whose answer is lost,
-// the next one finds no upload: then the object itself is the answer.
+// Complete implements [backup.Upload]. If an attempt succeeded and its response was lost,
+// the next attempt finds no upload: an object of the right size then is the success.
 func (u *upload) Complete(ctx context.Context) error {
 	slices.SortFunc(u.parts, func(a, b types.CompletedPart) int { return int(*a.PartNumber - *b.PartNumber) })
 	_, err := u.store.client.CompleteMultipartUpload(ctx, &sdk.CompleteMultipartUploadInput{
@@ -123,7 +123,7 @@ func (s *Store) abort(ctx context.Context, key, id string) error {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checksum is what S3 compares with what arrived.
+// checksum returns the checksum that S3 compares with the bytes that it received.
 func (s *Store) checksum(body []byte) *string {
 	if s.set.NoChecksum {
 		return nil

@@ -1,4 +1,4 @@
-// Package storetest is the suite that every [backup.Store] passes.
+// Package storetest contains the conformance tests of [backup.Store].
 package storetest
 
 import (
@@ -13,19 +13,19 @@ import (
 	"github.com/nova/novawire/backup"
 )
 
-// Conforms runs the suite, with a new and empty store for each case.
+// Conforms runs the tests, each with a new, empty store.
 func Conforms(t *testing.T, open func(*testing.T) backup.Store) {
 	t.Helper()
 	cases := map[string]func(*testing.T, backup.Store){
-		"an object that was put is there":               putAndRead,
-		"what is not there is not found":                notFound,
-		"a second object of one key is refused":         putNew,
-		"parts become one object, when it is completed": upload,
-		"an upload that is aborted leaves nothing":      abort,
-		"unfinished uploads are listed and discarded":   unfinished,
-		"listing is by prefix, in order":                list,
-		"deleting twice is no error":                    remove,
-		"the store has a clock":                         now,
+		"an object that was put can be read":           putAndRead,
+		"an object that does not exist is not found":   notFound,
+		"a second object with the same key is refused": putNew,
+		"parts become an object when it is completed":  upload,
+		"an upload that is aborted leaves nothing":     abort,
+		"unfinished uploads are listed and discarded":  unfinished,
+		"objects are listed by prefix, in order":       list,
+		"deleting twice is no error":                   remove,
+		"the store has a clock":                        now,
 	}
 	for name, run := range cases {
 		t.Run(name, func(t *testing.T) { run(t, open(t)) })
@@ -66,7 +66,7 @@ func putNew(t *testing.T, s backup.Store) {
 	}
 }
 
-const part = 5 << 20 // the smallest that S3 takes
+const part = 5 << 20 // the smallest part that S3 allows
 
 func upload(t *testing.T, s backup.Store) {
 	u, err := s.Begin(t.Context(), "big")
@@ -100,7 +100,7 @@ func unfinished(t *testing.T, s backup.Store) {
 	if len(open) == 0 || open[0].Key != "f/o" || time.Since(open[0].Begun).Abs() > time.Minute {
 		t.Fatalf("got %+v", open)
 	}
-	for _, u := range open { // a retried Begin may leave one more
+	for _, u := range open { // an attempt of Begin whose response was lost may leave another
 		check(t, s.Discard(t.Context(), u))
 	}
 	if left := uploads(t, s); len(left) > 0 {
@@ -139,7 +139,7 @@ func remove(t *testing.T, s backup.Store) {
 		t.Errorf("got %v", err)
 	}
 	if until, err := s.LockedUntil(t.Context(), "k0"); err != nil || !until.IsZero() {
-		t.Errorf("lock of what is gone: %v, %v", until, err)
+		t.Errorf("lock of a deleted object: %v, %v", until, err)
 	}
 }
 
