@@ -15,7 +15,7 @@ FROM pg_catalog.pg_stat_activity a
 CROSS JOIN (SELECT * FROM pg_catalog.pg_roles WHERE rolname = current_user) AS r
 CROSS JOIN (SELECT * FROM pg_catalog.pg_database WHERE datname = current_database()) AS d
 WHERE a.backend_type = 'client backend'
-GROUP BY r.rolconnlimit, r.rolsuper, d.datconnlimit`).Scan(&left)
+GROUP BY r.rolconnlimit, r.rolsuper, d.datconnlimit`, anyEncoding).Scan(&left)
 	if err != nil {
 		return 0, classify(err)
 	}

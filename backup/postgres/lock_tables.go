@@ -26,7 +26,7 @@ func (s *snapshot) lockTables(ctx context.Context) error {
 	}
 	names, err := collect(ctx, s.conn, `
 SELECT format('%I.%I', n.nspname, c.relname) `+lockable+`
-  AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')`)
+  AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')`, anyEncoding)
 	if err != nil {
 		return fmt.Errorf("list tables: %w", err)
 	}
@@ -54,7 +54,7 @@ func (s *snapshot) checkRewritten(ctx context.Context) error {
 SELECT format('%I.%I', n.nspname, c.relname) `+lockable+`
   AND c.relkind = 'r' AND c.relfilenode <> 0
   AND pg_relation_filenode(c.oid) IS DISTINCT FROM c.relfilenode
-ORDER BY 1`)
+ORDER BY 1`, anyEncoding)
 	if err != nil {
 		return fmt.Errorf("compare the files of tables: %w", err)
 	}

@@ -29,5 +29,5 @@ SELECT problem FROM (
     AND NOT EXISTS (SELECT FROM aclexplode(l.lomacl) a
       WHERE a.privilege_type = 'SELECT' AND (a.grantee = 0 OR pg_has_role(a.grantee, 'USAGE')))
   HAVING count(*) > 0
-) AS problems ORDER BY problem`)
+) AS problems ORDER BY problem`, anyEncoding)
 }

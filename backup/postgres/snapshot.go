@@ -66,11 +66,23 @@ func (s *snapshot) describe(ctx context.Context) error {
 	return nil
 }
 
+// sqlASCII is the encoding of databases that convert and check nothing.
+const sqlASCII = "SQL_ASCII"
+
+// anyEncoding is an option of queries on a snapshot: pgx's simple protocol insists on
+// client_encoding UTF8.
+const anyEncoding = pgx.QueryExecModeExec
+
 func (s *snapshot) export(ctx context.Context) error {
 	if _, err := s.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
 		return classify(err)
 	}
-	err := s.conn.QueryRow(ctx, "SELECT pg_export_snapshot(), now()").Scan(&s.name, &s.facts.Taken)
+	if s.facts.Properties.Encoding == sqlASCII { // its names may be any bytes
+		if _, err := s.conn.Exec(ctx, "SET LOCAL client_encoding = "+sqlASCII); err != nil {
+			return classify(err)
+		}
+	}
+	err := s.conn.QueryRow(ctx, "SELECT pg_export_snapshot(), now()", anyEncoding).Scan(&s.name, &s.facts.Taken)
 	if err != nil {
 		return fmt.Errorf("export the snapshot: %w", classify(err))
 	}
@@ -94,7 +106,7 @@ WHERE c.relkind = 'r'
   AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\_%'
   AND NOT EXISTS (
     SELECT FROM pg_catalog.pg_depend d
-    WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')`)
+    WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')`, anyEncoding)
 	if err != nil {
 		return classify(err)
 	}
@@ -164,7 +176,7 @@ func (s *snapshot) start(ctx context.Context, args ...string) (backup.Dump, erro
 func (s *snapshot) CheckAlive(ctx context.Context) (held backup.Held, err error) {
 	err = s.conn.QueryRow(ctx, `
 SELECT extract(epoch FROM clock_timestamp() - xact_start)::float8, coalesce(age(backend_xmin), 0)::int8, current_setting('autovacuum_freeze_max_age')::int8
-FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()`).Scan(&held.Seconds, &held.Transactions, &held.Limit)
+FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()`, anyEncoding).Scan(&held.Seconds, &held.Transactions, &held.Limit)
 	if err != nil {
 		return held, classify(err)
 	}
