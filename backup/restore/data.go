@@ -17,7 +17,7 @@ import (
 type dataRestore struct {
 	manifest backup.Manifest
 	into     string
-	workers  chan struct{} // holds a value for each worker that is busy
+	workers  backup.Workers
 	entries  []pgarchive.Entry
 	selected selection
 	settings []string            // SQL that a session runs before it loads
@@ -25,7 +25,7 @@ type dataRestore struct {
 }
 
 func newDataRestore(m backup.Manifest, into string, entries []pgarchive.Entry, selected selection, streams int) *dataRestore {
-	l := &dataRestore{manifest: m, into: into, workers: make(chan struct{}, max(1, streams)), entries: entries, selected: selected, created: map[string]struct{}{}}
+	l := &dataRestore{manifest: m, into: into, workers: backup.NewWorkers(streams), entries: entries, selected: selected, created: map[string]struct{}{}}
 	for _, e := range entries {
 		switch e.Kind {
 		case "ENCODING", "STDSTRINGS", "SEARCHPATH":
@@ -35,22 +35,6 @@ func newDataRestore(m backup.Manifest, into string, entries []pgarchive.Entry, s
 		}
 	}
 	return l
-}
-
-// tryAcquire acquires a worker if one is free.
-func (l *dataRestore) tryAcquire() bool {
-	select {
-	case l.workers <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (l *dataRestore) release(n int) {
-	for range n {
-		<-l.workers
-	}
 }
 
 // restoreData restores the data streams, the longest first, and builds the indexes of
@@ -68,9 +52,9 @@ func (r *Restorer) restoreData(ctx context.Context, l *dataRestore, plan postDat
 		if s.Kind == backup.StreamData && !l.selected.includesData(s.Schema, s.Table) {
 			continue
 		}
-		l.workers <- struct{}{}
+		l.workers.Acquire()
 		all.Go(func() {
-			defer l.release(1)
+			defer l.workers.Release(1)
 			err := r.restoreStream(ctx, l, s, head)
 			if err == nil {
 				name := s.Title()
@@ -93,10 +77,10 @@ func (r *Restorer) buildIndexes(ctx context.Context, l *dataRestore, s backup.St
 		return nil
 	}
 	slots := 1
-	for l.tryAcquire() {
+	for l.workers.TryAcquire() {
 		slots++
 	}
-	defer l.release(slots - 1)
+	defer l.workers.Release(slots - 1)
 	return r.Target.RestoreHead(ctx, backup.Job{Database: l.into, Section: backup.PostData, Entries: entries, Workers: slots, Bytes: s.Bytes}, head, max(1, min(slots, atATime)))
 }
 

@@ -71,16 +71,16 @@ func (d *streamLoader) loadTable(ctx context.Context, e pgarchive.Entry, from io
 	if err != nil {
 		return 0, err
 	}
-	splitter := &rowSplitter{prefix: begin[:n], rows: rows, addWorker: func() bool { return d.worthAnotherWorker() && d.tryAcquire() }}
+	splitter := &rowSplitter{prefix: begin[:n], rows: rows, addWorker: func() bool { return d.worthAnotherWorker() && d.workers.TryAcquire() }}
 	loaded, err = d.session.Copy(ctx, e, d.isFresh(e), splitter)
 	if !splitter.stopped {
 		if splitter.workerAdded { // after the last row
-			d.release(1)
+			d.workers.Release(1)
 		}
 		return loaded, err
 	}
 	if err != nil {
-		d.release(1)
+		d.workers.Release(1)
 		return 0, err
 	}
 	more, err := d.copyInParallel(ctx, e, splitter.remainder, rows)

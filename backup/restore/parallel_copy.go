@@ -26,7 +26,7 @@ func (d *streamLoader) copyInParallel(ctx context.Context, e pgarchive.Entry, ca
 	}
 	addWorker := func() {
 		all.Go(func() {
-			defer d.release(1)
+			defer d.workers.Release(1)
 			session, err := d.target.Load(ctx, d.into, d.settings)
 			if err == nil {
 				err = errors.Join(copyBatches(session), session.Close(context.WithoutCancel(ctx)))
@@ -37,7 +37,7 @@ func (d *streamLoader) copyInParallel(ctx context.Context, e pgarchive.Entry, ca
 	all.Go(func() { r.workerEnded(copyBatches(d.session)) })
 	addWorker()
 	r.workerEnded(r.distribute(ctx, carry, rows, func() {
-		if d.worthAnotherWorker() && d.tryAcquire() {
+		if d.worthAnotherWorker() && d.workers.TryAcquire() {
 			addWorker()
 		}
 	}))
