@@ -1,10 +1,11 @@
 // Package pgarchive reads the custom format of pg_dump as a stream: the header, the table
 // of contents, and the data, of which it counts rows and computes a fingerprint for each
-// table. It changes no byte and writes no archive.
+// table. It changes no byte of what it copies. [WithTableData] adds the rows of one table to
+// an archive that has none.
 //
 // The format is that of pg_backup_archiver.c and pg_backup_custom.c, archive
-// versions 1.12 (PostgreSQL 9.0) to 1.16 (PostgreSQL 17). It copies
-// newer versions without counting.
+// versions 1.12 (PostgreSQL 9.0) to 1.16 (PostgreSQL 17). Newer versions are copied
+// without counting.
 package pgarchive
 
 import (
@@ -13,14 +14,14 @@ import (
 	"io"
 )
 
-// ErrFormat says that the bytes are no whole archive: another format, or cut
-// short, or damaged.
+// ErrFormat reports that the bytes are not a whole archive: they have another format, end
+// too early, or are damaged.
 var ErrFormat = errors.New("not a whole pg_dump archive")
 
-// ErrVersion says that the archive's version, or its compression, is not known here.
+// ErrVersion reports that the archive's version or compression is not supported.
 var ErrVersion = errors.New("unknown archive version")
 
-// Table is what a table's data came to.
+// Table is the row count and the fingerprint of a table's data.
 type Table struct {
 	Rows int64 `json:"rows"`
 	// Sum depends on every field of every row and on the columns' names, but
@@ -28,17 +29,17 @@ type Table struct {
 	Sum Sum `json:"sum"`
 }
 
-// Tally is what an archive holds.
+// Tally is the content of an archive.
 type Tally struct {
 	Tables       map[string]Table `json:"tables,omitempty"` // by SQL name: schema.table, quoted where needed
-	LargeObjects Table            `json:"largeObjects"`     // a row is one object
-	Sequences    Table            `json:"sequences"`        // a row is one position that is set
+	LargeObjects Table            `json:"largeObjects"`     // a row is an object
+	Sequences    Table            `json:"sequences"`        // a row is the position of a sequence
 	Objects      map[string]int   `json:"objects,omitempty"`
-	// Unknown says why nothing was counted; empty if all was.
+	// Unknown is the reason why nothing was counted; "" if everything was.
 	Unknown string `json:"unknown,omitempty"`
 }
 
-// Add puts another archive's content to this one's: the streams of one backup.
+// Add adds the content of another archive of the same backup.
 func (t *Tally) Add(other Tally) {
 	if t.Tables == nil {
 		t.Tables, t.Objects = map[string]Table{}, map[string]int{}
@@ -56,7 +57,7 @@ func (t *Tally) Add(other Tally) {
 	}
 }
 
-// Rows is the number of rows in all tables.
+// Rows returns the number of rows in all tables.
 func (t Tally) Rows() (n int64) {
 	for _, table := range t.Tables {
 		n += table.Rows
@@ -68,23 +69,22 @@ func (t Table) plus(other Table) Table {
 	return Table{Rows: t.Rows + other.Rows, Sum: t.Sum + other.Sum}
 }
 
-// Copy copies an archive to dst and says how long it is and what it holds. An
-// error of src or dst is returned as it is; an archive that ends too early, or
-// is no archive, is [ErrFormat].
+// Copy copies an archive to dst and returns its length and content. An error of src or
+// dst is returned unchanged. Bytes that are not a whole archive are [ErrFormat].
 func Copy(dst io.Writer, src io.Reader) (int64, Tally, error) {
 	s := newScanner(dst, src)
 	tally, err := count(s)
 	if errors.Is(err, ErrVersion) {
 		tally, err = Tally{Unknown: err.Error()}, s.drain()
 	}
-	if s.failed != nil { // what a parser makes of a broken stream is beside the point
+	if s.failed != nil { // the cause, not what the parser made of it
 		err = s.failed
 	}
 	return s.total, tally, err
 }
 
-// Head returns the header and the table of contents: an archive without data,
-// which pg_restore takes for the sections before and after it.
+// Head returns the header and the table of contents. They are an archive without data,
+// from which pg_restore restores the sections pre-data and post-data.
 func Head(src io.Reader) ([]byte, []Entry, error) {
 	var kept headBuffer
 	s := newScanner(&kept, src)
@@ -98,7 +98,7 @@ func Head(src io.Reader) ([]byte, []Entry, error) {
 	return kept[:len(kept)-(s.end-s.at)], entries, nil
 }
 
-// headBuffer is a buffer of what was written.
+// headBuffer keeps everything that is written to it.
 type headBuffer []byte
 
 func (k *headBuffer) Write(p []byte) (int, error) {

@@ -12,7 +12,7 @@ const (
 	blockBlob = 3
 )
 
-// readBlock reads one data block into the tally; false at the archive's end.
+// readBlock counts one data block. It returns false at the end of the archive.
 func readBlock(s *scanner, entries map[int]*Entry, tally *Tally) (bool, error) {
 	kind, err := s.byte()
 	if errors.Is(err, io.EOF) && s.failed == nil {
@@ -43,7 +43,8 @@ func readBlock(s *scanner, entries map[int]*Entry, tally *Tally) (bool, error) {
 	return true, nil
 }
 
-// readChunks passes the chunks of one block on; a chunk of length zero ends it.
+// readChunks writes the chunks of one block to a hash. A chunk of length zero ends the
+// block.
 func readChunks(s *scanner, to io.Writer) error {
 	for {
 		n, err := s.int()
@@ -59,12 +60,12 @@ func readChunks(s *scanner, to io.Writer) error {
 				return err
 			}
 			n -= len(p)
-			_, _ = to.Write(p) // hashes: never an error
+			_, _ = to.Write(p) // a hash returns no error
 		}
 	}
 }
 
-// readLargeObjects reads objects, each its oid and chunks; oid zero ends them.
+// readLargeObjects counts large objects: each is an oid and chunks. The oid zero ends them.
 func readLargeObjects(s *scanner, tally *Tally) error {
 	for {
 		oid, err := s.int()

@@ -7,20 +7,20 @@ import (
 	"io"
 )
 
-// Demultiplex reads an archive and passes the rows of tables to what handle returns for
-// them. All else, the head and the blocks for which it returns nil, is written to
-// rest: an archive that lacks what was taken, which pg_restore reads as long as
-// it is not asked for that.
+// Demultiplex reads an archive. For the rows of each table it calls handle, and passes the
+// rows to the function that handle returns. The head, and every block for which handle
+// returns nil, is written to rest. The result is an archive without the handled rows, from
+// which pg_restore can restore everything else.
 //
-// The rows come in COPY's text format, without the mark that ends them. They need
-// not be read to their end.
-func Demultiplex(rest io.Writer, src io.Reader, take func(Entry) func(rows io.Reader) error) error {
+// The rows have COPY's text format, without the end-of-data mark. The function need not
+// read all of them.
+func Demultiplex(rest io.Writer, src io.Reader, handle func(Entry) func(rows io.Reader) error) error {
 	var head headBuffer
 	s := newScanner(&head, src)
 	entries, err := readHead(s)
 	if err == nil {
 		s.dst = io.Discard
-		d := demultiplexer{s: s, rest: rest, entries: map[int]Entry{}, handle: take}
+		d := demultiplexer{s: s, rest: rest, entries: map[int]Entry{}, handle: handle}
 		for _, e := range entries {
 			d.entries[e.ID] = e
 			if e.HasData {
@@ -31,7 +31,7 @@ func Demultiplex(rest io.Writer, src io.Reader, take func(Entry) func(rows io.Re
 			err = d.blocks()
 		}
 	}
-	if s.failed != nil { // what a parser makes of a broken stream is beside the point
+	if s.failed != nil { // the cause, not what the parser made of it
 		err = s.failed
 	}
 	return err
@@ -110,13 +110,7 @@ func (d *demultiplexer) pass(p []byte) error {
 	return err
 }
 
-func (d *demultiplexer) passInt(v int) error {
-	sign := byte(0)
-	if v < 0 {
-		sign, v = 1, -v
-	}
-	return d.pass([]byte{sign, byte(v), byte(v >> 8), byte(v >> 16), byte(v >> 24)})
-}
+func (d *demultiplexer) passInt(v int) error { return d.pass(appendInt(nil, v)) }
 
 func (d *demultiplexer) passChunks() error {
 	for {
@@ -143,14 +137,14 @@ func (d *demultiplexer) passChunks() error {
 	}
 }
 
-// endOfRows ends the rows of a table: what psql needs, and COPY's protocol does not.
+// endOfRows ends the rows of a table. psql needs it; COPY's protocol does not.
 const endOfRows = "\\.\n\n\n"
 
 // MinRead is the smallest buffer, in bytes, that rows can be read into.
 const MinRead = 2 * len(endOfRows)
 
-// rowReader reads the rows of one block. It holds as many bytes back as the mark
-// is long, so that no reader of rows gets a part of it.
+// rowReader reads the rows of one block without endOfRows. It keeps back as many bytes as
+// that has, so that no part of it is returned.
 type rowReader struct {
 	s     *scanner
 	left  int // of the chunk
@@ -183,7 +177,7 @@ func (r *rowReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next returns up to n bytes of the block; none at its end.
+// next returns at most n bytes of the block, and none at its end.
 func (r *rowReader) next(n int) ([]byte, error) {
 	if r.left == 0 {
 		var err error

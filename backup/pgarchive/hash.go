@@ -7,15 +7,15 @@ import (
 	"strconv"
 )
 
-// Sum is a fingerprint: equal content gives equal sums, and different content
-// different ones but for 1 in 2^64. It is no cryptographic hash: it finds
-// mistakes, SHA-256 over the stored bytes finds intent.
+// Sum is a fingerprint. Equal content has equal sums; different content has equal sums
+// with a probability of 1 in 2^64. It is not a cryptographic hash: it finds mistakes, and
+// the SHA-256 of the stored bytes finds manipulation.
 type Sum uint64
 
-// MarshalJSON writes hexadecimal: JSON's numbers lose the low bits.
+// MarshalJSON writes the sum in hexadecimal, because a JSON number would lose its low bits.
 func (s Sum) MarshalJSON() ([]byte, error) { return json.Marshal(fmt.Sprintf("%016x", uint64(s))) }
 
-// UnmarshalJSON reads it back.
+// UnmarshalJSON reads what MarshalJSON writes.
 func (s *Sum) UnmarshalJSON(data []byte) error {
 	var text string
 	if err := json.Unmarshal(data, &text); err != nil {
@@ -26,18 +26,18 @@ func (s *Sum) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// hash is a 64-bit hash of a byte string that may come in pieces: each word of
-// eight bytes is folded in with a 128-bit product, then the length.
+// hash computes a 64-bit hash of bytes that may be written in pieces. Each word of eight
+// bytes, and finally the length, is folded into the state by a 128-bit product.
 type hash struct {
 	state   uint64
-	partial uint64 // bytes of an unfinished word, the first lowest
-	pending int    // how many
+	partial uint64 // the bytes of an unfinished word, in little-endian order
+	pending int    // how many bytes partial has
 	length  uint64
 }
 
 const seed, factor = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93
 
-// fold multiplies to 128 bits and puts the halves together.
+// fold returns the exclusive or of the halves of the 128-bit product.
 func fold(a, b uint64) uint64 {
 	high, low := bits.Mul64(a, b)
 	return high ^ low
@@ -50,7 +50,7 @@ func (h *hash) word(w uint64) {
 	h.length += 8
 }
 
-// tail takes the lowest k bytes of a word, k below 8, where none are pending.
+// tail adds the lowest k bytes of a word. k is less than 8, and no byte is pending.
 func (h *hash) tail(w uint64, k int) {
 	h.partial, h.pending = w&(1<<(8*k)-1), k
 	h.length += uint64(k)

@@ -7,8 +7,8 @@ import (
 )
 
 // SQLName joins a schema and a name as SQL writes them, quoted where needed. Bytes that
-// are not UTF-8, in dumps of databases of another encoding, are written as \xNN: names
-// are keys of a manifest, and JSON holds no such bytes.
+// are not UTF-8 are written as \xNN: the dump of a database with another encoding can have
+// them, and a name is a key of the manifest's JSON.
 func SQLName(schema, name string) string {
 	return validUTF8(sqlName(schema, name))
 }

@@ -5,16 +5,16 @@ import (
 	"math/bits"
 )
 
-// rows counts and sums rows in COPY's text format, in which a tab between
-// fields and a newline after a row are never part of a value. It reads eight
-// bytes at a time, because every byte of every backup passes through it.
+// rows counts rows in COPY's text format and computes their fingerprint. In that format a
+// tab ends a field, a newline ends a row, and neither is part of a value. It reads eight
+// bytes at a time, because it reads every byte of every backup.
 type rows struct {
-	salts  []uint64 // one a column, from its name
+	salts  []uint64 // of the columns, from their names
 	table  Table
 	column int
-	row    uint64 // sum of the row's fields so far
+	row    uint64 // sum of the fields of the current row
 	field  hash
-	ended  bool // the end-of-data mark was
+	ended  bool // after the end-of-data mark
 }
 
 func newRows(columns []string) *rows {
@@ -25,7 +25,7 @@ func newRows(columns []string) *rows {
 	return r
 }
 
-// endOfData is the field sum of `\.`, which ends what COPY reads.
+// endOfData is the hash of the field `\.`, the end-of-data mark.
 var endOfData = func() uint64 {
 	var h hash
 	_, _ = h.Write([]byte(`\.`))
@@ -61,7 +61,7 @@ func (r *rows) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// end closes a field, and with a newline the row.
+// end ends a field. A newline ends the row too.
 func (r *rows) end(c byte) {
 	sum := r.field.sum()
 	r.field = hash{}
@@ -86,8 +86,8 @@ func (r *rows) end(c byte) {
 	r.column, r.row = 0, 0
 }
 
-// lowBytes marks with their high bit the bytes below 11, tab and newline among
-// them; only the lowest mark is certain.
+// lowBytes sets the high bit of each byte of the word that is less than 11; tab and
+// newline are. Only the lowest bit that is set is certain.
 func lowBytes(word uint64) uint64 {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	return (word - 11*ones) & ^word & highs

@@ -8,8 +8,8 @@ import (
 
 const scanBuffer = 256 << 10
 
-// scanner reads src through a buffer and writes every buffer to dst before it
-// looks into it. The first error of either ends it.
+// scanner reads src through a buffer. It writes every buffer to dst before it parses it.
+// It ends with the first error of either.
 type scanner struct {
 	src     io.Reader
 	dst     io.Writer
@@ -17,7 +17,7 @@ type scanner struct {
 	at, end int
 	total   int64
 	failed  error // of src or dst; nil after io.EOF
-	done    bool  // src is at its end
+	done    bool  // src has ended
 
 	intSize, offsetSize int
 	version             int // major*100 + minor
@@ -27,7 +27,7 @@ func newScanner(dst io.Writer, src io.Reader) *scanner {
 	return &scanner{src: src, dst: dst, buf: make([]byte, scanBuffer)}
 }
 
-// fill gets more bytes, once those at hand are used up.
+// fill reads the next buffer. The current one must have been parsed to its end.
 func (s *scanner) fill() error {
 	for s.failed == nil && !s.done {
 		n, err := s.src.Read(s.buf)
@@ -50,7 +50,10 @@ func (s *scanner) fill() error {
 	return io.EOF
 }
 
-// drain passes on what is left.
+// offset returns how many bytes have been read by the parser.
+func (s *scanner) offset() int64 { return s.total - int64(s.end-s.at) }
+
+// drain copies the rest of src to dst without parsing it.
 func (s *scanner) drain() error {
 	for {
 		if err := s.fill(); err != nil {
@@ -62,7 +65,7 @@ func (s *scanner) drain() error {
 	}
 }
 
-// byte reads one; io.EOF at the end.
+// byte reads one byte. It returns io.EOF at the end of src.
 func (s *scanner) byte() (byte, error) {
 	if s.at == s.end {
 		if err := s.fill(); err != nil {
@@ -73,7 +76,7 @@ func (s *scanner) byte() (byte, error) {
 	return s.buf[s.at-1], nil
 }
 
-// next returns up to n bytes, at least one; they are good until the next call.
+// next returns from 1 to n bytes. They are valid until the next call.
 func (s *scanner) next(n int) ([]byte, error) {
 	if s.at == s.end {
 		if err := s.fill(); err != nil {
@@ -85,9 +88,9 @@ func (s *scanner) next(n int) ([]byte, error) {
 	return p, nil
 }
 
-// int reads an integer: a byte for the sign, then intSize bytes, the lowest first.
+// int reads an integer: a byte for the sign, then intSize bytes in little-endian order.
 func (s *scanner) int() (int, error) {
-	if w := 1 + s.intSize; s.end-s.at >= w && s.intSize == 4 { // the common case, once per row
+	if w := 1 + s.intSize; s.end-s.at >= w && s.intSize == 4 { // the usual case, once for each row
 		p := s.buf[s.at : s.at+5]
 		s.at += 5
 		v := int(p[1]) | int(p[2])<<8 | int(p[3])<<16 | int(p[4])<<24
@@ -114,10 +117,10 @@ func (s *scanner) int() (int, error) {
 	return v, nil
 }
 
-// maxText bounds a definition: PostgreSQL's own limit on a value is 1 GB.
+// maxText is the largest length of a text, in bytes: PostgreSQL's limit for a value.
 const maxText = 1 << 30
 
-// text reads a string; a length below zero is SQL's null.
+// text reads a string. It returns false for null, which has a negative length.
 func (s *scanner) text() (string, bool, error) {
 	n, err := s.int()
 	if err != nil || n < 0 {
@@ -137,7 +140,7 @@ func (s *scanner) text() (string, bool, error) {
 	return string(out), true, nil
 }
 
-// formatError turns an end in the middle of something into ErrFormat.
+// formatError replaces io.EOF, which is not expected here, by ErrFormat.
 func formatError(err error) error {
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: it ends too early", ErrFormat)

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Entry is a line of the table of contents.
+// Entry is an entry of the table of contents.
 type Entry struct {
 	ID        int
 	HasData   bool
@@ -14,16 +14,16 @@ type Entry struct {
 	Name      string
 	Section   int // one of the Section constants
 	DependsOn []int
-	Owner     string // the role; "" if nobody owns it
-	// Tablespace is where it is stored; "" is the database's default.
+	Owner     string // a role, or ""
+	// Tablespace is "" for the database's default.
 	Tablespace string
-	// Definition is the SQL that makes it.
+	// Definition is the SQL that creates the object.
 	Definition string
-	// CopyStatement is the COPY … FROM stdin that its rows are for; "" if it has none.
+	// CopyStatement is the COPY … FROM stdin that loads the rows, or "".
 	CopyStatement string
 }
 
-// Sections of an archive, as it numbers them.
+// Sections of an archive, by their numbers in the archive.
 const (
 	SectionNone     = 1
 	SectionPreData  = 2
@@ -31,17 +31,16 @@ const (
 	SectionPostData = 4
 )
 
-// SQLName is the entry's name as SQL writes it.
+// SQLName returns the entry's name as SQL writes it.
 func (e Entry) SQLName() string { return SQLName(e.Schema, e.Name) }
 
-// throughRoot begins the definition of rows that go through the root of their
-// partitions (dumpTableData of pg_dump.c, PostgreSQL 16 and later): those whose
-// hash is another in each database.
+// throughRoot begins the definition of data that is loaded through the root of the
+// partitions, because the hash of a row differs between databases (dumpTableData of
+// pg_dump.c, PostgreSQL 16 and later).
 const throughRoot = "-- load via partition root "
 
-// Counts is the table that the entry's rows count for, as SQL writes its name:
-// the root, where they go through it, for once restored they may be another
-// partition's.
+// Counts returns the SQL name of the table to which the entry's rows are counted. That is
+// the root if they are loaded through it: a restore may put them into other partitions.
 func (e Entry) Counts() string {
 	if root, through := strings.CutPrefix(e.Definition, throughRoot); through {
 		return validUTF8(strings.TrimSpace(root))
@@ -56,25 +55,34 @@ const (
 )
 
 func readHead(s *scanner) ([]Entry, error) {
+	if err := readHeader(s); err != nil {
+		return nil, err
+	}
+	return readEntries(s)
+}
+
+// readHeader reads everything that precedes the table of contents.
+func readHeader(s *scanner) error {
 	var magic [11]byte
 	for i := range magic {
 		b, err := s.byte()
 		if err != nil {
-			return nil, formatError(err)
+			return formatError(err)
 		}
 		magic[i] = b
 	}
 	if string(magic[:5]) != "PGDMP" || magic[10] != formatByte {
-		return nil, fmt.Errorf("%w: no custom format header", ErrFormat)
+		return fmt.Errorf("%w: no custom format header", ErrFormat)
 	}
 	s.version = int(magic[5])*100 + int(magic[6])
 	s.intSize, s.offsetSize = int(magic[8]), int(magic[9])
 	if s.version < oldestVersion || s.version > newestVersion || s.intSize != 4 || s.offsetSize > 8 {
-		return nil, fmt.Errorf("%w: %d.%d", ErrVersion, magic[5], magic[6])
+		return fmt.Errorf("%w: %d.%d", ErrVersion, magic[5], magic[6])
 	}
-	if err := readProperties(s); err != nil {
-		return nil, err
-	}
+	return readProperties(s)
+}
+
+func readEntries(s *scanner) ([]Entry, error) {
 	n, err := s.int()
 	if err != nil {
 		return nil, err
@@ -95,12 +103,12 @@ func readProperties(s *scanner) error {
 	if err != nil {
 		return err
 	}
-	for range 7 { // when the dump began, as struct tm
+	for range 7 { // the time of the dump, as struct tm
 		if _, err := s.int(); err != nil {
 			return err
 		}
 	}
-	for range 3 { // the database, the server's version, pg_dump's
+	for range 3 { // the database, and the versions of the server and of pg_dump
 		if _, _, err := s.text(); err != nil {
 			return err
 		}
@@ -111,7 +119,8 @@ func readProperties(s *scanner) error {
 	return nil
 }
 
-// readCompression: since 1.15 an algorithm in a byte, before it a level.
+// readCompression returns 0 if the data is not compressed. Since version 1.15 the archive
+// has the algorithm, in a byte, and before that the level.
 func readCompression(s *scanner) (int, error) {
 	if s.version < 115 {
 		return s.int()
@@ -136,13 +145,13 @@ func readEntry(s *scanner) (e Entry, err error) {
 	var unused string
 	number(&e.ID)
 	number(&hadDumper)
-	text(&unused) // catalog's oid
-	text(&unused) // object's oid
+	text(&unused) // the catalog's oid
+	text(&unused) // the object's oid
 	text(&e.Name)
 	text(&e.Kind)
 	number(&e.Section)
 	text(&e.Definition)
-	text(&unused) // how to drop it
+	text(&unused) // the statement that drops the object
 	text(&e.CopyStatement)
 	text(&e.Schema)
 	text(&e.Tablespace)
@@ -161,7 +170,7 @@ func readEntry(s *scanner) (e Entry, err error) {
 	if e.DependsOn, err = readDependencies(s); err != nil {
 		return e, err
 	}
-	for range 1 + s.offsetSize { // where the data is: unknown in a stream
+	for range 1 + s.offsetSize { // the position of the data, which is not known in a stream
 		if _, err := s.byte(); err != nil {
 			return e, formatError(err)
 		}
