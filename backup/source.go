@@ -39,8 +39,9 @@ type Snapshot interface {
 	Tables() []Table
 	// Base dumps everything but the data of these tables.
 	Base(ctx context.Context, without []Table) (Dump, error)
-	// Data dumps the data of one table.
-	Data(ctx context.Context, table Table) (Dump, error)
+	// Data dumps the data of one table. The caller has acquired a worker for it; it may
+	// acquire more while they are free, and releases these itself. Nil allows no more.
+	Data(ctx context.Context, table Table, more Workers) (Dump, error)
 	// CheckAlive reports whether the snapshot is still held, and with it that all dumps
 	// saw the same moment; and what holding it has cost. It is asked once.
 	CheckAlive(ctx context.Context) (Held, error)

@@ -8,11 +8,15 @@ import (
 // clients, TLS.
 const fixedMemory = 48 << 20
 
+// rangeMemory is what the ranges of a large table hold for each session, in bytes
+// (chunksOfRange of package postgres).
+const rangeMemory = 8 << 20
+
 // Memory returns the largest memory of a run, in bytes. It does not depend on the size of
 // a database.
 func Memory(streams int, layout Layout) int64 {
 	parts := int64(layout.ConcurrentParts+1) * int64(layout.PartSize)
-	return fixedMemory + int64(streams)*(parts+codec.Memory)
+	return fixedMemory + int64(streams)*(parts+codec.Memory+rangeMemory)
 }
 
 // FitStreams returns how many streams fit into a memory limit, in bytes, but at least one.

@@ -16,11 +16,7 @@ func separateTables(tables []backup.Table, streams int, smallest int64) (big []b
 	if streams < 2 {
 		return nil
 	}
-	rest := int64(0)
-	for _, t := range tables {
-		rest += t.Bytes
-	}
-	share := rest / int64(streams)
+	rest, share := totalSize(tables), streamShare(tables, streams)
 	bySize := slices.Clone(tables)
 	slices.SortStableFunc(bySize, func(a, b backup.Table) int { return int(min(1, max(-1, b.Bytes-a.Bytes))) })
 	for _, t := range bySize {
@@ -31,4 +27,16 @@ func separateTables(tables []backup.Table, streams int, smallest int64) (big []b
 		rest -= t.Bytes
 	}
 	return big
+}
+
+// streamShare returns what each stream would dump, in bytes, if all dumped the same.
+func streamShare(tables []backup.Table, streams int) int64 {
+	return totalSize(tables) / int64(max(1, streams))
+}
+
+func totalSize(tables []backup.Table) (n int64) {
+	for _, t := range tables {
+		n += t.Bytes
+	}
+	return n
 }

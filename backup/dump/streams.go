@@ -22,13 +22,14 @@ type dumpTask struct {
 // it uses neither the server nor memory.
 func (r *Runner) dumpStreams(ctx context.Context, snapshot backup.Snapshot, m *backup.Manifest) error {
 	big := separateTables(snapshot.Tables(), r.Streams, r.Layout.SeparateFrom)
-	tasks, err := r.startDumps(ctx, snapshot, big)
+	workers := backup.NewWorkers(r.Streams)
+	tasks, err := r.startDumps(ctx, snapshot, big, workers)
 	if err != nil {
 		return err
 	}
 	r.Progress.Begin(m.Database, snapshot.Facts().Estimate)
 	r.Log.Info("dump started", "database", m.Database, "backup", m.ID, "streams", len(tasks), "at_a_time", r.Streams, "estimate", snapshot.Facts().Estimate)
-	results, err := r.storeDumps(ctx, tasks, m.Folder())
+	results, err := r.storeDumps(ctx, tasks, m.Folder(), workers)
 	if err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func (r *Runner) dumpStreams(ctx context.Context, snapshot backup.Snapshot, m *b
 	return nil
 }
 
-func (r *Runner) startDumps(ctx context.Context, snapshot backup.Snapshot, big []backup.Table) (tasks []dumpTask, err error) {
+func (r *Runner) startDumps(ctx context.Context, snapshot backup.Snapshot, big []backup.Table, workers backup.Workers) (tasks []dumpTask, err error) {
 	begin := func(stream backup.Stream, name string, open func() (backup.Dump, error)) {
 		if err != nil {
 			return
@@ -59,8 +60,13 @@ func (r *Runner) startDumps(ctx context.Context, snapshot backup.Snapshot, big [
 		tasks = append(tasks, dumpTask{stream, name, dump})
 	}
 	begin(backup.Stream{Kind: backup.StreamGlobals}, "globals", func() (backup.Dump, error) { return r.Source.Globals(ctx) })
+	share := streamShare(snapshot.Tables(), r.Streams)
 	for i, t := range big {
-		begin(backup.Stream{Kind: backup.StreamData, Schema: t.Schema, Table: t.Name}, fmt.Sprintf("data-%02d", i), func() (backup.Dump, error) { return snapshot.Data(ctx, t) })
+		var more backup.Workers
+		if t.Bytes > share { // its stream would be the last to end
+			more = workers
+		}
+		begin(backup.Stream{Kind: backup.StreamData, Schema: t.Schema, Table: t.Name}, fmt.Sprintf("data-%02d", i), func() (backup.Dump, error) { return snapshot.Data(ctx, t, more) })
 	}
 	begin(backup.Stream{Kind: backup.StreamBase}, "base", func() (backup.Dump, error) { return snapshot.Base(ctx, big) })
 	if err != nil {
@@ -73,7 +79,7 @@ func (r *Runner) startDumps(ctx context.Context, snapshot backup.Snapshot, big [
 
 // storeDumps stores the streams. The first failure stops the others: a partial backup is
 // of no use.
-func (r *Runner) storeDumps(ctx context.Context, tasks []dumpTask, folder string) ([]storedStream, error) {
+func (r *Runner) storeDumps(ctx context.Context, tasks []dumpTask, folder string, workers backup.Workers) ([]storedStream, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	writer := &streamWriter{store: r.Store, layout: r.Layout, folder: folder, recipients: r.Recipients, buffers: r.buffers, progress: r.Progress}
@@ -81,11 +87,10 @@ func (r *Runner) storeDumps(ctx context.Context, tasks []dumpTask, folder string
 	var first error
 	var once sync.Once
 	var all sync.WaitGroup
-	slots := make(chan struct{}, max(1, r.Streams))
 	for i, t := range tasks {
-		slots <- struct{}{}
+		workers.Acquire()
 		all.Go(func() {
-			defer func() { <-slots }()
+			defer workers.Release(1)
 			streamCtx, end := r.Observer.Step(ctx, "store stream", "stream", t.name)
 			result, err := writer.write(streamCtx, t.dump, t.stream, t.name)
 			end(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/pgarchive"
 	"github.com/nova/novawire/backup/postgres"
 	"github.com/nova/novawire/internal/testing/pgtest"
@@ -41,8 +42,33 @@ func dump(ctx context.Context, source *postgres.Source, database string) (pgarch
 	}
 	defer d.Close()
 	_, tally, err := pgarchive.Copy(io.Discard, d)
+	if err != nil {
+		return tally, err
+	}
 	delete(tally.Objects, "DATABASE PROPERTIES") // the settings themselves
-	return tally, err
+	for _, table := range snapshot.Tables() {
+		if err := countByRanges(ctx, snapshot, table, tally); err != nil {
+			return tally, err
+		}
+	}
+	return tally, nil
+}
+
+// countByRanges compares a table's rows, dumped by ranges, with those of pg_dump.
+func countByRanges(ctx context.Context, snapshot backup.Snapshot, table backup.Table, by pgarchive.Tally) error {
+	d, err := snapshot.Data(ctx, table, backup.NewWorkers(3))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	_, tally, err := pgarchive.Copy(io.Discard, d)
+	if err != nil {
+		return err
+	}
+	if diff := cmp.Diff(by.Tables[pgarchive.SQLName(table.Schema, table.Name)], tally.Tables[pgarchive.SQLName(table.Schema, table.Name)]); diff != "" {
+		return fmt.Errorf("%s by ranges (-pg_dump +ranges):\n%s", table.Name, diff)
+	}
+	return nil
 }
 
 func newSource(t *testing.T, pg *pgtest.Postgres) *postgres.Source {

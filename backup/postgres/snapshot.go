@@ -150,7 +150,16 @@ func (s *snapshot) Base(ctx context.Context, without []backup.Table) (backup.Dum
 }
 
 // Data implements [backup.Snapshot].
-func (s *snapshot) Data(ctx context.Context, t backup.Table) (backup.Dump, error) {
+func (s *snapshot) Data(ctx context.Context, t backup.Table, more backup.Workers) (backup.Dump, error) {
+	if cap(more) >= rangeWorkers {
+		rows, err := s.describeRows(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		if rows != nil {
+			return s.dumpRanges(ctx, t, rows, more)
+		}
+	}
 	return s.start(ctx, "--section=data", "--strict-names", "--table="+pattern(t))
 }
 

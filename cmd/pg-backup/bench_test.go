@@ -57,6 +57,20 @@ func BenchmarkBackup(b *testing.B) {
 	w.line("backup/restore", restore, single)
 }
 
+// BenchmarkGiant measures a run of a database that is one table, of 5 million rows with
+// jsonb, beside pg_dump -Fc.
+func BenchmarkGiant(b *testing.B) {
+	bench.Skip(b, "backup/run-giant")
+	w := newWorkshop(b)
+	w.fill("giant", 5_000_000, 0, 0)
+	var run, custom time.Duration
+	for range benchRounds {
+		least(&run, w.timed(func() { w.program(nil, "run", "--databases", "giant") }))
+		least(&custom, w.timed(func() { w.dumpCustom("giant") }))
+	}
+	w.line("backup/run-giant", run, custom)
+}
+
 // BenchmarkMemory measures the program's peak memory on 1 GB and on 4 GB: the
 // "peer" is the smaller database, and better is 1.0 if size does not matter.
 func BenchmarkMemory(b *testing.B) {
