@@ -20,8 +20,9 @@ const (
 
 // Target is a PostgreSQL server to restore into.
 type Target interface {
-	// Missing returns which of these roles and tablespaces the server does not have.
-	Missing(ctx context.Context, roles, tablespaces []string) (missingRoles, missingTablespaces []string, err error)
+	// Missing returns which of the required roles and tablespaces the server does not
+	// have, as far as the restore needs them.
+	Missing(ctx context.Context, required Requirements) (Requirements, error)
 	// Create creates the database. It accepts one that exists and is empty, and returns
 	// ErrNotEmpty for one that is not.
 	Create(ctx context.Context, database string, p Properties) error
@@ -38,6 +39,13 @@ type Target interface {
 	// ApplyProperties sets the properties of the database after everything else is
 	// restored. What the server refuses, such as an unknown owner, is returned as warnings.
 	ApplyProperties(ctx context.Context, database string, p Properties) (warnings []string, err error)
+}
+
+// Requirements are names that a backup refers to and that an archive does not create.
+type Requirements struct {
+	Owners      []string // roles that own something
+	Grantees    []string // roles that have privileges on something
+	Tablespaces []string
 }
 
 // Loader is one session that loads tables, one after the other. After an error only Close

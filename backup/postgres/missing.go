@@ -1,19 +1,35 @@
 package postgres
 
-import "context"
+import (
+	"context"
+
+	"github.com/nova/novawire/backup"
+)
 
 // Missing implements [backup.Target].
-func (t *Target) Missing(ctx context.Context, roles, tablespaces []string) (missingRoles, missingTablespaces []string, err error) {
+func (t *Target) Missing(ctx context.Context, required backup.Requirements) (missing backup.Requirements, err error) {
 	conn, err := open(ctx, t.Address, t.Address.maintenance())
 	if err != nil {
-		return nil, nil, err
+		return missing, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if !t.NoOwner {
-		missingRoles, err = collect(ctx, conn, "SELECT name FROM unnest($1::text[]) AS wanted (name) WHERE name NOT IN (SELECT rolname FROM pg_catalog.pg_roles) ORDER BY name", roles)
+	for _, check := range []struct {
+		skip    bool
+		names   []string
+		query   string
+		missing *[]string
+	}{
+		{t.NoOwner, required.Owners, "SELECT rolname FROM pg_catalog.pg_roles", &missing.Owners},
+		{t.NoPrivileges, required.Grantees, "SELECT rolname FROM pg_catalog.pg_roles", &missing.Grantees},
+		{t.NoTablespaces, required.Tablespaces, "SELECT spcname FROM pg_catalog.pg_tablespace", &missing.Tablespaces},
+	} {
+		if check.skip {
+			continue
+		}
+		*check.missing, err = collect(ctx, conn, "SELECT name FROM unnest($1::text[]) AS wanted (name) WHERE name NOT IN ("+check.query+") ORDER BY name", check.names)
+		if err != nil {
+			return missing, err
+		}
 	}
-	if err == nil && !t.NoTablespaces {
-		missingTablespaces, err = collect(ctx, conn, "SELECT name FROM unnest($1::text[]) AS wanted (name) WHERE name NOT IN (SELECT spcname FROM pg_catalog.pg_tablespace) ORDER BY name", tablespaces)
-	}
-	return missingRoles, missingTablespaces, err
+	return missing, nil
 }

@@ -72,6 +72,33 @@ func TestRestore_Globals(t *testing.T) {
 	})
 }
 
+func TestRestore_MissingGrantees(t *testing.T) {
+	pg := pgtest.NewPostgres(t)
+	b := environmentOn(t, pg)
+	pg.Exec(t, "postgres", `CREATE ROLE "Reader; x"`, "CREATE ROLE adder", "CREATE DATABASE d")
+	pg.Exec(t, "d", "CREATE TABLE t (a int)", `GRANT SELECT ON t TO "Reader; x"`, "ALTER DEFAULT PRIVILEGES GRANT INSERT ON TABLES TO adder")
+	b.must("run", "--databases", "d")
+	other := pgtest.NewPostgres(t)
+	b = b.with("DATABASE_URL", other.URL(""))
+	for name, flags := range map[string][]string{"with owners": nil, "without owners": {"--no-owner"}} {
+		t.Run(name+" the restore is refused before the database is created", func(t *testing.T) {
+			o := b.fails(backupapi.CategoryRefused, append([]string{"restore", "--database", "d"}, flags...)...)
+			if !strings.Contains(o.result.Message, `"Reader; x", adder`) || !strings.Contains(o.result.Message, "--no-privileges") {
+				t.Errorf("message: %s", o.result.Message)
+			}
+			if got := other.Value(t, "postgres", "SELECT count(*)::text FROM pg_database WHERE datname = 'd'"); got != "0" {
+				t.Error("the database was created")
+			}
+		})
+	}
+	t.Run("without privileges the roles are not needed", func(t *testing.T) {
+		b.must("restore", "--database", "d", "--no-privileges")
+		if got := other.Value(t, "d", "SELECT coalesce(array_to_string(relacl, '|'), 'none') FROM pg_class WHERE relname = 't'"); got != "none" {
+			t.Errorf("privileges: %s", got)
+		}
+	})
+}
+
 func TestDrill_Tablespaces(t *testing.T) {
 	pg := pgtest.NewPostgres(t)
 	b := environmentOn(t, pg)
