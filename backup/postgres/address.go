@@ -1,6 +1,7 @@
 // Package postgres is the adapter to PostgreSQL: it finds PostgreSQL's programs, takes
-// snapshots, runs pg_dump, pg_dumpall and pg_restore, loads tables, and starts scratch
-// servers. It never writes an archive itself, and never runs psql.
+// snapshots, runs pg_dump, pg_dumpall and pg_restore, copies the rows of large tables, and
+// starts scratch servers. pg_dump writes all of an archive but those rows. It never runs
+// psql.
 package postgres
 
 import (
@@ -121,7 +122,7 @@ func (a Address) environment(database string, major int) []string {
 	add("PGHOST", a.Host)
 	add("PGPORT", a.Port)
 	add("PGUSER", a.User)
-	add("PGPASSWORD", a.Password)
+	add("PGPASSWORD", a.password(database, major))
 	for name, value := range a.parameters {
 		if name != "options" {
 			add(parameterVariables[name], value)
@@ -133,6 +134,20 @@ func (a Address) environment(database string, major int) []string {
 	}
 	slices.Sort(env)
 	return env
+}
+
+// password returns the password, read from the password file if it is there. libpq would
+// refuse a file that other users can read, as files of mounted Secrets are. With several
+// hosts, each with a password of its own, libpq has to read the file.
+func (a Address) password(database string, major int) string {
+	if a.Password != "" || a.parameters["passfile"] == "" || strings.Contains(a.Host, ",") {
+		return a.Password
+	}
+	config, err := a.config(database, major)
+	if err != nil {
+		return ""
+	}
+	return config.Password
 }
 
 const applicationName = "pg-backup"
