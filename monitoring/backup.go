@@ -76,6 +76,32 @@ func backup() Group {
 				},
 			},
 			{
+				Name: "NovawireBackupNotGood", Severity: Warning,
+				Expr:        `max by (namespace, statefulset, database) (novawire_backup_not_good) > 0`,
+				Summary:     "{{ $value }} backups of {{ $labels.database }} of {{ $labels.namespace }}/{{ $labels.statefulset }} cannot be relied on.",
+				Description: "They are damaged, unreadable, empty, incomplete or misdated, and do not count towards the minimum that retention keeps. `novawire backup list sts/{{ $labels.statefulset }} -n {{ $labels.namespace }}` shows the condition of each.",
+				Meaning:     "The newest run or drill found backups that do not count as a way back. Other backups may be good.",
+				Commands:    append([]string{"novawire backup list sts/STATEFULSET -n NAMESPACE"}, commands[:2]...),
+				Cause:       "Somebody changed or deleted objects of the bucket, a clock was wrong, or a drill found damage. docs/backup.md explains each condition. Make a new backup with `novawire backup now sts/STATEFULSET -n NAMESPACE`, then delete the bad one by hand.",
+				Alarm: &Alarm{
+					Namespace: backupNamespace, Metric: "BackupsNotGood", Per: PerDatabase, Statistic: "Maximum", Period: time.Hour, Periods: 1, Datapoints: 1,
+					Compare: Above, Threshold: 0, Missing: MissingStays,
+				},
+			},
+			{
+				Name: "NovawireBackupPruneRefused", Severity: Warning,
+				Expr:        `max by (namespace, statefulset, database) (novawire_backup_prune_refused) > 0`,
+				Summary:     "Old backups of {{ $labels.database }} of {{ $labels.namespace }}/{{ $labels.statefulset }} are not deleted: more than half would go.",
+				Description: "The backup is valid. Until somebody decides, nothing is deleted and the bucket grows: look at `pg-backup prune --dry-run`, then run `pg-backup prune --take-many` once, or raise the retention.",
+				Meaning:     "Retention would have deleted more than half of the backups of a database at once, so it deleted none.",
+				Commands:    commands,
+				Cause:       "The retention was lowered, runs were suspended for longer than the retention, or a clock was wrong.",
+				Alarm: &Alarm{
+					Namespace: backupNamespace, Metric: "PruneRefused", Per: PerDatabase, Statistic: "Maximum", Period: time.Hour, Periods: 1, Datapoints: 1,
+					Compare: Above, Threshold: 0, Missing: MissingStays,
+				},
+			},
+			{
 				Name: "NovawirePostgreSQLUnprotected", Severity: Warning, For: time.Hour,
 				// NovawireBackupNever covers databases without a first backup.
 				Expr:        `max by (namespace, kind, name, reason) (novawire_postgresql_unprotected{reason!="no-backup-yet"}) > 0`,

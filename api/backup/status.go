@@ -61,7 +61,9 @@ type DatabaseStatus struct {
 	Seconds      float64    `json:"seconds,omitempty"`
 	DrillSeconds float64    `json:"drillSeconds,omitempty"`
 	Anomalies    int        `json:"anomalies,omitempty"`
-	Failure      Category   `json:"failure,omitempty"` // of the newest attempt
+	NotGood      int        `json:"notGood,omitempty"`      // backups that do not count as a way back
+	PruneRefused bool       `json:"pruneRefused,omitempty"` // the newest run refused to prune
+	Failure      Category   `json:"failure,omitempty"`      // of the newest attempt
 	FailedAt     *time.Time `json:"failedAt,omitempty"`
 	Message      string     `json:"message,omitempty"`
 }

@@ -176,6 +176,12 @@ func stateText(s statusEntry, d backupapi.DatabaseStatus, now time.Time) string 
 	if d.Anomalies > 0 {
 		parts = append(parts, fmt.Sprintf("%d anomalies", d.Anomalies))
 	}
+	if d.NotGood > 0 {
+		parts = append(parts, fmt.Sprintf("%d backups are not good", d.NotGood))
+	}
+	if d.PruneRefused {
+		parts = append(parts, "prune refused")
+	}
 	switch {
 	case len(parts) > 0:
 		return strings.Join(parts, "; ")

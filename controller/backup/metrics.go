@@ -28,6 +28,8 @@ var (
 	duration    = gauge("duration_seconds", "Duration of the newest backup.", ofDatabase...)
 	drillTime   = gauge("drill_duration_seconds", "Duration of the newest restore drill.", ofDatabase...)
 	anomalies   = gauge("anomalies", "Tables that disappeared or lost 90 % of their rows since the previous backup.", ofDatabase...)
+	notGood     = gauge("not_good", "Backups that do not count as a way back: damaged, unreadable, empty, incomplete or misdated.", ofDatabase...)
+	refused     = gauge("prune_refused", "1 if the newest backup's run refused to prune because it would have deleted too much.", ofDatabase...)
 	failures    = gauge("failures_total", "Failed backups, drills and restores.", append(ofStatefulSet, "category")...)
 	info        = gauge("info", "1 for each source that is or was backed up. With suspended=\"true\" no run starts on schedule.", append(ofStatefulSet, "suspended")...)
 )
@@ -38,7 +40,7 @@ func gauge(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe implements [prometheus.Collector].
 func (m *Metrics) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lastSuccess, lastVerify, size, stored, duration, drillTime, anomalies, failures, info} {
+	for _, d := range []*prometheus.Desc{lastSuccess, lastVerify, size, stored, duration, drillTime, anomalies, notGood, refused, failures, info} {
 		descriptions <- d
 	}
 }
@@ -67,6 +69,7 @@ func collectDatabase(out chan<- prometheus.Metric, source backupapi.Source, d ba
 	if d.DrillSeconds > 0 {
 		emit(drillTime, d.DrillSeconds)
 	}
+	emit(notGood, float64(d.NotGood))
 	if d.LastSuccess == nil {
 		return
 	}
@@ -76,5 +79,6 @@ func collectDatabase(out chan<- prometheus.Metric, source backupapi.Source, d ba
 		emit(stored, float64(d.Stored))
 		emit(duration, d.Seconds)
 		emit(anomalies, float64(d.Anomalies))
+		emit(refused, map[bool]float64{true: 1}[d.PruneRefused])
 	}
 }

@@ -75,6 +75,9 @@ func applyDatabaseResult(s *backupapi.Status, a attempt, d backupapi.DatabaseRes
 	case !failed && !late:
 		known.Failure, known.FailedAt, known.Message = backupapi.CategorySucceeded, nil, ""
 	}
+	if !late && (!failed || d.NotGood > 0) { // a run that failed may not have counted them
+		known.NotGood = d.NotGood
+	}
 	if failed || late && known.Backup != "" {
 		return
 	}
@@ -83,7 +86,7 @@ func applyDatabaseResult(s *backupapi.Status, a attempt, d backupapi.DatabaseRes
 		return
 	}
 	known.Backup, known.Bytes, known.Stored, known.Rows = d.Backup, d.Bytes, d.Stored, d.Rows
-	known.Seconds, known.Anomalies = d.Seconds, d.Anomalies
+	known.Seconds, known.Anomalies, known.PruneRefused = d.Seconds, d.Anomalies, d.PruneRefused != ""
 }
 
 // applyUnreported handles the databases that a successful run does not name. If the

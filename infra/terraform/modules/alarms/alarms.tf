@@ -149,3 +149,45 @@ resource "aws_cloudwatch_metric_alarm" "novawire_backup_anomaly" {
     Database = each.key
   }
 }
+
+resource "aws_cloudwatch_metric_alarm" "novawire_backup_not_good" {
+  for_each = var.databases
+
+  alarm_name          = "${var.prefix}NovawireBackupNotGood ${each.key}"
+  alarm_description   = "The newest run or drill found backups that do not count as a way back. Other backups may be good. Runbook: https://github.com/nova/novawire/blob/main/docs/runbooks/alerts/backup.md#novawirebackupnotgood"
+  namespace           = "Nova/Backup"
+  metric_name         = "BackupsNotGood"
+  statistic           = "Maximum"
+  period              = 3600
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "ignore"
+  alarm_actions       = [aws_sns_topic.warning.arn]
+  ok_actions          = [aws_sns_topic.warning.arn]
+  dimensions = {
+    Database = each.key
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "novawire_backup_prune_refused" {
+  for_each = var.databases
+
+  alarm_name          = "${var.prefix}NovawireBackupPruneRefused ${each.key}"
+  alarm_description   = "Retention would have deleted more than half of the backups of a database at once, so it deleted none. Runbook: https://github.com/nova/novawire/blob/main/docs/runbooks/alerts/backup.md#novawirebackupprunerefused"
+  namespace           = "Nova/Backup"
+  metric_name         = "PruneRefused"
+  statistic           = "Maximum"
+  period              = 3600
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "ignore"
+  alarm_actions       = [aws_sns_topic.warning.arn]
+  ok_actions          = [aws_sns_topic.warning.arn]
+  dimensions = {
+    Database = each.key
+  }
+}
