@@ -25,16 +25,20 @@ var shapes = map[string][]string{
 	"rows of a megabyte": {`CREATE TABLE t (a int, b text)`, `INSERT INTO t SELECT i, repeat(md5(i::text), 40000) FROM generate_series(1, 25) i`},
 	"values with tabs, newlines and backslashes": {`CREATE TABLE t (a text)`, `INSERT INTO t SELECT E'a\tb\nc\\d\\.' FROM generate_series(1, 5000)`},
 	"a row that looks like the end of data":      {`CREATE TABLE t (a text)`, `INSERT INTO t VALUES (E'\\.')`},
-	"empty blocks in the middle and at the end": {`CREATE TABLE t (a int, b text) WITH (autovacuum_enabled = off)`,
-		`INSERT INTO t SELECT i, repeat('x', 500) FROM generate_series(1, 30000) i`, `DELETE FROM t WHERE a > 2000 AND a NOT BETWEEN 15000 AND 15010`},
+	"empty blocks in the middle and at the end": {
+		`CREATE TABLE t (a int, b text) WITH (autovacuum_enabled = off)`,
+		`INSERT INTO t SELECT i, repeat('x', 500) FROM generate_series(1, 30000) i`, `DELETE FROM t WHERE a > 2000 AND a NOT BETWEEN 15000 AND 15010`,
+	},
 	"columns that are generated or were dropped": {`CREATE TABLE t (a int, gone int, b int GENERATED ALWAYS AS (a * 2) STORED, c text)`, `INSERT INTO t (a, c) SELECT i, 'x' FROM generate_series(1, 100) i`, `ALTER TABLE t DROP gone`},
 	"names that need quotes":                     {`CREATE SCHEMA "user"`, `CREATE TABLE "user"."Order; (""x"", y" ("select" int, "a,b)" text, "é" int)`, `INSERT INTO "user"."Order; (""x"", y" SELECT i, 'v', i FROM generate_series(1, 100) i`},
 	"children that inherit":                      {`CREATE TABLE t (a int)`, `CREATE TABLE child () INHERITS (t)`, `INSERT INTO t SELECT generate_series(1, 100)`, `INSERT INTO child SELECT generate_series(1, 50)`},
 	"an identity":                                {`CREATE TABLE t (a int GENERATED ALWAYS AS IDENTITY, b text)`, `INSERT INTO t (b) SELECT 'x' FROM generate_series(1, 100)`},
 	"row security that shows nothing":            {`CREATE TABLE t (a int)`, `ALTER TABLE t ENABLE ROW LEVEL SECURITY`, `ALTER TABLE t FORCE ROW LEVEL SECURITY`, `INSERT INTO t VALUES (1), (2)`},
 	"no columns":                                 {`CREATE TABLE t ()`, `INSERT INTO t DEFAULT VALUES`},
-	"partitions": {`CREATE TABLE p (a int, b text) PARTITION BY HASH (a)`, `CREATE TABLE p0 PARTITION OF p FOR VALUES WITH (MODULUS 1, REMAINDER 0)`,
-		`INSERT INTO p SELECT i, 'x' FROM generate_series(1, 100) i`},
+	"partitions": {
+		`CREATE TABLE p (a int, b text) PARTITION BY HASH (a)`, `CREATE TABLE p0 PARTITION OF p FOR VALUES WITH (MODULUS 1, REMAINDER 0)`,
+		`INSERT INTO p SELECT i, 'x' FROM generate_series(1, 100) i`,
+	},
 }
 
 func TestSnapshot_Data_Ranges(t *testing.T) {

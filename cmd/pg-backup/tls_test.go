@@ -121,8 +121,12 @@ func TestConnection_TLS(t *testing.T) {
 	for name, server := range map[string]*pgtest.Postgres{"has no TLS": plain, "has a certificate of another authority": forged, "has a certificate of another name": named} {
 		b := good.with("DATABASE_URL", url(server.Port, verified))
 		for _, args := range [][]string{
-			{"run", "--databases", "d"}, {"run"}, {"run", "--dry-run", "--databases", "d"},
-			{"restore", "--database", "d", "--to", "back"}, {"restore", "--database", "d", "--to", "back", "--globals"}, {"check", "--database", "d"},
+			{"run", "--databases", "d"},
+			{"run"},
+			{"run", "--dry-run", "--databases", "d"},
+			{"restore", "--database", "d", "--to", "back"},
+			{"restore", "--database", "d", "--to", "back", "--globals"},
+			{"check", "--database", "d"},
 		} {
 			t.Run("a server that "+name+" is refused by "+strings.Join(args, " "), func(t *testing.T) {
 				b.fails(backupapi.CategorySource, args...)
