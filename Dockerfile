@@ -38,6 +38,11 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 USER 65532:65532
 
 FROM static AS novawire
+COPY --from=build /out/novawire-manager /novawire-manager
+ENTRYPOINT ["/novawire-manager"]
+
+# The command line, for Jobs: the smoke test, an audit.
+FROM static AS novawire-cli
 COPY --from=build /out/novawire /novawire
 ENTRYPOINT ["/novawire"]
 

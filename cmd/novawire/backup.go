@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -11,11 +10,11 @@ import (
 	"github.com/spf13/cobra"
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/controller/backup/resources"
+	"github.com/nova/novawire/internal/commandline"
+	"github.com/nova/novawire/internal/kubernetes"
 )
 
 func backupCommand() *cobra.Command {
@@ -51,7 +50,7 @@ func (f *backupFlags) register(cmd *cobra.Command) {
 
 // backupClient runs and follows the Jobs of one source.
 type backupClient struct {
-	cluster        kubernetes.Interface
+	cluster        *kubernetes.Client
 	source         backupapi.Source
 	start          time.Duration
 	stdout, stderr io.Writer
@@ -76,11 +75,11 @@ func (f *backupFlags) open(cmd *cobra.Command, args []string) (*backupClient, er
 // parseSource parses KIND/NAME, in the forms that kubectl accepts, without a namespace.
 func parseSource(args []string) (backupapi.Source, error) {
 	if len(args) != 1 {
-		return backupapi.Source{}, usageError{errors.New("backup: name one object, as sts/NAME, secret/NAME or service/NAME")}
+		return backupapi.Source{}, commandline.UsageError("backup: name one object, as sts/NAME, secret/NAME or service/NAME")
 	}
 	source, ok := backupapi.ParseReference("", args[0])
 	if !ok {
-		return source, usageError{fmt.Errorf("backup: %q: name a StatefulSet, a Secret or a Service, as sts/NAME, secret/NAME or service/NAME", args[0])}
+		return source, commandline.UsageError("backup: %q: name a StatefulSet, a Secret or a Service, as sts/NAME, secret/NAME or service/NAME", args[0])
 	}
 	return source, nil
 }
@@ -94,15 +93,14 @@ func oneSource(_ *cobra.Command, args []string) error {
 // cronJobs returns the CronJobs of the source, which itself may be deleted. The
 // drill's is nil if there is none.
 func (b *backupClient) cronJobs(ctx context.Context) (backup, drill *batchv1.CronJob, err error) {
-	jobs := b.cluster.BatchV1().CronJobs(b.source.Namespace)
-	backup, err = jobs.Get(ctx, resources.BackupName(b.source), metav1.GetOptions{})
+	backup, err = kubernetes.CronJobs.Get(ctx, b.cluster, b.source.Namespace, resources.BackupName(b.source))
 	if apierrors.IsNotFound(err) {
 		return nil, nil, fmt.Errorf("%s is not backed up: CronJob %s does not exist; novawire backup audit shows the reason", b.source, resources.BackupName(b.source))
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the CronJob: %w", err)
 	}
-	drill, err = jobs.Get(ctx, resources.DrillName(b.source), metav1.GetOptions{})
+	drill, err = kubernetes.CronJobs.Get(ctx, b.cluster, b.source.Namespace, resources.DrillName(b.source))
 	if apierrors.IsNotFound(err) {
 		return backup, nil, nil
 	}
@@ -172,7 +170,7 @@ Exit codes: 0 restored, 1 failure: do not use the target, 2 a wrong command line
 		Args: oneSource,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if database == "" {
-				return usageError{errors.New("backup restore: name the database: --database")}
+				return commandline.UsageError("backup restore: name the database: --database")
 			}
 			more := flagArgs("--database", database, "--to", to, "--backup", backup, "--only", only)
 			if globals {

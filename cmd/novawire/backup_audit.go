@@ -4,14 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/nova/novawire/config"
 	"github.com/nova/novawire/controller/audit"
+	"github.com/nova/novawire/internal/commandline"
+	"github.com/nova/novawire/internal/kubernetes"
 )
 
 type auditFlags struct {
@@ -39,7 +42,7 @@ standard error.
 Exit codes: 0 every database is protected or exempt, 1 a database is unprotected or the
 cluster did not answer, 2 a wrong command line.`,
 		Example: "  novawire backup audit\n  novawire backup audit -n nova -o json",
-		Args:    noArguments,
+		Args:    commandline.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runBackupAudit(cmd, flags)
 		},
@@ -55,25 +58,25 @@ cluster did not answer, 2 a wrong command line.`,
 
 func runBackupAudit(cmd *cobra.Command, flags auditFlags) error {
 	if flags.output != "table" && flags.output != "json" {
-		return usageError{fmt.Errorf("backup audit: output %q: use table or json", flags.output)}
+		return commandline.UsageError("backup audit: output %q: use table or json", flags.output)
 	}
-	c, err := readConfig(flags.config)
+	c, err := config.Read(flags.config, os.Getenv(config.EnvImage))
 	if err != nil {
 		return err
 	}
-	cluster, err := flags.cluster.connect()
+	connection, err := flags.cluster.connect()
 	if err != nil {
 		return err
 	}
-	reader, err := client.New(cluster, client.Options{})
+	cluster, err := kubernetes.New(connection)
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return err
 	}
 	defaults := c.Backup.DefaultRequest()
 	if flags.config == "" {
 		defaults.BucketRoot = "s3://unknown" // the controller knows the configuration and has recorded refusals
 	}
-	report, err := audit.Run(cmd.Context(), reader, audit.Options{Namespace: flags.namespace, Defaults: defaults, Secrets: flags.secrets})
+	report, err := audit.Run(cmd.Context(), cluster, audit.Options{Namespace: flags.namespace, Defaults: defaults, Secrets: flags.secrets})
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}

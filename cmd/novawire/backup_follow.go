@@ -21,6 +21,7 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/controller/backup/resources"
+	"github.com/nova/novawire/internal/kubernetes"
 )
 
 func backupNowCommand(use, short string, drill bool) *cobra.Command {
@@ -79,7 +80,7 @@ func (b *backupClient) requestRun(ctx context.Context, verb, token string) (stri
 	var found string
 	err = poll(ctx, func(ctx context.Context) (bool, error) {
 		for _, name := range names {
-			_, err := b.cluster.BatchV1().Jobs(b.source.Namespace).Get(ctx, name, metav1.GetOptions{})
+			_, err := kubernetes.Jobs.Get(ctx, b.cluster, b.source.Namespace, name)
 			if err == nil {
 				found = name
 				fmt.Fprintf(b.stderr, "Job %s/%s\n", b.source.Namespace, name)
@@ -100,25 +101,16 @@ func (b *backupClient) requestRun(ctx context.Context, verb, token string) (stri
 // patch changes the source and returns its annotations. It asks the API server for the
 // metadata only, so that the content of a Secret is not sent.
 func (b *backupClient) patch(ctx context.Context, patch []byte) (map[string]string, error) {
-	client, resource := b.cluster.CoreV1().RESTClient(), "secrets"
+	change := kubernetes.Secrets.MergePatchMetadata
 	switch b.source.Kind {
 	case backupapi.KindStatefulSet:
-		client, resource = b.cluster.AppsV1().RESTClient(), "statefulsets"
+		change = kubernetes.StatefulSets.MergePatchMetadata
 	case backupapi.KindService:
-		resource = "services"
+		change = kubernetes.Services.MergePatchMetadata
 	}
-	answer := client.Patch(types.MergePatchType).Namespace(b.source.Namespace).Resource(resource).Name(b.source.Name).
-		SetHeader("Accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1").Body(patch).Do(ctx)
-	if err := answer.Error(); err != nil { // of Raw it would not say what the server says
-		return nil, err
-	}
-	text, err := answer.Raw()
+	changed, err := change(ctx, b.cluster, b.source.Namespace, b.source.Name, patch)
 	if err != nil {
 		return nil, err
-	}
-	var changed metav1.PartialObjectMetadata
-	if err := json.Unmarshal(text, &changed); err != nil {
-		return nil, fmt.Errorf("read the answer: %w", err)
 	}
 	return changed.Annotations, nil
 }
@@ -135,7 +127,8 @@ func (f *backupFlags) runVerb(cmd *cobra.Command, args []string, verb string, mo
 		return err
 	}
 	job := resources.JobForVerb(backup, drill, verb, more, strconv.FormatInt(time.Now().UnixNano(), 36))
-	if _, err := b.cluster.BatchV1().Jobs(b.source.Namespace).Create(ctx, job, metav1.CreateOptions{}); err != nil {
+	job.TypeMeta = metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"}
+	if _, err := kubernetes.Jobs.Create(ctx, b.cluster, b.source.Namespace, job); err != nil {
 		return fmt.Errorf("start a Job: %w", err)
 	}
 	fmt.Fprintf(b.stderr, "Job %s/%s\n", b.source.Namespace, job.Name)
@@ -171,12 +164,12 @@ func (b *backupClient) nextPod(ctx context.Context, job string, seen map[types.U
 	defer cancel()
 	lastReason := ""
 	err = poll(ctx, func(ctx context.Context) (bool, error) {
-		pods, err := b.cluster.CoreV1().Pods(b.source.Namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
+		pods, err := kubernetes.Pods.List(ctx, b.cluster, b.source.Namespace, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + job})
 		if err != nil {
 			return false, err
 		}
-		for i := range pods.Items {
-			pod := &pods.Items[i]
+		for i := range pods {
+			pod := &pods[i]
 			if seen[pod.UID] {
 				continue
 			}
@@ -225,7 +218,7 @@ func waitingReason(pod *corev1.Pod) string {
 }
 
 func (b *backupClient) jobEnded(ctx context.Context, name string) (bool, error) {
-	job, err := b.cluster.BatchV1().Jobs(b.source.Namespace).Get(ctx, name, metav1.GetOptions{})
+	job, err := kubernetes.Jobs.Get(ctx, b.cluster, b.source.Namespace, name)
 	if apierrors.IsNotFound(err) {
 		return false, fmt.Errorf("job %s was deleted", name)
 	}
@@ -241,7 +234,7 @@ func (b *backupClient) jobEnded(ctx context.Context, name string) (bool, error) 
 }
 
 func (b *backupClient) showLog(ctx context.Context, pod string) error {
-	log, err := b.cluster.CoreV1().Pods(b.source.Namespace).GetLogs(pod, &corev1.PodLogOptions{Container: resources.Container, Follow: true}).Stream(ctx)
+	log, err := b.cluster.Log(ctx, b.source.Namespace, pod, resources.Container, kubernetes.LogOptions{Follow: true})
 	if err != nil {
 		return fmt.Errorf("read the log of %s: %w", pod, err)
 	}
@@ -292,7 +285,7 @@ func (b *backupClient) waitTerminated(ctx context.Context, pod string) (ended *c
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the kubelet did not report the end of the container within a minute"))
 	defer cancel()
 	err = poll(ctx, func(ctx context.Context) (bool, error) {
-		o, err := b.cluster.CoreV1().Pods(b.source.Namespace).Get(ctx, pod, metav1.GetOptions{})
+		o, err := kubernetes.Pods.Get(ctx, b.cluster, b.source.Namespace, pod)
 		if apierrors.IsNotFound(err) {
 			return false, errors.New("the pod was deleted")
 		}

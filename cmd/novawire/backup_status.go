@@ -13,10 +13,11 @@ import (
 
 	"github.com/spf13/cobra"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/controller/backup/resources"
+	"github.com/nova/novawire/internal/commandline"
+	"github.com/nova/novawire/internal/kubernetes"
 	"github.com/nova/novawire/internal/units"
 )
 
@@ -49,7 +50,7 @@ Exit codes: 0 success, 1 the cluster did not answer, 2 a wrong command line.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output != "table" && output != "json" {
-				return usageError{fmt.Errorf("backup status: output %q: use table or json", output)}
+				return commandline.UsageError("backup status: output %q: use table or json", output)
 			}
 			cluster, in, err := flags.open(namespace)
 			if err != nil {
@@ -85,7 +86,7 @@ Exit codes: 0 success, 1 the cluster did not answer, 2 a wrong command line.`,
 // listStatuses reads the status annotations of CronJobs, which outlive their
 // source, and of StatefulSets that have no CronJob, for example because the
 // request was refused.
-func listStatuses(ctx context.Context, cluster kubernetes.Interface, namespace string) ([]statusEntry, error) {
+func listStatuses(ctx context.Context, cluster *kubernetes.Client, namespace string) ([]statusEntry, error) {
 	states := []statusEntry{}
 	known := map[[2]string]bool{}
 	add := func(namespace, name string, annotations map[string]string) error {
@@ -101,19 +102,19 @@ func listStatuses(ctx context.Context, cluster kubernetes.Interface, namespace s
 		states = append(states, statusEntry{namespace, name, status})
 		return nil
 	}
-	jobs, err := cluster.BatchV1().CronJobs(namespace).List(ctx, metav1.ListOptions{LabelSelector: resources.LabelManagedBy + "=" + resources.ManagedBy})
+	jobs, err := kubernetes.CronJobs.List(ctx, cluster, namespace, metav1.ListOptions{LabelSelector: resources.LabelManagedBy + "=" + resources.ManagedBy})
 	if err != nil {
 		return nil, fmt.Errorf("list CronJobs: %w", err)
 	}
 	var mistakes []error
-	for _, o := range jobs.Items {
+	for _, o := range jobs {
 		mistakes = append(mistakes, add(o.Namespace, reference(&o), o.Annotations))
 	}
-	sets, err := cluster.AppsV1().StatefulSets(namespace).List(ctx, metav1.ListOptions{})
+	sets, err := kubernetes.StatefulSets.List(ctx, cluster, namespace, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list StatefulSets: %w", err)
 	}
-	for _, o := range sets.Items {
+	for _, o := range sets {
 		mistakes = append(mistakes, add(o.Namespace, o.Name, o.Annotations))
 	}
 	slices.SortFunc(states, func(a, b statusEntry) int {

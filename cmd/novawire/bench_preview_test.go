@@ -17,6 +17,7 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"sigs.k8s.io/yaml"
 
+	"github.com/nova/novawire/internal/commandline"
 	"github.com/nova/novawire/internal/testing/bench"
 	"github.com/nova/novawire/internal/workload"
 	"github.com/nova/novawire/webhook/inject"
@@ -30,11 +31,11 @@ const previewVariable = "NOVAWIRE_BENCH_PREVIEW"
 func benchPreview(arguments string) int {
 	if err := run(context.Background(), append([]string{"preview"}, strings.Fields(arguments)...), os.Stdin, io.Discard, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return exitCode(err)
+		return commandline.ExitCode(err)
 	}
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
-		return exitProblem
+		return commandline.ExitProblem
 	}
 	for line := range strings.Lines(string(status)) {
 		if size, ok := strings.CutPrefix(line, "VmHWM:"); ok { // the largest resident size of this process

@@ -7,9 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/nova/novawire/internal/kubernetes"
 )
 
 // The default Service of an installation.
@@ -50,15 +51,15 @@ func (c clusterFlags) loader() clientcmd.ClientConfig {
 }
 
 // open returns a client and the namespace: the given one, else that of the context.
-func (c clusterFlags) open(namespace string) (kubernetes.Interface, string, error) {
+func (c clusterFlags) open(namespace string) (*kubernetes.Client, string, error) {
 	config, err := c.connect()
 	if err != nil {
 		return nil, "", err
 	}
 	config.WarningHandler = rest.NewWarningWriter(os.Stderr, rest.WarningWriterOptions{Deduplicate: true})
-	cluster, err := kubernetes.NewForConfig(config)
+	cluster, err := kubernetes.New(config)
 	if err != nil {
-		return nil, "", fmt.Errorf("connect: %w", err)
+		return nil, "", err
 	}
 	if namespace == "" {
 		if namespace, _, err = c.loader().Namespace(); err != nil {

@@ -3,14 +3,14 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"fmt"
 	"io"
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/nova/novawire/certs"
+	"github.com/nova/novawire/internal/commandline"
+	"github.com/nova/novawire/internal/kubernetes"
 )
 
 type checkCertsFlags struct {
@@ -36,7 +36,7 @@ needs the rights to list webhook configurations and endpoint slices and to forwa
 
 Exit codes: 0 no problem, 1 a problem was found or the cluster did not answer, 2 a wrong
 command line.`,
-		Args: noArguments,
+		Args: commandline.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), flags.timeout)
 			defer cancel()
@@ -57,9 +57,9 @@ func runCheckCerts(ctx context.Context, flags checkCertsFlags, out io.Writer) er
 	if err != nil {
 		return err
 	}
-	cluster, err := kubernetes.NewForConfig(config)
+	cluster, err := kubernetes.New(config)
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return err
 	}
 	clients, err := webhookTrust(ctx, cluster, flags.namespace, flags.service)
 	if err != nil {

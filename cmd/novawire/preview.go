@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/nova/novawire/config"
+	"github.com/nova/novawire/internal/commandline"
 	"github.com/nova/novawire/webhook/inject"
 	"github.com/nova/novawire/webhook/preview"
 )
@@ -45,7 +47,7 @@ and nothing printed; 2 bad command line.`,
   kubectl get deployment feed -o yaml | novawire preview --explain -`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usageError{errors.New("preview: name a file, a folder, or - for standard input")}
+				return commandline.UsageError("preview: name a file, a folder, or - for standard input")
 			}
 			return nil
 		},
@@ -63,18 +65,18 @@ and nothing printed; 2 bad command line.`,
 
 func runPreview(flags previewFlags, paths []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if !slices.Contains([]string{"yaml", "json", "diff"}, flags.output) {
-		return usageError{fmt.Errorf("preview: output %q: use yaml, json or diff", flags.output)}
+		return commandline.UsageError("preview: output %q: use yaml, json or diff", flags.output)
 	}
 	if !slices.Contains([]string{"auto", "always", "never"}, flags.color) {
-		return usageError{fmt.Errorf("preview: --color %q: use auto, always or never", flags.color)}
+		return commandline.UsageError("preview: --color %q: use auto, always or never", flags.color)
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(50)) // a run is short: less memory for a little time
-	c, err := readConfig(flags.config)
+	c, err := config.Read(flags.config, os.Getenv(config.EnvImage))
 	if err != nil {
 		return err
 	}
-	if flags.config != "" && c.unversioned() {
-		fmt.Fprintln(stderr, "warning: "+versionWarning)
+	if flags.config != "" && c.Unversioned() {
+		fmt.Fprintln(stderr, "warning: "+config.VersionWarning)
 	}
 	engine, err := inject.New(c.Injection)
 	if err != nil {

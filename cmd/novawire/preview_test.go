@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"golang.org/x/tools/txtar"
+
+	"github.com/nova/novawire/internal/commandline"
 )
 
 var update = flag.Bool("update", false, "rewrite the runs in testdata")
@@ -24,7 +26,7 @@ func cli(t *testing.T, stdin string, args ...string) (stdout, stderr string, cod
 	var out, errs bytes.Buffer
 	if err := run(context.Background(), args, strings.NewReader(stdin), &out, &errs); err != nil {
 		errs.WriteString(err.Error() + "\n")
-		code = exitCode(err)
+		code = commandline.ExitCode(err)
 	}
 	return out.String(), errs.String(), code
 }
@@ -120,7 +122,7 @@ func TestPreview_WiresTheExample(t *testing.T) {
 }
 
 func TestHelpAndVersion(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"preview", "--help"}, {"webhook", "--help"}, {"--version"}} {
+	for _, args := range [][]string{{"--help"}, {"preview", "--help"}, {"--version"}} {
 		stdout, stderr, code := cli(t, "", args...)
 		if code != 0 || stdout == "" {
 			t.Errorf("%v: exit %d: %s", args, code, stderr)
@@ -128,45 +130,6 @@ func TestHelpAndVersion(t *testing.T) {
 	}
 	if help, _, _ := cli(t, "", "preview", "--help"); !strings.Contains(help, "Exit codes") {
 		t.Error("preview --help does not tell its exit codes")
-	}
-}
-
-func TestConfig_Mistakes(t *testing.T) {
-	for text, part := range map[string]string{
-		"injection: {sidecar: {imag: x}}":                               `unknown field "injection.sidecar.imag"`,
-		"injection: {clusterName: a, clusterName: b}":                   `"clusterName" already set`,
-		"injection: {kubernetesVersion: '2'}":                           "injection: kubernetesVersion",
-		"injection: {defaults: {inject.nova.dev/protocol: grcp}}":       "defaults: inject.nova.dev/protocol",
-		"injection: {sidecar: {resources: {memoryLimit: 1Mi}}}":         "sidecar.resources: \"1Mi\": use 32Mi or more",
-		"injection: {sidecar: {env: {NOVAWIRE_BACKEND: zipkin}}}":       "sidecar.env: NOVAWIRE_BACKEND",
-		"injection: {sidecar: {env: {NOVAWIRE_BAKEND: jaeger}}}":        "did you mean NOVAWIRE_BACKEND?",
-		"injection: {sidecar: {secretEnv: {NOVAWIRE_HEADERS: no-key}}}": "sidecar.secretEnv.NOVAWIRE_HEADERS",
-		"injection: {gateway: {grpcEndpoint: 'gateway:4317'}}":          "gateway.grpcEndpoint",
-		"injection: [a]": "injection",
-		"injection: {sidecar: {imagePullPolicy: Sometimes, image: ''}}":       "sidecar.image",
-		"backup: {defaults: {backup.nova.dev/retention-days: none}}":          `backup: defaults: backup.nova.dev/retention-days: "none" is refused`,
-		"backup: {defaults: {backup.nova.dev/enabled: 'true'}}":               "it is not a default",
-		"backup: {env: {AWS_SECRET_ACCESS_KEY: x}}":                           "backup: env.AWS_SECRET_ACCESS_KEY: a secret",
-		"backup: {env: {RETENTION_DAYS: '7'}}":                                "backup: env.RETENTION_DAYS: use the annotation",
-		"backup: {env: {S3_CHEKSUM: none}}":                                   "pg-backup has no such variable",
-		"backup: {env: {S3_CHECKSUM: md5}}":                                   `env.S3_CHECKSUM: "md5" is refused`,
-		"backup: {scratch: {medium: Disk, minimum: 0}}":                       "scratch.medium",
-		"backup: {scratch: {minimum: plenty}}":                                "quantities must match",
-		"backup: {network: {storeCIDRs: [10.0.0.1]}}":                         "network.storeCIDRs",
-		"backup: {telemetryEndpoint: 'collector:4318'}":                       "telemetryEndpoint",
-		"injection: {kubernetesVersion: '1.37', serviceNameLabels: [a, b]}\n": "",
-	} {
-		c := defaultConfig()
-		err := c.parse([]byte(text))
-		if part == "" {
-			if err != nil {
-				t.Errorf("%s: %v", text, err)
-			}
-			continue
-		}
-		if err == nil || !strings.Contains(err.Error(), part) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%s: %v", text, err)
-		}
 	}
 }
 
@@ -181,7 +144,7 @@ func TestRun_RefusesUnknownCommands(t *testing.T) {
 		{[]string{"check", "cert"}, `novawire check: "cert" is not a command; did you mean certs?`},
 	} {
 		_, stderr, code := cli(t, "", c.args...)
-		if code != exitUsage || !strings.HasPrefix(stderr, c.want) {
+		if code != commandline.ExitUsage || !strings.HasPrefix(stderr, c.want) {
 			t.Errorf("%v: exit %d: %s", c.args, code, stderr)
 		}
 	}
@@ -214,7 +177,7 @@ func TestRun_WrongCommandLine(t *testing.T) {
 		for name, args := range wrong {
 			t.Run(strings.Join(append(path, name), " "), func(t *testing.T) {
 				_, stderr, code := cli(t, "", append(slices.Clone(path), args...)...)
-				if code != exitUsage || strings.Count(stderr, "\n") != 1 || strings.HasPrefix(stderr, "Error") {
+				if code != commandline.ExitUsage || strings.Count(stderr, "\n") != 1 || strings.HasPrefix(stderr, "Error") {
 					t.Errorf("exit %d: %s", code, stderr)
 				}
 				if name == "a misspelt flag" && !strings.Contains(stderr, "did you mean --help?") {
@@ -270,7 +233,7 @@ func TestPreview_Color(t *testing.T) {
 			}
 		}
 	})
-	if _, stderr, code := cli(t, pod, "preview", "--color", "sometimes", "-"); code != exitUsage {
+	if _, stderr, code := cli(t, pod, "preview", "--color", "sometimes", "-"); code != commandline.ExitUsage {
 		t.Errorf("exit %d: %s", code, stderr)
 	}
 }

@@ -12,11 +12,11 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 
 	"github.com/nova/novawire/certs"
+	"github.com/nova/novawire/internal/kubernetes"
 )
 
 // trust is the caBundle of one webhook.
@@ -26,26 +26,26 @@ type trust struct {
 }
 
 // webhookTrust returns the caBundle of every webhook that calls the Service.
-func webhookTrust(ctx context.Context, cluster kubernetes.Interface, namespace, service string) (all []trust, err error) {
+func webhookTrust(ctx context.Context, cluster *kubernetes.Client, namespace, service string) (all []trust, err error) {
 	add := func(kind, configuration, name string, c admissionv1.WebhookClientConfig) {
 		if c.Service != nil && c.Service.Namespace == namespace && c.Service.Name == service {
 			all = append(all, trust{fmt.Sprintf("%s %s, %s", kind, configuration, name), certs.ParseBundle(c.CABundle)})
 		}
 	}
-	mutating, err := cluster.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+	mutating, err := kubernetes.MutatingWebhookConfigurations.List(ctx, cluster, "", metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list mutating webhook configurations: %w", err)
 	}
-	for _, c := range mutating.Items {
+	for _, c := range mutating {
 		for _, w := range c.Webhooks {
 			add("MutatingWebhookConfiguration", c.Name, w.Name, w.ClientConfig)
 		}
 	}
-	validating, err := cluster.AdmissionregistrationV1().ValidatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+	validating, err := kubernetes.ValidatingWebhookConfigurations.List(ctx, cluster, "", metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list validating webhook configurations: %w", err)
 	}
-	for _, c := range validating.Items {
+	for _, c := range validating {
 		for _, w := range c.Webhooks {
 			add("ValidatingWebhookConfiguration", c.Name, w.Name, w.ClientConfig)
 		}
@@ -74,13 +74,13 @@ func (r replica) servedCertificates(ctx context.Context, name string) ([]*x509.C
 }
 
 // readyReplicas returns the ready pods of the Service.
-func readyReplicas(ctx context.Context, config *rest.Config, cluster kubernetes.Interface, namespace, service string) (all []replica, err error) {
-	slices, err := cluster.DiscoveryV1().EndpointSlices(namespace).
-		List(ctx, metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service})
+func readyReplicas(ctx context.Context, config *rest.Config, cluster *kubernetes.Client, namespace, service string) (all []replica, err error) {
+	slices, err := kubernetes.EndpointSlices.List(ctx, cluster, namespace,
+		metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service})
 	if err != nil {
 		return nil, fmt.Errorf("list endpoint slices: %w", err)
 	}
-	for _, slice := range slices.Items {
+	for _, slice := range slices {
 		port := webhookPort(slice.Ports)
 		if port == 0 {
 			continue
@@ -121,10 +121,9 @@ func dialAddress(address string) func(context.Context) (net.Conn, error) {
 
 // forwardTo connects to a port of a pod through the API server, as kubectl
 // port-forward does. Forwarding ends with the context.
-func forwardTo(config *rest.Config, cluster kubernetes.Interface, namespace, pod string, port int32) func(context.Context) (net.Conn, error) {
+func forwardTo(config *rest.Config, cluster *kubernetes.Client, namespace, pod string, port int32) func(context.Context) (net.Conn, error) {
 	return func(ctx context.Context) (net.Conn, error) {
-		url := cluster.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("portforward").URL()
-		dialer, err := portforward.NewSPDYOverWebsocketDialer(url, config)
+		dialer, err := portforward.NewSPDYOverWebsocketDialer(cluster.PortForwardURL(namespace, pod), config)
 		if err != nil {
 			return nil, fmt.Errorf("forward a port: %w", err)
 		}

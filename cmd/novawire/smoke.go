@@ -16,10 +16,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/internal/commandline"
+	"github.com/nova/novawire/internal/kubernetes"
 	"github.com/nova/novawire/smoke"
 )
 
@@ -52,7 +53,7 @@ pods/proxy and pods/log. The newest running pod of each service is checked.
 Exit codes: 0 every check passed, 1 a check failed or nothing was checked, 2 wrong usage.`,
 		Example: `  novawire smoke -n nova --wait 2m --traces-url http://jaeger.example.org:16686
   novawire smoke -n nova -o junit > smoke.xml`,
-		Args: noArguments,
+		Args: commandline.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runSmoke(cmd.Context(), flags, cmd.OutOrStdout())
 		},
@@ -73,18 +74,18 @@ Exit codes: 0 every check passed, 1 a check failed or nothing was checked, 2 wro
 
 func (f smokeFlags) check() error {
 	if !slices.Contains([]string{"table", "json", "junit"}, f.output) {
-		return usageError{fmt.Errorf("smoke: output %q: use table, json or junit", f.output)}
+		return commandline.UsageError("smoke: output %q: use table, json or junit", f.output)
 	}
 	for _, kind := range f.skip {
 		if !slices.Contains(smoke.Kinds(), kind) {
-			return usageError{fmt.Errorf("smoke: skip %q: use %s", kind, strings.Join(smoke.Kinds(), ", "))}
+			return commandline.UsageError("smoke: skip %q: use %s", kind, strings.Join(smoke.Kinds(), ", "))
 		}
 	}
 	if f.wait < 0 || f.limit <= 0 || f.backupAge <= 0 {
-		return usageError{errors.New("smoke: --wait, --timeout and --backup-age are positive durations")}
+		return commandline.UsageError("smoke: --wait, --timeout and --backup-age are positive durations")
 	}
 	if !strings.HasPrefix(f.request, "/") {
-		return usageError{fmt.Errorf("smoke: request %q: use a path that begins with /", f.request)}
+		return commandline.UsageError("smoke: request %q: use a path that begins with /", f.request)
 	}
 	return nil
 }
@@ -135,13 +136,13 @@ func runSmoke(ctx context.Context, flags smokeFlags, stdout io.Writer) error {
 
 // smokeServices returns the services of the wired pods, each with its newest running
 // pod. A service without one has a problem.
-func smokeServices(ctx context.Context, cluster kubernetes.Interface, namespace, request string) ([]smoke.Service, error) {
-	pods, err := cluster.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+func smokeServices(ctx context.Context, cluster *kubernetes.Client, namespace, request string) ([]smoke.Service, error) {
+	pods, err := kubernetes.Pods.List(ctx, cluster, namespace, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list pods: %w", err)
 	}
 	newest := map[string]corev1.Pod{}
-	for _, p := range pods.Items {
+	for _, p := range pods {
 		if p.Annotations[injection.AnnotationStatus] == "" || finished(p) {
 			continue
 		}
@@ -171,15 +172,14 @@ func metricsEndpoint(annotations map[string]string) (scheme, port, path string) 
 		cmp.Or(annotations[injection.AnnotationPrometheusPath], "/metrics")
 }
 
-func smokeService(cluster kubernetes.Interface, name string, p corev1.Pod, request string) smoke.Service {
+func smokeService(cluster *kubernetes.Client, name string, p corev1.Pod, request string) smoke.Service {
 	s := smoke.Service{Namespace: p.Namespace, Name: name, LogLabel: p.Labels[injection.LabelLogging]}
 	if p.Status.Phase != corev1.PodRunning {
 		s.Problem = fmt.Sprintf("no pod runs: %s is %s", p.Name, cmp.Or(string(p.Status.Phase), "new"))
 		return s
 	}
 	proxied := func(scheme, port, path string) string {
-		return cluster.CoreV1().RESTClient().Get().Namespace(p.Namespace).Resource("pods").
-			Name(fmt.Sprintf("%s:%s:%s", scheme, p.Name, port)).SubResource("proxy").Suffix(path).URL().String()
+		return cluster.ProxyURL(p.Namespace, p.Name, scheme, port, path)
 	}
 	if scheme, port, path := metricsEndpoint(p.Annotations); port != "" {
 		s.MetricsURL = proxied(scheme, port, path)
@@ -218,10 +218,9 @@ func probeURL(c corev1.Container, probe *corev1.Probe, proxied func(scheme, port
 	return proxied(strings.ToLower(cmp.Or(string(probe.HTTPGet.Scheme), "http")), port, probe.HTTPGet.Path)
 }
 
-func podLogs(cluster kubernetes.Interface, p corev1.Pod, container string) func(context.Context, time.Time) (io.ReadCloser, error) {
+func podLogs(cluster *kubernetes.Client, p corev1.Pod, container string) func(context.Context, time.Time) (io.ReadCloser, error) {
 	return func(ctx context.Context, since time.Time) (io.ReadCloser, error) {
-		at := metav1.NewTime(since)
-		return cluster.CoreV1().Pods(p.Namespace).GetLogs(p.Name, &corev1.PodLogOptions{Container: container, SinceTime: &at}).Stream(ctx)
+		return cluster.Log(ctx, p.Namespace, p.Name, container, kubernetes.LogOptions{Since: since})
 	}
 }
 
@@ -255,7 +254,7 @@ func compareReady(a, b corev1.Pod) int {
 
 // smokeBackups returns the databases that have backups, and the StatefulSets that
 // asked for backups and have none.
-func smokeBackups(ctx context.Context, cluster kubernetes.Interface, namespace string, skip []string) ([]smoke.Backup, error) {
+func smokeBackups(ctx context.Context, cluster *kubernetes.Client, namespace string, skip []string) ([]smoke.Backup, error) {
 	if slices.Contains(skip, smoke.KindBackup) {
 		return nil, nil
 	}

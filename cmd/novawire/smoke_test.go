@@ -22,6 +22,7 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/internal/commandline"
 	"github.com/nova/novawire/internal/testing/cluster"
 	"github.com/nova/novawire/smoke"
 )
@@ -56,7 +57,7 @@ func TestSmoke(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(file, kubeconfig(t, config), 0o600); err != nil {
+	if err := os.WriteFile(file, cluster.Kubeconfig(t, config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var ready atomic.Int32
@@ -124,7 +125,7 @@ func TestSmoke(t *testing.T) {
 	t.Run("one that is not ready fails", func(t *testing.T) {
 		ready.Store(http.StatusServiceUnavailable)
 		t.Cleanup(func() { ready.Store(http.StatusOK) })
-		if got, err := smokeRun(); err == nil || exitCode(err) != exitProblem || got["feed ready"] != smoke.Failed {
+		if got, err := smokeRun(); err == nil || commandline.ExitCode(err) != commandline.ExitProblem || got["feed ready"] != smoke.Failed {
 			t.Errorf("%v: %v", err, got)
 		}
 	})
@@ -151,7 +152,7 @@ func TestSmoke(t *testing.T) {
 	})
 	for _, args := range [][]string{{"-o", "xml"}, {"--skip", "log"}, {"--wait", "-1s"}, {"--request", "feed"}, {"feed"}} {
 		t.Run("refuses "+strings.Join(args, " "), func(t *testing.T) {
-			if _, err := smokeRun(args...); exitCode(err) != exitUsage {
+			if _, err := smokeRun(args...); commandline.ExitCode(err) != commandline.ExitUsage {
 				t.Error(err)
 			}
 		})

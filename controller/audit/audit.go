@@ -121,7 +121,7 @@ func assess(o object, defaults backupapi.Request) Database {
 	case request.Suspend:
 		return because(Suspended, backupapi.AnnotationSuspend+" is true", "remove the annotation "+backupapi.AnnotationSuspend)
 	case !hasCronJob:
-		return because(NoController, "the controller has not created a CronJob", "check that novawire webhook runs with --controllers, and its log")
+		return because(NoController, "the controller has not created a CronJob", "check that novawire-manager runs with --controllers, and its log")
 	case d.LastSuccess == nil:
 		return because(NoBackupYet, "no run has succeeded", "wait for the schedule, or run: novawire backup now "+o.source.Argument()+" -n "+o.source.Namespace)
 	}

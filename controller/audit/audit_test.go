@@ -24,6 +24,7 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/controller/backup/resources"
+	"github.com/nova/novawire/internal/kubernetes"
 	"github.com/nova/novawire/internal/testing/cluster"
 )
 
@@ -31,8 +32,9 @@ func TestMain(m *testing.M) { os.Exit(cluster.Run(m)) }
 
 type environment struct {
 	*testing.T
-	client client.Client
-	config *rest.Config
+	client  client.Client
+	cluster *kubernetes.Client
+	config  *rest.Config
 }
 
 func newEnvironment(t *testing.T) environment {
@@ -43,7 +45,11 @@ func newEnvironment(t *testing.T) environment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return environment{t, c, config}
+	audited, err := kubernetes.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return environment{t, c, audited, config}
 }
 
 func (e environment) create(o client.Object) {
@@ -106,7 +112,7 @@ func defaults(t *testing.T) backupapi.Request {
 func (e environment) run(o Options) Report {
 	e.Helper()
 	o.Defaults = defaults(e.T)
-	report, err := Run(e.Context(), e.client, o)
+	report, err := Run(e.Context(), e.cluster, o)
 	if err != nil {
 		e.Fatal(err)
 	}
@@ -229,14 +235,13 @@ func TestRun_Operators(t *testing.T) {
 	crds := make([]*apiextensions.CustomResourceDefinition, 0, len(operators))
 	for _, o := range operators {
 		preserve := true
-		plural := strings.ToLower(o.kind.Kind) + "s"
 		crds = append(crds, &apiextensions.CustomResourceDefinition{
-			ObjectMeta: metav1.ObjectMeta{Name: plural + "." + o.kind.Group},
+			ObjectMeta: metav1.ObjectMeta{Name: o.resource.Resource + "." + o.resource.Group},
 			Spec: apiextensions.CustomResourceDefinitionSpec{
-				Group: o.kind.Group, Scope: apiextensions.NamespaceScoped,
-				Names: apiextensions.CustomResourceDefinitionNames{Plural: plural, Singular: strings.ToLower(o.kind.Kind), Kind: o.kind.Kind, ListKind: o.kind.Kind + "List"},
+				Group: o.resource.Group, Scope: apiextensions.NamespaceScoped,
+				Names: apiextensions.CustomResourceDefinitionNames{Plural: o.resource.Resource, Singular: strings.ToLower(o.kind), Kind: o.kind, ListKind: o.kind + "List"},
 				Versions: []apiextensions.CustomResourceDefinitionVersion{{
-					Name: o.kind.Version, Served: true, Storage: true,
+					Name: o.resource.Version, Served: true, Storage: true,
 					Schema: &apiextensions.CustomResourceValidation{OpenAPIV3Schema: &apiextensions.JSONSchemaProps{Type: "object", XPreserveUnknownFields: &preserve}},
 				}},
 			},
@@ -249,7 +254,8 @@ func TestRun_Operators(t *testing.T) {
 	ns := e.namespace(nil)
 	for _, o := range operators {
 		u := &unstructured.Unstructured{}
-		u.SetGroupVersionKind(o.kind)
+		u.SetAPIVersion(o.resource.Group + "/" + o.resource.Version)
+		u.SetKind(o.kind)
 		u.SetNamespace(ns)
 		u.SetName("orders")
 		e.create(u)
@@ -288,11 +294,11 @@ func TestRun_MissingPermissions(t *testing.T) {
 	})
 	config := rest.CopyConfig(e.config)
 	config.Impersonate.UserName = "auditor"
-	c, err := client.New(config, client.Options{})
+	audited, err := kubernetes.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := Run(t.Context(), c, Options{Namespace: ns, Defaults: defaults(t), Secrets: true})
+	report, err := Run(t.Context(), audited, Options{Namespace: ns, Defaults: defaults(t), Secrets: true})
 	if err != nil {
 		t.Fatal(err)
 	}

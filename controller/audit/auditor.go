@@ -6,15 +6,15 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/internal/kubernetes"
 )
 
 // Auditor audits the cluster periodically and exports the report as metrics. The
 // manager runs it on the replica that leads.
 type Auditor struct {
-	Reader   client.Reader // reads past the cache, in pages
+	Cluster  *kubernetes.Client // reads past the cache, in pages
 	Defaults func() backupapi.Request
 	Metrics  *Metrics
 	Interval time.Duration
@@ -31,7 +31,7 @@ func (a *Auditor) Start(ctx context.Context) error {
 func (a *Auditor) NeedLeaderElection() bool { return true }
 
 func (a *Auditor) audit(ctx context.Context) {
-	report, err := Run(ctx, a.Reader, Options{Defaults: a.Defaults()})
+	report, err := Run(ctx, a.Cluster, Options{Defaults: a.Defaults()})
 	if err != nil {
 		if ctx.Err() == nil {
 			slog.Error("audit of PostgreSQL databases failed; the metrics keep the previous report", "error", err)

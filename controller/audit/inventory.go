@@ -12,18 +12,13 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/controller/backup/resources"
+	"github.com/nova/novawire/internal/kubernetes"
 )
-
-// pageSize bounds the memory of an audit of a large cluster.
-const pageSize = 500
 
 // Options select what an audit reads.
 type Options struct {
@@ -34,17 +29,18 @@ type Options struct {
 
 // operators are the custom resources of operators that run PostgreSQL.
 var operators = []struct {
-	kind     schema.GroupVersionKind
+	kind     string
+	resource kubernetes.Resource[metav1.PartialObjectMetadata]
 	operator string
 	secret   func(name string) string // whose annotation starts backups
 }{
-	{schema.GroupVersionKind{Group: "postgresql.cnpg.io", Version: "v1", Kind: "Cluster"}, "CloudNativePG", func(name string) string { return name + "-superuser or " + name + "-app" }},
-	{schema.GroupVersionKind{Group: "acid.zalan.do", Version: "v1", Kind: "postgresql"}, "the Zalando operator", func(name string) string { return "postgres." + name + ".credentials.postgresql.acid.zalan.do" }},
+	{"Cluster", kubernetes.Resource[metav1.PartialObjectMetadata]{Group: "postgresql.cnpg.io", Version: "v1", Resource: "clusters"}, "CloudNativePG", func(name string) string { return name + "-superuser or " + name + "-app" }},
+	{"postgresql", kubernetes.Resource[metav1.PartialObjectMetadata]{Group: "acid.zalan.do", Version: "v1", Resource: "postgresqls"}, "the Zalando operator", func(name string) string { return "postgres." + name + ".credentials.postgresql.acid.zalan.do" }},
 }
 
 // Run reads the cluster and reports every PostgreSQL database that it recognizes.
-func Run(ctx context.Context, reader client.Reader, o Options) (Report, error) {
-	i := inventory{reader: reader, options: o, cronJobs: map[backupapi.Source]map[string]string{}, serving: map[string]backupapi.Source{}, reported: map[backupapi.Source]bool{}, namespaces: map[string]map[string]string{}}
+func Run(ctx context.Context, cluster *kubernetes.Client, o Options) (Report, error) {
+	i := inventory{cluster: cluster, options: o, cronJobs: map[backupapi.Source]map[string]string{}, serving: map[string]backupapi.Source{}, reported: map[backupapi.Source]bool{}, namespaces: map[string]map[string]string{}}
 	err := errors.Join( // in this order: the first three are what the others refer to
 		i.readNamespaces(ctx), i.readCronJobs(ctx), i.readServices(ctx),
 		i.readStatefulSets(ctx), i.readDeployments(ctx), i.readOperators(ctx), i.readSecrets(ctx),
@@ -59,7 +55,7 @@ func Run(ctx context.Context, reader client.Reader, o Options) (Report, error) {
 }
 
 type inventory struct {
-	reader     client.Reader
+	cluster    *kubernetes.Client
 	options    Options
 	cronJobs   map[backupapi.Source]map[string]string // annotations of the CronJobs that back up
 	serving    map[string]backupapi.Source            // by NAMESPACE/KIND/NAME of an operator's resource
@@ -69,85 +65,68 @@ type inventory struct {
 	report     Report
 }
 
-// list calls visit for each page of a list. A kind that may not be read, or that the
-// cluster does not have, is no error.
-func (i *inventory) list(ctx context.Context, what string, list client.ObjectList, visit func(), options ...client.ListOption) error {
-	options = append(options, client.InNamespace(i.options.Namespace), client.Limit(pageSize))
-	token := ""
-	for {
-		err := i.reader.List(ctx, list, append(options, client.Continue(token))...)
-		switch {
-		case meta.IsNoMatchError(err) || apierrors.IsNotFound(err):
-			return nil // no such operator
-		case apierrors.IsForbidden(err):
-			i.report.Skipped = append(i.report.Skipped, what+": no permission to list them")
-			return nil
-		case err != nil:
-			return fmt.Errorf("list %s: %w", what, err)
+// list calls visit for each object. A kind that may not be read, or that the cluster
+// does not have, is no error.
+func list[T any](ctx context.Context, i *inventory, what string, resource kubernetes.Resource[T], visit func(*T), selector ...string) error {
+	err := resource.Pages(ctx, i.cluster, i.options.Namespace, metav1.ListOptions{LabelSelector: strings.Join(selector, ",")}, func(page []T) error {
+		for n := range page {
+			visit(&page[n])
 		}
-		visit()
-		if token = list.GetContinue(); token == "" {
-			return nil
-		}
+		return nil
+	})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil // no such operator
+	case apierrors.IsForbidden(err):
+		i.report.Skipped = append(i.report.Skipped, what+": no permission to list them")
+		return nil
+	case err != nil:
+		return fmt.Errorf("list %s: %w", what, err)
 	}
+	return nil
 }
 
 func (i *inventory) readNamespaces(ctx context.Context) error {
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "NamespaceList"})
-	if i.options.Namespace != "" {
-		one := &metav1.PartialObjectMetadata{}
-		one.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"})
-		err := i.reader.Get(ctx, client.ObjectKey{Name: i.options.Namespace}, one)
-		if apierrors.IsForbidden(err) {
-			i.report.Skipped = append(i.report.Skipped, "the namespace's labels: no permission to read them")
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read namespace: %w", err)
-		}
-		i.namespaces[one.Name] = one.Labels
+	if i.options.Namespace == "" {
+		return list(ctx, i, "namespaces", kubernetes.Namespaces, func(ns *metav1.PartialObjectMetadata) { i.namespaces[ns.Name] = ns.Labels })
+	}
+	ns, err := kubernetes.Namespaces.Get(ctx, i.cluster, "", i.options.Namespace)
+	if apierrors.IsForbidden(err) {
+		i.report.Skipped = append(i.report.Skipped, "the namespace's labels: no permission to read them")
 		return nil
 	}
-	return i.list(ctx, "namespaces", list, func() {
-		for _, ns := range list.Items {
-			i.namespaces[ns.Name] = ns.Labels
-		}
-	})
+	if err != nil {
+		return fmt.Errorf("read namespace: %w", err)
+	}
+	i.namespaces[ns.Name] = ns.Labels
+	return nil
 }
 
 func (i *inventory) readCronJobs(ctx context.Context) error {
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(batchv1.SchemeGroupVersion.WithKind("CronJobList"))
-	return i.list(ctx, "CronJobs", list, func() {
-		for _, job := range list.Items {
-			source, ok := resources.MadeFor(&job)
-			if !ok || job.Name != resources.BackupName(source) {
-				continue
-			}
-			if job.Annotations == nil {
-				job.Annotations = map[string]string{}
-			}
-			i.cronJobs[source] = job.Annotations
-			if serves := job.Annotations[resources.AnnotationServes]; serves != "" {
-				i.serving[job.Namespace+"/"+serves] = source
-			}
+	return list(ctx, i, "CronJobs", kubernetes.CronJobs, func(job *batchv1.CronJob) {
+		source, ok := resources.MadeFor(job)
+		if !ok || job.Name != resources.BackupName(source) {
+			return
 		}
-	}, client.MatchingLabels{resources.LabelManagedBy: resources.ManagedBy})
+		if job.Annotations == nil {
+			job.Annotations = map[string]string{}
+		}
+		i.cronJobs[source] = job.Annotations
+		if serves := job.Annotations[resources.AnnotationServes]; serves != "" {
+			i.serving[job.Namespace+"/"+serves] = source
+		}
+	}, resources.LabelManagedBy+"="+resources.ManagedBy)
 }
 
 func (i *inventory) readStatefulSets(ctx context.Context) error {
-	list := &appsv1.StatefulSetList{}
-	return i.list(ctx, "StatefulSets", list, func() {
-		for _, set := range list.Items {
-			engine := resources.Engine(set.Spec.Template.Spec)
-			if engine != backupapi.PostgreSQL && set.Annotations[backupapi.AnnotationEnabled] != "true" || operatedBy(set.OwnerReferences) {
-				continue
-			}
-			o := i.object(&set, enableFix)
-			o.engine = engine
-			i.add(assess(o, i.options.Defaults))
+	return list(ctx, i, "StatefulSets", kubernetes.StatefulSets, func(set *appsv1.StatefulSet) {
+		engine := resources.Engine(set.Spec.Template.Spec)
+		if engine != backupapi.PostgreSQL && set.Annotations[backupapi.AnnotationEnabled] != "true" || operatedBy(set.OwnerReferences) {
+			return
 		}
+		o := i.object(set, enableFix)
+		o.engine = engine
+		i.add(assess(o, i.options.Defaults))
 	})
 }
 
@@ -155,22 +134,19 @@ const annotateService = `annotate its Service ` + backupapi.AnnotationEnabled + 
 
 // readDeployments finds PostgreSQL in Deployments, which are backed up by their Service.
 func (i *inventory) readDeployments(ctx context.Context) error {
-	list := &appsv1.DeploymentList{}
-	return i.list(ctx, "Deployments", list, func() {
-		for _, deployment := range list.Items {
-			if resources.Engine(deployment.Spec.Template.Spec) != backupapi.PostgreSQL {
-				continue
-			}
-			d := database("Deployment", &deployment)
-			service := i.takeService(deployment.Namespace, deployment.Spec.Template.Labels)
-			if service == nil {
-				i.add(assessOther(d, deployment.Annotations, i.namespaces[d.Namespace], "no backup is requested", annotateService))
-				continue
-			}
-			found := assess(i.object(service, annotateService), i.options.Defaults)
-			found.Kind, found.Name = d.Kind, d.Name
-			i.add(found)
+	return list(ctx, i, "Deployments", kubernetes.Deployments, func(deployment *appsv1.Deployment) {
+		if resources.Engine(deployment.Spec.Template.Spec) != backupapi.PostgreSQL {
+			return
 		}
+		d := database("Deployment", deployment)
+		service := i.takeService(deployment.Namespace, deployment.Spec.Template.Labels)
+		if service == nil {
+			i.add(assessOther(d, deployment.Annotations, i.namespaces[d.Namespace], "no backup is requested", annotateService))
+			return
+		}
+		found := assess(i.object(service, annotateService), i.options.Defaults)
+		found.Kind, found.Name = d.Kind, d.Name
+		i.add(found)
 	})
 }
 
@@ -189,12 +165,9 @@ func (i *inventory) takeService(namespace string, pod map[string]string) *corev1
 // readServices finds Services that request a backup, and ExternalName Services, which
 // name databases outside of the cluster.
 func (i *inventory) readServices(ctx context.Context) error {
-	list := &corev1.ServiceList{}
-	return i.list(ctx, "Services", list, func() {
-		for _, s := range list.Items {
-			if s.Annotations[backupapi.AnnotationEnabled] == "true" || s.Spec.Type == corev1.ServiceTypeExternalName && namesPostgres(&s) {
-				i.services = append(i.services, &s)
-			}
+	return list(ctx, i, "Services", kubernetes.Services, func(s *corev1.Service) {
+		if s.Annotations[backupapi.AnnotationEnabled] == "true" || s.Spec.Type == corev1.ServiceTypeExternalName && namesPostgres(s) {
+			i.services = append(i.services, s)
 		}
 	})
 }
@@ -236,19 +209,15 @@ func containsAny(s string, parts ...string) bool {
 
 func (i *inventory) readOperators(ctx context.Context) error {
 	for _, o := range operators {
-		list := &metav1.PartialObjectMetadataList{}
-		list.SetGroupVersionKind(o.kind.GroupVersion().WithKind(o.kind.Kind + "List"))
-		err := i.list(ctx, o.kind.Kind+"s of "+o.operator, list, func() {
-			for _, item := range list.Items {
-				d, key := database(o.kind.Kind, &item), item.Namespace+"/"+o.kind.Kind+"/"+item.Name
-				if source, ok := i.serving[key]; ok {
-					i.add(assessCronJob(d, source, i.cronJobs[source]))
-					i.reported[source] = true
-					continue
-				}
-				i.add(assessOther(d, item.Annotations, i.namespaces[d.Namespace], "it is run by "+o.operator+", and no backup is requested",
-					"annotate the Secret "+o.secret(item.Name)+" "+backupapi.AnnotationEnabled+`: "true"`))
+		err := list(ctx, i, o.kind+"s of "+o.operator, o.resource, func(item *metav1.PartialObjectMetadata) {
+			d, key := database(o.kind, item), item.Namespace+"/"+o.kind+"/"+item.Name
+			if source, ok := i.serving[key]; ok {
+				i.add(assessCronJob(d, source, i.cronJobs[source]))
+				i.reported[source] = true
+				return
 			}
+			i.add(assessOther(d, item.Annotations, i.namespaces[d.Namespace], "it is run by "+o.operator+", and no backup is requested",
+				"annotate the Secret "+o.secret(item.Name)+" "+backupapi.AnnotationEnabled+`: "true"`))
 		})
 		if err != nil {
 			return err
@@ -262,7 +231,7 @@ func (i *inventory) readOperators(ctx context.Context) error {
 func operatedBy(owners []metav1.OwnerReference) bool {
 	for _, owner := range owners {
 		for _, o := range operators {
-			if strings.HasPrefix(owner.APIVersion, o.kind.Group+"/") {
+			if strings.HasPrefix(owner.APIVersion, o.resource.Group+"/") {
 				return true
 			}
 		}
@@ -276,15 +245,12 @@ func (i *inventory) readSecrets(ctx context.Context) error {
 	if !i.options.Secrets {
 		return nil
 	}
-	list := &corev1.SecretList{}
-	return i.list(ctx, "Secrets", list, func() {
-		for _, s := range list.Items {
-			host, ok := externalDatabase(&s)
-			if _, known := i.cronJobs[resources.SourceOf(&s)]; !ok || known {
-				continue
-			}
-			i.add(assessOther(database("Secret", &s), s.Annotations, i.namespaces[s.Namespace], host+" is outside of the cluster, and no backup is requested", enableFix))
+	return list(ctx, i, "Secrets", kubernetes.Secrets, func(s *corev1.Secret) {
+		host, ok := externalDatabase(s)
+		if _, known := i.cronJobs[resources.SourceOf(s)]; !ok || known {
+			return
 		}
+		i.add(assessOther(database("Secret", s), s.Annotations, i.namespaces[s.Namespace], host+" is outside of the cluster, and no backup is requested", enableFix))
 	})
 }
 
@@ -320,7 +286,7 @@ func externalHost(value string) (string, bool) {
 	return host, strings.Count(host, ".") >= 2 && !strings.Contains(host, ".svc")
 }
 
-func (i *inventory) object(o client.Object, fix string) object {
+func (i *inventory) object(o resources.Object, fix string) object {
 	source := resources.SourceOf(o)
 	return object{
 		source: source, annotations: o.GetAnnotations(), namespaceLabels: i.namespaces[source.Namespace], cronJob: i.cronJobs[source], fix: fix,

@@ -28,8 +28,12 @@ type part struct {
 // folder that matches decides.
 var parts = []part{
 	{folder: "api", may: []string{"api", "internal/validate"}, not: []string{"."}}, // the standard library alone
-	{folder: "cmd", may: []string{"api", "smoke", "webhook", "controller", "sidecar", "backup", "fluentbit", "certs", "internal", "cmd"}},
+	{folder: "cmd", may: []string{"api", "smoke", "webhook", "controller", "sidecar", "backup", "fluentbit", "certs", "config", "internal", "cmd"}},
+	{folder: "config", may: []string{"webhook/inject", "controller", "internal"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
 	{folder: "webhook/inject", may: []string{"api", "internal"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
+	{folder: "webhook/lint", may: []string{"api", "internal", "webhook/inject"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
+	{folder: "webhook/preview", may: []string{"api", "internal", "webhook/inject", "webhook/lint"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
+	{folder: "controller/backup/resources", may: []string{"api", "internal"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
 	{folder: "webhook", may: []string{"api", "internal"}},
 	{folder: "controller", may: []string{"api", "internal"}},
 	{folder: "sidecar", may: []string{"api", "internal"}, not: []string{"sigs.k8s.io/controller-runtime"}},

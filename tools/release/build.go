@@ -36,7 +36,7 @@ type program struct {
 // in a cluster alone.
 func commands(p platform) []string {
 	if p.os == "linux" {
-		return []string{"novawire", "pg-backup", "novawire-sidecar", "novawire-fluentbit"}
+		return []string{"novawire", "pg-backup", "novawire-manager", "novawire-sidecar", "novawire-fluentbit"}
 	}
 	return []string{"novawire", "pg-backup"}
 }

@@ -71,7 +71,8 @@ type image struct {
 // made here installs the program into PostgreSQL images, as the controller's Jobs do;
 // it has no PostgreSQL clients of its own, which the Dockerfile's has.
 var images = []image{
-	{"novawire", "/novawire", map[string]string{"novawire": "novawire"}},
+	{"novawire", "/novawire-manager", map[string]string{"novawire-manager": "novawire-manager"}},
+	{"novawire-cli", "/novawire", map[string]string{"novawire": "novawire"}},
 	{"novawire-sidecar", "/novawire-sidecar", map[string]string{"novawire-sidecar": "novawire-sidecar"}},
 	{"pg-backup", "/usr/local/bin/pg-backup", map[string]string{"usr/local/bin/pg-backup": "pg-backup"}},
 	{"novawire-fluentbit", "/novawire-fluentbit", map[string]string{"novawire-fluentbit": "novawire-fluentbit", "out_novawire.so": "out_novawire.so"}},

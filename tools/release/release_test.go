@@ -185,7 +185,7 @@ func TestRelease(t *testing.T) {
 		}
 		slices.Sort(names)
 		if diff := cmp.Diff([]string{
-			"NOTICE", "SHA256SUMS", "novawire-1.2.3.tgz", "novawire-fluentbit-v1.2.3.oci.tar", "novawire-sidecar-v1.2.3.oci.tar",
+			"NOTICE", "SHA256SUMS", "novawire-1.2.3.tgz", "novawire-cli-v1.2.3.oci.tar", "novawire-fluentbit-v1.2.3.oci.tar", "novawire-sidecar-v1.2.3.oci.tar",
 			"novawire-v1.2.3-linux-amd64.tar.gz", "novawire-v1.2.3-linux-arm64.tar.gz", "novawire-v1.2.3.cdx.json", "novawire-v1.2.3.oci.tar",
 			"pg-backup-v1.2.3-linux-amd64.tar.gz", "pg-backup-v1.2.3-linux-arm64.tar.gz", "pg-backup-v1.2.3.oci.tar", "provenance.intoto.json",
 		}, names); diff != "" {
@@ -221,7 +221,7 @@ func TestRelease(t *testing.T) {
 	})
 	t.Run("the SBOM is valid", func(t *testing.T) {
 		var bom cdx.BOM
-		if err := cdx.NewBOMDecoder(bytes.NewReader(got["novawire-v1.2.3.cdx.json"]), cdx.BOMFileFormatJSON).Decode(&bom); err != nil || len(*bom.Components) != 9 && len(*bom.Components) != 10 {
+		if err := cdx.NewBOMDecoder(bytes.NewReader(got["novawire-v1.2.3.cdx.json"]), cdx.BOMFileFormatJSON).Decode(&bom); err != nil || len(*bom.Components) != 11 && len(*bom.Components) != 12 {
 			t.Errorf("%v, %+v", err, bom.Components)
 		}
 	})

@@ -8,10 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
 )
@@ -124,53 +121,4 @@ func sharedLocation(ctx context.Context, references References, defaults backupa
 		}
 	}
 	return ""
-}
-
-// LiveReferences asks the API server, for metadata only: the program never reads
-// the content of a Secret.
-type LiveReferences struct {
-	Live client.Reader
-	// MayWatchSecrets reports whether this program may list and watch Secrets.
-	MayWatchSecrets func(context.Context) (bool, error)
-}
-
-// SecretsWatched implements [References].
-func (l LiveReferences) SecretsWatched(ctx context.Context) (bool, error) {
-	return l.MayWatchSecrets(ctx)
-}
-
-// HasSecret reports whether a Secret exists.
-func (l LiveReferences) HasSecret(ctx context.Context, namespace, name string) (bool, error) {
-	return l.exists(ctx, "Secret", namespace, name)
-}
-
-// HasServiceAccount reports whether a ServiceAccount exists.
-func (l LiveReferences) HasServiceAccount(ctx context.Context, namespace, name string) (bool, error) {
-	return l.exists(ctx, "ServiceAccount", namespace, name)
-}
-
-func (l LiveReferences) exists(ctx context.Context, kind, namespace, name string) (bool, error) {
-	o := &metav1.PartialObjectMetadata{}
-	o.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: kind})
-	err := l.Live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, o)
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// NamespaceLabels returns the labels of a namespace.
-func (l LiveReferences) NamespaceLabels(ctx context.Context, namespace string) (map[string]string, error) {
-	o := &metav1.PartialObjectMetadata{}
-	o.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"})
-	err := l.Live.Get(ctx, client.ObjectKey{Name: namespace}, o)
-	return o.Labels, err
-}
-
-// StatefulSets lists the StatefulSets of all namespaces.
-func (l LiveReferences) StatefulSets(ctx context.Context) ([]metav1.PartialObjectMetadata, error) {
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "StatefulSetList"})
-	err := l.Live.List(ctx, list, client.Limit(maxWorkloads))
-	return list.Items, err
 }

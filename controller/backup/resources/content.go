@@ -5,11 +5,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // Unstructured converts an object to its manifest form: without status and null fields.
-func Unstructured(o client.Object) (*unstructured.Unstructured, error) {
+func Unstructured(o Object) (*unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
 	if err != nil {
 		return nil, fmt.Errorf("write %s: %w", o.GetName(), err)

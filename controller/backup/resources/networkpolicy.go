@@ -8,7 +8,6 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/internal/clusterdns"
@@ -16,7 +15,7 @@ import (
 
 // policies allows every Job to reach DNS, the store and telemetry, and the Jobs that
 // need it to reach the database. Nothing may connect to the Jobs.
-func (c Config) policies(t Target) []client.Object {
+func (c Config) policies(t Target) []Object {
 	names := PolicyNames(t.Source)
 	every := policy(t, names[0], metav1.LabelSelector{MatchLabels: SourceLabels(t.Source)}, c.outboundRules(t))
 	every.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress}
@@ -24,7 +23,7 @@ func (c Config) policies(t Target) []client.Object {
 		MatchLabels:      SourceLabels(t.Source),
 		MatchExpressions: []metav1.LabelSelectorRequirement{{Key: LabelVerb, Operator: metav1.LabelSelectorOpIn, Values: []string{VerbRestore, VerbRun}}},
 	}, []networkingv1.NetworkPolicyEgressRule{c.databaseRule(t.Server)})
-	return []client.Object{every, database}
+	return []Object{every, database}
 }
 
 // PolicyNames returns the names of the NetworkPolicies of a source: that of all

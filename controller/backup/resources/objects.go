@@ -10,7 +10,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	backupapi "github.com/nova/novawire/api/backup"
 )
@@ -22,10 +22,18 @@ const startingDeadline = 6 * 3600
 
 const historyLimit = 2
 
+// Object is any Kubernetes object. It has the methods of client.Object of
+// controller-runtime, which this package does not import because the command line
+// does not link it.
+type Object interface {
+	metav1.Object
+	runtime.Object
+}
+
 // Objects returns the objects of a source in the order in which they are applied:
 // what a Job needs comes before the CronJob that starts it.
-func (c Config) Objects(t Target) []client.Object {
-	var objects []client.Object
+func (c Config) Objects(t Target) []Object {
+	var objects []Object
 	if t.Request.ServiceAccount == "" {
 		objects = append(objects, c.serviceAccountOf(t))
 	}

@@ -8,7 +8,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
 )
@@ -46,8 +45,8 @@ func (c Config) Preview(namespace string, annotations map[string]string, manifes
 }
 
 // readSource reads a manifest, of a Secret only the metadata.
-func readSource(manifest []byte) (client.Object, error) {
-	var o client.Object
+func readSource(manifest []byte) (Object, error) {
+	var o Object
 	var kind metav1.TypeMeta
 	if err := json.Unmarshal(manifest, &kind); err != nil {
 		return nil, fmt.Errorf("read the kind: %w", err)

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/internal/clusterdns"
@@ -34,7 +33,7 @@ type Server struct {
 }
 
 // SourceOf returns the identity of a StatefulSet, Service or Secret.
-func SourceOf(o client.Object) backupapi.Source {
+func SourceOf(o Object) backupapi.Source {
 	s := backupapi.Source{Kind: backupapi.KindSecret, Namespace: o.GetNamespace(), Name: o.GetName()}
 	switch o.(type) {
 	case *appsv1.StatefulSet:
@@ -47,7 +46,7 @@ func SourceOf(o client.Object) backupapi.Source {
 
 // ServerOf returns the server of a StatefulSet, Service or Secret. It reads only the
 // metadata of a Secret.
-func ServerOf(o client.Object) Server {
+func ServerOf(o Object) Server {
 	switch o := o.(type) {
 	case *appsv1.StatefulSet:
 		return serverOfStatefulSet(o)
@@ -118,7 +117,7 @@ func servicePort(service *corev1.Service) int32 {
 }
 
 // serverOfSecret knows the servers of operators by the labels of their Secrets.
-func serverOfSecret(o client.Object) Server {
+func serverOfSecret(o Object) Server {
 	s := Server{address: backupapi.SecretAddress(o.GetNamespace(), o.GetLabels())}
 	if kind, name := backupapi.OperatedCluster(o.GetLabels()); kind != "" {
 		s.serves, s.ports = kind+"/"+name, []int32{defaultPort}

@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
@@ -54,6 +56,23 @@ func Config(tb testing.TB) *rest.Config {
 		tb.Fatalf("start the test cluster: %v", err)
 	}
 	return rest.CopyConfig(config)
+}
+
+// Kubeconfig returns the configuration as a kubeconfig file.
+func Kubeconfig(tb testing.TB, config *rest.Config) []byte {
+	tb.Helper()
+	text, err := clientcmd.Write(clientcmdapi.Config{
+		Clusters: map[string]*clientcmdapi.Cluster{"test": {Server: config.Host, CertificateAuthorityData: config.CAData}},
+		AuthInfos: map[string]*clientcmdapi.AuthInfo{"test": {
+			ClientCertificateData: config.CertData, ClientKeyData: config.KeyData, Token: config.BearerToken,
+		}},
+		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: "test"}},
+		CurrentContext: "test",
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return text
 }
 
 func missing(tb testing.TB) {

@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"net/http"
 	"os"
@@ -15,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -24,14 +21,14 @@ import (
 	certutil "k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/nova/novawire/certs"
 	"github.com/nova/novawire/certs/expiry"
+	"github.com/nova/novawire/internal/commandline"
 	"github.com/nova/novawire/internal/testing/cluster"
 )
 
 // The program makes its own authority, has the API server trust it, and
 // `novawire check certs` finds nothing wrong with that.
-func TestWebhook_OwnCertificate(t *testing.T) {
+func TestManager_OwnCertificate(t *testing.T) {
 	config := cluster.Config(t)
 	c, err := client.New(config, client.Options{})
 	if err != nil {
@@ -46,9 +43,9 @@ func TestWebhook_OwnCertificate(t *testing.T) {
 			ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Namespace: "own-certs", Name: "novawire"}},
 		}},
 	})
-	b.write("kubeconfig", kubeconfig(t, config))
+	b.write("kubeconfig", cluster.Kubeconfig(t, config))
 	port, health, scraped := freePort(t), address(freePort(t)), address(freePort(t))
-	process := exec.Command(program(t), "webhook", "--namespace", "own-certs", "--webhook-configuration", "own-certs",
+	process := exec.Command(program(t, "novawire-manager"), "--namespace", "own-certs", "--webhook-configuration", "own-certs",
 		"--host", "127.0.0.1", "--port", strconv.Itoa(port), "--metrics-address", scraped, "--health-address", health)
 	process.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(b.dir, "kubeconfig"))
 	var log bytes.Buffer
@@ -71,22 +68,16 @@ func TestWebhook_OwnCertificate(t *testing.T) {
 		defer response.Body.Close()
 		return response.StatusCode == http.StatusOK
 	})
-	var out bytes.Buffer
-	check := func(service string) error {
-		out.Reset()
-		return run(t.Context(), []string{
-			"check", "certs", "--kubeconfig", filepath.Join(b.dir, "kubeconfig"),
-			"--namespace", "own-certs", "--service", service, "--address", address(port),
-		}, nil, &out, io.Discard)
+	check := func(service string) (string, int) {
+		stdout, stderr, code := cli(t, "check", "certs", "--kubeconfig", filepath.Join(b.dir, "kubeconfig"),
+			"--namespace", "own-certs", "--service", service, "--address", address(port))
+		return stdout + stderr, code
 	}
-	if err := check("novawire"); err != nil {
-		t.Errorf("check: %v\n%s", err, &out)
+	if out, code := check("novawire"); code != 0 || !strings.Contains(out, "trusted by ValidatingWebhookConfiguration own-certs, one.nova.dev") {
+		t.Errorf("exit %d, or the trust is not shown:\n%s", code, out)
 	}
-	if !strings.Contains(out.String(), "trusted by ValidatingWebhookConfiguration own-certs, one.nova.dev") {
-		t.Errorf("the trust is not shown:\n%s", &out)
-	}
-	if err := check("elsewhere"); exitCode(err) != exitProblem || !strings.Contains(out.String(), "problem") {
-		t.Errorf("a Service that it does not serve: %v\n%s", err, &out)
+	if out, code := check("elsewhere"); code != commandline.ExitProblem || !strings.Contains(out, "problem") {
+		t.Errorf("a Service that it does not serve: exit %d\n%s", code, out)
 	}
 	response, err := http.Get("http://" + scraped + "/metrics")
 	if err != nil {
@@ -110,54 +101,7 @@ func TestWebhook_OwnCertificate(t *testing.T) {
 	}
 }
 
-func TestCheckCerts_Problems(t *testing.T) {
-	const name = "novawire.novawire-system.svc"
-	policy := certs.DefaultPolicy()
-	authority, err := certs.NewAuthority("test", time.Now(), policy, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := certs.NewAuthority("other", time.Now(), policy, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	issue := func(name string, age time.Duration) []*x509.Certificate {
-		leaf, err := authority.Issue([]string{name}, time.Now().Add(-age), policy, rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return []*x509.Certificate{leaf.Leaf}
-	}
-	cases := map[string]struct {
-		chain   []*x509.Certificate
-		trusted certs.Authority
-		want    string // of the problem line; empty for none
-	}{
-		"a fresh leaf is well":                 {issue(name, 0), authority, ""},
-		"a leaf that has expired":              {issue(name, policy.Leaf+time.Hour), authority, "only"},
-		"a leaf that should have been renewed": {issue(name, policy.Leaf*4/5), authority, "has not been renewed"},
-		"a leaf for another name":              {issue("elsewhere", 0), authority, "not " + name},
-		"a caBundle of another authority":      {issue(name, 0), other, "not trusted by the webhook"},
-	}
-	for sentence, c := range cases {
-		t.Run(sentence, func(t *testing.T) {
-			var out bytes.Buffer
-			found := &findings{out: &out}
-			checkChain(found, "pod a", c.chain, []trust{{"the webhook", certs.Bundle{c.trusted.Certificate}}}, name, time.Now())
-			problem := ""
-			for line := range strings.Lines(out.String()) {
-				if strings.HasPrefix(line, "problem") && problem == "" {
-					problem = line
-				}
-			}
-			if c.want == "" && problem != "" || !strings.Contains(problem, c.want) || (found.result() == nil) != (c.want == "") {
-				t.Errorf("want a problem with %q, got:\n%s", c.want, &out)
-			}
-		})
-	}
-}
-
-func TestWebhook_ReloadsCertificateFiles(t *testing.T) {
+func TestManager_ReloadsCertificateFiles(t *testing.T) {
 	dir := t.TempDir()
 	write := func(host string) {
 		certificate, key, err := certutil.GenerateSelfSignedCertKey(host, nil, nil)
@@ -198,7 +142,7 @@ func TestWebhook_ReloadsCertificateFiles(t *testing.T) {
 			t.Errorf("%s: %v", mode, err)
 		}
 	}
-	if _, err := (certFlags{mode: "guess"}).prepare(nil, expiry.New(prometheus.NewRegistry())); exitCode(err) != exitUsage {
+	if _, err := (certFlags{mode: "guess"}).prepare(nil, expiry.New(prometheus.NewRegistry())); commandline.ExitCode(err) != commandline.ExitUsage {
 		t.Errorf("unknown mode: %v", err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +16,7 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/controller/audit"
 	"github.com/nova/novawire/controller/backup/resources"
+	"github.com/nova/novawire/internal/commandline"
 )
 
 func (m *environment) cronJob(namespace, name string) *batchv1.CronJob {
@@ -50,19 +50,19 @@ func backupCommands(m *environment, t *testing.T) {
 	m.cronJob(ns, "auth-db-drill")
 	cluster := []string{"--kubeconfig", filepath.Join(m.dir, "kubeconfig"), "-n", ns}
 	command := func(args ...string) (string, string, int) {
-		return cli(t, "", append(append([]string{"backup"}, args...), cluster...)...)
+		return cli(t, append(append([]string{"backup"}, args...), cluster...)...)
 	}
 	for _, c := range []struct {
 		args []string
 		code int
 		part string
 	}{
-		{[]string{"now"}, exitUsage, "name one object, as sts/NAME"},
-		{[]string{"now", "deploy/auth-db"}, exitUsage, `"deploy/auth-db": name a StatefulSet, a Secret or a Service`},
-		{[]string{"now", "sts/nobody", "--detach"}, exitProblem, `statefulsets.apps "nobody" not found`},
-		{[]string{"list", "nobody"}, exitProblem, "is not backed up: CronJob nobody-backup does not exist"},
-		{[]string{"restore", "sts/auth-db"}, exitUsage, "name the database: --database"},
-		{[]string{"status", "-o", "xml"}, exitUsage, `output "xml": use table or json`},
+		{[]string{"now"}, commandline.ExitUsage, "name one object, as sts/NAME"},
+		{[]string{"now", "deploy/auth-db"}, commandline.ExitUsage, `"deploy/auth-db": name a StatefulSet, a Secret or a Service`},
+		{[]string{"now", "sts/nobody", "--detach"}, commandline.ExitProblem, `statefulsets.apps "nobody" not found`},
+		{[]string{"list", "nobody"}, commandline.ExitProblem, "is not backed up: CronJob nobody-backup does not exist"},
+		{[]string{"restore", "sts/auth-db"}, commandline.ExitUsage, "name the database: --database"},
+		{[]string{"status", "-o", "xml"}, commandline.ExitUsage, `output "xml": use table or json`},
 	} {
 		if _, stderr, code := command(c.args...); code != c.code || !strings.Contains(stderr, c.part) {
 			t.Errorf("%v: exit %d: %s", c.args, code, stderr)
@@ -82,7 +82,7 @@ func backupCommands(m *environment, t *testing.T) {
 			t.Errorf("%s: the Job is owned by %v", verb, by)
 		}
 	}
-	if _, stderr, code := command("verify", "sts/auth-db", "--start-timeout", "1s"); code != exitProblem || !strings.Contains(stderr, "has not started after 1s") {
+	if _, stderr, code := command("verify", "sts/auth-db", "--start-timeout", "1s"); code != commandline.ExitProblem || !strings.Contains(stderr, "has not started after 1s") {
 		t.Errorf("want a timeout, got: exit %d: %s", code, stderr)
 	}
 	m.status(t, ns)
@@ -91,7 +91,7 @@ func backupCommands(m *environment, t *testing.T) {
 		t.Errorf("exit %d: want %q in\n%s", code, want, stdout)
 	}
 	stdout, _, _ = command("status", "sts/auth-db", "-o", "json")
-	var states []statusEntry
+	var states []struct{ Databases []backupapi.DatabaseStatus }
 	if err := json.Unmarshal([]byte(stdout), &states); err != nil || len(states) != 1 || states[0].Databases[0].Rows != 12 {
 		t.Errorf("%v:\n%s", err, stdout)
 	}
@@ -104,7 +104,7 @@ func backupAudit(m *environment, t *testing.T) {
 	m.cronJob(ns, "auth-db-backup")
 	m.status(t, ns)
 	run := func(args ...string) (string, string, int) {
-		return cli(t, "", append([]string{"backup", "audit", "--kubeconfig", filepath.Join(m.dir, "kubeconfig"), "-n", ns}, args...)...)
+		return cli(t, append([]string{"backup", "audit", "--kubeconfig", filepath.Join(m.dir, "kubeconfig"), "-n", ns}, args...)...)
 	}
 	if stdout, stderr, code := run(); code != 0 || !containsAll(stdout, []string{"auth-db", "yes"}) {
 		t.Errorf("everything is protected: exit %d: %s%s", code, stdout, stderr)
@@ -113,7 +113,7 @@ func backupAudit(m *environment, t *testing.T) {
 	plain.Spec.Template.Spec.Containers[0].Image = "postgres:17"
 	m.create(plain)
 	stdout, stderr, code := run()
-	if code != exitProblem || !containsAll(stdout, []string{"orders-db", "NO", "no backup is requested", `annotate it backup.nova.dev/enabled: "true"`}) || !strings.Contains(stderr, "1 of 2 PostgreSQL databases are not protected") {
+	if code != commandline.ExitProblem || !containsAll(stdout, []string{"orders-db", "NO", "no backup is requested", `annotate it backup.nova.dev/enabled: "true"`}) || !strings.Contains(stderr, "1 of 2 PostgreSQL databases are not protected") {
 		t.Errorf("an unprotected database: exit %d: %s%s", code, stdout, stderr)
 	}
 	stdout, _, _ = run("-o", "json")
@@ -167,18 +167,4 @@ func containsAll(text string, parts []string) bool {
 		}
 	}
 	return true
-}
-
-func TestFormatLogLine(t *testing.T) {
-	cases := map[string]string{
-		`{"time":"2026-11-23T01:00:02.5Z","level":"INFO","msg":"backup committed","database":"nova_auth","bytes":7}`: "01:00:02 INFO backup committed database=nova_auth bytes=7",
-		`{"time":"2026-11-23T01:00:02.5Z","level":"INFO","msg":`:                                                     `{"time":"2026-11-23T01:00:02.5Z","level":"INFO","msg":`,
-		"DATABASE  BACKUP": "DATABASE  BACKUP",
-		`{"_aws":{}}`:      `{"_aws":{}}`,
-	}
-	for line, want := range cases {
-		if diff := cmp.Diff(want, formatLogLine(line)); diff != "" {
-			t.Error(diff)
-		}
-	}
 }

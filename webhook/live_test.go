@@ -1,4 +1,4 @@
-package lint
+package webhook
 
 import (
 	"context"
@@ -18,13 +18,13 @@ import (
 	"github.com/nova/novawire/webhook/inject"
 )
 
-// reader is an API server with few objects. The tests of cmd/novawire use a real one.
-type reader struct {
+// apiServer is an API server with few objects. The tests of cmd/novawire-manager use a real one.
+type apiServer struct {
 	objects map[string]map[string]string // labels by group/version/kind, namespace and name
 	err     error
 }
 
-func (r reader) Get(_ context.Context, key client.ObjectKey, o client.Object, _ ...client.GetOption) error {
+func (r apiServer) Get(_ context.Context, key client.ObjectKey, o client.Object, _ ...client.GetOption) error {
 	if r.err != nil {
 		return r.err
 	}
@@ -36,7 +36,7 @@ func (r reader) Get(_ context.Context, key client.ObjectKey, o client.Object, _ 
 	return nil
 }
 
-func (r reader) List(_ context.Context, list client.ObjectList, options ...client.ListOption) error {
+func (r apiServer) List(_ context.Context, list client.ObjectList, options ...client.ListOption) error {
 	if r.err != nil {
 		return r.err
 	}
@@ -64,23 +64,23 @@ func TestLiveServices_Named(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := LiveServices{reader{}}.Named(t.Context(), engine, inject.Namespace{Name: "nova"}, "shop")
+	got, err := LiveServices{apiServer{}}.Named(t.Context(), engine, inject.Namespace{Name: "nova"}, "shop")
 	want := []workload.Owner{{Kind: "Deployment", Name: "d"}, {Kind: "StatefulSet", Name: "s"}, {Kind: "DaemonSet", Name: "n"}, {Kind: "CronJob", Name: "c"}}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
-	if got, err := (LiveServices{reader{err: errors.New("forbidden")}}).Named(t.Context(), engine, inject.Namespace{Name: "nova"}, "shop"); err == nil || got != nil {
+	if got, err := (LiveServices{apiServer{err: errors.New("forbidden")}}).Named(t.Context(), engine, inject.Namespace{Name: "nova"}, "shop"); err == nil || got != nil {
 		t.Errorf("after an error: %v, %v", got, err)
 	}
 }
 
 func TestLiveReferences(t *testing.T) {
-	live := LiveReferences{Live: reader{objects: map[string]map[string]string{
+	live := LiveReferences{Live: apiServer{objects: map[string]map[string]string{
 		"/v1, Kind=Secret nova/a":         nil,
 		"/v1, Kind=ServiceAccount nova/b": nil,
 		"/v1, Kind=Namespace /nova":       {"x": "y"},
 	}}}
-	forbidden := LiveReferences{Live: reader{err: errors.New("forbidden")}}
+	forbidden := LiveReferences{Live: apiServer{err: errors.New("forbidden")}}
 	for name, c := range map[string]struct {
 		look   func(LiveReferences) (bool, error)
 		exists bool

@@ -16,6 +16,7 @@ import (
 	"github.com/nova/novawire/controller/audit"
 	backupcontroller "github.com/nova/novawire/controller/backup"
 	"github.com/nova/novawire/controller/servicemonitor"
+	"github.com/nova/novawire/internal/kubernetes"
 )
 
 // lease is the name of the Lease that the leader holds, in the namespace of the
@@ -38,7 +39,7 @@ type controllers struct {
 	restartDelay time.Duration           // before a stopped manager is started again
 }
 
-func addControllers(mgr manager.Manager, cluster *rest.Config, flags webhookFlags, current *reloader) error {
+func addControllers(mgr manager.Manager, cluster *rest.Config, flags managerFlags, current *reloader) error {
 	if !flags.controllers {
 		return nil
 	}
@@ -95,7 +96,11 @@ func (c *controllers) lead(ctx context.Context) error {
 	if err := backupcontroller.Add(mgr, options); err != nil {
 		return fmt.Errorf("add the backup controller: %w", err)
 	}
-	auditor := &audit.Auditor{Reader: mgr.GetAPIReader(), Defaults: c.defaults, Metrics: c.audit, Interval: auditInterval, Now: time.Now}
+	reader, err := kubernetes.New(c.cluster)
+	if err != nil {
+		return fmt.Errorf("add the audit: %w", err)
+	}
+	auditor := &audit.Auditor{Cluster: reader, Defaults: c.defaults, Metrics: c.audit, Interval: auditInterval, Now: time.Now}
 	if err := mgr.Add(auditor); err != nil {
 		return fmt.Errorf("add the audit: %w", err)
 	}

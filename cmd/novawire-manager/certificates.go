@@ -17,6 +17,13 @@ import (
 	"github.com/nova/novawire/certs"
 	"github.com/nova/novawire/certs/expiry"
 	"github.com/nova/novawire/certs/rotator"
+	"github.com/nova/novawire/internal/commandline"
+)
+
+// The default names of an installation.
+const (
+	defaultNamespace = "novawire-system"
+	defaultService   = "novawire"
 )
 
 // The sources of the serving certificate.
@@ -58,7 +65,7 @@ func (c certFlags) prepare(cluster *rest.Config, metrics *expiry.Metrics) (certi
 	case certFiles, certCertManager:
 		return c.files(metrics)
 	}
-	return certificate{}, usageError{fmt.Errorf("webhook: cert-mode %q: use %s, %s or %s", c.mode, certSelf, certFiles, certCertManager)}
+	return certificate{}, commandline.UsageError("--cert-mode %q: use %s, %s or %s", c.mode, certSelf, certFiles, certCertManager)
 }
 
 func (c certFlags) selfSigned(cluster *rest.Config, metrics *expiry.Metrics) (certificate, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,26 +12,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-)
 
-func TestConfig_Version(t *testing.T) {
-	for text, problem := range map[string]string{
-		"":                            "",
-		"injection: {clusterName: a}": "",
-		"apiVersion: config.nova.dev/v1alpha1\nkind: ManagerConfiguration":              "",
-		"apiVersion: config.nova.dev/v2\nkind: ManagerConfiguration":                    `apiVersion: "config.nova.dev/v2" is not supported: use config.nova.dev/v1alpha1`,
-		"apiVersion: config.nova.dev/v1alpha1\nkind: Config":                            `kind: "Config" is not supported: use ManagerConfiguration`,
-		"apiVersion: config.nova.dev/v1alpha1":                                          `kind: "" is not supported`,
-		"kind: ManagerConfiguration":                                                    `apiVersion: "" is not supported`,
-		"apiVersion: config.nova.dev/v1alpha1\nkind: ManagerConfiguration\nbackups: {}": `unknown field "backups"`,
-	} {
-		c := defaultConfig()
-		err := c.parse([]byte(text))
-		if problem == "" && err != nil || problem != "" && (err == nil || !strings.Contains(err.Error(), problem)) {
-			t.Errorf("%q: %v, want %q", text, err, problem)
-		}
-	}
-}
+	"github.com/nova/novawire/internal/commandline"
+)
 
 func TestReloader(t *testing.T) {
 	var log bytes.Buffer
@@ -98,11 +82,11 @@ func TestReloader(t *testing.T) {
 	})
 }
 
-func TestWebhook_RefusesBadInterval(t *testing.T) {
+func TestManager_RefusesBadInterval(t *testing.T) {
 	for _, interval := range []string{"0", "0s", "-1s"} {
-		_, stderr, code := cli(t, "", "webhook", "--config-interval", interval)
-		if code != exitUsage || !strings.Contains(stderr, "config-interval") {
-			t.Errorf("--config-interval %s: exit %d: %s", interval, code, stderr)
+		err := run(t.Context(), []string{"--config-interval", interval}, nil, io.Discard, io.Discard)
+		if commandline.ExitCode(err) != commandline.ExitUsage || !strings.Contains(err.Error(), "config-interval") {
+			t.Errorf("--config-interval %s: %v", interval, err)
 		}
 	}
 }

@@ -15,7 +15,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/config"
 	"github.com/nova/novawire/controller/backup/resources"
+	"github.com/nova/novawire/internal/commandline"
 	"github.com/nova/novawire/webhook/inject"
 )
 
@@ -39,7 +41,7 @@ type reloader struct {
 // newReloader reads the configuration. A bad one is an error.
 func newReloader(file string, interval time.Duration, registry prometheus.Registerer) (*reloader, error) {
 	if interval <= 0 {
-		return nil, usageError{fmt.Errorf("webhook: config-interval %s: use a duration above 0", interval)}
+		return nil, commandline.UsageError("--config-interval %s: use a duration above 0", interval)
 	}
 	r := &reloader{
 		file:     file,
@@ -56,7 +58,7 @@ func newReloader(file string, interval time.Duration, registry prometheus.Regist
 	}
 	registry.MustRegister(r.generation, r.failures)
 	if file == "" {
-		return r, r.apply(defaultConfig())
+		return r, r.apply(config.Default(os.Getenv(config.EnvImage)))
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -77,17 +79,17 @@ func (r *reloader) BackupDefaults() backupapi.Request { return r.Backup().Defaul
 // load applies the content of the file.
 func (r *reloader) load(text []byte) error {
 	r.lastRead = text
-	c := defaultConfig()
-	if err := c.parse(text); err != nil {
+	c := config.Default(os.Getenv(config.EnvImage))
+	if err := c.Parse(text); err != nil {
 		return fmt.Errorf("read config %s: %w", r.file, err)
 	}
-	if c.unversioned() {
-		slog.Warn(versionWarning, "file", r.file)
+	if c.Unversioned() {
+		slog.Warn(config.VersionWarning, "file", r.file)
 	}
 	return r.apply(c)
 }
 
-func (r *reloader) apply(c config) error {
+func (r *reloader) apply(c config.Manager) error {
 	engine, err := inject.New(c.Injection)
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/internal/commandline"
 )
 
 // backsUpSecretsAndServices goes from kubectl apply to the command line, for objects that
@@ -63,7 +64,7 @@ func backsUpSecretsAndServices(m *environment, t *testing.T) {
 	})
 	for argument, name := range map[string]string{"secret/rds": "secret-rds-backup", "svc/db": "service-db-backup"} {
 		m.cronJob(ns, name)
-		stdout, stderr, code := cli(t, "", "backup", "now", argument, "--detach", "--kubeconfig", filepath.Join(m.dir, "kubeconfig"), "-n", ns)
+		stdout, stderr, code := cli(t, "backup", "now", argument, "--detach", "--kubeconfig", filepath.Join(m.dir, "kubeconfig"), "-n", ns)
 		job, ok := strings.CutPrefix(strings.TrimSpace(stderr), "Job "+ns+"/")
 		if code != 0 || !ok || strings.Contains(stdout+stderr, "hunter2") {
 			t.Fatalf("backup now %s: exit %d: %s%s", argument, code, stdout, stderr)
@@ -77,14 +78,14 @@ func backsUpSecretsAndServices(m *environment, t *testing.T) {
 		}
 	}
 	m.eventually("in the status", func() bool {
-		stdout, _, code := cli(t, "", "backup", "status", "secret/rds", "--kubeconfig", filepath.Join(m.dir, "kubeconfig"), "-n", ns)
+		stdout, _, code := cli(t, "backup", "status", "secret/rds", "--kubeconfig", filepath.Join(m.dir, "kubeconfig"), "-n", ns)
 		return code == 0 && strings.Contains(stdout, "secret/rds")
 	})
 	m.eventually("exported as a metric", func() bool {
 		return m.metric(fmt.Sprintf(`novawire_backup_info{namespace=%q,statefulset="secret/rds",suspended="false"}`, ns)) == 1
 	})
-	stdout, _, code := cli(t, "", "backup", "audit", "--kubeconfig", filepath.Join(m.dir, "kubeconfig"), "-n", ns)
-	if code != exitProblem || !containsAll(stdout, []string{"Secret", "rds", "no run has succeeded", "novawire backup now secret/rds -n " + ns, "Service", "novawire backup now service/db"}) {
+	stdout, _, code := cli(t, "backup", "audit", "--kubeconfig", filepath.Join(m.dir, "kubeconfig"), "-n", ns)
+	if code != commandline.ExitProblem || !containsAll(stdout, []string{"Secret", "rds", "no run has succeeded", "novawire backup now secret/rds -n " + ns, "Service", "novawire backup now service/db"}) {
 		t.Errorf("audit: exit %d:\n%s", code, stdout)
 	}
 }

@@ -22,11 +22,12 @@ import (
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/nova/novawire/certs/expiry"
+	"github.com/nova/novawire/internal/commandline"
+	"github.com/nova/novawire/internal/version"
 	"github.com/nova/novawire/webhook"
-	"github.com/nova/novawire/webhook/lint"
 )
 
-type webhookFlags struct {
+type managerFlags struct {
 	config         string
 	certs          certFlags
 	host           string
@@ -41,11 +42,14 @@ type webhookFlags struct {
 	serviceMonitorLabels map[string]string
 }
 
-func webhookCommand() *cobra.Command {
-	var flags webhookFlags
+// formerArgument is what manifests of v0.1 pass: the manager was a subcommand then.
+const formerArgument = "webhook"
+
+func managerCommand() *cobra.Command {
+	var flags managerFlags
 	cmd := &cobra.Command{
-		Use:   "webhook",
-		Short: "Run the admission webhook and its controllers, in a cluster",
+		Use:   "novawire-manager",
+		Short: "Run the admission webhooks and the controllers of Novawire, in a cluster",
 		Long: `Serves the API server's admission reviews: POST /mutate-pod wires pods,
 POST /warn-workload warns about workloads at apply, POST /validate-backup refuses
 mistakes in backup.nova.dev annotations. If anything else fails, the object is admitted
@@ -60,9 +64,15 @@ asks API servers for two seconds to use other connections, answers the requests 
 and ends.
 
 Exit codes: 0 ended by a signal, 1 it could not start or run, 2 a wrong command line.`,
-		Args: noArguments,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runWebhook(cmd.Context(), flags, cmd.ErrOrStderr())
+		Version: version.String(),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 || len(args) == 1 && args[0] != formerArgument {
+				return commandline.UsageError("novawire-manager: it takes no argument, got %q", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runManager(cmd.Context(), flags, len(args) > 0, cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
@@ -80,12 +90,15 @@ Exit codes: 0 ended by a signal, 1 it could not start or run, 2 a wrong command 
 	return cmd
 }
 
-func runWebhook(ctx context.Context, flags webhookFlags, stderr io.Writer) error {
+func runManager(ctx context.Context, flags managerFlags, formerArguments bool, stderr io.Writer) error {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(flags.logLevel)); err != nil {
-		return usageError{fmt.Errorf("webhook: --log-level %q: use debug, info, warn or error", flags.logLevel)}
+		return commandline.UsageError("--log-level %q: use debug, info, warn or error", flags.logLevel)
 	}
 	setUpLogging(stderr, level)
+	if formerArguments {
+		slog.Warn("the argument is not needed any more: remove it from the Deployment", "argument", formerArgument)
+	}
 	current, err := newReloader(flags.config, flags.reloadEvery, metrics.Registry)
 	if err != nil {
 		return err
@@ -121,7 +134,7 @@ func runWebhook(ctx context.Context, flags webhookFlags, stderr io.Writer) error
 	return mgr.Start(drain.delayedContext(ctx))
 }
 
-func newManager(cluster *rest.Config, flags webhookFlags, served certificate) (manager.Manager, error) {
+func newManager(cluster *rest.Config, flags managerFlags, served certificate) (manager.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return nil, err
@@ -150,12 +163,12 @@ func addAdmission(ctx context.Context, mgr manager.Manager, current *reloader, d
 	counts := webhook.NewMetrics(metrics.Registry)
 	namespaces := &webhook.CachedNamespaces{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Metrics: counts}
 	events := webhook.EventRecorder{Recorder: mgr.GetEventRecorder("novawire")}
-	services := lint.LiveServices{Live: mgr.GetAPIReader()}
+	services := webhook.LiveServices{Live: mgr.GetAPIReader()}
 	// Requesting the informer now fills the cache before the first review.
 	if _, err := mgr.GetCache().GetInformer(ctx, webhook.NamespaceMetadata()); err != nil {
 		return fmt.Errorf("watch namespaces: %w", err)
 	}
-	references := lint.LiveReferences{Live: mgr.GetAPIReader(), MayWatchSecrets: func(ctx context.Context) (bool, error) {
+	references := webhook.LiveReferences{Live: mgr.GetAPIReader(), MayWatchSecrets: func(ctx context.Context) (bool, error) {
 		return mayWatchSecrets(ctx, mgr.GetClient())
 	}}
 	server := mgr.GetWebhookServer()

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"testing"
@@ -6,7 +6,7 @@ import (
 	"github.com/nova/novawire/internal/version"
 )
 
-func TestConfig_Images(t *testing.T) {
+func TestDefault_Images(t *testing.T) {
 	const digest = "@sha256:0000000000000000000000000000000000000000000000000000000000000001"
 	for _, c := range []struct{ name, manager, version, config, sidecar, backup string }{
 		{
@@ -42,9 +42,8 @@ func TestConfig_Images(t *testing.T) {
 			previous := version.Version
 			version.Version = c.version
 			t.Cleanup(func() { version.Version = previous })
-			t.Setenv(imageVariable, c.manager)
-			got := defaultConfig()
-			if err := got.parse([]byte(c.config)); err != nil {
+			got := Default(c.manager)
+			if err := got.Parse([]byte(c.config)); err != nil {
 				t.Fatal(err)
 			}
 			if got.Injection.Sidecar.Image != c.sidecar || got.Backup.Image != c.backup {

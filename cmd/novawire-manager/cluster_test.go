@@ -21,8 +21,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	certutil "k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -35,9 +33,6 @@ func TestMain(m *testing.M) {
 	if port := os.Getenv(peerVariable); port != "" {
 		fmt.Fprintln(os.Stderr, servePeer(port))
 		os.Exit(1)
-	}
-	if arguments := os.Getenv(previewVariable); arguments != "" {
-		os.Exit(benchPreview(arguments))
 	}
 	code := cluster.Run(m)
 	if built.dir != "" {
@@ -52,26 +47,38 @@ var built struct {
 	err error
 }
 
-// program builds the novawire binary once for the test process. The tests stop and
-// kill it, so it runs as a process of its own.
-func program(t testing.TB) string {
+// program builds the manager and the command line once for the test process and returns
+// the path of one. The tests stop and kill the manager, so it runs as a process of its own.
+func program(t testing.TB, name string) string {
 	t.Helper()
 	built.Do(func() {
 		if built.dir, built.err = os.MkdirTemp("", "novawire"); built.err != nil {
 			return
 		}
-		out, err := exec.Command("go", "build", "-o", built.dir, ".").CombinedOutput()
+		out, err := exec.Command("go", "build", "-o", built.dir, ".", "../novawire").CombinedOutput()
 		if err != nil {
-			built.err = fmt.Errorf("build novawire: %w\n%s", err, out)
+			built.err = fmt.Errorf("build the programs: %w\n%s", err, out)
 		}
 	})
 	if built.err != nil {
 		t.Fatal(built.err)
 	}
-	return filepath.Join(built.dir, "novawire")
+	return filepath.Join(built.dir, name)
 }
 
-// environment is a running `novawire webhook` and the API server that calls it.
+// cli runs the command line and returns its output and its exit code.
+func cli(t testing.TB, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	process := exec.Command(program(t, "novawire"), args...)
+	process.Stdout, process.Stderr = &out, &errs
+	if err := process.Run(); err != nil && process.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return out.String(), errs.String(), process.ProcessState.ExitCode()
+}
+
+// environment is a running novawire-manager and the API server that calls it.
 type environment struct {
 	testing.TB
 	config  *rest.Config
@@ -110,7 +117,7 @@ func startManager(t testing.TB) *environment {
 	m.write("tls.crt", bundle)
 	m.write("tls.key", key)
 	m.write("config.yaml", []byte(startConfig))
-	m.write("kubeconfig", kubeconfig(t, config))
+	m.write("kubeconfig", cluster.Kubeconfig(t, config))
 	m.start()
 	m.register(bundle)
 	return m
@@ -118,7 +125,7 @@ func startManager(t testing.TB) *environment {
 
 func (m *environment) start() {
 	m.Helper()
-	m.process = exec.Command(program(m), "webhook",
+	m.process = exec.Command(program(m, "novawire-manager"),
 		"--config", filepath.Join(m.dir, "config.yaml"), "--config-interval", "20ms",
 		"--cert-mode", "files", "--cert-dir", m.dir, "--host", "127.0.0.1", "--port", strconv.Itoa(m.port),
 		"--metrics-address", m.metrics, "--health-address", m.health)
@@ -264,22 +271,6 @@ func eventually(t testing.TB, what string, is func() bool) {
 			t.Fatalf("not %s within a minute", what)
 		}
 	}
-}
-
-func kubeconfig(t testing.TB, config *rest.Config) []byte {
-	t.Helper()
-	text, err := clientcmd.Write(clientcmdapi.Config{
-		Clusters: map[string]*clientcmdapi.Cluster{"test": {Server: config.Host, CertificateAuthorityData: config.CAData}},
-		AuthInfos: map[string]*clientcmdapi.AuthInfo{"test": {
-			ClientCertificateData: config.CertData, ClientKeyData: config.KeyData, Token: config.BearerToken,
-		}},
-		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: "test"}},
-		CurrentContext: "test",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
 }
 
 func freePort(t testing.TB) int {

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"path"
@@ -7,15 +7,15 @@ import (
 	"github.com/nova/novawire/internal/version"
 )
 
-// imageVariable names the environment variable that holds the reference of the
-// manager's own image. The manifests set it beside the image.
-const imageVariable = "NOVAWIRE_IMAGE"
+// EnvImage names the environment variable that holds the reference of the manager's
+// own image. The manifests set it beside the image.
+const EnvImage = "NOVAWIRE_IMAGE"
 
 // useImages sets the images of the sidecar and of pg-backup: those of the registry
 // and the tag of the manager's own image. If that has a digest or no tag, the tag is
 // the version of this build. Without either, the defaults stay. So an upgrade of the
 // manager upgrades them too, and a mirror is named in one place.
-func (c *config) useImages(manager string) {
+func (c *Manager) useImages(manager string) {
 	name, tag := splitImage(manager)
 	if tag == "" {
 		tag = version.Version

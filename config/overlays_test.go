@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"os"
@@ -9,7 +9,7 @@ import (
 // The program accepts the configuration of every overlay, and it configures a backend for
 // the sidecar.
 func TestOverlays_Configuration(t *testing.T) {
-	files, err := filepath.Glob("../../manifests/overlays/*/config.yaml")
+	files, err := filepath.Glob("../manifests/overlays/*/config.yaml")
 	if err != nil || len(files) < 3 {
 		t.Fatalf("overlays: %q, %v", files, err)
 	}
@@ -18,8 +18,8 @@ func TestOverlays_Configuration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := defaultConfig()
-		if err := c.parse(text); err != nil || !c.Injection.Sidecar.Configured() {
+		c := Default("")
+		if err := c.Parse(text); err != nil || !c.Injection.Sidecar.Configured() {
 			t.Errorf("%s: %v, sidecar %+v", file, err, c.Injection.Sidecar)
 		}
 	}

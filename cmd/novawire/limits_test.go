@@ -1,0 +1,63 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What a first `go run ./cmd/novawire` compiles, and what its archive and the image of
+// the manager hold (ADR 0005).
+const (
+	mostPackages   = 440
+	largestProgram = 25_000_000
+	largestManager = 36_000_000 // 35.4 MB: client-go's scheme has every API group
+)
+
+// notLinked are the trees that cost the most to compile. internal/kubernetes is what
+// commands use in their place.
+var notLinked = []string{
+	"sigs.k8s.io/controller-runtime", "k8s.io/client-go/kubernetes", "k8s.io/client-go/applyconfigurations",
+	"k8s.io/client-go/informers", "k8s.io/client-go/gentype", "k8s.io/client-go/discovery",
+}
+
+func TestPackages(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := strings.Fields(string(out))
+	t.Logf("%d packages", len(packages))
+	if len(packages) > mostPackages {
+		t.Errorf("the command line links %d packages, more than %d: see ADR 0005", len(packages), mostPackages)
+	}
+	for _, p := range packages {
+		for _, tree := range notLinked {
+			if p == tree || strings.HasPrefix(p, tree+"/") {
+				t.Errorf("the command line links %s: use internal/kubernetes (ADR 0005)", p)
+			}
+		}
+	}
+}
+
+func TestProgramSizes(t *testing.T) {
+	dir := t.TempDir()
+	// Without the other flags of a release, so that compiled packages are shared with the
+	// other tests: they change little.
+	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", dir, ".", "../novawire-manager")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for name, largest := range map[string]int64{"novawire": largestProgram, "novawire-manager": largestManager} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s has %.1f MB", name, float64(info.Size())/1e6)
+		if info.Size() > largest {
+			t.Errorf("%s has %d bytes, more than %d", name, info.Size(), largest)
+		}
+	}
+}

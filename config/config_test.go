@@ -1,0 +1,64 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestManager_Version(t *testing.T) {
+	for text, problem := range map[string]string{
+		"":                            "",
+		"injection: {clusterName: a}": "",
+		"apiVersion: config.nova.dev/v1alpha1\nkind: ManagerConfiguration":              "",
+		"apiVersion: config.nova.dev/v2\nkind: ManagerConfiguration":                    `apiVersion: "config.nova.dev/v2" is not supported: use config.nova.dev/v1alpha1`,
+		"apiVersion: config.nova.dev/v1alpha1\nkind: Config":                            `kind: "Config" is not supported: use ManagerConfiguration`,
+		"apiVersion: config.nova.dev/v1alpha1":                                          `kind: "" is not supported`,
+		"kind: ManagerConfiguration":                                                    `apiVersion: "" is not supported`,
+		"apiVersion: config.nova.dev/v1alpha1\nkind: ManagerConfiguration\nbackups: {}": `unknown field "backups"`,
+	} {
+		c := Default("")
+		err := c.Parse([]byte(text))
+		if problem == "" && err != nil || problem != "" && (err == nil || !strings.Contains(err.Error(), problem)) {
+			t.Errorf("%q: %v, want %q", text, err, problem)
+		}
+	}
+}
+
+func TestManager_Mistakes(t *testing.T) {
+	for text, part := range map[string]string{
+		"injection: {sidecar: {imag: x}}":                               `unknown field "injection.sidecar.imag"`,
+		"injection: {clusterName: a, clusterName: b}":                   `"clusterName" already set`,
+		"injection: {kubernetesVersion: '2'}":                           "injection: kubernetesVersion",
+		"injection: {defaults: {inject.nova.dev/protocol: grcp}}":       "defaults: inject.nova.dev/protocol",
+		"injection: {sidecar: {resources: {memoryLimit: 1Mi}}}":         "sidecar.resources: \"1Mi\": use 32Mi or more",
+		"injection: {sidecar: {env: {NOVAWIRE_BACKEND: zipkin}}}":       "sidecar.env: NOVAWIRE_BACKEND",
+		"injection: {sidecar: {env: {NOVAWIRE_BAKEND: jaeger}}}":        "did you mean NOVAWIRE_BACKEND?",
+		"injection: {sidecar: {secretEnv: {NOVAWIRE_HEADERS: no-key}}}": "sidecar.secretEnv.NOVAWIRE_HEADERS",
+		"injection: {gateway: {grpcEndpoint: 'gateway:4317'}}":          "gateway.grpcEndpoint",
+		"injection: [a]": "injection",
+		"injection: {sidecar: {imagePullPolicy: Sometimes, image: ''}}":       "sidecar.image",
+		"backup: {defaults: {backup.nova.dev/retention-days: none}}":          `backup: defaults: backup.nova.dev/retention-days: "none" is refused`,
+		"backup: {defaults: {backup.nova.dev/enabled: 'true'}}":               "it is not a default",
+		"backup: {env: {AWS_SECRET_ACCESS_KEY: x}}":                           "backup: env.AWS_SECRET_ACCESS_KEY: a secret",
+		"backup: {env: {RETENTION_DAYS: '7'}}":                                "backup: env.RETENTION_DAYS: use the annotation",
+		"backup: {env: {S3_CHEKSUM: none}}":                                   "pg-backup has no such variable",
+		"backup: {env: {S3_CHECKSUM: md5}}":                                   `env.S3_CHECKSUM: "md5" is refused`,
+		"backup: {scratch: {medium: Disk, minimum: 0}}":                       "scratch.medium",
+		"backup: {scratch: {minimum: plenty}}":                                "quantities must match",
+		"backup: {network: {storeCIDRs: [10.0.0.1]}}":                         "network.storeCIDRs",
+		"backup: {telemetryEndpoint: 'collector:4318'}":                       "telemetryEndpoint",
+		"injection: {kubernetesVersion: '1.37', serviceNameLabels: [a, b]}\n": "",
+	} {
+		c := Default("")
+		err := c.Parse([]byte(text))
+		if part == "" {
+			if err != nil {
+				t.Errorf("%s: %v", text, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), part) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
