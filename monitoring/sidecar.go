@@ -19,7 +19,7 @@ func sidecar() Group {
 				Description: "docs/sidecar.md explains the reasons. The app is not affected.",
 				Meaning:     "Telemetry was accepted from the app and could not be delivered. The app is not affected.",
 				Commands:    commands,
-				Cause:       "The backend is down or too slow (`queue_full`, `retries`), or refuses the data.",
+				Cause:       "The backend is down or too slow (`queue_full`, `retry_limit`), or refuses the data.",
 			},
 			{
 				Name: "NovawireSidecarRefused", Severity: Warning,

@@ -33,7 +33,7 @@ func webhook() Group {
 				Summary:     "One of 100 reviews of the webhook {{ $labels.webhook }} takes longer than {{ $value | humanizeDuration }}.",
 				Description: "API servers wait three seconds for the webhook, then admit the object unchanged.",
 				Meaning:     "Reviews are slow. After three seconds the API server gives up and admits the object unchanged.",
-				Commands:    []string{"kubectl -n novawire-system top pods", pods, logs},
+				Commands:    []string{"kubectl -n novawire-system describe pods -l app.kubernetes.io/name=novawire", pods, logs},
 				Cause:       "The CPU request is too low for the rate of pods, or the API server is slow to answer for namespaces that the cache does not have.",
 			},
 			{

@@ -1,5 +1,5 @@
-# One environment of Nova: the bucket of the backups, the roles of the programs, and the
-# alarms. Apply it once for each environment, with a state of its own.
+# One environment of Nova: the bucket of the backups, the roles of the programs, the log
+# groups and the alarms. Apply it once for each environment, with a state of its own.
 
 terraform {
   required_version = ">= 1.7"
@@ -65,6 +65,11 @@ module "roles" {
   oidc_provider_arn = var.oidc_provider_arn
   oidc_issuer       = var.oidc_issuer
   service_accounts  = { writer = var.writers }
+}
+
+module "logs" {
+  source   = "./modules/logs"
+  services = var.services
 }
 
 module "alarms" {
