@@ -131,6 +131,30 @@ func TestPods_RecordsEvents(t *testing.T) {
 	}
 }
 
+func TestPods_CountsIgnoredAnnotations(t *testing.T) {
+	config := inject.DefaultConfig()
+	config.AllowedOverrides.Pod = []string{injection.AnnotationProtocol}
+	engine, err := inject.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics := NewMetrics(prometheus.NewRegistry())
+	pods := Pods(fixedEngine{engine}, namespaceFunc(named), eventFunc(func(ObjectReference, inject.Reason) {}), metrics)
+	review := reviewOf(`{"metadata":{"annotations":{"inject.nova.dev/protocol":"grcp","inject.nova.dev/logs":"none","inject.nova.dev/metrics":"false"}},"spec":{"containers":[{"name":"a"}]}}`)
+	for _, body := range []string{review, strings.Replace(review, `"uid"`, `"dryRun":true,"uid"`, 1)} {
+		recorder := httptest.NewRecorder()
+		pods.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/mutate-pod", strings.NewReader(body)))
+		if response := answered(t, recorder); len(response.Warnings) != 3 {
+			t.Errorf("warnings %q", response.Warnings)
+		}
+	}
+	for reason, want := range map[inject.Reason]float64{inject.BadAnnotation: 1, inject.NotAllowed: 2} {
+		if got := testutil.ToFloat64(metrics.ignored.WithLabelValues("nova", string(reason))); got != want {
+			t.Errorf("%s: %v, want %v", reason, got, want)
+		}
+	}
+}
+
 func TestAppendResponse_TruncatesWarnings(t *testing.T) {
 	for _, warning := range []string{strings.Repeat("x", 300), strings.Repeat("ü", 200), "short"} {
 		var review admissionv1.AdmissionReview

@@ -13,6 +13,7 @@ type Metrics struct {
 	decisions *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
 	misses    prometheus.Counter
+	ignored   *prometheus.CounterVec
 }
 
 // NewMetrics creates the metrics and registers them.
@@ -33,12 +34,25 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "novawire_namespace_cache_misses_total",
 			Help: "Reviews whose namespace was missing or outdated in the cache and was read live.",
 		}),
+		ignored: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "novawire_annotations_ignored_total",
+			Help: "Annotations of new pods and of their namespaces that were ignored, by namespace and reason: they are wrong, or the configuration does not allow them.",
+		}, []string{"namespace", "reason"}),
 	}
-	registry.MustRegister(m.decisions, m.duration, m.misses)
+	registry.MustRegister(m.decisions, m.duration, m.misses, m.ignored)
 	return m
 }
 
 func (m *Metrics) observe(webhook string, action inject.Action, reason inject.Reason, start time.Time) {
 	m.decisions.WithLabelValues(webhook, string(action), string(reason)).Inc()
 	m.duration.WithLabelValues(webhook).Observe(time.Since(start).Seconds())
+}
+
+// countIgnored counts the annotations that a decision ignored.
+func (m *Metrics) countIgnored(namespace string, d inject.Decision) {
+	for _, n := range d.Notes {
+		if n.Reason == inject.BadAnnotation || n.Reason == inject.NotAllowed {
+			m.ignored.WithLabelValues(namespace, string(n.Reason)).Inc()
+		}
+	}
 }

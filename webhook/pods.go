@@ -31,7 +31,7 @@ type ObjectReference struct {
 
 // Pods returns the handler for reviews of pods: it wires them.
 func Pods(engines Engines, namespaces Namespaces, events Events, metrics *Metrics) http.Handler {
-	p := pods{engines, namespaces, events}
+	p := pods{engines, namespaces, events, metrics}
 	return &handler{name: "pod", effect: "not wired", unreadable: UnreadablePod, answer: p.answer, metrics: metrics}
 }
 
@@ -39,6 +39,7 @@ type pods struct {
 	engines    Engines
 	namespaces Namespaces
 	events     Events
+	metrics    *Metrics
 }
 
 func (p pods) answer(ctx context.Context, req *request) (answer, error) {
@@ -48,6 +49,7 @@ func (p pods) answer(ctx context.Context, req *request) (answer, error) {
 	}
 	if !req.DryRun {
 		p.record(req, result.Decision)
+		p.metrics.countIgnored(req.Namespace, result.Decision)
 	}
 	return answer{
 		response: response{patch: result.Patch, warnings: warnings(result.Decision)},

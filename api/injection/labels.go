@@ -34,8 +34,11 @@ const AnnotationPrefix = "inject.nova.dev/"
 // semantic conventions set a pod's resource attributes.
 const OpenTelemetryPrefix = "resource.opentelemetry.io/"
 
-// SourcePod is the [Layer] of a pod's own annotations.
-const SourcePod = "pod"
+// The sources of a [Layer] that a [Policy] limits.
+const (
+	SourceNamespace = "namespace"
+	SourcePod       = "pod" // the pod's own annotations
+)
 
 // Annotations of a pod; on a Namespace they are the default of its pods.
 const (

@@ -52,6 +52,12 @@ type Layer struct {
 // top of defaults. A bad value is ignored: the weaker layer's value holds. So is
 // an unknown key. Refusals come in the order of [Keys].
 func ParseRequest(defaults Request, layers ...Layer) (Request, []validate.Refusal) {
+	return Policy{}.ParseRequest(defaults, layers...)
+}
+
+// ParseRequest is like the function of this name and also ignores what the policy
+// forbids.
+func (p Policy) ParseRequest(defaults Request, layers ...Layer) (Request, []validate.Refusal) {
 	r := defaults
 	var refusals []validate.Refusal
 	for _, layer := range layers {
@@ -62,13 +68,23 @@ func ParseRequest(defaults Request, layers ...Layer) (Request, []validate.Refusa
 				continue
 			}
 			known++
+			if refusal, forbidden := p.forbids(layer, rule.key, value); forbidden {
+				refusals = append(refusals, refusal)
+				continue
+			}
 			before := r
 			if err := rule.set(&r, layer.Source, value); err != nil {
 				r = before
 				refusals = append(refusals, layer.refusal(rule.key, err))
 			}
+			if named := r.ServiceName; named != before.ServiceName {
+				if refusal, forbidden := p.forbids(layer, AnnotationServiceName, named); forbidden {
+					r.ServiceName, r.ServiceNameFrom = before.ServiceName, before.ServiceNameFrom
+					refusals = append(refusals, refusal)
+				}
+			}
 		}
-		refusals = setOpenTelemetryAttributes(&r, refusals, layer)
+		refusals = p.setOpenTelemetryAttributes(&r, refusals, layer)
 		refusals = fitResources(&r.Sidecar, refusals, layer)
 		refusals = appendUnknown(refusals, layer, known)
 	}
@@ -79,7 +95,7 @@ func ParseRequest(defaults Request, layers ...Layer) (Request, []validate.Refusa
 // Each sets the resource attribute that it is named after, and they rank first, as the
 // semantic conventions require (Kubernetes resource attributes, "Specify resource
 // attributes using Kubernetes annotations").
-func setOpenTelemetryAttributes(r *Request, refusals []validate.Refusal, layer Layer) []validate.Refusal {
+func (p Policy) setOpenTelemetryAttributes(r *Request, refusals []validate.Refusal, layer Layer) []validate.Refusal {
 	if layer.Source != SourcePod {
 		return refusals
 	}
@@ -95,6 +111,15 @@ func setOpenTelemetryAttributes(r *Request, refusals []validate.Refusal, layer L
 			r.ResourceAttributes = slices.Clone(r.ResourceAttributes)
 		}
 		a := attribute.KeyValue{Key: strings.TrimPrefix(key, OpenTelemetryPrefix), Value: layer.Annotations[key]}
+		allowedWith := AnnotationResourceAttributes
+		if a.Key == "service.name" {
+			allowedWith = AnnotationServiceName
+		}
+		if refusal, forbidden := p.forbids(layer, allowedWith, a.Value); forbidden {
+			refusal.Setting = key
+			refusals = append(refusals, refusal)
+			continue
+		}
 		if a.Key != "service.name" {
 			r.ResourceAttributes = attribute.Set(r.ResourceAttributes, a)
 		} else if err := setServiceName(r, layer.Source, a.Value); err != nil {

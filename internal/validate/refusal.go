@@ -26,7 +26,9 @@ type Refusal struct {
 	Allowed string // what to use, in a few words; backquotes of the documentation are dropped
 	Problem string // what is wrong, where it is not the value alone
 	Ignored bool   // the program goes on without the value; otherwise it refuses to go on
-	Instead string // what an ignored value is replaced by; empty for the next weaker setting
+	// Forbidden says that the value may be right, but that the platform does not allow it.
+	Forbidden bool
+	Instead   string // what an ignored value is replaced by; empty for the next weaker setting
 }
 
 // Error returns the refusal as one line.

@@ -40,6 +40,10 @@ type Config struct {
 	ForeignSidecars []string `json:"foreignSidecars"`
 	Sidecar         Sidecar  `json:"sidecar"`
 	Gateway         Gateway  `json:"gateway"`
+	// AllowedOverrides limits what Namespaces and pods may set.
+	AllowedOverrides injection.Policy `json:"allowedOverrides,omitzero"`
+	// Namespaces are what differs in single namespaces, by name.
+	Namespaces map[string]NamespaceConfig `json:"namespaces,omitempty"`
 }
 
 // Sidecar is the collector container.
@@ -90,10 +94,9 @@ func (c Config) Validate() error {
 	if _, err := c.nativeSidecar(); err != nil {
 		wrong("kubernetesVersion", "%w", err)
 	}
-	if _, bad := injection.ParseRequest(defaultRequest(c), injection.Layer{Source: "default", Annotations: c.Defaults}); len(bad) > 0 {
-		for _, refusal := range bad {
-			wrong("defaults", "%s: %s", refusal.Setting, refusal.Reason())
-		}
+	defaults, bad := injection.ParseRequest(defaultRequest(c), injection.Layer{Source: "default", Annotations: c.Defaults})
+	for _, refusal := range bad {
+		wrong("defaults", "%s: %s", refusal.Setting, refusal.Reason())
 	}
 	if c.Sidecar.Image == "" || strings.ContainsAny(c.Sidecar.Image, " \t\n") {
 		wrong("sidecar.image", "%q is not an image reference", c.Sidecar.Image)
@@ -103,6 +106,11 @@ func (c Config) Validate() error {
 	}
 	if err := c.Sidecar.Resources.Validate(); err != nil {
 		wrong("sidecar.resources", "%w", err)
+	}
+	if err := c.AllowedOverrides.Validate(); err != nil {
+		wrong("allowedOverrides", "%w", err)
+	} else if err := c.AllowedOverrides.SidecarMaximum.Check(defaults.Sidecar); err != nil {
+		wrong("allowedOverrides.sidecarMaximum", "%w: the sidecar's own resources have to be within it", err)
 	}
 	if c.Sidecar.Configured() {
 		for _, m := range sidecarapi.CheckVariables(c.Sidecar.Env, slices.Sorted(maps.Keys(c.Sidecar.SecretEnv))) {
@@ -117,6 +125,14 @@ func (c Config) Validate() error {
 	for path, endpoint := range map[string]string{"gateway.grpcEndpoint": c.Gateway.GRPCEndpoint, "gateway.httpEndpoint": c.Gateway.HTTPEndpoint} {
 		if u, err := url.Parse(endpoint); endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 			wrong(path, "%q: use an http or https URL", endpoint)
+		}
+	}
+	right := len(mistakes) == 0 // otherwise each namespace would repeat the mistakes
+	for name := range c.Namespaces {
+		if !isNamespaceName(name) {
+			wrong("namespaces", "%q is not the name of a namespace", name)
+		} else if err := c.in(name).Validate(); err != nil && right {
+			wrong("namespaces."+name, "%w", err)
 		}
 	}
 	slices.SortFunc(mistakes, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
@@ -137,7 +153,10 @@ func (c Config) nativeSidecar() (bool, error) {
 }
 
 // hash returns the hash that identifies the configuration in the status annotation.
+// What differs in single namespaces is not part of it, so that a change there makes
+// only their pods stale.
 func (c Config) hash() string {
+	c.Namespaces = nil
 	text, err := json.Marshal(struct {
 		Revision int
 		Config   Config

@@ -38,11 +38,27 @@ func TestConfig_Validate(t *testing.T) {
 		"a key without a Secret": {func(c *Config) {
 			c.Sidecar.Env, c.Sidecar.SecretEnv = env("NOVAWIRE_ENDPOINT", "http://a"), env("NOVAWIRE_HEADERS", "/key")
 		}, "sidecar.secretEnv.NOVAWIRE_HEADERS: "},
-		"a gateway without a scheme":       {func(c *Config) { c.Gateway.GRPCEndpoint = "gateway:4317" }, "gateway.grpcEndpoint: "},
-		"a gateway without a host":         {func(c *Config) { c.Gateway.HTTPEndpoint = "http://" }, "gateway.httpEndpoint: "},
-		"a gateway with another scheme":    {func(c *Config) { c.Gateway.HTTPEndpoint = "ftp://gateway" }, "gateway.httpEndpoint: "},
-		"a gateway that is no URL":         {func(c *Config) { c.Gateway.HTTPEndpoint = "http://[" }, "gateway.httpEndpoint: "},
-		"a gateway by https":               {func(c *Config) { c.Gateway.HTTPEndpoint = "https://gateway" }, ""},
+		"a gateway without a scheme":                  {func(c *Config) { c.Gateway.GRPCEndpoint = "gateway:4317" }, "gateway.grpcEndpoint: "},
+		"a gateway without a host":                    {func(c *Config) { c.Gateway.HTTPEndpoint = "http://" }, "gateway.httpEndpoint: "},
+		"a gateway with another scheme":               {func(c *Config) { c.Gateway.HTTPEndpoint = "ftp://gateway" }, "gateway.httpEndpoint: "},
+		"a gateway that is no URL":                    {func(c *Config) { c.Gateway.HTTPEndpoint = "http://[" }, "gateway.httpEndpoint: "},
+		"a gateway by https":                          {func(c *Config) { c.Gateway.HTTPEndpoint = "https://gateway" }, ""},
+		"a policy with a misspelt key":                {func(c *Config) { c.AllowedOverrides.Pod = []string{"inject.nova.dev/log"} }, "allowedOverrides: pod: "},
+		"a maximum below the sidecar's own resources": {func(c *Config) { c.AllowedOverrides.SidecarMaximum.Memory = "48Mi" }, "allowedOverrides.sidecarMaximum: 64Mi is above"},
+		"a default above the maximum": {func(c *Config) {
+			c.AllowedOverrides.SidecarMaximum.CPU, c.Defaults = "1", env("inject.nova.dev/sidecar-cpu-limit", "2")
+		}, "allowedOverrides.sidecarMaximum: 2 is above"},
+		"a namespace that cannot be": {func(c *Config) { c.Namespaces = map[string]NamespaceConfig{"Nova": {}} }, `namespaces: "Nova" is not`},
+		"a mistake in a namespace": {func(c *Config) {
+			c.Namespaces = map[string]NamespaceConfig{"nova": {Defaults: env("inject.nova.dev/protocol", "x")}}
+		}, "namespaces.nova: defaults: inject.nova.dev/protocol: "},
+		"a mistake is not repeated for each namespace": {func(c *Config) {
+			c.KubernetesVersion, c.Namespaces = "2.0", map[string]NamespaceConfig{"nova": {}}
+		}, "kubernetesVersion: "},
+		"a Secret in a namespace in place of a variable": {func(c *Config) {
+			c.Sidecar.Env = map[string]string{"NOVAWIRE_ENDPOINT": "http://a", "NOVAWIRE_HEADERS": "a=b"}
+			c.Namespaces = map[string]NamespaceConfig{"nova": {Sidecar: NamespaceSidecar{SecretEnv: env("NOVAWIRE_HEADERS", "a/b")}}}
+		}, ""},
 		"a Secret beside no other setting": {func(c *Config) { c.Sidecar.SecretEnv = env("NOVAWIRE_ENDPOINT", "a/b") }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

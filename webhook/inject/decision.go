@@ -32,6 +32,7 @@ const (
 // Reasons of notes about a wired pod.
 const (
 	BadAnnotation      Reason = "bad-annotation"
+	NotAllowed         Reason = "annotation-not-allowed"
 	Misplaced          Reason = "misplaced-annotation"
 	NameClash          Reason = "service-name-clash"
 	BadAttribute       Reason = "bad-attribute"
@@ -82,6 +83,7 @@ var reasons = map[Reason]struct {
 	MirrorPod:   {"the pod is a mirror pod, which cannot be changed", Info},
 
 	BadAnnotation:      {"ignored", Act},
+	NotAllowed:         {"ignored", Act},
 	Misplaced:          {"has no effect on the workload itself: move it to the metadata of the pod template", Warning},
 	NameClash:          {"has the same service name: the telemetry of the two cannot be distinguished", Warning},
 	BadAttribute:       {"left out", Act},

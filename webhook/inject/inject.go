@@ -17,6 +17,7 @@ import (
 // Engine wires pods according to one configuration. It is safe for concurrent use.
 type Engine struct {
 	config   Config
+	others   map[string]*Engine // of namespaces with a configuration of their own
 	hash     string
 	native   bool
 	defaults injection.Request
@@ -36,6 +37,16 @@ func New(config Config) (*Engine, error) {
 	}
 	defaults, _ := injection.ParseRequest(defaultRequest(config), injection.Layer{Source: "default", Annotations: config.Defaults})
 	e := &Engine{config: config, hash: config.hash(), native: native, defaults: defaults, foreign: foreignSidecars(config)}
+	for name := range config.Namespaces {
+		other, err := New(config.in(name))
+		if err != nil {
+			return nil, err // it was validated above
+		}
+		if e.others == nil {
+			e.others = map[string]*Engine{}
+		}
+		e.others[name] = other
+	}
 	e.sidecar, e.settings = sidecarTemplate(config.Sidecar), sidecarSettings(config.Sidecar)
 	return e, nil
 }
@@ -83,7 +94,7 @@ func (e *Engine) ServiceName(raw []byte, ns Namespace, owner workload.Owner) str
 	if _, skip := skipReason(&pod); skip {
 		return ""
 	}
-	w := newWiring(e, &pod, ns, owner)
+	w := newWiring(e.in(ns), &pod, ns, owner)
 	w.nameService()
 	return w.service.Name
 }
@@ -96,7 +107,7 @@ func (e *Engine) decide(raw []byte, ns Namespace, owner workload.Owner, explain 
 	if reason, skip := skipReason(&pod); skip {
 		return Result{Decision: Decision{Action: Skipped, Reason: reason}}, nil
 	}
-	w := newWiring(e, &pod, ns, owner)
+	w := newWiring(e.in(ns), &pod, ns, owner)
 	w.withExplanation = explain
 	w.raw = raw
 	if reason, skip := w.chooseCollector(); skip {
@@ -108,6 +119,14 @@ func (e *Engine) decide(raw []byte, ns Namespace, owner workload.Owner, explain 
 	w.placeSidecar()
 	w.wireMetadata()
 	return w.result(), nil
+}
+
+// in returns the engine of a namespace.
+func (e *Engine) in(ns Namespace) *Engine {
+	if other := e.others[ns.Name]; other != nil {
+		return other
+	}
+	return e
 }
 
 // isWindows reports whether a pod can only run on Windows nodes.

@@ -49,12 +49,16 @@ func newWiring(e *Engine, p *pod, ns Namespace, owner workload.Owner) *wiring {
 	}
 	w.anyUser = e.config.Sidecar.ArbitraryUser || ns.Annotations[uidRangeAnnotation] != ""
 	w.layers = [...]injection.Layer{
-		{Source: "namespace", Annotations: ns.Annotations},
+		{Source: injection.SourceNamespace, Annotations: ns.Annotations},
 		{Source: injection.SourcePod, Annotations: p.Metadata.Annotations},
 	}
-	w.request, w.refusals = injection.ParseRequest(e.defaults, w.layers[:]...)
+	w.request, w.refusals = e.config.AllowedOverrides.ParseRequest(e.defaults, w.layers[:]...)
 	for _, refusal := range w.refusals {
-		w.note(Note{Reason: BadAnnotation, Subject: refusal.Setting, Detail: noteDetail(refusal)})
+		reason := BadAnnotation
+		if refusal.Forbidden {
+			reason = NotAllowed
+		}
+		w.note(Note{Reason: reason, Subject: refusal.Setting, Detail: noteDetail(refusal)})
 	}
 	w.previous, w.hasPrevious = ReadStatus(p.Metadata.Annotations)
 	w.stale = w.hasPrevious && w.previous.Config != e.hash
@@ -80,7 +84,7 @@ func (w *wiring) explain(container, subject, value, rule, source string) {
 	}
 }
 
-// noteDetail returns the detail of a note with reason BadAnnotation: the value, its
+// noteDetail returns the detail of a note about an ignored annotation: the value, its
 // source and the allowed values.
 func noteDetail(r validate.Refusal) string {
 	if r.Allowed == "" {
