@@ -25,6 +25,11 @@ type Manifest struct {
 	Encrypted bool      `json:"encrypted"`
 	Streams   []Stream  `json:"streams"`
 	Held      Held      `json:"held"`
+	// WithoutData lists the tables whose data is not in the backup, because
+	// EXCLUDE_TABLE_DATA said so. ExcludedDatabases are those of the server that
+	// EXCLUDE_DATABASES left out of the run; they have no backup at all.
+	WithoutData       []string `json:"withoutData,omitempty"`
+	ExcludedDatabases []string `json:"excludedDatabases,omitempty"`
 	// Content counts what all streams hold together, as the snapshot saw it.
 	Content   pgarchive.Tally `json:"content"`
 	Warnings  []string        `json:"warnings,omitempty"`
@@ -95,6 +100,14 @@ func (m Manifest) StreamsOf(kind string) (found []Stream) {
 		}
 	}
 	return found
+}
+
+// LeftOut says which tables a restore brings back without their data.
+func (m Manifest) LeftOut() []string {
+	if len(m.WithoutData) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d tables come back without data, which was left out of the backup: %s", len(m.WithoutData), Summarize(m.WithoutData))}
 }
 
 // Folder returns the prefix of the backup's objects.

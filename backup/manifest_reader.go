@@ -62,7 +62,7 @@ func (m Manifest) hasDump() bool {
 type manifestVisitor struct {
 	object func(StoredObject) // of the stream that was read last
 	table  func(name string, t pgarchive.Table)
-	text   func(list *[]string, text string) // of the warnings and anomalies
+	text   func(list *[]string, text string) // of warnings, anomalies and what is left out
 }
 
 // scanManifest reads a manifest in a stream and checks it. It fills in everything
@@ -95,7 +95,7 @@ func (m *Manifest) scan(d jsonStream, visit manifestVisitor) error {
 		"format": &m.Format, "id": &m.ID, "database": &m.Database, "program": &m.Program, "started": &m.Started, "committed": &m.Committed,
 		"facts": &m.Facts, "encrypted": &m.Encrypted, "held": &m.Held,
 	}
-	lists := map[string]*[]string{"warnings": &m.Warnings, "anomalies": &m.Anomalies}
+	lists := map[string]*[]string{"warnings": &m.Warnings, "anomalies": &m.Anomalies, "withoutData": &m.WithoutData, "excludedDatabases": &m.ExcludedDatabases}
 	totals := &checkedTotals{}
 	return d.object(func(key string) error {
 		switch into, known := fields[key]; {

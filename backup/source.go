@@ -26,6 +26,8 @@ type Source interface {
 	// Databases names every database that can be dumped, and those that are left out
 	// because they are templates, allow no connections or belong to the provider.
 	Databases(ctx context.Context) (names, leftOut []string, err error)
+	// MatchingDatabases names the databases that a psql pattern matches.
+	MatchingDatabases(ctx context.Context, pattern string) ([]string, error)
 	// Globals dumps roles and tablespaces as SQL.
 	Globals(ctx context.Context) (Dump, error)
 	// Open takes the database's lock and a snapshot. ErrLocked, ErrNoDatabase.
@@ -37,6 +39,11 @@ type Snapshot interface {
 	Facts() Facts
 	// Tables returns the tables whose data can be dumped separately.
 	Tables() []Table
+	// MatchingTables returns the tables with data that a psql pattern matches, with or
+	// without a schema.
+	MatchingTables(ctx context.Context, pattern string) ([]Table, error)
+	// ReferencesTo describes the foreign keys of other tables that refer to these.
+	ReferencesTo(ctx context.Context, tables []Table) ([]string, error)
 	// Base dumps everything but the data of these tables.
 	Base(ctx context.Context, without []Table) (Dump, error)
 	// Data dumps the data of one table. The caller has acquired a worker for it; it may

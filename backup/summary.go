@@ -33,13 +33,18 @@ type Summary struct {
 	// Anomalies are the first of them; AnomalyCount counts all.
 	Anomalies    []string `json:"anomalies,omitempty"`
 	AnomalyCount int      `json:"anomalyCount,omitempty"`
+	// WithoutData are the first tables without data, ExcludedDatabases the first databases
+	// that the run left out; the counts are of all.
+	WithoutData       []string `json:"withoutData,omitempty"`
+	WithoutDataCount  int      `json:"withoutDataCount,omitempty"`
+	ExcludedDatabases []string `json:"excludedDatabases,omitempty"`
 	// Missing says which object of the manifest the store did not show, or with
 	// another size.
 	Missing string `json:"missing,omitempty"`
 }
 
-// maxSummaryAnomalies bounds how many anomalies a summary repeats.
-const maxSummaryAnomalies = 20
+// maxSummaryTexts bounds how many anomalies and names of one kind a summary repeats.
+const maxSummaryTexts = 20
 
 // readSummary reads a manifest in a stream and compares the objects that it lists
 // with those that the listing showed.
@@ -56,11 +61,19 @@ func readSummary(ctx context.Context, store Reader, e Entry) (s Summary, err err
 		},
 		table: func(_ string, t pgarchive.Table) { s.Rows += t.Rows },
 		text: func(list *[]string, text string) {
-			if list != &m.Anomalies {
-				return
-			}
-			if s.AnomalyCount++; s.AnomalyCount <= maxSummaryAnomalies {
-				s.Anomalies = append(s.Anomalies, text)
+			switch list {
+			case &m.Anomalies:
+				if s.AnomalyCount++; s.AnomalyCount <= maxSummaryTexts {
+					s.Anomalies = append(s.Anomalies, text)
+				}
+			case &m.WithoutData:
+				if s.WithoutDataCount++; s.WithoutDataCount <= maxSummaryTexts {
+					s.WithoutData = append(s.WithoutData, text)
+				}
+			case &m.ExcludedDatabases:
+				if len(s.ExcludedDatabases) < maxSummaryTexts {
+					s.ExcludedDatabases = append(s.ExcludedDatabases, text)
+				}
 			}
 		},
 	})

@@ -14,6 +14,8 @@ const (
 	EnvServerAddress       = "SERVER_ADDRESS"
 	EnvConnectionSecret    = "CONNECTION_SECRET"
 	EnvDatabases           = "DATABASES"
+	EnvExcludeDatabases    = "EXCLUDE_DATABASES"
+	EnvExcludeTableData    = "EXCLUDE_TABLE_DATA"
 	EnvS3Bucket            = "S3_BUCKET"
 	EnvS3Endpoint          = "S3_ENDPOINT"
 	EnvRetentionDays       = "RETENTION_DAYS"
@@ -79,6 +81,8 @@ var environment = []Variable{
 	{Name: EnvServerAddress, Allowed: "`host:port`", Meaning: "the server, if user and password are derived from the variables of its container, which have the prefix `SERVER_ENV_`; set by the controller. `DATABASE_URL` is used if they hold no password", check: checkAddress},
 	{Name: EnvConnectionSecret, Allowed: "a Secret's name", Meaning: "the Secret whose keys are the variables with the prefix `SECRET_KEY_`, from which `DATABASE_URL` is derived; set by the controller"},
 	{Name: EnvDatabases, Allowed: "`*`, or a comma list of database names; a name with a comma, a quote or blanks is quoted as in SQL: `\"a,b\"`", Meaning: "the databases that are backed up; `*` is every one that is not a template. Default: the one in `DATABASE_URL`, else `*`", check: checkDatabases},
+	{Name: EnvExcludeDatabases, Allowed: "a comma list of psql patterns", Meaning: "databases that are not backed up: `*` is any text, `?` any character, `|` separates alternatives, and double quotes keep case and special characters", check: checkPatterns(1)},
+	{Name: EnvExcludeTableData, Allowed: "a comma list of psql patterns, `table` or `schema.table`", Meaning: "tables that are backed up without their rows. Without a schema the pattern is for every schema; a partitioned table stands for its partitions", check: checkPatterns(2)},
 	{Name: EnvS3Bucket, Allowed: "`s3://bucket/prefix`", Meaning: "where backups are kept; one server, one prefix", Required: true, check: checkLocation},
 	{Name: EnvS3Endpoint, Allowed: "an `http` or `https` URL", Meaning: "S3-compatible store; path-style addressing", check: checkEndpoint},
 	{Name: EnvAWSRegion, Default: "us-east-1", Allowed: "an AWS region", Meaning: "region of the bucket and of CloudWatch", check: checkRegion},

@@ -22,6 +22,8 @@ const (
 	AnnotationRetentionDays        = AnnotationPrefix + "retention-days"
 	AnnotationKeepMinimum          = AnnotationPrefix + "keep-minimum"
 	AnnotationDatabases            = AnnotationPrefix + "databases"
+	AnnotationExcludeDatabases     = AnnotationPrefix + "exclude-databases"
+	AnnotationExcludeTableData     = AnnotationPrefix + "exclude-table-data"
 	AnnotationURLSecret            = AnnotationPrefix + "url-secret"
 	AnnotationAWSSecret            = AnnotationPrefix + "aws-secret"
 	AnnotationServiceAccount       = AnnotationPrefix + "service-account"
@@ -65,6 +67,8 @@ var keys = []api.Key{
 	{Name: AnnotationRetentionDays, On: api.OnStatefulSet, Default: "`7` (staging `3`)", Allowed: "a whole number of days from 1 to 36500", Meaning: "a backup younger than this is never deleted"},
 	{Name: AnnotationKeepMinimum, On: api.OnStatefulSet, Default: "`3`", Allowed: "a whole number from 1 to 36500", Meaning: "the newest backups that are never deleted, however old"},
 	{Name: AnnotationDatabases, On: api.OnStatefulSet, Default: "`*`; of a Secret or Service the database that the connection names, else `*`", Allowed: "`*`, or a comma list of database names", Meaning: "the databases that are backed up; `*` is every one that is not a template"},
+	{Name: AnnotationExcludeDatabases, On: api.OnStatefulSet, Default: "–", Allowed: "a comma list of psql patterns", Meaning: "databases that are not backed up; `*`, `?` and `|` as in psql, double quotes keep case and special characters"},
+	{Name: AnnotationExcludeTableData, On: api.OnStatefulSet, Default: "–", Allowed: "a comma list of psql patterns, `table` or `schema.table`", Meaning: "tables that are backed up without their rows; the manifest, `list` and a restore name them"},
 	{Name: AnnotationURLSecret, On: api.OnStatefulSet, Default: "the environment of the PostgreSQL container, else `postgres-credentials/url`; the keys of the annotated Secret", Allowed: "Secret `name/key`, or `name/user=key,password=key`", Meaning: "holds `DATABASE_URL`, or the parts of the connection; `host=key` and `port=key` can be added"},
 	{Name: AnnotationAWSSecret, On: api.OnStatefulSet, Default: "–", Allowed: "a Secret's name", Meaning: "mounted at `/var/aws` as the credentials file"},
 	{Name: AnnotationServiceAccount, On: api.OnStatefulSet, Default: "–", Allowed: "a ServiceAccount's name", Meaning: "runs the Job, for credentials by IRSA"},

@@ -46,6 +46,8 @@ type Request struct {
 	RetentionDays        int
 	KeepMinimum          int
 	Databases            string
+	ExcludeDatabases     string
+	ExcludeTableData     string
 	URLSecret            SecretKey
 	AWSSecret            string
 	ServiceAccount       string
@@ -187,6 +189,8 @@ var requestRules = []requestRule{
 	{AnnotationRetentionDays, func(r *Request, v string) error { return setNumber(&r.RetentionDays, EnvRetentionDays, v) }},
 	{AnnotationKeepMinimum, func(r *Request, v string) error { return setNumber(&r.KeepMinimum, EnvKeepMinimum, v) }},
 	{AnnotationDatabases, func(r *Request, v string) error { return setVariable(&r.Databases, EnvDatabases, v) }},
+	{AnnotationExcludeDatabases, func(r *Request, v string) error { return setVariable(&r.ExcludeDatabases, EnvExcludeDatabases, v) }},
+	{AnnotationExcludeTableData, func(r *Request, v string) error { return setVariable(&r.ExcludeTableData, EnvExcludeTableData, v) }},
 	{AnnotationURLSecret, setURLSecret},
 	{AnnotationAWSSecret, func(r *Request, v string) error { return setObjectName(&r.AWSSecret, v) }},
 	{AnnotationServiceAccount, func(r *Request, v string) error { return setObjectName(&r.ServiceAccount, v) }},

@@ -16,12 +16,16 @@ const (
 )
 
 // findAnomalies compares the content of a backup with that of the last one. An
-// anomaly is no failure: tables are deleted on purpose too.
-func findAnomalies(before, now pgarchive.Tally) (found []string) {
+// anomaly is no failure: tables are deleted on purpose too. A table whose data is left
+// out on purpose is none.
+func findAnomalies(before, now pgarchive.Tally, without []string) (found []string) {
 	if before.Unknown != "" || now.Unknown != "" {
 		return nil
 	}
 	for name, was := range before.Tables {
+		if slices.Contains(without, name) {
+			continue
+		}
 		is, there := now.Tables[name]
 		switch {
 		case !there && was.Rows > 0:
@@ -51,7 +55,7 @@ func (r *Runner) compareWithLast(ctx context.Context, m backup.Manifest) []strin
 		r.Log.Warn("backup was not compared with the last one", "database", m.Database, "error", err)
 		return nil
 	}
-	anomalies := findAnomalies(before.Content, m.Content)
+	anomalies := findAnomalies(before.Content, m.Content, m.WithoutData)
 	for _, anomaly := range anomalies {
 		r.Log.Warn("backup differs from the last one", "database", m.Database, "anomaly", anomaly)
 	}

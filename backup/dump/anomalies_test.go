@@ -12,7 +12,7 @@ func TestFindAnomalies(t *testing.T) {
 	before := tally(map[string]int64{"gone": 5, "empty": 0, "shrunk": 5000, "small": 10, "same": 5000})
 	now := tally(map[string]int64{"shrunk": 500, "small": 0, "same": 4000, "new": 1})
 	want := []string{"table gone is gone; it had 5 rows", "table shrunk shrank from 5000 to 500 rows"}
-	if diff := cmp.Diff(want, findAnomalies(before, now)); diff != "" {
+	if diff := cmp.Diff(want, findAnomalies(before, now, nil)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

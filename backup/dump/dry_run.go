@@ -32,12 +32,20 @@ func (r *Runner) DryRun(ctx context.Context, deadline time.Duration) ([]Finding,
 	findings := r.probeStore(ctx)
 	r.server = r.knownServer(ctx)
 	names, err := r.discover(ctx)
+	if err == nil {
+		names, err = r.excludeDatabases(ctx, names)
+	}
+	r.matched = map[string]bool{}
 	findings = append(findings, finding("", "databases to back up", fmt.Sprint(names), err))
 	var total time.Duration
 	for _, name := range names {
 		found, expected := r.dryRunDatabase(ctx, name)
 		findings = append(findings, found...)
 		total += expected
+	}
+	r.warnUnmatched()
+	for _, warning := range r.Warnings {
+		findings = append(findings, finding("", "warning", warning, nil))
 	}
 	findings = append(findings, r.checkDeadline(total, deadline), finding("", "memory", fmt.Sprintf("at most %d MiB, whatever the size", Memory(r.Streams, r.Layout)>>20), nil))
 	for _, f := range findings {
@@ -120,9 +128,15 @@ func (r *Runner) dryRunDatabase(ctx context.Context, name string) (found []Findi
 	}
 	add("read every table, sequence and large object", "yes", err)
 	add("lock every table and dump the definitions", "yes", dumpDefinitions(ctx, snapshot))
+	m := backup.Manifest{Database: name, Facts: facts}
+	without, err := r.excludeTableData(ctx, snapshot, &m)
+	if facts = m.Facts; len(r.ExcludeTableData) > 0 {
+		add("leave out table data", fmt.Sprintf("of %d tables: %s", len(without), backup.Summarize(append(m.WithoutData, m.Warnings...))), err)
+	}
+	tables := withData(snapshot, without)
 	expected, stored := r.estimate(ctx, name, facts.Estimate)
-	add("size", fmt.Sprintf("%d MiB of tables, about %d MiB stored, %d dumps at once", facts.Estimate>>20, stored>>20, 1+len(separateTables(snapshot.Tables(), r.Streams, r.Layout.SeparateFrom))), nil)
-	dumps := 1 + len(separateTables(snapshot.Tables(), r.Streams, r.Layout.SeparateFrom))
+	add("size", fmt.Sprintf("%d MiB of tables, about %d MiB stored, %d dumps at once", facts.Estimate>>20, stored>>20, 1+len(separateTables(tables, r.Streams, r.Layout.SeparateFrom))), nil)
+	dumps := 1 + len(separateTables(tables, r.Streams, r.Layout.SeparateFrom))
 	add("connections", fmt.Sprintf("%d more are needed, and allowed", dumps+1), checkConnections(ctx, snapshot, dumps+1))
 	inventory, err := backup.ReadInventory(ctx, r.Store, name)
 	var plan retention.Pruned

@@ -19,15 +19,19 @@ import (
 
 // Runner makes backups.
 type Runner struct {
-	Source     backup.Source
-	Store      backup.Store
-	Now        func() time.Time
-	Random     func() uint32
-	Log        *slog.Logger
-	Observer   backup.Observer
-	Progress   *backup.Progress
-	Program    string   // its version
-	Databases  []string // those asked for; none is every one
+	Source    backup.Source
+	Store     backup.Store
+	Now       func() time.Time
+	Random    func() uint32
+	Log       *slog.Logger
+	Observer  backup.Observer
+	Progress  *backup.Progress
+	Program   string   // its version
+	Databases []string // those asked for; none is every one
+	// ExcludeDatabases and ExcludeTableData are psql patterns of what is left out.
+	ExcludeDatabases, ExcludeTableData []string
+	// Warnings is what a run found that is no failure.
+	Warnings   []string
 	Streams    int
 	Layout     Layout
 	Recipients []age.Recipient
@@ -35,8 +39,10 @@ type Runner struct {
 	// AcceptServer lets a run continue the backups of another server.
 	AcceptServer bool
 
-	buffers freeList
-	server  string // system identifier of the server whose backups are in the store
+	buffers  freeList
+	excluded []string        // databases that a pattern matched
+	matched  map[string]bool // patterns of tables that matched one
+	server   string          // system identifier of the server whose backups are in the store
 	// agesUnknown says that the store could not be read to report ages.
 	agesUnknown bool
 }
@@ -50,6 +56,10 @@ func (r *Runner) Run(ctx context.Context) ([]backupapi.DatabaseResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	if names, err = r.excludeDatabases(ctx, names); err != nil {
+		return nil, err
+	}
+	r.matched = map[string]bool{}
 	r.buffers = make(freeList, r.Streams*(r.Layout.ConcurrentParts+1))
 	r.server = r.knownServer(ctx)
 	var results []backupapi.DatabaseResult
@@ -68,6 +78,9 @@ func (r *Runner) Run(ctx context.Context) ([]backupapi.DatabaseResult, error) {
 			refused = errors.Join(refused, backup.Fail(backupapi.CategoryRefused, fmt.Errorf("prune %s: %s", name, result.PruneRefused)))
 		}
 		results = append(results, result)
+	}
+	if failed == nil {
+		r.warnUnmatched()
 	}
 	r.removeOrphans(ctx)
 	return results, errors.Join(failed, refused)
@@ -222,7 +235,7 @@ func (r *Runner) attempt(ctx context.Context, name, id string, started time.Time
 			r.Log.Debug("snapshot closed with an error", "database", name, "error", closed)
 		}
 	}()
-	m = backup.Manifest{Format: backup.ManifestFormat, ID: id, Database: name, Program: r.Program, Started: started.UTC(), Facts: snapshot.Facts(), Encrypted: len(r.Recipients) > 0}
+	m = backup.Manifest{Format: backup.ManifestFormat, ID: id, Database: name, Program: r.Program, Started: started.UTC(), Facts: snapshot.Facts(), Encrypted: len(r.Recipients) > 0, ExcludedDatabases: r.excluded}
 	if err := r.checkServer(m.Facts.Server.Identifier); err != nil {
 		return m, err
 	}

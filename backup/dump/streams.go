@@ -3,6 +3,7 @@ package dump
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	backupapi "github.com/nova/novawire/api/backup"
@@ -21,14 +22,17 @@ type dumpTask struct {
 // and stores r.Streams of them at a time. A process whose output is not read yet blocks;
 // it uses neither the server nor memory.
 func (r *Runner) dumpStreams(ctx context.Context, snapshot backup.Snapshot, m *backup.Manifest) error {
-	big := separateTables(snapshot.Tables(), r.Streams, r.Layout.SeparateFrom)
-	workers := backup.NewWorkers(r.Streams)
-	tasks, err := r.startDumps(ctx, snapshot, big, workers)
+	without, err := r.excludeTableData(ctx, snapshot, m)
 	if err != nil {
 		return err
 	}
-	r.Progress.Begin(m.Database, snapshot.Facts().Estimate)
-	r.Log.Info("dump started", "database", m.Database, "backup", m.ID, "streams", len(tasks), "at_a_time", r.Streams, "estimate", snapshot.Facts().Estimate)
+	workers := backup.NewWorkers(r.Streams)
+	tasks, err := r.startDumps(ctx, snapshot, without, workers)
+	if err != nil {
+		return err
+	}
+	r.Progress.Begin(m.Database, m.Facts.Estimate)
+	r.Log.Info("dump started", "database", m.Database, "backup", m.ID, "streams", len(tasks), "at_a_time", r.Streams, "estimate", m.Facts.Estimate)
 	results, err := r.storeDumps(ctx, tasks, m.Folder(), workers)
 	if err != nil {
 		return err
@@ -47,7 +51,13 @@ func (r *Runner) dumpStreams(ctx context.Context, snapshot backup.Snapshot, m *b
 	return nil
 }
 
-func (r *Runner) startDumps(ctx context.Context, snapshot backup.Snapshot, big []backup.Table, workers backup.Workers) (tasks []dumpTask, err error) {
+// withData returns the tables that can be dumped separately, except for those whose data
+// is left out.
+func withData(snapshot backup.Snapshot, without []backup.Table) []backup.Table {
+	return slices.DeleteFunc(slices.Clone(snapshot.Tables()), func(t backup.Table) bool { return contains(without, t) })
+}
+
+func (r *Runner) startDumps(ctx context.Context, snapshot backup.Snapshot, without []backup.Table, workers backup.Workers) (tasks []dumpTask, err error) {
 	begin := func(stream backup.Stream, name string, open func() (backup.Dump, error)) {
 		if err != nil {
 			return
@@ -60,7 +70,8 @@ func (r *Runner) startDumps(ctx context.Context, snapshot backup.Snapshot, big [
 		tasks = append(tasks, dumpTask{stream, name, dump})
 	}
 	begin(backup.Stream{Kind: backup.StreamGlobals}, "globals", func() (backup.Dump, error) { return r.Source.Globals(ctx) })
-	share := streamShare(snapshot.Tables(), r.Streams)
+	tables := withData(snapshot, without)
+	big, share := separateTables(tables, r.Streams, r.Layout.SeparateFrom), streamShare(tables, r.Streams)
 	for i, t := range big {
 		var more backup.Workers
 		if t.Bytes > share { // its stream would be the last to end
@@ -68,7 +79,7 @@ func (r *Runner) startDumps(ctx context.Context, snapshot backup.Snapshot, big [
 		}
 		begin(backup.Stream{Kind: backup.StreamData, Schema: t.Schema, Table: t.Name}, fmt.Sprintf("data-%02d", i), func() (backup.Dump, error) { return snapshot.Data(ctx, t, more) })
 	}
-	begin(backup.Stream{Kind: backup.StreamBase}, "base", func() (backup.Dump, error) { return snapshot.Base(ctx, big) })
+	begin(backup.Stream{Kind: backup.StreamBase}, "base", func() (backup.Dump, error) { return snapshot.Base(ctx, slices.Concat(big, without)) })
 	if err != nil {
 		for _, t := range tasks {
 			_ = t.dump.Close()

@@ -40,7 +40,7 @@ func (r *Restorer) Restore(ctx context.Context, m backup.Manifest, into string) 
 	if err != nil {
 		return nil, err
 	}
-	warnings = selected.LeftOut
+	warnings = append(selected.LeftOut, m.LeftOut()...)
 	plan := planPostData(m, entries, selected.IDs)
 	after := backup.Job{Database: into, Section: backup.PostData, Workers: r.Streams, Bytes: m.Bytes()}
 	if entries != nil {

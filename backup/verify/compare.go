@@ -29,7 +29,7 @@ func Compare(ctx context.Context, server opener, database string, m backup.Manif
 	if content.Unknown != "" {
 		return content, backup.Fail(backupapi.CategorySource, errors.New("count the database: "+content.Unknown))
 	}
-	if found := differences(m.Content, content); len(found) > 0 {
+	if found := differences(m.Content, content, m.WithoutData); len(found) > 0 {
 		return content, backup.Fail(backupapi.CategoryVerify, errors.New("compare with the manifest: "+backup.Summarize(found)))
 	}
 	return content, nil

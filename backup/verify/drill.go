@@ -76,7 +76,7 @@ func (d Driller) compare(ctx context.Context, server backup.ScratchServer, m bac
 	case content.Unknown != "":
 		v.Warnings = append(v.Warnings, "restored, but not compared: "+content.Unknown)
 	default:
-		v.Differences = differences(m.Content, content)
+		v.Differences = differences(m.Content, content, m.WithoutData)
 	}
 	return nil
 }

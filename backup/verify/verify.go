@@ -44,7 +44,7 @@ func (v Verifier) Verify(ctx context.Context, m backup.Manifest) (opened bool, e
 	if !opened || content.Unknown != "" {
 		return opened, nil
 	}
-	if found := differences(m.Content, content); len(found) > 0 {
+	if found := differences(m.Content, content, nil); len(found) > 0 {
 		return opened, backup.Fail(backupapi.CategoryVerify, fmt.Errorf("verify content: %s", backup.Summarize(found)))
 	}
 	return opened, nil

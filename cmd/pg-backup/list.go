@@ -58,6 +58,11 @@ type listed struct {
 	Condition string     `json:"condition,omitempty"` // why it does not count as a way back
 	Problem   string     `json:"problem,omitempty"`   // explains the condition
 	Anomalies []string   `json:"anomalies,omitempty"`
+	// WithoutData are tables whose data is not in the backup, at most 20;
+	// WithoutDataCount counts all. ExcludedDatabases have no backup.
+	WithoutData       []string `json:"withoutData,omitempty"`
+	WithoutDataCount  int      `json:"withoutDataCount,omitempty"`
+	ExcludedDatabases []string `json:"excludedDatabases,omitempty"`
 }
 
 func printJSON(to io.Writer, backups backup.Records) error {
@@ -66,6 +71,7 @@ func printJSON(to io.Writer, backups backup.Records) error {
 		l := listed{
 			Database: b.Entry.Database, Backup: b.Entry.ID, Taken: b.Entry.Taken, Bytes: b.Summary.Bytes, Stored: b.Summary.Stored, Rows: b.Summary.Rows,
 			Encrypted: b.Summary.Encrypted, Held: b.Entry.Held, Condition: string(b.Condition), Problem: b.Problem, Anomalies: b.Summary.Anomalies,
+			WithoutData: b.Summary.WithoutData, WithoutDataCount: b.Summary.WithoutDataCount, ExcludedDatabases: b.Summary.ExcludedDatabases,
 		}
 		if b.Verified() {
 			l.Verified = &b.Verification.Started
@@ -88,7 +94,24 @@ func printTable(to io.Writer, backups backup.Records, now time.Time) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", b.Entry.Database, b.Entry.ID, units.Age(now.Sub(b.Entry.Taken)),
 			units.Bytes(b.Summary.Bytes), units.Bytes(b.Summary.Stored), b.Summary.Rows, restored, state(b))
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, name := range newestExcluded(backups) {
+		fmt.Fprintf(to, "not backed up: database %s, by EXCLUDE_DATABASES\n", name)
+	}
+	return nil
+}
+
+// newestExcluded returns the databases that the newest run left out.
+func newestExcluded(backups backup.Records) []string {
+	var newest backup.Record
+	for _, b := range backups {
+		if b.Entry.Taken.After(newest.Entry.Taken) {
+			newest = b
+		}
+	}
+	return newest.Summary.ExcludedDatabases
 }
 
 func state(b backup.Record) string {
@@ -101,6 +124,10 @@ func state(b backup.Record) string {
 	}
 	if n := b.Summary.AnomalyCount; n > 0 {
 		words = append(words, fmt.Sprintf("%d anomalies", n))
+	}
+	if n := b.Summary.WithoutDataCount; n > 0 {
+		names := strings.Join(b.Summary.WithoutData[:min(n, 3, len(b.Summary.WithoutData))], ", ")
+		words = append(words, fmt.Sprintf("without the data of %d tables (%s%s)", n, names, map[bool]string{true: ", …"}[n > 3]))
 	}
 	if len(words) == 0 {
 		return "ok"

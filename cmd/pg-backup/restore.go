@@ -67,6 +67,9 @@ func (p program) restoreVerb() *cobra.Command {
 		if err != nil {
 			return fmt.Errorf("restore %s of %s into %s: %w", m.ID, m.Database, into, err)
 		}
+		for _, left := range m.LeftOut() {
+			fmt.Fprintln(s.stdout, left)
+		}
 		fmt.Fprintf(s.stdout, "%s of %s: restored into %s in %.1fs\n", m.ID, m.Database, into, s.now().Sub(s.result.Started).Seconds())
 		return nil
 	})

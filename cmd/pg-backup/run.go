@@ -35,6 +35,7 @@ func (p program) runVerb() *cobra.Command {
 			return s.dryRun(ctx, runner)
 		}
 		s.result.Databases, err = runner.Run(ctx)
+		s.result.Warnings = runner.Warnings
 		return err
 	})
 	return cmd
@@ -52,7 +53,7 @@ func (s *session) runner() (*dump.Runner, error) {
 	return &dump.Runner{
 		Source: &postgres.Source{Address: address, Folders: s.folders(), LockWait: s.duration(backupapi.EnvLockWait)},
 		Store:  s.store, Now: s.now, Random: random, Log: s.log, Observer: s.recorder, Progress: &s.progress,
-		Program: version.String(), Databases: s.databases(address), Streams: s.streams, Layout: dump.DefaultLayout,
+		Program: version.String(), Databases: s.databases(address), ExcludeDatabases: s.patterns(backupapi.EnvExcludeDatabases), ExcludeTableData: s.patterns(backupapi.EnvExcludeTableData), Streams: s.streams, Layout: dump.DefaultLayout,
 		Recipients: recipients, Policy: s.policy(),
 	}, nil
 }

@@ -145,6 +145,14 @@ func (s settings) databases(address postgres.Address) (names []string) {
 	return names
 }
 
+func (s settings) patterns(name string) []string {
+	if s.values[name] == "" {
+		return nil
+	}
+	patterns, _ := backupapi.SplitPatterns(s.values[name]) // checked by the contract
+	return patterns
+}
+
 // folders are where PostgreSQL's programs are looked for.
 func (s settings) folders() []string {
 	if folder := s.values[backupapi.EnvClientDirectory]; folder != "" {

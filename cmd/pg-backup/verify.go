@@ -42,6 +42,9 @@ func (p program) verifyVerb() *cobra.Command {
 				how = "every stored byte; it is encrypted, and there is no identity to look inside"
 			}
 			fmt.Fprintf(s.stdout, "%s %s: as the manifest says: %s\n", m.Database, m.ID, how)
+			for _, left := range m.LeftOut() {
+				fmt.Fprintf(s.stdout, "%s %s: %s\n", m.Database, m.ID, left)
+			}
 			return nil
 		})
 	})

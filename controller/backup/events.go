@@ -90,6 +90,9 @@ func summary(r backupapi.Result) string {
 	for _, d := range r.Databases {
 		parts = append(parts, fmt.Sprintf("%s %s, %d rows, %s", d.Name, d.Backup, d.Rows, time.Duration(d.Seconds*float64(time.Second)).Round(100*time.Millisecond)))
 	}
+	for _, warning := range r.Warnings {
+		parts = append(parts, "warning: "+warning)
+	}
 	if r.DryRun {
 		parts = append([]string{"dry run"}, parts...)
 	}

@@ -23,6 +23,8 @@ func (c Config) environment(t Target, verb string) []corev1.EnvVar {
 	}
 	if verb == VerbRun {
 		set(backupapi.EnvDatabases, escaped(r.Databases))
+		set(backupapi.EnvExcludeDatabases, escaped(r.ExcludeDatabases))
+		set(backupapi.EnvExcludeTableData, escaped(r.ExcludeTableData))
 	}
 	set(backupapi.EnvS3Bucket, escaped(r.Location(t.Source)))
 	set(backupapi.EnvS3Endpoint, escaped(r.S3Endpoint))

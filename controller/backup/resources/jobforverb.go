@@ -27,7 +27,7 @@ func JobForVerb(backup, drill *batchv1.CronJob, verb string, args []string, toke
 	pod := &job.Spec.Template.Spec
 	container := &pod.Containers[0]
 	container.Command = append([]string{toolsDirectory + "/pg-backup", verb}, args...)
-	drop := []string{backupapi.EnvDatabases, backupapi.EnvEncryptionFile, backupapi.EnvCloudWatchNamespace, backupapi.EnvLogFormat}
+	drop := []string{backupapi.EnvDatabases, backupapi.EnvExcludeDatabases, backupapi.EnvExcludeTableData, backupapi.EnvEncryptionFile, backupapi.EnvCloudWatchNamespace, backupapi.EnvLogFormat}
 	if !reachesDatabase(verb) {
 		drop = append(drop, backupapi.EnvDatabaseURL, backupapi.EnvServerAddress, backupapi.EnvConnectionSecret)
 		withoutConnection(pod, container)

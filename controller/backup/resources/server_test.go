@@ -178,3 +178,25 @@ func TestMadeFor(t *testing.T) {
 		}
 	}
 }
+
+// What is left out is a setting of backups alone: a restore or a drill works on what the
+// backup has.
+func TestEnvironment_Exclusions(t *testing.T) {
+	request := backupapi.DefaultRequest()
+	request.ExcludeDatabases, request.ExcludeTableData = "test_*", "log_$(x)"
+	target := targetOf(secretOf("rds", nil), request)
+	backup, drill := DefaultConfig().BackupCronJob(target), DefaultConfig().DrillCronJob(target)
+	env := variables(backup)
+	if env[backupapi.EnvExcludeDatabases].Value != "test_*" || env[backupapi.EnvExcludeTableData].Value != "log_$$(x)" {
+		t.Errorf("the backup has %v", env)
+	}
+	restore := &batchv1.CronJob{}
+	restore.Spec.JobTemplate.Spec = JobForVerb(backup, drill, VerbRestore, nil, "token").Spec
+	for _, job := range []*batchv1.CronJob{drill, restore} {
+		for name := range variables(job) {
+			if strings.HasPrefix(name, "EXCLUDE_") {
+				t.Errorf("%s sees %s", job.Name, name)
+			}
+		}
+	}
+}

@@ -99,7 +99,7 @@ func (c Config) validateEnv() (mistakes []error) {
 
 // reservedVariables are the variables that annotations and the controller set.
 var reservedVariables = []string{
-	backupapi.EnvDatabaseURL, backupapi.EnvServerAddress, backupapi.EnvConnectionSecret, backupapi.EnvDatabases, backupapi.EnvS3Bucket, backupapi.EnvS3Endpoint, backupapi.EnvAWSRegion,
+	backupapi.EnvDatabaseURL, backupapi.EnvServerAddress, backupapi.EnvConnectionSecret, backupapi.EnvDatabases, backupapi.EnvExcludeDatabases, backupapi.EnvExcludeTableData, backupapi.EnvS3Bucket, backupapi.EnvS3Endpoint, backupapi.EnvAWSRegion,
 	backupapi.EnvRetentionDays, backupapi.EnvKeepMinimum, backupapi.EnvParallelism, backupapi.EnvDeadline, backupapi.EnvEncryptionFile,
 	backupapi.EnvIdentityFile, backupapi.EnvScratchDirectory, backupapi.EnvCloudWatchNamespace, backupapi.EnvTerminationPath,
 }
