@@ -24,7 +24,7 @@ import (
 	"time"
 )
 
-const usage = `Usage: mutation [flags] PACKAGE…
+const usage = `Usage: mutation [flags] PACKAGE[:FILE,FILE]…
 
 Runs the tests of each package against mutants of the package, and prints a table
 of what was killed, and the survivors that the list of accepted ones does not hold.

@@ -34,6 +34,15 @@ func TestMutation(t *testing.T) {
 	})
 }
 
+func TestMutation_Files(t *testing.T) {
+	for pattern, want := range map[string]bool{".": true, ".:sample.go": true, ".:other.go,sample.go": true, ".:other.go": false} {
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), []string{"-C", "testdata/sample", "-list", pattern}, &stdout, &stderr); code != 0 || (stdout.Len() > 0) != want {
+			t.Errorf("%s: exit %d: %s%s", pattern, code, &stdout, &stderr)
+		}
+	}
+}
+
 func TestMutation_Accepted(t *testing.T) {
 	write := func(t *testing.T, text string) string {
 		file := filepath.Join(t.TempDir(), "accepted")

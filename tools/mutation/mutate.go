@@ -7,6 +7,7 @@ import (
 	"go/types"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -21,14 +22,34 @@ type pkg struct {
 	fset   *token.FileSet
 	files  []*ast.File
 	info   *types.Info
+	only   []string // base names of the files that are mutated; nil for all
 }
 
-func load(folder string, patterns []string) ([]pkg, error) {
+// load loads the packages of patterns, each with the files that are mutated behind a
+// colon, or without one for all files.
+func load(folder string, patterns []string) (result []pkg, err error) {
+	for _, pattern := range patterns {
+		path, files, _ := strings.Cut(pattern, ":")
+		loaded, err := loadPackages(folder, path)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range loaded {
+			if files != "" {
+				p.only = strings.Split(files, ",")
+			}
+			result = append(result, p)
+		}
+	}
+	return result, nil
+}
+
+func loadPackages(folder, pattern string) ([]pkg, error) {
 	loaded, err := packages.Load(&packages.Config{
 		Mode: packages.NeedName | packages.NeedFiles | packages.NeedCompiledGoFiles | packages.NeedSyntax |
 			packages.NeedTypes | packages.NeedTypesInfo | packages.NeedImports | packages.NeedDeps | packages.NeedModule,
 		Dir: folder,
-	}, patterns...)
+	}, pattern)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +62,7 @@ func load(folder string, patterns []string) ([]pkg, error) {
 			continue
 		}
 		path := strings.TrimPrefix(l.PkgPath, l.Module.Path+"/")
-		result = append(result, pkg{path, filepath.Dir(l.GoFiles[0]), l.Name, l.Fset, l.Syntax, l.TypesInfo})
+		result = append(result, pkg{path: path, folder: filepath.Dir(l.GoFiles[0]), name: l.Name, fset: l.Fset, files: l.Syntax, info: l.TypesInfo})
 	}
 	return result, nil
 }
@@ -107,11 +128,14 @@ func (p pkg) mutate(skip map[string]map[int]bool) mutation {
 		if strings.HasSuffix(position.Filename, "_test.go") || !strings.HasPrefix(position.Filename, p.folder+string(filepath.Separator)) {
 			continue
 		}
+		name := filepath.Base(position.Filename)
+		if p.only != nil && !slices.Contains(p.only, name) {
+			continue
+		}
 		src, err := os.ReadFile(position.Filename)
 		if err != nil {
 			continue
 		}
-		name := filepath.Base(position.Filename)
 		w := &mutator{pkg: p, src: src, file: p.fset.File(f.Package), name: name, found: &m.mutants, seen: seen, skip: skip[name]}
 		for _, d := range f.Decls {
 			w.declaration(d)
