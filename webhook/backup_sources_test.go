@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func reviewKind(t *testing.T, r references, kind, object, oldObject string) *adm
 		body = strings.Replace(body, `"operation":"CREATE"`, `"operation":"UPDATE","oldObject":`+oldObject, 1)
 	}
 	recorder := httptest.NewRecorder()
-	handler.ServeHTTP(recorder, httptest.NewRequest("POST", "/validate-backup", strings.NewReader(body)))
+	handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/validate-backup", strings.NewReader(body)))
 	var review admissionv1.AdmissionReview
 	if err := json.Unmarshal(recorder.Body.Bytes(), &review); err != nil || review.Response == nil {
 		t.Fatalf("%v: %s", err, recorder.Body)

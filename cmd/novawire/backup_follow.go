@@ -107,6 +107,7 @@ func (b *backupClient) patch(ctx context.Context, patch []byte) (map[string]stri
 		change = kubernetes.StatefulSets.MergePatchMetadata
 	case backupapi.KindService:
 		change = kubernetes.Services.MergePatchMetadata
+	case backupapi.KindSecret:
 	}
 	changed, err := change(ctx, b.cluster, b.source.Namespace, b.source.Name, patch)
 	if err != nil {

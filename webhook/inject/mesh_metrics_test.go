@@ -136,6 +136,67 @@ func TestEngine_Pod_IstioMetricsRefused(t *testing.T) {
 	}
 }
 
+func TestIsIstioPort(t *testing.T) {
+	for port, want := range map[string]bool{"14999": false, "15000": true, "15099": true, "15100": false, "9090": false, "metrics": true} {
+		if got := isIstioPort(port); got != want {
+			t.Errorf("%s: %v", port, got)
+		}
+	}
+}
+
+// TestEngine_Pod_ForeignPort is the table of scrape annotations of others: whether the
+// endpoint of the app is in an annotation of ours.
+func TestEngine_Pod_ForeignPort(t *testing.T) {
+	for name, c := range map[string]struct{ sidecar, port, want string }{
+		"a port of the mesh's proxy":           {`"name":"consul-dataplane","ports":[{"containerPort":20200}]`, "20200", "http://:9090/metrics"},
+		"a port that nobody declares":          {`"name":"consul-dataplane","ports":[{"containerPort":20200}]`, "7000", ""},
+		"a port of the app":                    {`"name":"consul-dataplane","ports":[{"containerPort":20200}]`, "9090", ""},
+		"a port of a sidecar of the app's own": {`"name":"exporter","ports":[{"containerPort":9187}]`, "9187", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			engine, err := New(DefaultConfig())
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw := []byte(`{"metadata":{"annotations":{"prometheus.io/scrape":"true","prometheus.io/port":"` + c.port + `"}},"spec":{"containers":[
+				{"name":"app","image":"app","ports":[{"name":"metrics","containerPort":9090}]},{"image":"i",` + c.sidecar + `}]}}`)
+			result, err := engine.Pod(raw, Namespace{Name: "nova"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			annotations := child(child(withoutStatus(t, apply(t, raw, result.Patch)), "metadata"), "annotations")
+			if got, _ := annotations["nova.dev/metrics-endpoint"].(string); got != c.want || annotations["prometheus.io/port"] != c.port {
+				t.Errorf("nova.dev/metrics-endpoint %q, want %q; prometheus.io/port %v", got, c.want, annotations["prometheus.io/port"])
+			}
+		})
+	}
+}
+
+// TestEqualAmount is the table of requests and limits that make the QoS class Guaranteed.
+func TestEqualAmount(t *testing.T) {
+	for _, c := range []struct {
+		request, limit string
+		want           bool
+	}{
+		{`"100m"`, `"100m"`, true},
+		{`"100m"`, `"0.1"`, true},
+		{`1`, `"1000m"`, true},
+		{``, `"1"`, true},
+		{`null`, `"1"`, true},
+		{`"1"`, ``, false},
+		{`"1"`, `null`, false},
+		{``, ``, false},
+		{`"99m"`, `"100m"`, false},
+		{`"1"`, `"none"`, false},
+		{`"none"`, `"1"`, false},
+		{`"none"`, `"some"`, false},
+	} {
+		if got := equalAmount(c.request, c.limit); got != c.want {
+			t.Errorf("request %s, limit %s: %v", c.request, c.limit, got)
+		}
+	}
+}
+
 // recordedEndpoint returns the variable of Istio's agent.
 func recordedEndpoint(pod map[string]any) string {
 	spec := child(pod, "spec")

@@ -1,0 +1,88 @@
+package inject
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestEngine_Pod_Notes has pods of which one thing is not wired, with the reason.
+func TestEngine_Pod_Notes(t *testing.T) {
+	engine, err := New(DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		pod  string
+		want Note
+		has  string // in the wired pod
+		not  string // in the wired pod
+	}{
+		"the OpenTelemetry operator adds a collector": {
+			`{"metadata":{"annotations":{"sidecar.opentelemetry.io/inject":"true"}},"spec":{"containers":[{"name":"a","image":"a"}]}}`,
+			Note{Reason: ForeignCollector, Subject: "sidecar.opentelemetry.io/inject"}, "OTEL_RESOURCE_ATTRIBUTES", "novawire-collector",
+		},
+		"variables may come from a Secret": {
+			`{"metadata":{},"spec":{"containers":[{"name":"a","image":"a","envFrom":[{"configMapRef":{"name":"other"},"prefix":"APP_"},{"secretRef":{"name":"settings"}}]}]}}`,
+			Note{Reason: HiddenVariables, Container: "a", Subject: "Secret settings"}, "novawire-collector", "OTEL_",
+		},
+		"the user has a container of the sidecar's name": {
+			`{"metadata":{},"spec":{"containers":[{"name":"a","image":"a"},{"name":"novawire-collector","image":"mine"}]}}`,
+			Note{Reason: UserCollector, Container: "novawire-collector"}, `"image":"mine"`, "initContainers",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			result, err := engine.Pod([]byte(c.pod), Namespace{Name: "nova"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Contains(result.Notes, c.want) {
+				t.Errorf("notes %+v, want %+v", result.Notes, c.want)
+			}
+			wired := string(apply(t, []byte(c.pod), result.Patch))
+			if !strings.Contains(wired, c.has) || strings.Contains(strings.ReplaceAll(wired, "user-collector novawire-collector", ""), c.not) {
+				t.Errorf("%s", wired)
+			}
+		})
+	}
+}
+
+func TestEngine_Pod_Unwire(t *testing.T) {
+	wire := func(cluster, pod string) string {
+		t.Helper()
+		config := DefaultConfig()
+		config.ClusterName = cluster
+		engine, err := New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, err := engine.Pod([]byte(pod), Namespace{Name: "nova"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(apply(t, []byte(pod), result.Patch))
+	}
+	wired := wire("one", `{"metadata":{"annotations":{"a":"b"}},"spec":{"containers":[
+		{"name":"app","image":"a","env":null},
+		{"name":"other","image":"b","env":[{"name":"A","value":"1"},{"name":"OTEL_SERVICE_NAME","value":"mine"},{"name":"Z","value":"2"}]}]}}`)
+	narrowed := strings.Replace(wired, `"a":"b"`, `"a":"b","inject.nova.dev/containers":"app"`, 1)
+	again, err := decode([]byte(wire("two", narrowed)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	app, other := again.Spec.Containers[0].Env, again.Spec.Containers[1].Env
+	if app.count < 8 {
+		t.Errorf("app has %d variables", app.count)
+	}
+	if other.count != 3 || len(other.known) != 1 || other.known[0].Value != "mine" {
+		t.Errorf("other has %d variables, of which we know %+v", other.count, other.known)
+	}
+}
+
+func TestDecode_BrokenEnv(t *testing.T) {
+	for _, env := range []string{`{}`, `"a"`, `[1`, `[{"name":"OTEL_A","value":1}]`, `[{"name":"OTEL_A"}`, `7`} {
+		if _, err := decode([]byte(`{"spec":{"containers":[{"name":"a","env":` + env + `}]}}`)); err == nil {
+			t.Errorf("%s is accepted", env)
+		}
+	}
+}
