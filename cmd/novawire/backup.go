@@ -126,6 +126,7 @@ func backupListCommand() *cobra.Command {
 	flags.register(cmd)
 	cmd.Flags().StringVar(&database, "database", "", "only the backups of this database")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "table or json")
+	flags.complete(cmd)
 	return cmd
 }
 
@@ -150,6 +151,7 @@ func backupVerifyCommand() *cobra.Command {
 	cmd.Flags().StringVar(&database, "database", "", "only the backups of this database")
 	cmd.Flags().StringVar(&backup, "backup", "", "id of the backup, from list; default: the newest")
 	cmd.Flags().BoolVar(&deep, "deep", false, "also read it with pg_restore")
+	flags.complete(cmd)
 	return cmd
 }
 
@@ -186,6 +188,7 @@ Exit codes: 0 restored, 1 failure: do not use the target, 2 a wrong command line
 	f.StringVar(&backup, "backup", "", "id of the backup, from list; default: the newest")
 	f.StringVar(&only, "only", "", "restore only these schemas or tables (schema.table), separated by commas")
 	f.BoolVar(&globals, "globals", false, "also create missing roles and tablespaces")
+	flags.complete(cmd)
 	return cmd
 }
 

@@ -53,6 +53,8 @@ cluster did not answer, 2 a wrong command line.`,
 	f.StringVar(&flags.config, "config", "", "the manager's configuration file, for its default bucket")
 	f.StringVarP(&flags.output, "output", "o", "table", "table or json")
 	f.BoolVar(&flags.secrets, "secrets", false, "also read Secrets")
+	flags.cluster.completeNamespaces(cmd)
+	suggestValues(cmd, "output", "table", "json")
 	return cmd
 }
 

@@ -54,6 +54,7 @@ Exit codes: 0 success (with --detach: requested), 1 failure, 2 a wrong command l
 	}
 	flags.register(cmd)
 	cmd.Flags().BoolVar(&detach, "detach", false, "do not wait for the run")
+	flags.complete(cmd)
 	return cmd
 }
 

@@ -80,6 +80,9 @@ Exit codes: 0 success, 1 the cluster did not answer, 2 a wrong command line.`,
 	f.StringVarP(&namespace, "namespace", "n", "", "namespace; default: that of the kubeconfig's context")
 	f.BoolVarP(&all, "all-namespaces", "A", false, "all namespaces")
 	f.StringVarP(&output, "output", "o", "table", "table or json")
+	flags.completeNamespaces(cmd)
+	cmd.ValidArgsFunction = flags.completeSources(&namespace)
+	suggestValues(cmd, "output", "table", "json")
 	return cmd
 }
 

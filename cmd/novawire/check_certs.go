@@ -49,6 +49,7 @@ command line.`,
 	f.StringVar(&flags.service, "service", defaultService, "the webhook's Service")
 	f.StringVar(&flags.address, "address", "", "host:port of one replica, instead of port forwarding to all")
 	f.DurationVar(&flags.timeout, "timeout", 30*time.Second, "time limit of the whole check")
+	flags.cluster.completeNamespaces(cmd)
 	return cmd
 }
 

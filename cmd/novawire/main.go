@@ -5,6 +5,9 @@ package main
 import (
 	"context"
 	"io"
+	"os"
+	"path/filepath"
+	"strings"
 	_ "time/tzdata" // time zones are checked where no system has them
 
 	"github.com/spf13/cobra"
@@ -13,10 +16,28 @@ import (
 	"github.com/nova/novawire/internal/version"
 )
 
-func main() { commandline.Main(run) }
+func main() {
+	name := displayName(os.Args[0])
+	commandline.Main(func(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+		return runAs(ctx, name, args, stdin, stdout, stderr)
+	})
+}
+
+// displayName returns what users type to run the program: kubectl novawire if kubectl
+// runs it as its plugin.
+func displayName(program string) string {
+	if strings.HasPrefix(filepath.Base(program), "kubectl-") {
+		return "kubectl novawire"
+	}
+	return "novawire"
+}
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	root := rootCommand() //nolint:contextcheck // its commands get the context from ExecuteContext
+	return runAs(ctx, "novawire", args, stdin, stdout, stderr)
+}
+
+func runAs(ctx context.Context, name string, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	root := rootCommand(name) //nolint:contextcheck // its commands get the context from ExecuteContext
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -24,7 +45,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return root.ExecuteContext(ctx)
 }
 
-func rootCommand() *cobra.Command {
+func rootCommand(name string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "novawire",
 		Short: "Wires Kubernetes workloads for observability and backup",
@@ -33,9 +54,19 @@ for observability and backup, without touching their manifests. This is its comm
 in a cluster runs novawire-manager.
 
 Exit codes: 0 success, 1 bad input or a problem found, 2 a wrong command line.`,
-		Version: version.String(),
+		Version:     version.String(),
+		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: name},
 	}
-	root.AddCommand(previewCommand(), smokeCommand(), backupCommand(), checkCommand())
+	root.AddCommand(previewCommand(), smokeCommand(), backupCommand(), checkCommand(), versionCommand())
 	commandline.Prepare(root)
+	nameInExamples(root, name)
 	return root
+}
+
+// nameInExamples makes the examples of all commands call the program by its name.
+func nameInExamples(cmd *cobra.Command, name string) {
+	cmd.Example = strings.ReplaceAll(cmd.Example, "novawire ", name+" ")
+	for _, c := range cmd.Commands() {
+		nameInExamples(c, name)
+	}
 }

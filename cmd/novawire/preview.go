@@ -60,6 +60,8 @@ and nothing printed; 2 bad command line.`,
 	cmd.Flags().StringVar(&flags.config, "config", "", "the manager's configuration file")
 	cmd.Flags().StringVar(&flags.color, "color", "auto", "colours of a diff: auto, always or never; auto respects NO_COLOR")
 	cmd.Flags().BoolVar(&flags.explain, "explain", false, "print each decision with its rule and source instead of manifests")
+	suggestValues(cmd, "output", "yaml", "json", "diff")
+	suggestValues(cmd, "color", "auto", "always", "never")
 	return cmd
 }
 

@@ -186,7 +186,7 @@ func TestRun_WrongCommandLine(t *testing.T) {
 			})
 		}
 	}
-	walk(rootCommand())
+	walk(rootCommand("novawire"))
 }
 
 func TestPreview_FollowsLinks(t *testing.T) {

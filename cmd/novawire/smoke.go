@@ -69,6 +69,9 @@ Exit codes: 0 every check passed, 1 a check failed or nothing was checked, 2 wro
 	f.DurationVar(&flags.wait, "wait", 0, "how long a failing check is repeated")
 	f.DurationVar(&flags.limit, "timeout", 10*time.Second, "timeout of each request")
 	f.DurationVar(&flags.backupAge, "backup-age", 26*time.Hour, "how old the last backup may be")
+	flags.cluster.completeNamespaces(cmd)
+	suggestValues(cmd, "output", "table", "json", "junit")
+	suggestValues(cmd, "skip", smoke.Kinds()...)
 	return cmd
 }
 

@@ -108,5 +108,5 @@ func flagError(cmd *cobra.Command, err error) error {
 
 // name returns the command's path without the program, or the program for itself.
 func name(cmd *cobra.Command) string {
-	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
+	return strings.TrimPrefix(cmd.CommandPath(), cmd.Root().CommandPath()+" ")
 }

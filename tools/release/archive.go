@@ -72,6 +72,9 @@ func compress(data []byte) ([]byte, error) {
 	return out.Bytes(), err
 }
 
+// kubectlComplete is what kubectl runs to complete the arguments of its plugin novawire.
+const kubectlComplete = "#!/bin/sh\nexec kubectl novawire __complete \"$@\"\n"
+
 // writeArchives packs the programs that people run, with the license, NOTICE and
 // the shell shim of the backup script.
 func (r *release) writeArchives(programs []program) error {
@@ -92,11 +95,15 @@ func (r *release) writeArchives(programs []program) error {
 			return err
 		}
 		folder := fmt.Sprintf("%s-%s-%s-%s", p.name, r.version, p.os, p.arch)
-		packed, err := tarball([]file{
+		files := []file{
 			{folder + "/" + p.name, 0o755, data},
 			{folder + "/LICENSE", 0o644, license},
 			{folder + "/NOTICE", 0o644, notice},
-		}, r.time)
+		}
+		if p.name == "novawire" {
+			files = append(files, file{folder + "/kubectl_complete-novawire", 0o755, []byte(kubectlComplete)})
+		}
+		packed, err := tarball(files, r.time)
 		if err != nil {
 			return err
 		}

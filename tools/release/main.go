@@ -132,6 +132,7 @@ func (r *release) make(ctx context.Context) error {
 		do   func() error
 	}{
 		{"write archives", func() error { return r.writeArchives(programs) }},
+		{"write the krew manifest", r.writeKrew},
 		{"write images", func() error { return r.writeImages(programs) }},
 		{"write the SBOM", func() error { return r.writeSBOM(modules, programs) }},
 		{"package the chart", r.writeChart},

@@ -186,7 +186,7 @@ func TestRelease(t *testing.T) {
 		slices.Sort(names)
 		if diff := cmp.Diff([]string{
 			"NOTICE", "SHA256SUMS", "novawire-1.2.3.tgz", "novawire-cli-v1.2.3.oci.tar", "novawire-fluentbit-v1.2.3.oci.tar", "novawire-sidecar-v1.2.3.oci.tar",
-			"novawire-v1.2.3-linux-amd64.tar.gz", "novawire-v1.2.3-linux-arm64.tar.gz", "novawire-v1.2.3.cdx.json", "novawire-v1.2.3.oci.tar",
+			"novawire-v1.2.3-linux-amd64.tar.gz", "novawire-v1.2.3-linux-arm64.tar.gz", "novawire-v1.2.3.cdx.json", "novawire-v1.2.3.oci.tar", "novawire.yaml",
 			"pg-backup-v1.2.3-linux-amd64.tar.gz", "pg-backup-v1.2.3-linux-arm64.tar.gz", "pg-backup-v1.2.3.oci.tar", "provenance.intoto.json",
 		}, names); diff != "" {
 			t.Error(diff)
@@ -211,6 +211,18 @@ func TestRelease(t *testing.T) {
 		said, err := exec.Command(program).CombinedOutput()
 		if err != nil || !strings.HasPrefix(string(said), "v1.2.3 ") {
 			t.Errorf("%s, %v", said, err)
+		}
+	})
+	t.Run("the krew manifest names the archives by their checksums", func(t *testing.T) {
+		manifest := string(got["novawire.yaml"])
+		for _, arch := range []string{"amd64", "arm64"} {
+			archive := "novawire-v1.2.3-linux-" + arch
+			sum := sha256.Sum256(got[archive+".tar.gz"])
+			want := "uri: https://github.com/nova/novawire/releases/download/v1.2.3/" + archive + ".tar.gz\n      sha256: " + hex.EncodeToString(sum[:])
+			files, err := readAll(got[archive+".tar.gz"])
+			if err != nil || !strings.Contains(manifest, want) || files[archive+"/kubectl_complete-novawire"] == nil {
+				t.Errorf("%v: no %q in\n%s", err, want, manifest)
+			}
 		}
 	})
 	t.Run("the chart has the version and no values of tests", func(t *testing.T) {

@@ -36,6 +36,9 @@ const (
 // Container is the name of the container that runs pg-backup.
 const Container = "pg-backup"
 
+// InstallContainer is the init container that copies the program of the pg-backup image.
+const InstallContainer = "install"
+
 // The verbs of pg-backup that Jobs run.
 const (
 	VerbRun     = "run"

@@ -32,7 +32,7 @@ func (c Config) podSpec(t Target, verb string) corev1.PodSpec {
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
 		InitContainers: []corev1.Container{{
-			Name: "install", Image: c.Image, ImagePullPolicy: c.ImagePullPolicy,
+			Name: InstallContainer, Image: c.Image, ImagePullPolicy: c.ImagePullPolicy,
 			Args:            []string{"install", toolsDirectory},
 			Resources:       resourceRequirements("10m", "32Mi", "64Mi"),
 			SecurityContext: restricted(),
