@@ -97,6 +97,13 @@ var alertCases = []alertCase{
 	{"the next run has pruned", "NovawireBackupPruneRefused", "5m", []string{"novawire_backup_prune_refused" + ofDatabase + "1x10 0x20"}, "2h", 0},
 	{"no table disappeared", "NovawireBackupAnomaly", "5m", []string{"novawire_backup_anomalies" + ofDatabase + "0x30"}, "2h", 0},
 	{"a database has no backup", "NovawirePostgreSQLUnprotected", "5m", []string{unprotected + `reason="not-requested"} 1x24`}, "1h10m", 1},
+	{"a backup was suspended", "NovawirePostgreSQLUnprotected", "5m", []string{unprotected + `reason=""} 0x12 _x30`, unprotected + `reason="suspended"} _x12 1x30`}, "2h10m", 1},
+	{"the reason changes", "NovawirePostgreSQLUnprotected", "5m", []string{
+		unprotected + `reason="suspended"} 1x8 _x40`, unprotected + `reason="namespace-refuses"} _x8 1x8 _x40`, unprotected + `reason="not-requested"} _x16 1x40`,
+	}, "1h40m", 1},
+	{"the Secret of a database outside was deleted", "NovawirePostgreSQLUnprotected", "5m", []string{
+		`novawire_postgresql_unprotected{namespace="nova",kind="Secret",name="rds",reason=""} 0x12 _x30`, `novawire_postgresql_unprotected{namespace="nova",kind="Secret",name="rds",reason="suspended"} _x12 1x30`,
+	}, "2h10m", 1},
 	{"a new database has no backup yet", "NovawirePostgreSQLUnprotected", "5m", []string{unprotected + `reason="no-backup-yet"} 1x24`}, "1h10m", 0},
 	{"a database without backup has a reason", "NovawirePostgreSQLUnprotected", "5m", []string{unprotected + `reason="not-requested"} 1x24 _x100`, unprotected + `reason="exempt"} _x24 0x100`}, "3h", 0},
 	{"the audit fails", "NovawireBackupAuditStale", "5m", []string{"novawire_backup_audit_timestamp_seconds 0+300x20 6000x20"}, "2h30m", 1},

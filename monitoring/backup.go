@@ -17,10 +17,10 @@ func backup() Group {
 				Name: "NovawireBackupMissed", Severity: Critical, For: 5 * time.Minute,
 				Expr:        `time() - max by (namespace, statefulset, database) (novawire_backup_last_success_timestamp_seconds) > 26 * 3600 unless on (namespace, statefulset) novawire_backup_info{suspended="true"}`,
 				Summary:     "The last backup of {{ $labels.database }} of {{ $labels.namespace }}/{{ $labels.statefulset }} is {{ $value | humanizeDuration }} old.",
-				Description: "`novawire backup status sts/{{ $labels.statefulset }} -n {{ $labels.namespace }}` shows the last run; `novawire backup now` starts one.",
+				Description: "`novawire backup status {{ $labels.statefulset }} -n {{ $labels.namespace }}` shows the last run; `novawire backup now` starts one.",
 				Meaning:     "No backup was committed for 26 hours. For a schedule that is rarer than daily, raise the limit.",
 				Commands:    commands,
-				Cause:       "A run failed or did not start: see NovawireBackupFailed, the Events of the StatefulSet, and whether the CronJob is suspended. Start a run with `novawire backup now sts/STATEFULSET -n NAMESPACE`.",
+				Cause:       "A run failed or did not start: see NovawireBackupFailed, the Events of the object, and whether the CronJob is suspended. Start a run with `novawire backup now sts/STATEFULSET -n NAMESPACE`.",
 				Alarm: &Alarm{
 					Namespace: backupNamespace, Metric: "BackupSuccess", Per: PerDatabase, Statistic: "Sum", Period: time.Hour, Periods: 26, Datapoints: 26,
 					Compare: Below, Threshold: 1, Missing: MissingIsBad,
@@ -30,7 +30,7 @@ func backup() Group {
 				Name: "NovawireBackupNever", Severity: Critical, For: 26 * time.Hour,
 				Expr:        `max by (namespace, statefulset) (novawire_backup_info{suspended="false"}) unless on (namespace, statefulset) novawire_backup_last_success_timestamp_seconds`,
 				Summary:     "{{ $labels.namespace }}/{{ $labels.statefulset }} has no backup.",
-				Description: "It has been annotated for a day, and no run has succeeded. `novawire backup status sts/{{ $labels.statefulset }} -n {{ $labels.namespace }}` shows why.",
+				Description: "It has been annotated for a day, and no run has succeeded. `novawire backup status {{ $labels.statefulset }} -n {{ $labels.namespace }}` shows why.",
 				Meaning:     "A StatefulSet was annotated for backup 26 hours ago, and no backup was committed.",
 				Commands:    commands,
 				Cause:       "A missing Secret, a wrong password, a bucket without permission, or an image without PostgreSQL's clients.",
@@ -39,7 +39,7 @@ func backup() Group {
 				Name: "NovawireBackupNotVerified", Severity: Warning, For: time.Hour,
 				Expr:        `time() - max by (namespace, statefulset, database) (novawire_backup_last_verified_timestamp_seconds) > 100 * 86400 unless on (namespace, statefulset) novawire_backup_info{suspended="true"}`,
 				Summary:     "No backup of {{ $labels.database }} of {{ $labels.namespace }}/{{ $labels.statefulset }} was restored for {{ $value | humanizeDuration }}.",
-				Description: "`novawire backup drill sts/{{ $labels.statefulset }} -n {{ $labels.namespace }}` starts a restore drill.",
+				Description: "`novawire backup drill {{ $labels.statefulset }} -n {{ $labels.namespace }}` starts a restore drill.",
 				Meaning:     "The last successful restore drill is more than 100 days old. Without a drill nobody knows whether the backups can be restored.",
 				Commands:    append([]string{"novawire backup drill sts/STATEFULSET -n NAMESPACE"}, commands[:2]...),
 				Cause:       "A drill failed (often: the scratch volume is too small), or drills are disabled by the annotation.",
@@ -79,7 +79,7 @@ func backup() Group {
 				Name: "NovawireBackupNotGood", Severity: Warning,
 				Expr:        `max by (namespace, statefulset, database) (novawire_backup_not_good) > 0`,
 				Summary:     "{{ $value }} backups of {{ $labels.database }} of {{ $labels.namespace }}/{{ $labels.statefulset }} cannot be relied on.",
-				Description: "They are damaged, unreadable, empty, incomplete or misdated, and do not count towards the minimum that retention keeps. `novawire backup list sts/{{ $labels.statefulset }} -n {{ $labels.namespace }}` shows the condition of each.",
+				Description: "They are damaged, unreadable, empty, incomplete or misdated, and do not count towards the minimum that retention keeps. `novawire backup list {{ $labels.statefulset }} -n {{ $labels.namespace }}` shows the condition of each.",
 				Meaning:     "The newest run or drill found backups that do not count as a way back. Other backups may be good.",
 				Commands:    append([]string{"novawire backup list sts/STATEFULSET -n NAMESPACE"}, commands[:2]...),
 				Cause:       "Somebody changed or deleted objects of the bucket, a clock was wrong, or a drill found damage. docs/backup.md explains each condition. Make a new backup with `novawire backup now sts/STATEFULSET -n NAMESPACE`, then delete the bad one by hand.",
@@ -103,9 +103,10 @@ func backup() Group {
 			},
 			{
 				Name: "NovawirePostgreSQLUnprotected", Severity: Warning, For: time.Hour,
-				// NovawireBackupNever covers databases without a first backup.
-				Expr:        `max by (namespace, kind, name, reason) (novawire_postgresql_unprotected{reason!="no-backup-yet"}) > 0`,
-				Summary:     "The PostgreSQL {{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }} is not backed up ({{ $labels.reason }}).",
+				// NovawireBackupNever covers databases without a first backup. The reason is no
+				// label of the alert: a change of it would end the alert for an hour.
+				Expr:        `max by (namespace, kind, name) (novawire_postgresql_unprotected{reason!="no-backup-yet"}) > 0`,
+				Summary:     "The PostgreSQL {{ $labels.kind }} {{ $labels.namespace }}/{{ $labels.name }} is not backed up.",
 				Description: "`novawire backup audit -n {{ $labels.namespace }}` shows why and what to change. If it needs no backup, set the annotation `backup.nova.dev/unprotected-reason`, which also ends this alert.",
 				Meaning:     "The audit found a PostgreSQL database in the cluster that nothing backs up.",
 				Commands:    []string{"novawire backup audit -n NAMESPACE", "kubectl -n NAMESPACE describe KIND NAME", "kubectl -n NAMESPACE get events --field-selector involvedObject.name=NAME"},

@@ -37,8 +37,45 @@ func shortUID(uid types.UID) string { return string(uid[:min(8, len(uid))]) }
 var stuckReasons = []string{"CreateContainerConfigError", "CreateContainerError", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RunContainerError"}
 
 // attemptOf returns the attempt of a pod, or false if the pod has not ended and is
-// not stuck. A deleted pod has ended, whatever its last status says.
+// not stuck. A deleted pod has ended, whatever its last status says. If the cluster
+// ended it, the message says so, and whether another attempt is made.
 func attemptOf(pod *corev1.Pod, deleted bool) (attempt, bool) {
+	a, ok := endOf(pod, deleted)
+	cause := disruption(pod)
+	if !ok || cause == "" || a.result.Succeeded() {
+		return a, ok
+	}
+	message := "the cluster ended the pod: " + cause
+	if restarts(pod) {
+		message += "; the Job starts another one, until its deadline"
+	}
+	if a.result.Message != "" {
+		message += ": " + a.result.Message
+	}
+	a.result.Message = message
+	return a, true
+}
+
+// disruption returns why the cluster ended a pod: an eviction, a drained or lost node,
+// preemption. "" if it did not.
+func disruption(pod *corev1.Pod) string {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue {
+			return strings.TrimSuffix(c.Reason+": "+c.Message, ": ")
+		}
+	}
+	return ""
+}
+
+// restarts reports whether the pod's Job ignores disruptions: those of restores, which
+// must not run twice, do not.
+func restarts(pod *corev1.Pod) bool {
+	verb := pod.Labels[resources.LabelVerb]
+	return verb == resources.VerbRun || verb == resources.VerbDrill
+}
+
+// endOf returns the attempt of a pod by what its containers report.
+func endOf(pod *corev1.Pod, deleted bool) (attempt, bool) {
 	a := attempt{
 		id: shortUID(pod.UID), job: pod.Labels[batchv1.JobNameLabel], verb: pod.Labels[resources.LabelVerb],
 		finished: pod.CreationTimestamp.UTC(),

@@ -303,6 +303,21 @@ func (b *environment) awaitEvent(reason, text string) {
 	})
 }
 
+// notes returns the notes of all Events with a reason.
+func (b *environment) notes(reason string) (notes []string) {
+	b.Helper()
+	var list eventsv1.EventList
+	if err := b.client.List(b.Context(), &list, client.InNamespace(b.namespace)); err != nil {
+		b.Fatal(err)
+	}
+	for _, e := range list.Items {
+		if e.Reason == reason {
+			notes = append(notes, e.Note)
+		}
+	}
+	return notes
+}
+
 // ran creates a pod of a Job that ended with a report, as the kubelet would.
 func (b *environment) ran(statefulSet, verb, name string, code int32, message string) *corev1.Pod {
 	b.Helper()
