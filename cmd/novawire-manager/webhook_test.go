@@ -53,6 +53,7 @@ func TestAdmission(t *testing.T) {
 		{"requests runs and shows the status of backups from the command line", backupCommands},
 		{"audits which databases are backed up", backupAudit},
 		{"backs up the databases of Secrets and Services", backsUpSecretsAndServices},
+		{"removing something never silences the audit", removingNeverSilences},
 		{"admits pods while the webhook is down and wires them when it is back", failsOpen},
 		{"exits with success on SIGTERM", endsOnSignal},
 	} {
