@@ -62,8 +62,10 @@ func (p Policy) Validate() error {
 // Check returns an error for the first value above the maximum.
 func (m Maximum) Check(r Resources) error {
 	for _, c := range []struct{ key, value string }{
-		{AnnotationSidecarCPURequest, r.CPURequest}, {AnnotationSidecarCPULimit, r.CPULimit},
-		{AnnotationSidecarMemoryRequest, r.MemoryRequest}, {AnnotationSidecarMemoryLimit, r.MemoryLimit},
+		{AnnotationSidecarCPURequest, r.CPURequest},
+		{AnnotationSidecarCPULimit, r.CPULimit},
+		{AnnotationSidecarMemoryRequest, r.MemoryRequest},
+		{AnnotationSidecarMemoryLimit, r.MemoryLimit},
 	} {
 		if bound := m.of(c.key); exceeds(c.value, bound) {
 			return fmt.Errorf("%s is above the maximum, %s", c.value, bound)

@@ -18,34 +18,41 @@ func TestPolicy_ParseRequest(t *testing.T) {
 		refused        []string       // "source setting: part of the reason"
 	}{
 		"nothing is limited by default": {
-			Policy{}, annotations("logs", "none"), annotations("trace-sampling", "0.5", "sidecar-memory-limit", "64Gi"),
+			Policy{},
+			annotations("logs", "none"), annotations("trace-sampling", "0.5", "sidecar-memory-limit", "64Gi"),
 			func(r *Request) { r.Logs, r.TraceSampling, r.Sidecar.MemoryLimit = false, "0.5", "64Gi" }, nil,
 		},
 		"a pod may set what is listed": {
-			Policy{Pod: []string{AnnotationLogs}}, nil, annotations("logs", "none", "trace-sampling", "0"),
+			Policy{Pod: []string{AnnotationLogs}},
+			nil, annotations("logs", "none", "trace-sampling", "0"),
 			func(r *Request) { r.Logs = false },
 			[]string{"pod inject.nova.dev/trace-sampling: the platform does not let a pod set it; it may set logs"},
 		},
 		"an empty list allows nothing": {
-			Policy{Pod: []string{}, Namespace: []string{}}, annotations("metrics", "false"), annotations("logs", "none"), func(*Request) {},
+			Policy{Pod: []string{}, Namespace: []string{}},
+			annotations("metrics", "false"), annotations("logs", "none"), func(*Request) {},
 			[]string{"namespace inject.nova.dev/metrics: it may set no annotation", "pod inject.nova.dev/logs: it may set no annotation"},
 		},
 		"each layer has its own list": {
-			Policy{Namespace: []string{AnnotationLogs}, Pod: []string{}}, annotations("logs", "none"), annotations("logs", "structured"),
+			Policy{Namespace: []string{AnnotationLogs}, Pod: []string{}},
+			annotations("logs", "none"), annotations("logs", "structured"),
 			func(r *Request) { r.Logs = false },
 			[]string{"pod inject.nova.dev/logs: may set no annotation"},
 		},
 		"the namespace's value holds where the pod's is not allowed": {
-			Policy{Pod: []string{}}, annotations("trace-sampling", "0.5"), annotations("trace-sampling", "1"),
+			Policy{Pod: []string{}},
+			annotations("trace-sampling", "0.5"), annotations("trace-sampling", "1"),
 			func(r *Request) { r.TraceSampling = "0.5" },
 			[]string{"pod inject.nova.dev/trace-sampling: "},
 		},
 		"a value that is not allowed is not checked": {
-			Policy{Pod: []string{}}, nil, annotations("collector", "sidcar"), func(*Request) {},
+			Policy{Pod: []string{}},
+			nil, annotations("collector", "sidcar"), func(*Request) {},
 			[]string{"pod inject.nova.dev/collector: does not let a pod set it"},
 		},
 		"an unknown key stays a mistake": {
-			Policy{Pod: []string{}}, nil, annotations("sevice-name", "x"), func(*Request) {},
+			Policy{Pod: []string{}},
+			nil, annotations("sevice-name", "x"), func(*Request) {},
 			[]string{"pod inject.nova.dev/sevice-name: did you mean"},
 		},
 		"values up to the maximum": {
@@ -64,12 +71,16 @@ func TestPolicy_ParseRequest(t *testing.T) {
 			cpu, nil, annotations("sidecar-cpu-request", "400m"), func(r *Request) { r.Sidecar.CPURequest, r.Sidecar.CPULimit = "400m", "400m" }, nil,
 		},
 		"attributes are allowed and the service name is not": {
-			Policy{Pod: []string{AnnotationResourceAttributes}}, nil, annotations("service-name", "a", "resource-attributes", "team=b,service.name=c"),
+			Policy{Pod: []string{AnnotationResourceAttributes}},
+			nil, annotations("service-name", "a", "resource-attributes", "team=b,service.name=c"),
 			func(r *Request) { r.ResourceAttributes = []attribute.KeyValue{{Key: "team", Value: "b"}} },
 			[]string{"pod inject.nova.dev/service-name: it may set resource-attributes", "pod inject.nova.dev/service-name: it may set resource-attributes"},
 		},
 		"annotations of OpenTelemetry are no way around it": {
-			Policy{Pod: []string{}}, nil, map[string]string{OpenTelemetryPrefix + "service.name": "a", OpenTelemetryPrefix + "team": "b"}, func(*Request) {},
+			Policy{Pod: []string{}},
+			nil,
+			map[string]string{OpenTelemetryPrefix + "service.name": "a", OpenTelemetryPrefix + "team": "b"},
+			func(*Request) {},
 			[]string{"pod resource.opentelemetry.io/service.name: ", "pod resource.opentelemetry.io/team: "},
 		},
 	} {

@@ -13,7 +13,7 @@ import (
 func main() { commandline.Main(run) }
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	root := managerCommand()
+	root := managerCommand() //nolint:contextcheck // it gets the context from ExecuteContext
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

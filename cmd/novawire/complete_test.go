@@ -35,7 +35,8 @@ func TestComplete(t *testing.T) {
 	} {
 		s := statefulSet(ns.Name, backupapi.Status{Databases: []backupapi.DatabaseStatus{
 			{Name: "nova_auth", LastSuccess: &hour, Backup: "20261126T010000Z-aaaaaa"},
-			{Name: "nova_content", LastSuccess: &hour, Backup: "20261126T010000Z-bbbbbb"}, {Name: "fresh"},
+			{Name: "nova_content", LastSuccess: &hour, Backup: "20261126T010000Z-bbbbbb"},
+			{Name: "fresh"},
 		}})
 		s.Name = name
 		change(s)
