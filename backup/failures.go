@@ -29,6 +29,15 @@ func Fail(category backupapi.Category, err error) error {
 	return failure{category, err}
 }
 
+// Recategorize gives an error a category in place of the one that it has: the same
+// error means something else here.
+func Recategorize(category backupapi.Category, err error) error {
+	if err == nil {
+		return nil
+	}
+	return failure{category, err}
+}
+
 // Category returns why an error happened. A deadline that passed or a signal
 // explains every later error.
 func Category(ctx context.Context, err error) backupapi.Category {

@@ -34,8 +34,17 @@ type Manifest struct {
 	Content   pgarchive.Tally `json:"content"`
 	Warnings  []string        `json:"warnings,omitempty"`
 	Anomalies []string        `json:"anomalies,omitempty"`
+	// Evidence is the newest record of evidence when the backup was made: a later
+	// verification notices if that record is gone.
+	Evidence *EvidenceHead `json:"evidence,omitempty"`
 	// Restore holds the commands that restore the backup without pg-backup, one a line.
 	Restore []string `json:"restore"`
+}
+
+// EvidenceHead names the newest record of a database's evidence.
+type EvidenceHead struct {
+	Sequence int64  `json:"sequence"`
+	SHA256   string `json:"sha256"` // of the object
 }
 
 // Kinds of streams.

@@ -93,7 +93,7 @@ func scanManifest(ctx context.Context, store Reader, database, id string, m *Man
 func (m *Manifest) scan(d jsonStream, visit manifestVisitor) error {
 	fields := map[string]any{
 		"format": &m.Format, "id": &m.ID, "database": &m.Database, "program": &m.Program, "started": &m.Started, "committed": &m.Committed,
-		"facts": &m.Facts, "encrypted": &m.Encrypted, "held": &m.Held,
+		"facts": &m.Facts, "encrypted": &m.Encrypted, "held": &m.Held, "evidence": &m.Evidence,
 	}
 	lists := map[string]*[]string{"warnings": &m.Warnings, "anomalies": &m.Anomalies, "withoutData": &m.WithoutData, "excludedDatabases": &m.ExcludedDatabases}
 	totals := &checkedTotals{}

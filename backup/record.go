@@ -24,6 +24,7 @@ const (
 	Damaged    Condition = "damaged"    // a verification or a drill found it damaged
 	Unproven   Condition = "unproven"   // its verify.json cannot be read
 	Misdated   Condition = "misdated"   // it claims to be from a time after it was written
+	Unsigned   Condition = "unsigned"   // its manifest is not signed by a key that is trusted
 )
 
 // Record is what is known of one committed backup.
@@ -49,7 +50,7 @@ func (r Record) Verified() bool {
 // Readable reports whether the backup's manifest can be used, so that a verification
 // or a drill can look at the rest.
 func (r Record) Readable() bool {
-	return r.Condition != Unreadable && r.Condition != Empty && r.Condition != Misdated
+	return r.Condition != Unreadable && r.Condition != Empty && r.Condition != Misdated && r.Condition != Unsigned
 }
 
 // Records are backups, each database's from the newest to the oldest.
@@ -191,6 +192,9 @@ func (r *recordReader) read(ctx context.Context, record *Record) error {
 	case errors.Is(err, ErrNotFound):
 		record.deleted = true
 		return nil
+	case errors.Is(err, ErrUnsigned):
+		record.Condition, record.Problem = Unsigned, err.Error()
+		return nil
 	case errors.Is(err, errNoDump):
 		record.Condition, record.Problem = Empty, errNoDump.Error()
 		return nil
@@ -203,8 +207,9 @@ func (r *recordReader) read(ctx context.Context, record *Record) error {
 	if _, there := e.Objects[VerificationName]; there {
 		v, err := ReadVerification(ctx, r.store, e.Database, e.ID)
 		switch {
-		case err == nil:
+		case err == nil, errors.Is(err, ErrUnsigned) && !v.Verified: // bad news counts, whoever wrote it
 			known.Verification = &v
+		case errors.Is(err, ErrUnsigned): // anyone could have written it
 		case errors.Is(err, ErrNotFound):
 		case Category(ctx, err) == backupapi.CategoryVerify:
 			known.VerificationProblem = err.Error()

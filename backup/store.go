@@ -13,6 +13,9 @@ var (
 	ErrNotFound = errors.New("no such object")
 	// ErrExists says that an object is there that must not be.
 	ErrExists = errors.New("the object exists already")
+	// ErrUnsigned says that an object is not signed by a key that is trusted. A store
+	// that verifies signatures returns it, with the category verify.
+	ErrUnsigned = errors.New("it is not signed by a trusted key")
 )
 
 // Object is one stored object.
@@ -85,11 +88,17 @@ type Remover interface {
 	Discard(ctx context.Context, upload Unfinished) error
 }
 
+// Protection is one property of a store, for people.
+type Protection struct{ Question, Answer string }
+
 // Store is all of it.
 type Store interface {
 	Reader
 	Writer
 	Remover
+	// Protection describes what guards the content from deletion, change and strangers. It
+	// has no error: what the store does not say, or may not be asked, is an answer too.
+	Protection(ctx context.Context) []Protection
 	// Location names the place for people: s3://bucket/prefix.
 	Location() string
 }

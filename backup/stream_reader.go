@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"sync"
 
 	"filippo.io/age"
 
@@ -87,6 +88,28 @@ func (r *storedReader) Close() error {
 // compares each object with the manifest.
 func OpenStored(ctx context.Context, store Reader, m Manifest, s Stream) io.ReadCloser {
 	return &storedReader{ctx: ctx, store: store, folder: m.Folder(), left: s.Objects}
+}
+
+// CheckStored compares every stored object of a backup with the manifest, some streams
+// at the same time. It runs nothing of what it reads.
+func CheckStored(ctx context.Context, store Reader, m Manifest, atATime int) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	slots := make(chan struct{}, max(1, atATime))
+	var all sync.WaitGroup
+	for _, s := range m.Streams {
+		slots <- struct{}{}
+		all.Go(func() {
+			defer func() { <-slots }()
+			objects := OpenStored(ctx, store, m, s)
+			defer objects.Close()
+			if _, err := io.Copy(io.Discard, objects); err != nil {
+				stop(fmt.Errorf("check %s: %w", s.Title(), err)) // the first one stays
+			}
+		})
+	}
+	all.Wait()
+	return context.Cause(ctx)
 }
 
 // OpenStream returns a stream as its process wrote it. The category usage says that

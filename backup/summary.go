@@ -38,6 +38,8 @@ type Summary struct {
 	WithoutData       []string `json:"withoutData,omitempty"`
 	WithoutDataCount  int      `json:"withoutDataCount,omitempty"`
 	ExcludedDatabases []string `json:"excludedDatabases,omitempty"`
+	// Evidence is the newest record of evidence when the backup was made.
+	Evidence *EvidenceHead `json:"evidence,omitempty"`
 	// Missing says which object of the manifest the store did not show, or with
 	// another size.
 	Missing string `json:"missing,omitempty"`
@@ -88,6 +90,7 @@ func readSummary(ctx context.Context, store Reader, e Entry) (s Summary, err err
 		return s, errNoDump
 	}
 	s.Started, s.Committed, s.Taken, s.Encrypted = m.Started, m.Committed, m.Facts.Taken, m.Encrypted
+	s.Evidence = m.Evidence
 	s.Server, s.Estimate, s.Bytes = m.Facts.Server.Identifier, m.Facts.Estimate, m.Bytes()
 	return s, nil
 }
@@ -175,7 +178,7 @@ func (i Inventory) WriteSummaries(ctx context.Context, store Writer) error {
 		}
 		known := summaries{}
 		for _, r := range i.Backups[database] {
-			if r.Condition == Unreadable || r.Condition == Empty {
+			if r.Condition == Unreadable || r.Condition == Empty || r.Condition == Unsigned {
 				continue
 			}
 			known[r.Entry.ID] = backupSummary{Folder: folderState(r.Entry), Summary: r.Summary, Verification: r.Verification.shortened(), VerificationProblem: r.verificationProblem}

@@ -24,6 +24,10 @@ const (
 	EnvDeadline            = "DEADLINE"
 	EnvEncryptionFile      = "ENCRYPTION_RECIPIENTS_FILE"
 	EnvIdentityFile        = "ENCRYPTION_IDENTITY_FILE"
+	EnvSigningKeyFile      = "SIGNING_KEY_FILE"
+	EnvVerifyKeyFile       = "VERIFY_KEY_FILE"
+	EnvUnsigned            = "UNSIGNED_BACKUPS"
+	EnvRunBy               = "RUN_BY"
 	EnvLockWait            = "LOCK_WAIT_TIMEOUT"
 	EnvClientDirectory     = "PG_BIN_DIR"
 	EnvScratchDirectory    = "SCRATCH_DIR"
@@ -34,7 +38,25 @@ const (
 	EnvLogFormat           = "LOG_FORMAT"
 	EnvLogLevel            = "LOG_LEVEL"
 	EnvTerminationPath     = "TERMINATION_MESSAGE_PATH"
+	EnvObjectLock          = "S3_OBJECT_LOCK"
 	EnvAWSRegion           = "AWS_REGION"
+	EnvCopyBucket          = "COPY_BUCKET"
+	EnvCopyEndpoint        = CopyPrefix + EnvS3Endpoint
+	EnvCopyRegion          = CopyPrefix + EnvAWSRegion
+	EnvCopyKMSKey          = CopyPrefix + EnvKMSKey
+	EnvCopyCredentials     = CopyPrefix + "AWS_SHARED_CREDENTIALS_FILE"
+	EnvCopyObjectLock      = CopyPrefix + EnvObjectLock
+	EnvCopyRetentionDays   = CopyPrefix + EnvRetentionDays
+)
+
+// CopyPrefix begins the variables of the second store; the rest of the name is that of
+// the variable that they replace there.
+const CopyPrefix = "COPY_"
+
+// The values of [EnvUnsigned].
+const (
+	UnsignedRefuse = "refuse"
+	UnsignedWarn   = "warn"
 )
 
 // Variable describes one variable of pg-backup's environment.
@@ -93,9 +115,21 @@ var environment = []Variable{
 	{Name: EnvLockWait, Default: "5m", Allowed: "a duration from `1s` to `24h`", Meaning: "how long a dump waits for a table that is locked", check: durationBetween(time.Second, 24*time.Hour)},
 	{Name: EnvEncryptionFile, Allowed: "a file's path", Meaning: "age recipients, one a line; backups are encrypted to all of them"},
 	{Name: EnvIdentityFile, Allowed: "a file's path", Meaning: "age identities, to restore, drill or verify what was encrypted"},
+	{Name: EnvSigningKeyFile, Allowed: "a file's path", Meaning: "OpenSSH Ed25519 key without a passphrase: `run` signs manifests with it, `drill` its verdicts and evidence"},
+	{Name: EnvVerifyKeyFile, Allowed: "a file's path", Meaning: "public keys whose signatures are trusted, one a line, also as OpenSSH's ALLOWED SIGNERS; with it, what is unsigned or was changed is refused"},
+	{Name: EnvUnsigned, Default: UnsignedRefuse, Allowed: "`refuse`, `warn`", Meaning: "what `VERIFY_KEY_FILE` does about a backup that is not signed: `warn` is for the time until the older ones are gone", check: anyOf(UnsignedRefuse, UnsignedWarn)},
+	{Name: EnvRunBy, Allowed: "a name", Meaning: "who is named in the evidence of a drill; default: the system's user"},
 	{Name: EnvServerEncryption, Allowed: "`AES256`, `aws:kms`, `aws:kms:dsse`", Meaning: "server-side encryption asked of S3", check: anyOf("AES256", "aws:kms", "aws:kms:dsse")},
 	{Name: EnvKMSKey, Allowed: "a KMS key's id or ARN", Meaning: "key for `aws:kms`"},
 	{Name: EnvS3Checksum, Default: "crc32c", Allowed: "`crc32c`, `none`", Meaning: "checksum sent with each part; `none` for stores that refuse it", check: anyOf("crc32c", "none")},
+	{Name: EnvObjectLock, Allowed: "`governance:DAYS`, `compliance:DAYS`", Meaning: "Object Lock retention that uploads set; the bucket must have Object Lock", check: checkObjectLock},
+	{Name: EnvCopyBucket, Allowed: "`s3://bucket/prefix`", Meaning: "second store: each committed backup is copied there as it is, and read back", check: checkLocation},
+	{Name: EnvCopyEndpoint, Allowed: "an `http` or `https` URL", Meaning: "S3-compatible store of the copy; default: `S3_ENDPOINT`", check: checkEndpoint},
+	{Name: EnvCopyRegion, Allowed: "an AWS region", Meaning: "region of the copy; default: `AWS_REGION`", check: checkRegion},
+	{Name: EnvCopyCredentials, Allowed: "a file's path", Meaning: "credentials for the copy, if it is another account's; default: those of the first store"},
+	{Name: EnvCopyKMSKey, Allowed: "a KMS key's id or ARN", Meaning: "key for `aws:kms` in the copy; default: the account's key for S3"},
+	{Name: EnvCopyObjectLock, Allowed: "`governance:DAYS`, `compliance:DAYS`", Meaning: "Object Lock retention of the copy; default: none", check: checkObjectLock},
+	{Name: EnvCopyRetentionDays, Allowed: "a whole number of days from 1 to 36500", Meaning: "retention of the copy; default: `RETENTION_DAYS`", check: atLeastOne},
 	{Name: EnvClientDirectory, Allowed: "a folder's path", Meaning: "where `pg_dump` and the rest are; default: `PATH` and the places that Debian, Bitnami, Alpine and the official images use"},
 	{Name: EnvScratchDirectory, Allowed: "a folder's path", Meaning: "where a drill keeps its throw-away server; default: the system's temporary folder"},
 	{Name: EnvCloudWatchNamespace, Default: "Nova/Backup", Allowed: "a CloudWatch namespace, or `none`", Meaning: "where metrics go; `none` sends none"},
@@ -197,6 +231,24 @@ func SplitBucket(value string) (bucket, prefix string, err error) {
 		return "", "", errNotAllowed
 	}
 	return bucket, strings.Trim(prefix, "/"), nil
+}
+
+func checkObjectLock(value string) error {
+	_, _, err := SplitObjectLock(value)
+	return err
+}
+
+// SplitObjectLock takes MODE:DAYS apart; the mode of "" is "".
+func SplitObjectLock(value string) (mode string, days int, err error) {
+	if value == "" {
+		return "", 0, nil
+	}
+	mode, text, _ := strings.Cut(value, ":")
+	days, ok := validate.WholeNumber(text, 1, maximumNumber)
+	if !ok || mode != "governance" && mode != "compliance" {
+		return "", 0, errNotAllowed
+	}
+	return mode, days, nil
 }
 
 // checkRegion takes the names of S3-compatible stores as well.

@@ -37,6 +37,14 @@ const (
 	AnnotationOnDelete             = AnnotationPrefix + "on-delete"
 	AnnotationClientImage          = AnnotationPrefix + "client-image"
 	AnnotationEncryptionIdentity   = AnnotationPrefix + "encryption-identity"
+	AnnotationCopyBucket           = AnnotationPrefix + "copy-bucket"
+	AnnotationCopyS3Endpoint       = AnnotationPrefix + "copy-s3-endpoint"
+	AnnotationCopyAWSRegion        = AnnotationPrefix + "copy-aws-region"
+	AnnotationCopyAWSSecret        = AnnotationPrefix + "copy-aws-secret"
+	AnnotationCopyRetentionDays    = AnnotationPrefix + "copy-retention-days"
+	AnnotationSigningKey           = AnnotationPrefix + "signing-key"
+	AnnotationEvidenceKey          = AnnotationPrefix + "evidence-key"
+	AnnotationVerifyKey            = AnnotationPrefix + "verify-key"
 	AnnotationRun                  = AnnotationPrefix + "run"
 	AnnotationUnprotectedReason    = AnnotationPrefix + "unprotected-reason"
 	// AnnotationServiceAccountAnnotations is an annotation of a Namespace.
@@ -78,6 +86,14 @@ var keys = []api.Key{
 	{Name: AnnotationDeadline, On: api.OnStatefulSet, Default: "`4h`", Allowed: "a duration from `1m` to `24h`", Meaning: "a run that takes longer is stopped and counted as failed"},
 	{Name: AnnotationEncryptionRecipients, On: api.OnStatefulSet, Default: "–", Allowed: "Secret `name/key`", Meaning: "age recipients that backups are encrypted to"},
 	{Name: AnnotationEncryptionIdentity, On: api.OnStatefulSet, Default: "–", Allowed: "Secret `name/key`", Meaning: "age identity that drills and restores read encrypted backups with; backups never see it"},
+	{Name: AnnotationSigningKey, On: api.OnStatefulSet, Default: "–", Allowed: "Secret `name/key`", Meaning: "OpenSSH Ed25519 key that signs the manifests of backups, and the evidence of drills unless `evidence-key` is set"},
+	{Name: AnnotationEvidenceKey, On: api.OnStatefulSet, Default: "the `signing-key`", Allowed: "Secret `name/key`", Meaning: "OpenSSH Ed25519 key that signs the evidence of drills; backups never see it"},
+	{Name: AnnotationVerifyKey, On: api.OnStatefulSet, Default: "–", Allowed: "Secret `name/key`", Meaning: "public keys that are trusted, one a line; with it, a backup that is unsigned or was changed is refused"},
+	{Name: AnnotationCopyBucket, On: api.OnStatefulSet, Default: "`NAMESPACE/NAME` below the one from config, else no copy", Allowed: "`s3://bucket/prefix`", Meaning: "second store: each committed backup is copied there and read back"},
+	{Name: AnnotationCopyS3Endpoint, On: api.OnStatefulSet, Default: "the `s3-endpoint`", Allowed: "an `http` or `https` URL", Meaning: "S3-compatible store of the copy"},
+	{Name: AnnotationCopyAWSRegion, On: api.OnStatefulSet, Default: "the `aws-region`", Allowed: "an AWS region", Meaning: "region of the copy"},
+	{Name: AnnotationCopyAWSSecret, On: api.OnStatefulSet, Default: "the credentials of the first store", Allowed: "a Secret's name", Meaning: "its entry `credentials` is for the copy, for example of another account"},
+	{Name: AnnotationCopyRetentionDays, On: api.OnStatefulSet, Default: "the `retention-days`", Allowed: "a whole number of days from 1 to 36500", Meaning: "retention of the copy"},
 	{Name: AnnotationDrillSchedule, On: api.OnStatefulSet, Default: "`0 3 1 */3 *`", Allowed: cronRule + ", or `never`", Meaning: "when a restore drill runs"},
 	{Name: AnnotationSuspend, On: api.OnStatefulSet, Default: "`false`", Allowed: "`true`, `false`", Meaning: "keeps the CronJob and starts nothing"},
 	{Name: AnnotationOnDelete, On: api.OnStatefulSet, Default: "`keep`", Allowed: "`keep`, `delete`", Meaning: "the object is deleted: keep the CronJob suspended, or delete it; data in S3 is never touched"},

@@ -57,22 +57,41 @@ type Request struct {
 	Deadline             time.Duration
 	EncryptionRecipients SecretKey
 	EncryptionIdentity   SecretKey
-	Drill                bool
-	DrillSchedule        Cron
-	Suspend              bool
-	OnDelete             OnDelete
-	ClientImage          string // "" means the StatefulSet's own
-	UnprotectedReason    string // why the database needs no backup
-	Run                  string // requests a run now, once for each value
+	// CopyBucket is the second store: the annotation, or "" for a place below
+	// CopyBucketRoot, the configuration's. The other fields are as of the first store;
+	// zero means the same.
+	CopyBucket, CopyBucketRoot string
+	CopyS3Endpoint             string
+	CopyAWSRegion              string
+	CopyAWSSecret              string
+	CopyRetentionDays          int
+	SigningKey                 SecretKey
+	EvidenceKey                SecretKey // zero means SigningKey
+	VerifyKey                  SecretKey
+	Drill                      bool
+	DrillSchedule              Cron
+	Suspend                    bool
+	OnDelete                   OnDelete
+	ClientImage                string // "" means the StatefulSet's own
+	UnprotectedReason          string // why the database needs no backup
+	Run                        string // requests a run now, once for each value
 }
 
 // Location returns where the backups of a source are stored: its own bucket, or a
 // prefix of its own below the configuration's bucket. One prefix holds one server.
-func (r Request) Location(s Source) string {
-	if r.Bucket != "" || r.BucketRoot == "" {
-		return r.Bucket
+func (r Request) Location(s Source) string { return locationBelow(r.BucketRoot, r.Bucket, s) }
+
+// CopyLocation returns where the copies of the backups are stored, by the same rule; ""
+// if there are none.
+func (r Request) CopyLocation(s Source) string {
+	return locationBelow(r.CopyBucketRoot, r.CopyBucket, s)
+}
+
+func locationBelow(root, own string, s Source) string {
+	if own != "" || root == "" {
+		return own
 	}
-	return strings.TrimRight(r.BucketRoot, "/") + "/" + s.Namespace + "/" + s.folder()
+	return strings.TrimRight(root, "/") + "/" + s.Namespace + "/" + s.folder()
 }
 
 // DefaultURLSecret holds the connection of a StatefulSet that names no Secret and whose
@@ -104,6 +123,7 @@ func ParseDefaults(defaults map[string]string) (Request, []validate.Refusal) {
 		}
 	}
 	r.BucketRoot, r.Bucket = r.Bucket, ""
+	r.CopyBucketRoot, r.CopyBucket = r.CopyBucket, ""
 	return r, refusals
 }
 
@@ -200,6 +220,14 @@ var requestRules = []requestRule{
 	{AnnotationDeadline, setDeadline},
 	{AnnotationEncryptionRecipients, func(r *Request, v string) error { return setSecretKey(&r.EncryptionRecipients, v) }},
 	{AnnotationEncryptionIdentity, func(r *Request, v string) error { return setSecretKey(&r.EncryptionIdentity, v) }},
+	{AnnotationSigningKey, func(r *Request, v string) error { return setSecretKey(&r.SigningKey, v) }},
+	{AnnotationEvidenceKey, func(r *Request, v string) error { return setSecretKey(&r.EvidenceKey, v) }},
+	{AnnotationVerifyKey, func(r *Request, v string) error { return setSecretKey(&r.VerifyKey, v) }},
+	{AnnotationCopyBucket, func(r *Request, v string) error { return setVariable(&r.CopyBucket, EnvCopyBucket, v) }},
+	{AnnotationCopyS3Endpoint, func(r *Request, v string) error { return setVariable(&r.CopyS3Endpoint, EnvCopyEndpoint, v) }},
+	{AnnotationCopyAWSRegion, func(r *Request, v string) error { return setVariable(&r.CopyAWSRegion, EnvCopyRegion, v) }},
+	{AnnotationCopyAWSSecret, func(r *Request, v string) error { return setObjectName(&r.CopyAWSSecret, v) }},
+	{AnnotationCopyRetentionDays, func(r *Request, v string) error { return setNumber(&r.CopyRetentionDays, EnvCopyRetentionDays, v) }},
 	{AnnotationDrillSchedule, setDrillSchedule},
 	{AnnotationSuspend, func(r *Request, v string) error { return setBool(&r.Suspend, v) }},
 	{AnnotationOnDelete, setOnDelete},

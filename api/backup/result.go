@@ -22,6 +22,7 @@ const (
 	CategorySource      Category = "source"
 	CategoryStore       Category = "store"
 	CategoryRefused     Category = "refused"
+	CategoryCopy        Category = "copy"
 	CategoryLockHeld    Category = "lock-held"
 	CategoryPermission  Category = "permission"
 	CategoryDeadline    Category = "deadline"
@@ -50,6 +51,7 @@ var exits = []Exit{
 	{68, CategorySource, "PostgreSQL or one of its clients: not reachable, wrong version, died, refused"},
 	{69, CategoryStore, "S3: not reachable, refused, kept failing after retries"},
 	{73, CategoryRefused, "refused to do harm: the target is not empty, the clock is wrong, too much would be deleted"},
+	{74, CategoryCopy, "the backups are committed, and some are not in the second store: the next run copies them"},
 	{75, CategoryLockHeld, "another run holds the lock, or a table stayed locked; running again helps"},
 	{77, CategoryPermission, "a right is missing, in PostgreSQL, S3 or KMS"},
 	{124, CategoryDeadline, "DEADLINE passed"},
@@ -107,6 +109,7 @@ type DatabaseResult struct {
 	Rows      int64    `json:"rows,omitempty"`
 	Seconds   float64  `json:"seconds,omitempty"`
 	Pruned    int      `json:"pruned,omitempty"`
+	Locked    int      `json:"locked,omitempty"` // kept by a lock in the store, although retention would delete them
 	Anomalies int      `json:"anomalies,omitempty"`
 	// NotGood counts the backups that do not count as a way back: damaged, unreadable,
 	// empty, incomplete or misdated ones.
@@ -114,6 +117,11 @@ type DatabaseResult struct {
 	// PruneRefused says why nothing was pruned, and how to continue; empty if nothing
 	// was refused. The backup itself may have succeeded.
 	PruneRefused string `json:"pruneRefused,omitempty"`
+	// Copied counts the backups that were copied to the second store, CopyFailed says why
+	// some were not, and LastCopied is when the newest good one there was begun.
+	Copied     int        `json:"copied,omitempty"`
+	CopyFailed string     `json:"copyFailed,omitempty"`
+	LastCopied *time.Time `json:"lastCopied,omitempty"`
 	// HeldSeconds and HeldTransactions are how long the backup's snapshot held vacuum
 	// back, in time and in the age of the oldest transaction that it kept.
 	HeldSeconds      float64 `json:"heldSeconds,omitempty"`
@@ -164,6 +172,7 @@ func (r *Result) shortenMessages(limit int) {
 	r.Message = validate.Truncate(r.Message, limit)
 	for i := range r.Databases {
 		r.Databases[i].Message = validate.Truncate(r.Databases[i].Message, limit)
+		r.Databases[i].CopyFailed = validate.Truncate(r.Databases[i].CopyFailed, limit)
 		r.Databases[i].PruneRefused = validate.Truncate(r.Databases[i].PruneRefused, limit)
 	}
 }

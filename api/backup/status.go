@@ -54,6 +54,7 @@ type DatabaseStatus struct {
 	Name         string     `json:"name"`
 	LastSuccess  *time.Time `json:"lastSuccess,omitempty"`
 	LastVerified *time.Time `json:"lastVerified,omitempty"`
+	LastCopied   *time.Time `json:"lastCopied,omitempty"` // nil without a second store
 	Backup       string     `json:"backup,omitempty"`
 	Bytes        int64      `json:"bytes,omitempty"`
 	Stored       int64      `json:"stored,omitempty"`

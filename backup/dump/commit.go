@@ -23,6 +23,7 @@ func (r *Runner) writeManifest(ctx context.Context, m *backup.Manifest) error {
 		return err
 	}
 	m.Anomalies = r.compareWithLast(ctx, *m)
+	m.Evidence = r.newestEvidence(ctx, m.Database)
 	m.Restore = manualRestore(*m, r.Store.Location())
 	m.Committed = r.Now().UTC()
 	body, err := m.Encode()
@@ -41,6 +42,19 @@ func (r *Runner) writeManifest(ctx context.Context, m *backup.Manifest) error {
 		return backup.Fail(backupapi.CategoryVerify, fmt.Errorf("read %s back: the store returns other bytes than were written", key))
 	}
 	return nil
+}
+
+// newestEvidence returns nil where the evidence cannot be read: it stops no backup.
+func (r *Runner) newestEvidence(ctx context.Context, database string) *backup.EvidenceHead {
+	if r.Evidence == nil {
+		return nil
+	}
+	head, err := r.Evidence(ctx, database)
+	if err != nil {
+		r.Log.Warn("manifest names no evidence", "database", database, "error", err)
+		return nil
+	}
+	return head
 }
 
 // putManifest writes the manifest if there is none. Where the answer to an earlier

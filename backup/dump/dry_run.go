@@ -30,6 +30,9 @@ const assumedRate = 50 << 20
 // error of the first check that failed.
 func (r *Runner) DryRun(ctx context.Context, deadline time.Duration) ([]Finding, error) {
 	findings := r.probeStore(ctx)
+	for _, p := range r.Store.Protection(ctx) {
+		findings = append(findings, finding("", p.Question, p.Answer, nil))
+	}
 	r.server = r.knownServer(ctx)
 	names, err := r.discover(ctx)
 	if err == nil {

@@ -36,6 +36,8 @@ type Runner struct {
 	Layout     Layout
 	Recipients []age.Recipient
 	Policy     retention.Policy
+	// Evidence, if set, returns the newest record of a database's evidence, for the manifest.
+	Evidence func(ctx context.Context, database string) (*backup.EvidenceHead, error)
 	// AcceptServer lets a run continue the backups of another server.
 	AcceptServer bool
 
@@ -150,7 +152,7 @@ func (r *Runner) prune(ctx context.Context, result *backupapi.DatabaseResult, st
 	if errors.Is(err, retention.ErrTooMany) {
 		result.PruneRefused = err.Error()
 	}
-	result.Pruned = plan.Deleted
+	result.Pruned, result.Locked = plan.Deleted, plan.Locked
 	if err := inventory.WriteSummaries(ctx, r.Store); err != nil {
 		r.Log.Warn("summary of the backups was not written", "database", result.Name, "error", err)
 	}

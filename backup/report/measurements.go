@@ -32,6 +32,8 @@ const (
 	MeasureNotGood       = "BackupsNotGood"       // backups that do not count as a way back
 	MeasureHeld          = "SnapshotHeld"         // how long it held vacuum back
 	MeasureHeldAge       = "SnapshotTransactions" // age(backend_xmin) at its end
+	MeasureCopyFailure   = "CopyFailure"          // 1 if a backup is not in the second store
+	MeasureCopyAge       = "CopyAge"              // of the newest good backup there
 	MeasureDrillSuccess  = "DrillSuccess"
 	MeasureDrillDuration = "DrillDuration"
 )
@@ -80,6 +82,16 @@ func measureDatabase(verb string, d backupapi.DatabaseResult, now time.Time) (al
 			refused = 1
 		}
 		add(MeasurePruneRefused, "Count", refused)
+	}
+	if d.LastCopied != nil || d.CopyFailed != "" {
+		failed := 0.0
+		if d.CopyFailed != "" {
+			failed = 1
+		}
+		add(MeasureCopyFailure, "Count", failed)
+	}
+	if d.LastCopied != nil {
+		add(MeasureCopyAge, "Seconds", age(now, *d.LastCopied))
 	}
 	if d.LastSuccess != nil {
 		add(MeasureAge, "Seconds", age(now, *d.LastSuccess))

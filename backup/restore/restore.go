@@ -27,11 +27,20 @@ type Restorer struct {
 	Streams    int    // that run at the same time
 	Only       []Name // none is everything
 	Globals    bool   // roles and tablespaces too
+	// CheckFirst compares every stored byte with the manifest before anything of the
+	// backup is run. Otherwise a changed object is found when it has been read, and the
+	// server has run what it says by then.
+	CheckFirst bool
 }
 
 // Restore creates the database into and restores a backup into it. It refuses a database
 // that contains anything.
 func (r *Restorer) Restore(ctx context.Context, m backup.Manifest, into string) (warnings []string, err error) {
+	if r.CheckFirst {
+		if err := r.check(ctx, m); err != nil {
+			return nil, err
+		}
+	}
 	head, entries, err := r.readHead(ctx, m)
 	if err != nil {
 		return nil, fmt.Errorf("read the table of contents: %w", err)
@@ -84,6 +93,13 @@ func (r *Restorer) Restore(ctx context.Context, m backup.Manifest, into string) 
 		}
 	}
 	return warnings, nil
+}
+
+func (r *Restorer) check(ctx context.Context, m backup.Manifest) error {
+	ctx, end := r.Observer.Step(ctx, "check what is stored", "database", m.Database)
+	err := backup.CheckStored(ctx, r.Store, m, r.Streams)
+	end(err)
+	return backup.Fail(backupapi.CategoryStore, err)
 }
 
 // readHead reads the base archive up to its data. It returns nil for an archive whose

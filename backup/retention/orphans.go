@@ -38,6 +38,10 @@ func (p Pruner) orphanFolders(ctx context.Context, now time.Time, dryRun bool) (
 			if e.Committed || e.Held || now.Sub(e.Newest) < orphanAge {
 				continue
 			}
+			if locked, lockErr := p.locked(ctx, e); lockErr != nil || locked {
+				err = errors.Join(err, lockErr)
+				continue
+			}
 			removed = append(removed, e.Folder())
 			if dryRun {
 				continue
@@ -48,6 +52,16 @@ func (p Pruner) orphanFolders(ctx context.Context, now time.Time, dryRun bool) (
 		}
 	}
 	return removed, err
+}
+
+// locked reports whether a lock in the store keeps an object of the folder.
+func (p Pruner) locked(ctx context.Context, e backup.Entry) (bool, error) {
+	for _, key := range e.Keys() {
+		if until, err := p.Store.LockedUntil(ctx, key); err != nil || !until.IsZero() {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 func (p Pruner) orphanUploads(ctx context.Context, now time.Time, dryRun bool) (removed []string, err error) {

@@ -23,6 +23,7 @@ type Pruner struct {
 type Pruned struct {
 	Decisions []Decision
 	Deleted   int
+	Locked    int // that would have been deleted, and that a lock in the store keeps
 }
 
 // Database prunes one database of the inventory and takes what it deleted out of it;
@@ -40,7 +41,7 @@ func (p Pruner) Database(ctx context.Context, inventory backup.Inventory, databa
 	if dryRun {
 		return plan, nil
 	}
-	plan.Deleted, err = p.delete(ctx, inventory, plan.Decisions)
+	plan.Deleted, plan.Locked, err = p.delete(ctx, inventory, plan.Decisions)
 	return plan, backup.Fail(backupapi.CategoryStore, err)
 }
 
@@ -54,7 +55,7 @@ func (p Pruner) TrustedNow(ctx context.Context) (time.Time, error) {
 }
 
 // delete continues after a backup that could not be deleted.
-func (p Pruner) delete(ctx context.Context, inventory backup.Inventory, decisions []Decision) (deleted int, err error) {
+func (p Pruner) delete(ctx context.Context, inventory backup.Inventory, decisions []Decision) (deleted, locked int, err error) {
 	for i, d := range decisions {
 		if !d.Delete {
 			continue
@@ -65,6 +66,7 @@ func (p Pruner) delete(ctx context.Context, inventory backup.Inventory, decision
 		case removeErr != nil:
 			err = errors.Join(err, fmt.Errorf("delete backup %s: %w", e.ID, removeErr))
 		case !until.IsZero():
+			locked++
 			decisions[i].Delete, decisions[i].Reason = false, "locked in the store until "+until.UTC().Format(time.RFC3339)
 			p.Log.Info("backup is locked", "database", e.Database, "backup", e.ID, "until", until)
 		default:
@@ -73,7 +75,7 @@ func (p Pruner) delete(ctx context.Context, inventory backup.Inventory, decision
 			p.Log.Info("backup deleted", "database", e.Database, "backup", e.ID, "reason", d.Reason)
 		}
 	}
-	return deleted, err
+	return deleted, locked, err
 }
 
 // remove deletes one backup. It deletes the manifest first, so that a crash leaves

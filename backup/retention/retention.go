@@ -1,6 +1,6 @@
 // Package retention decides which backups are deleted, and deletes them.
 //
-// A backup that is not good (damaged, unreadable, empty, incomplete or misdated) is
+// A backup that is not good (damaged, unreadable, empty, incomplete, misdated or unsigned) is
 // no way back: it never counts towards what is kept, and while a database has no
 // good backup, nothing of it is deleted.
 package retention
@@ -34,7 +34,7 @@ const (
 	reasonVerified = "the newest that a drill restored"
 	reasonHeld     = "held"
 	reasonOld      = "older than the retention"
-	reasonUnknown  = "kept, because retention deletes nothing that it cannot read"
+	reasonUnknown  = "kept, because retention deletes nothing that it cannot judge"
 	reasonMisdated = "kept, because its age is not known"
 	reasonLast     = "kept, because there is no good backup"
 )
@@ -61,7 +61,7 @@ func Retain(backups backup.Records, policy Policy, now time.Time) (decisions []D
 		switch {
 		case r.Entry.Held:
 			d.Reason = reasonHeld
-		case r.Condition == backup.Unreadable || r.Condition == backup.Unproven:
+		case r.Condition == backup.Unreadable || r.Condition == backup.Unproven || r.Condition == backup.Unsigned:
 			d.Reason = reasonUnknown
 		case misdated(r):
 			d.Reason = reasonMisdated

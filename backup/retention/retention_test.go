@@ -71,6 +71,7 @@ func TestRetain(t *testing.T) {
 		"does not count empty ones":                         {with(old(), backup.Empty, 0, 1, 2), three, "dddkkk"},
 		"does not count incomplete ones":                    {with(old(), backup.Incomplete, 0, 1, 2), three, "dddkkk"},
 		"neither counts nor deletes unreadable ones":        {with(old(), backup.Unreadable, 0, 1, 2), three, "kkkkkk"},
+		"neither counts nor deletes unsigned ones":          {with(old(), backup.Unsigned, 0, 1, 2), three, "kkkkkk"},
 		"neither counts nor deletes misdated ones":          {with(old(), backup.Misdated, 0, 1, 2), three, "kkkkkk"},
 		"neither counts nor deletes unproven ones":          {with(old(), backup.Unproven, 0, 1, 2), three, "kkkkkk"},
 		"neither counts nor deletes ones from the future":   {aged(-3000, 40, 41), week, "kkd"},
@@ -103,7 +104,7 @@ func TestRetain_Numbers(t *testing.T) {
 	})
 }
 
-var conditions = []backup.Condition{backup.Good, backup.Good, backup.Good, backup.Unreadable, backup.Empty, backup.Incomplete, backup.Damaged, backup.Unproven, backup.Misdated}
+var conditions = []backup.Condition{backup.Good, backup.Good, backup.Good, backup.Unreadable, backup.Empty, backup.Incomplete, backup.Damaged, backup.Unproven, backup.Misdated, backup.Unsigned}
 
 // generate makes a catalog of up to 15 backups in any state.
 func generate(random *rand.Rand) (backups backup.Records) {
@@ -145,7 +146,7 @@ func brokenProperty(decisions []Decision, policy Policy) string {
 		if d.Delete && (r.Entry.Held || r.Entry.Taken.After(noon.AddDate(0, 0, -max(policy.Days, 1)))) {
 			return "a held or young backup is deleted: " + r.Entry.ID
 		}
-		if d.Delete && (r.Condition == backup.Unreadable || r.Condition == backup.Unproven || r.Condition == backup.Misdated) {
+		if d.Delete && (r.Condition == backup.Unreadable || r.Condition == backup.Unproven || r.Condition == backup.Misdated || r.Condition == backup.Unsigned) {
 			return "a backup is deleted that retention cannot judge: " + r.Entry.ID
 		}
 		if r.Verified() && !verifiedSeen {

@@ -11,6 +11,7 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/pgarchive"
 	"github.com/nova/novawire/backup/restore"
 )
 
@@ -26,6 +27,10 @@ type Driller struct {
 	Program    string
 	Identities []age.Identity
 	Streams    int
+	CheckFirst bool // see [restore.Restorer]
+	// Evidence, if set, keeps the verdict as evidence. content is what was counted in the
+	// restored database.
+	Evidence func(ctx context.Context, m backup.Manifest, v backup.Verification, content pgarchive.Tally) error
 }
 
 // Drill restores one backup and writes what it found beside the manifest, also
@@ -39,7 +44,8 @@ func (d Driller) Drill(ctx context.Context, m backup.Manifest) (v backup.Verific
 	}
 	defer func() { err = errors.Join(err, server.Stop()) }()
 	v.Server = server.Version()
-	restorer := restore.Restorer{Store: d.Store, Target: server, Log: d.Log, Observer: d.Observer, Progress: d.Progress, Identities: d.Identities, Streams: d.Streams, Globals: true}
+	restorer := restore.Restorer{Store: d.Store, Target: server, Log: d.Log, Observer: d.Observer, Progress: d.Progress, Identities: d.Identities, Streams: d.Streams, Globals: true, CheckFirst: d.CheckFirst}
+	var content pgarchive.Tally
 	began := d.Now()
 	v.Warnings, err = restorer.Restore(ctx, m, m.Database)
 	v.Seconds = d.Now().Sub(began).Seconds()
@@ -48,12 +54,17 @@ func (d Driller) Drill(ctx context.Context, m backup.Manifest) (v backup.Verific
 			return v, fmt.Errorf("restore: %w", err)
 		}
 		v.Differences = []string{err.Error()}
-	} else if err := d.compare(ctx, server, m, &v); err != nil {
+	} else if content, err = d.compare(ctx, server, m, &v); err != nil {
 		return v, fmt.Errorf("compare: %w", err)
 	}
 	v.Verified = len(v.Differences) == 0
 	if err := v.Write(ctx, d.Store); err != nil {
 		return v, backup.Fail(backupapi.CategoryStore, err)
+	}
+	if d.Evidence != nil {
+		if err := d.Evidence(ctx, m, v, content); err != nil {
+			return v, backup.Fail(backupapi.CategoryStore, fmt.Errorf("write evidence: %w", err))
+		}
 	}
 	if !v.Verified {
 		return v, backup.Fail(backupapi.CategoryVerify, fmt.Errorf("compare with the manifest: %s", backup.Summarize(v.Differences)))
@@ -62,12 +73,12 @@ func (d Driller) Drill(ctx context.Context, m backup.Manifest) (v backup.Verific
 }
 
 // compare dumps the restored database through the counters of a backup.
-func (d Driller) compare(ctx context.Context, server backup.ScratchServer, m backup.Manifest, v *backup.Verification) error {
+func (d Driller) compare(ctx context.Context, server backup.ScratchServer, m backup.Manifest, v *backup.Verification) (pgarchive.Tally, error) {
 	ctx, end := d.Observer.Step(ctx, "compare")
 	content, err := recount(ctx, server, m.Database)
 	end(err)
 	if err != nil {
-		return backup.Fail(backupapi.CategorySource, err)
+		return content, backup.Fail(backupapi.CategorySource, err)
 	}
 	v.Tables, v.Rows = len(content.Tables), content.Rows()
 	switch {
@@ -78,5 +89,5 @@ func (d Driller) compare(ctx context.Context, server backup.ScratchServer, m bac
 	default:
 		v.Differences = differences(m.Content, content, m.WithoutData)
 	}
-	return nil
+	return content, nil
 }

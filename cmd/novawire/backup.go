@@ -30,7 +30,7 @@ Exit codes: 0 success, 1 failure (the message ends with the category), 2 a wrong
 	cmd.AddCommand(
 		backupNowCommand("now", "Back up a database server now", false),
 		backupNowCommand("drill", "Restore the newest backups into a temporary server now and compare them", true),
-		backupStatusCommand(), backupAuditCommand(), backupListCommand(), backupVerifyCommand(), backupRestoreCommand(),
+		backupStatusCommand(), backupAuditCommand(), backupEvidenceCommand(), backupListCommand(), backupVerifyCommand(), backupRestoreCommand(),
 	)
 	return cmd
 }
@@ -113,6 +113,7 @@ func (b *backupClient) cronJobs(ctx context.Context) (backup, drill *batchv1.Cro
 func backupListCommand() *cobra.Command {
 	var flags backupFlags
 	var database, output string
+	var fromCopy bool
 	cmd := &cobra.Command{
 		Use:     "list KIND/NAME",
 		Short:   "List the backups of a database server in its bucket",
@@ -120,27 +121,28 @@ func backupListCommand() *cobra.Command {
 		Example: "  novawire backup list sts/postgres -n nova",
 		Args:    oneSource,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return flags.runVerb(cmd, args, resources.VerbList, flagArgs("--database", database, "--output", output))
+			return flags.runVerb(cmd, args, resources.VerbList, flagArgs("--database", database, "--output", output, "--from-copy", trueOrNone(fromCopy)))
 		},
 	}
 	flags.register(cmd)
 	cmd.Flags().StringVar(&database, "database", "", "only the backups of this database")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "table or json")
 	flags.complete(cmd)
+	registerFromCopy(cmd, &fromCopy)
 	return cmd
 }
 
 func backupVerifyCommand() *cobra.Command {
 	var flags backupFlags
 	var database, backup string
-	var deep bool
+	var deep, fromCopy bool
 	cmd := &cobra.Command{
 		Use:   "verify KIND/NAME",
 		Short: "Read a whole backup and compare it with its manifest",
 		Long:  "Runs pg-backup verify in a Job and shows its output.\n\nExit codes: 0 the backup is intact, 1 it is damaged or cannot be read, 2 a wrong command line.",
 		Args:  oneSource,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			more := flagArgs("--database", database, "--backup", backup)
+			more := flagArgs("--database", database, "--backup", backup, "--from-copy", trueOrNone(fromCopy))
 			if deep {
 				more = append(more, "--deep")
 			}
@@ -152,13 +154,14 @@ func backupVerifyCommand() *cobra.Command {
 	cmd.Flags().StringVar(&backup, "backup", "", "id of the backup, from list; default: the newest")
 	cmd.Flags().BoolVar(&deep, "deep", false, "also read it with pg_restore")
 	flags.complete(cmd)
+	registerFromCopy(cmd, &fromCopy)
 	return cmd
 }
 
 func backupRestoreCommand() *cobra.Command {
 	var flags backupFlags
 	var database, to, backup, only string
-	var globals bool
+	var globals, fromCopy bool
 	cmd := &cobra.Command{
 		Use:   "restore KIND/NAME --database DATABASE",
 		Short: "Restore a database into the server that it was backed up from",
@@ -174,7 +177,7 @@ Exit codes: 0 restored, 1 failure: do not use the target, 2 a wrong command line
 			if database == "" {
 				return commandline.UsageError("backup restore: name the database: --database")
 			}
-			more := flagArgs("--database", database, "--to", to, "--backup", backup, "--only", only)
+			more := flagArgs("--database", database, "--to", to, "--backup", backup, "--only", only, "--from-copy", trueOrNone(fromCopy))
 			if globals {
 				more = append(more, "--globals")
 			}
@@ -189,7 +192,21 @@ Exit codes: 0 restored, 1 failure: do not use the target, 2 a wrong command line
 	f.StringVar(&only, "only", "", "restore only these schemas or tables (schema.table), separated by commas")
 	f.BoolVar(&globals, "globals", false, "also create missing roles and tablespaces")
 	flags.complete(cmd)
+	registerFromCopy(cmd, &fromCopy)
 	return cmd
+}
+
+// registerFromCopy adds the flag with which a verb uses the second store.
+func registerFromCopy(cmd *cobra.Command, fromCopy *bool) {
+	cmd.Flags().BoolVar(fromCopy, "from-copy", false, "use the second store, of the annotation "+backupapi.AnnotationCopyBucket)
+}
+
+// trueOrNone returns the value of a flag that is set, for [flagArgs].
+func trueOrNone(set bool) string {
+	if set {
+		return "true"
+	}
+	return ""
 }
 
 // flagArgs returns the flags that have a value, in the form --flag=value: a value may

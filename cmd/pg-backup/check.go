@@ -20,6 +20,7 @@ func (p program) checkVerb() *cobra.Command {
 	}
 	choice := selectionFlags(cmd)
 	to := cmd.Flags().String("to", "", "the database that was restored (default: the name of the one that was backed up)")
+	addFromCopy(cmd)
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
 		address, err := s.address()
 		if err != nil {

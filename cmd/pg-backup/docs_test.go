@@ -51,6 +51,7 @@ func TestDocs_CommandsAndMeasurements(t *testing.T) {
 		report.MeasureSuccess, report.MeasureFailure, report.MeasureDuration, report.MeasureBytes, report.MeasureStored, report.MeasureAge,
 		report.MeasureVerifiedAge, report.MeasureAnomalies, report.MeasurePruned, report.MeasureDrillSuccess, report.MeasureDrillDuration,
 		report.MeasureHeld, report.MeasureHeldAge, report.MeasureNotGood, report.MeasurePruneRefused,
+		report.MeasureCopyFailure, report.MeasureCopyAge,
 	} {
 		if !strings.Contains(string(content), "`"+name+"`") {
 			t.Errorf("metric %s is not in the guide", name)

@@ -29,6 +29,10 @@ func (p program) drillVerb() *cobra.Command {
 		driller := verify.Driller{
 			Store: s.store, Scratch: &postgres.Scratch{Folders: s.folders(), Parent: s.values[backupapi.EnvScratchDirectory]},
 			Now: s.now, Log: s.log, Observer: s.recorder, Progress: &s.progress, Program: version.String(), Identities: identities, Streams: s.streams,
+			CheckFirst: s.verifies(),
+		}
+		if s.key != nil {
+			driller.Evidence = s.writeEvidence
 		}
 		return s.forEachBackup(ctx, chosen, func(m backup.Manifest, result *backupapi.DatabaseResult) error {
 			v, err := driller.Drill(ctx, m)

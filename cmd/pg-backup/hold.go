@@ -19,6 +19,7 @@ func (p program) holdVerb() *cobra.Command {
 	chosen := selectionFlags(cmd)
 	reason := cmd.Flags().String("reason", "", "the reason, for others who find the hold")
 	release := cmd.Flags().Bool("release", false, "remove the hold")
+	addFromCopy(cmd)
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
 		m, err := s.one(ctx, chosen)
 		if err != nil {

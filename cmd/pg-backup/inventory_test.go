@@ -397,3 +397,22 @@ func newIdentity(t *testing.T) *age.X25519Identity {
 	}
 	return identity
 }
+
+// remove deletes an object below the prefix of the environment.
+func (b *environment) remove(key string) {
+	b.t.Helper()
+	key = "nova/" + key
+	if _, err := b.s3.Client().DeleteObject(b.t.Context(), &sdk.DeleteObjectInput{Bucket: &b.bucket, Key: &key}); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// file returns the content of the file that a variable names.
+func (b *environment) file(variable string) string {
+	b.t.Helper()
+	content, err := os.ReadFile(b.env[variable])
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(content)
+}

@@ -24,6 +24,7 @@ func (p program) listVerb() *cobra.Command {
 	}
 	database := cmd.Flags().String("database", "", "only the backups of this database")
 	output := cmd.Flags().StringP("output", "o", "table", "table or json")
+	addFromCopy(cmd)
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
 		if *output != "table" && *output != "json" {
 			return usageError("--output is %q: use table or json", *output)

@@ -24,9 +24,13 @@ func (p program) pruneVerb() *cobra.Command {
 	dryRun := cmd.Flags().Bool("dry-run", false, "print what would be deleted, and delete nothing")
 	many := cmd.Flags().Bool("take-many", false, "delete even if that is more than half of a database's backups")
 	database := cmd.Flags().String("database", "", "only the backups of this database")
+	addFromCopy(cmd)
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
 		s.result.DryRun = *dryRun
 		pruner := retention.Pruner{Store: s.store, Now: s.now, Log: s.log, Policy: s.policy()}
+		if usesCopy(cmd) {
+			pruner.Policy = s.copyPolicy()
+		}
 		pruner.Policy.TakeMany = *many
 		return s.prune(ctx, pruner, *database, *dryRun)
 	})
@@ -62,11 +66,11 @@ func (s *session) pruneDatabases(ctx context.Context, pruner retention.Pruner, i
 				verdict = "delete"
 			}
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", verdict, name, d.Record.Entry.ID, oneLine(d.Reason))
-			if c := d.Record.Condition; c == backup.Unreadable || c == backup.Unproven || c == backup.Misdated {
+			if c := d.Record.Condition; c == backup.Unreadable || c == backup.Unproven || c == backup.Misdated || c == backup.Unsigned {
 				unreadable = append(unreadable, fmt.Sprintf("%s of %s is %s: %s", d.Record.Entry.ID, name, c, d.Record.Problem))
 			}
 		}
-		result.Pruned = plan.Deleted
+		result.Pruned, result.Locked = plan.Deleted, plan.Locked
 		if err != nil {
 			result.Category, result.Message = backup.Category(ctx, err), err.Error()
 			if errors.Is(err, retention.ErrTooMany) {

@@ -118,7 +118,7 @@ func TestPrune_ObjectLock(t *testing.T) {
 		}
 	}
 	o := b.must("prune")
-	if b.count() != 2 || !strings.Contains(o.stdout, "locked in the store until") {
+	if b.count() != 2 || !strings.Contains(o.stdout, "locked in the store until") || o.result.Databases[0].Locked == 0 {
 		t.Errorf("%d left\n%s", b.count(), o.stdout)
 	}
 }

@@ -29,6 +29,7 @@ func (p program) restoreVerb() *cobra.Command {
 	noTablespaces := cmd.Flags().Bool("no-tablespaces", false, "restore everything into the default tablespace")
 	noOwner := cmd.Flags().Bool("no-owner", false, "leave everything to the role that restores")
 	noPrivileges := cmd.Flags().Bool("no-privileges", false, "leave out grants")
+	addFromCopy(cmd)
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
 		names, err := parseNames(*only)
 		if err != nil {
@@ -57,6 +58,7 @@ func (p program) restoreVerb() *cobra.Command {
 				RolePasswords: *passwords, TablespaceMap: *tablespaces, NoTablespaces: *noTablespaces, NoOwner: *noOwner, NoPrivileges: *noPrivileges,
 			},
 			Log: s.log, Observer: s.recorder, Progress: &s.progress, Identities: identities, Streams: s.streams, Only: names, Globals: *globals,
+			CheckFirst: s.verifies(),
 		}
 		warnings, err := restorer.Restore(ctx, m, into)
 		for _, warning := range warnings {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -11,7 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/dump"
+	"github.com/nova/novawire/backup/evidence"
 	"github.com/nova/novawire/backup/postgres"
 	"github.com/nova/novawire/internal/version"
 )
@@ -34,9 +37,13 @@ func (p program) runVerb() *cobra.Command {
 		if *dryRun {
 			return s.dryRun(ctx, runner)
 		}
+		copier, err := s.copier()
+		if err != nil {
+			return err
+		}
 		s.result.Databases, err = runner.Run(ctx)
 		s.result.Warnings = runner.Warnings
-		return err
+		return errors.Join(err, s.copyBackups(ctx, copier))
 	})
 	return cmd
 }
@@ -50,12 +57,18 @@ func (s *session) runner() (*dump.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &dump.Runner{
+	runner := &dump.Runner{
 		Source: &postgres.Source{Address: address, Folders: s.folders(), LockWait: s.duration(backupapi.EnvLockWait)},
 		Store:  s.store, Now: s.now, Random: random, Log: s.log, Observer: s.recorder, Progress: &s.progress,
 		Program: version.String(), Databases: s.databases(address), ExcludeDatabases: s.patterns(backupapi.EnvExcludeDatabases), ExcludeTableData: s.patterns(backupapi.EnvExcludeTableData), Streams: s.streams, Layout: dump.DefaultLayout,
 		Recipients: recipients, Policy: s.policy(),
-	}, nil
+	}
+	if s.key != nil {
+		runner.Evidence = func(ctx context.Context, database string) (*backup.EvidenceHead, error) {
+			return evidence.Head(ctx, s.store, database)
+		}
+	}
+	return runner, nil
 }
 
 func random() uint32 {

@@ -16,6 +16,7 @@ import (
 	"github.com/nova/novawire/backup/report"
 	"github.com/nova/novawire/backup/report/cloudwatch"
 	"github.com/nova/novawire/backup/report/otlp"
+	"github.com/nova/novawire/backup/signature"
 	"github.com/nova/novawire/internal/aws/credentials"
 	"github.com/nova/novawire/internal/version"
 )
@@ -26,6 +27,9 @@ type session struct {
 	settings
 	log      *slog.Logger
 	store    backup.Store
+	key      *signature.Key // nil where the verb signs nothing
+	keys     signature.Keys
+	warn     func(key string, problem error) // see [signature.Store]
 	recorder *otlp.Recorder
 	progress backup.Progress
 	streams  int
@@ -64,7 +68,14 @@ func (s *session) open(cmd *cobra.Command) (context.Context, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.store, err = s.settings.store(); err != nil {
+	openStore := s.settings.store
+	if usesCopy(cmd) {
+		openStore = s.copyStore
+	}
+	if s.store, err = openStore(); err != nil {
+		return nil, err
+	}
+	if err = s.sign(); err != nil {
 		return nil, err
 	}
 	s.streams = s.settings.streams(s.log)

@@ -22,6 +22,7 @@ func (p program) verifyVerb() *cobra.Command {
 	}
 	chosen := selectionFlags(cmd)
 	deep := cmd.Flags().Bool("deep", false, "have pg_restore read every archive too")
+	addFromCopy(cmd)
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
 		identities, err := s.identities()
 		if err != nil {

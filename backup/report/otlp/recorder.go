@@ -124,6 +124,7 @@ var metricNames = map[string]string{
 	report.MeasureStored: "pg_backup.stored", report.MeasureAge: "pg_backup.age",
 	report.MeasureVerifiedAge: "pg_backup.verified_restore.age", report.MeasureAnomalies: "pg_backup.anomalies",
 	report.MeasurePruned: "pg_backup.pruned", report.MeasureDrillSuccess: "pg_backup.drill.success",
+	report.MeasureCopyFailure: "pg_backup.copy.failure", report.MeasureCopyAge: "pg_backup.copy.age",
 	report.MeasureDrillDuration: "pg_backup.drill.duration",
 	report.MeasureHeld:          "pg_backup.snapshot.held", report.MeasureHeldAge: "pg_backup.snapshot.transactions",
 	report.MeasureNotGood: "pg_backup.not_good", report.MeasurePruneRefused: "pg_backup.prune_refused",

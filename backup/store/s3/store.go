@@ -30,6 +30,10 @@ type Settings struct {
 	Encryption     string // server-side: AES256, aws:kms, aws:kms:dsse
 	KMSKey         string
 	NoChecksum     bool // for stores that refuse CRC32C
+	// LockMode is GOVERNANCE or COMPLIANCE: what is written once and never replaced is
+	// locked for LockDays. "" locks nothing.
+	LockMode string
+	LockDays int
 	// MaxAttempts is how often a request is tried; 0 is the default.
 	MaxAttempts int
 	// MaxBackoff bounds the wait between tries; 0 is the default.

@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -30,12 +31,16 @@ func (s *Store) PutNew(ctx context.Context, key string, body []byte) error {
 }
 
 func (s *Store) put(ctx context.Context, key string, body []byte, ifNoneMatch *string) error {
-	_, err := s.client.PutObject(ctx, &sdk.PutObjectInput{
+	in := &sdk.PutObjectInput{
 		Bucket: &s.set.Bucket, Key: s.key(key), Body: bytes.NewReader(body), IfNoneMatch: ifNoneMatch,
 		ContentLength:        aws.Int64(int64(len(body))),
 		ChecksumCRC32C:       s.checksum(body),
 		ServerSideEncryption: types.ServerSideEncryption(s.set.Encryption), SSEKMSKeyId: s.kmsKey(),
-	})
+	}
+	if ifNoneMatch != nil {
+		in.ObjectLockMode, in.ObjectLockRetainUntilDate = s.lock()
+	}
+	_, err := s.client.PutObject(ctx, in)
 	return classify(err)
 }
 
@@ -45,6 +50,7 @@ func (s *Store) Begin(ctx context.Context, key string) (backup.Upload, error) {
 		Bucket: &s.set.Bucket, Key: s.key(key),
 		ServerSideEncryption: types.ServerSideEncryption(s.set.Encryption), SSEKMSKeyId: s.kmsKey(),
 	}
+	in.ObjectLockMode, in.ObjectLockRetainUntilDate = s.lock()
 	if !s.set.NoChecksum {
 		in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32c
 	}
@@ -53,6 +59,16 @@ func (s *Store) Begin(ctx context.Context, key string) (backup.Upload, error) {
 		return nil, classify(err)
 	}
 	return &upload{store: s, key: key, id: aws.ToString(out.UploadId)}, nil
+}
+
+// lock returns the retention of an object that is written once: the objects of a backup,
+// its manifest with its signature, and evidence. What is replaced later (verdicts,
+// summaries, holds) is not locked.
+func (s *Store) lock() (types.ObjectLockMode, *time.Time) {
+	if s.set.LockMode == "" {
+		return "", nil
+	}
+	return types.ObjectLockMode(s.set.LockMode), aws.Time(time.Now().UTC().AddDate(0, 0, s.set.LockDays))
 }
 
 // upload is an object that is being written in parts.

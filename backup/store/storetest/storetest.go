@@ -26,9 +26,22 @@ func Conforms(t *testing.T, open func(*testing.T) backup.Store) {
 		"objects are listed by prefix, in order":       list,
 		"deleting twice is no error":                   remove,
 		"the store has a clock":                        now,
+		"the store says what protects it":              protection,
 	}
 	for name, run := range cases {
 		t.Run(name, func(t *testing.T) { run(t, open(t)) })
+	}
+}
+
+func protection(t *testing.T, s backup.Store) {
+	answers := s.Protection(t.Context())
+	if len(answers) == 0 {
+		t.Error("no answer")
+	}
+	for _, a := range answers {
+		if a.Question == "" || a.Answer == "" {
+			t.Errorf("got %+v", a)
+		}
 	}
 }
 

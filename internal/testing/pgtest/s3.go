@@ -46,6 +46,19 @@ func SharedS3(t testing.TB) *S3 {
 	return s
 }
 
+// NewS3 returns an S3 server of the test's own.
+func NewS3(t testing.TB) *S3 {
+	t.Helper()
+	if versitygw() == "" {
+		Missing(t, "versitygw", "versitygw")
+	}
+	s, err := newS3()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func versitygw() string {
 	path := os.Getenv("NOVAWIRE_VERSITYGW")
 	if path == "" {
