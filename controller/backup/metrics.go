@@ -23,6 +23,7 @@ var (
 
 	lastSuccess = gauge("last_success_timestamp_seconds", "Time of the snapshot of the newest committed backup.", ofDatabase...)
 	lastVerify  = gauge("last_verified_timestamp_seconds", "Time of the snapshot of the newest backup that a drill has restored.", ofDatabase...)
+	lastCopy    = gauge("last_copied_timestamp_seconds", "Time of the newest backup in the second store.", ofDatabase...)
 	size        = gauge("size_bytes", "Size of the newest backup as dumped by PostgreSQL.", ofDatabase...)
 	stored      = gauge("stored_bytes", "Size of the newest backup as stored in S3.", ofDatabase...)
 	duration    = gauge("duration_seconds", "Duration of the newest backup.", ofDatabase...)
@@ -40,7 +41,7 @@ func gauge(name, help string, labels ...string) *prometheus.Desc {
 
 // Describe implements [prometheus.Collector].
 func (m *Metrics) Describe(descriptions chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lastSuccess, lastVerify, size, stored, duration, drillTime, anomalies, notGood, refused, failures, info} {
+	for _, d := range []*prometheus.Desc{lastSuccess, lastVerify, lastCopy, size, stored, duration, drillTime, anomalies, notGood, refused, failures, info} {
 		descriptions <- d
 	}
 }
@@ -65,6 +66,9 @@ func collectDatabase(out chan<- prometheus.Metric, source backupapi.Source, d ba
 	}
 	if d.LastVerified != nil {
 		emit(lastVerify, float64(d.LastVerified.Unix()))
+	}
+	if d.LastCopied != nil {
+		emit(lastCopy, float64(d.LastCopied.Unix()))
 	}
 	if d.DrillSeconds > 0 {
 		emit(drillTime, d.DrillSeconds)

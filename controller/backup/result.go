@@ -68,6 +68,7 @@ func newest(known, latest *backupapi.Attempt) *backupapi.Attempt {
 func applyDatabaseResult(s *backupapi.Status, a attempt, d backupapi.DatabaseResult, late bool) {
 	known := databaseOf(s, d.Name)
 	known.LastSuccess, known.LastVerified = later(known.LastSuccess, d.LastSuccess), later(known.LastVerified, d.LastVerified)
+	known.LastCopied = later(known.LastCopied, d.LastCopied)
 	failed := d.Category != backupapi.CategorySucceeded
 	switch {
 	case failed && !late:

@@ -45,6 +45,10 @@ func BackupReferences(ctx context.Context, references References, defaults backu
 		{backupapi.AnnotationAWSSecret, r.AWSSecret},
 		{backupapi.AnnotationEncryptionRecipients, r.EncryptionRecipients.Name},
 		{backupapi.AnnotationEncryptionIdentity, r.EncryptionIdentity.Name},
+		{backupapi.AnnotationCopyAWSSecret, r.CopyAWSSecret},
+		{backupapi.AnnotationSigningKey, r.SigningKey.Name},
+		{backupapi.AnnotationEvidenceKey, r.EvidenceKey.Name},
+		{backupapi.AnnotationVerifyKey, r.VerifyKey.Name},
 	} {
 		lookups = append(lookups, func() string {
 			return missing(ctx, references.HasSecret, secret.key, "Secret", secret.name, s.Namespace)

@@ -43,6 +43,15 @@ func (c Config) environment(t Target, verb string) []corev1.EnvVar {
 	if readsBackups(verb) && r.EncryptionIdentity.Name != "" {
 		set(backupapi.EnvIdentityFile, ageDirectory+"/identity")
 	}
+	for _, v := range copyEnvironment(t, verb) {
+		set(v.Name, v.Value)
+	}
+	for _, key := range signatureKeys(t, verb) {
+		set(key.variable, key.directory+"/"+signatureFile)
+		if verb == VerbDrill && key.volume == signingVolume {
+			set(backupapi.EnvRunBy, "CronJob "+t.Source.Namespace+"/"+DrillName(t.Source))
+		}
+	}
 	if verb == VerbDrill {
 		set(backupapi.EnvScratchDirectory, scratchDirectory)
 	}

@@ -27,7 +27,7 @@ func JobForVerb(backup, drill *batchv1.CronJob, verb string, args []string, toke
 	pod := &job.Spec.Template.Spec
 	container := &pod.Containers[0]
 	container.Command = append([]string{toolsDirectory + "/pg-backup", verb}, args...)
-	drop := []string{backupapi.EnvDatabases, backupapi.EnvExcludeDatabases, backupapi.EnvExcludeTableData, backupapi.EnvEncryptionFile, backupapi.EnvCloudWatchNamespace, backupapi.EnvLogFormat}
+	drop := []string{backupapi.EnvSigningKeyFile, backupapi.EnvDatabases, backupapi.EnvExcludeDatabases, backupapi.EnvExcludeTableData, backupapi.EnvEncryptionFile, backupapi.EnvCloudWatchNamespace, backupapi.EnvLogFormat}
 	if !reachesDatabase(verb) {
 		drop = append(drop, backupapi.EnvDatabaseURL, backupapi.EnvServerAddress, backupapi.EnvConnectionSecret)
 		withoutConnection(pod, container)
@@ -37,8 +37,8 @@ func JobForVerb(backup, drill *batchv1.CronJob, verb string, args []string, toke
 	container.Env = append(container.Env,
 		corev1.EnvVar{Name: backupapi.EnvLogFormat, Value: "text"},
 		corev1.EnvVar{Name: backupapi.EnvCloudWatchNamespace, Value: "none"})
-	pod.Volumes = slices.DeleteFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == "age" })
-	container.VolumeMounts = slices.DeleteFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == "age" })
+	pod.Volumes = slices.DeleteFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == "age" || v.Name == signingVolume })
+	container.VolumeMounts = slices.DeleteFunc(container.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == "age" || m.Name == signingVolume })
 	if drill != nil && readsBackups(verb) {
 		withIdentity(pod, container, drill.Spec.JobTemplate.Spec.Template.Spec)
 	}

@@ -30,6 +30,9 @@ const (
 	scratchDirectory = "/scratch"
 	awsDirectory     = "/var/aws"
 	ageDirectory     = "/var/age"
+	copyDirectory    = "/var/aws-copy"
+	signingDirectory = "/var/signing"
+	verifyDirectory  = "/var/verify"
 )
 
 // runAsUser is the user of the Jobs: an unprivileged one, the same as in our images.
@@ -71,7 +74,7 @@ func failurePolicy() *batchv1.PodFailurePolicy {
 
 // finalCodes returns the exit codes after which another attempt would fail in the same way.
 func finalCodes() (codes []int32) {
-	final := []backupapi.Category{backupapi.CategoryUsage, backupapi.CategoryVerify, backupapi.CategoryRefused, backupapi.CategoryPermission, backupapi.CategoryDeadline}
+	final := []backupapi.Category{backupapi.CategoryUsage, backupapi.CategoryVerify, backupapi.CategoryRefused, backupapi.CategoryCopy, backupapi.CategoryPermission, backupapi.CategoryDeadline}
 	for _, exit := range backupapi.Exits() {
 		if slices.Contains(final, exit.Category) {
 			codes = append(codes, int32(exit.Code)) //nolint:gosec // a byte

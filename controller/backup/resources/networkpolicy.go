@@ -77,6 +77,9 @@ func (c Config) outboundRules(t Target) []networkingv1.NetworkPolicyEgressRule {
 		store = "https://s3.amazonaws.com" // STS and CloudWatch use the same port
 	}
 	rules = append(rules, c.endpointRule(store, t.Source.Namespace))
+	if copied := t.Request.CopyS3Endpoint; copied != "" && usesCopy(t) {
+		rules = append(rules, c.endpointRule(copied, t.Source.Namespace))
+	}
 	if c.TelemetryEndpoint != "" {
 		rules = append(rules, c.endpointRule(c.TelemetryEndpoint, t.Source.Namespace))
 	}

@@ -101,5 +101,7 @@ func (c Config) validateEnv() (mistakes []error) {
 var reservedVariables = []string{
 	backupapi.EnvDatabaseURL, backupapi.EnvServerAddress, backupapi.EnvConnectionSecret, backupapi.EnvDatabases, backupapi.EnvExcludeDatabases, backupapi.EnvExcludeTableData, backupapi.EnvS3Bucket, backupapi.EnvS3Endpoint, backupapi.EnvAWSRegion,
 	backupapi.EnvRetentionDays, backupapi.EnvKeepMinimum, backupapi.EnvParallelism, backupapi.EnvDeadline, backupapi.EnvEncryptionFile,
-	backupapi.EnvIdentityFile, backupapi.EnvScratchDirectory, backupapi.EnvCloudWatchNamespace, backupapi.EnvTerminationPath,
+	backupapi.EnvIdentityFile, backupapi.EnvSigningKeyFile, backupapi.EnvVerifyKeyFile, backupapi.EnvRunBy,
+	backupapi.EnvCopyBucket, backupapi.EnvCopyEndpoint, backupapi.EnvCopyRegion, backupapi.EnvCopyCredentials, backupapi.EnvCopyRetentionDays,
+	backupapi.EnvScratchDirectory, backupapi.EnvCloudWatchNamespace, backupapi.EnvTerminationPath,
 }

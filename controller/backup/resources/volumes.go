@@ -17,6 +17,12 @@ func mounts(t Target, verb string) []corev1.VolumeMount {
 	if _, ok := encryptionSecret(t, verb); ok {
 		m = append(m, corev1.VolumeMount{Name: "age", MountPath: ageDirectory, ReadOnly: true})
 	}
+	if copySecret(t, verb) != "" {
+		m = append(m, corev1.VolumeMount{Name: copyVolume, MountPath: copyDirectory, ReadOnly: true})
+	}
+	for _, key := range signatureKeys(t, verb) {
+		m = append(m, corev1.VolumeMount{Name: key.volume, MountPath: key.directory, ReadOnly: true})
+	}
 	if reachesDatabase(verb) {
 		m = append(m, connectionOf(t).mounts...)
 	}
@@ -48,6 +54,12 @@ func (c Config) volumes(t Target, verb string) []corev1.Volume {
 	}
 	if secret, ok := encryptionSecret(t, verb); ok {
 		v = append(v, corev1.Volume{Name: "age", VolumeSource: corev1.VolumeSource{Secret: &secret}})
+	}
+	if name := copySecret(t, verb); name != "" {
+		v = append(v, corev1.Volume{Name: copyVolume, VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: name}}})
+	}
+	for _, key := range signatureKeys(t, verb) {
+		v = append(v, corev1.Volume{Name: key.volume, VolumeSource: key.source()})
 	}
 	if reachesDatabase(verb) {
 		v = append(v, connectionOf(t).volumes...)
