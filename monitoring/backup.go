@@ -63,6 +63,19 @@ func backup() Group {
 				},
 			},
 			{
+				Name: "NovawireBackupNotCopied", Severity: Warning, For: 5 * time.Minute,
+				Expr:        `time() - max by (namespace, statefulset, database) (novawire_backup_last_copied_timestamp_seconds) > 26 * 3600 unless on (namespace, statefulset) novawire_backup_info{suspended="true"}`,
+				Summary:     "The newest copy of {{ $labels.database }} of {{ $labels.namespace }}/{{ $labels.statefulset }} in the second store is {{ $value | humanizeDuration }} old.",
+				Description: "The backups themselves may be fine: `novawire backup status sts/{{ $labels.statefulset }} -n {{ $labels.namespace }}`. The log of the last run says why the copy failed; the next run tries again.",
+				Meaning:     "The second store lacks the backups of the last 26 hours. If the first one is lost now, they are lost too.",
+				Commands:    append([]string{"novawire backup list sts/STATEFULSET -n NAMESPACE --from-copy"}, commands[:2]...),
+				Cause:       "The second store is not reachable, refuses the credentials of the copy, or the deadline of the run has passed before everything was copied. No backup at all: see NovawireBackupMissed.",
+				Alarm: &Alarm{
+					Namespace: backupNamespace, Metric: "CopyFailure", Per: PerDatabase, Statistic: "Maximum", Period: time.Hour, Periods: 1, Datapoints: 1,
+					Compare: Above, Threshold: 0, Missing: MissingIsGood,
+				},
+			},
+			{
 				Name: "NovawireBackupAnomaly", Severity: Warning,
 				Expr:        `max by (namespace, statefulset, database) (novawire_backup_anomalies) > 0`,
 				Summary:     "{{ $value }} tables of {{ $labels.database }} of {{ $labels.namespace }}/{{ $labels.statefulset }} disappeared or lost 90 % of their rows.",

@@ -129,6 +129,27 @@ resource "aws_cloudwatch_metric_alarm" "novawire_backup_failed" {
   }
 }
 
+resource "aws_cloudwatch_metric_alarm" "novawire_backup_not_copied" {
+  for_each = var.databases
+
+  alarm_name          = "${var.prefix}NovawireBackupNotCopied ${each.key}"
+  alarm_description   = "The second store lacks the backups of the last 26 hours. If the first one is lost now, they are lost too. Runbook: https://github.com/nova/novawire/blob/main/docs/runbooks/alerts/backup.md#novawirebackupnotcopied"
+  namespace           = "Nova/Backup"
+  metric_name         = "CopyFailure"
+  statistic           = "Maximum"
+  period              = 3600
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.warning.arn]
+  ok_actions          = [aws_sns_topic.warning.arn]
+  dimensions = {
+    Database = each.key
+  }
+}
+
 resource "aws_cloudwatch_metric_alarm" "novawire_backup_anomaly" {
   for_each = var.databases
 
