@@ -73,6 +73,25 @@ func Databases(ctx context.Context, store backup.Reader) (names []string, err er
 	return names, err
 }
 
+// VerifyAll verifies the chain of a database or, where it is "", of all.
+func VerifyAll(ctx context.Context, store backup.Reader, keys signature.Keys, database string) (chains []Chain, err error) {
+	databases := []string{database}
+	if database == "" {
+		if databases, err = Databases(ctx, store); err != nil {
+			return nil, fmt.Errorf("list databases: %w", err)
+		}
+	}
+	chains = []Chain{}
+	for _, name := range databases {
+		chain, err := Verify(ctx, store, keys, name)
+		if err != nil {
+			return nil, fmt.Errorf("verify the evidence of %s: %w", name, err)
+		}
+		chains = append(chains, chain)
+	}
+	return chains, nil
+}
+
 // Verify reads the chain of a database and everything that vouches for it. What is
 // wrong with the chain is in its Problems; an error is about the store.
 func Verify(ctx context.Context, store backup.Reader, keys signature.Keys, database string) (Chain, error) {

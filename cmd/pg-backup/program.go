@@ -89,7 +89,7 @@ func (p program) command() *cobra.Command {
 	run := p.runVerb()
 	root.RunE = run.RunE
 	root.Flags().AddFlagSet(run.Flags())
-	root.AddCommand(run, p.listVerb(), p.verifyVerb(), p.restoreVerb(), p.drillVerb(), p.checkVerb(), p.pruneVerb(), p.holdVerb(), p.installVerb())
+	root.AddCommand(run, p.listVerb(), p.verifyVerb(), p.restoreVerb(), p.drillVerb(), p.checkVerb(), p.pruneVerb(), p.holdVerb(), p.evidenceVerb(), p.installVerb())
 	return root
 }
 

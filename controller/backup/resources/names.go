@@ -46,6 +46,8 @@ const (
 	VerbRestore = "restore"
 	VerbList    = "list"
 	VerbVerify  = "verify"
+	// VerbEvidence lists and verifies the records of drills.
+	VerbEvidence = "evidence"
 )
 
 // The CronJob controller appends 11 characters to the name of a CronJob, and the name
