@@ -90,3 +90,19 @@ func TestManager_RefusesBadInterval(t *testing.T) {
 		}
 	}
 }
+
+// Manifests of v0.1 pass the argument webhook: the image may be changed before them.
+func TestManager_Arguments(t *testing.T) {
+	for args, want := range map[string]string{
+		"webhook --config-interval 0":         "config-interval",
+		"--config-interval 0":                 "config-interval",
+		"webhooks --config-interval 0":        `it takes no argument, got "webhooks"`,
+		"webhook webhook --config-interval 0": `it takes no argument, got "webhook"`,
+		"--confg x":                           "did you mean --config?",
+	} {
+		err := run(t.Context(), strings.Fields(args), nil, io.Discard, io.Discard)
+		if err == nil || commandline.ExitCode(err) != commandline.ExitUsage || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", args, err, want)
+		}
+	}
+}
