@@ -16,8 +16,8 @@ const (
 )
 
 // findAnomalies compares the content of a backup with that of the last one. An
-// anomaly is no failure: tables are deleted on purpose too. A table whose data is left
-// out on purpose is none.
+// anomaly is no failure: tables are deleted on purpose too. Tables whose data is left
+// out are not compared.
 func findAnomalies(before, now pgarchive.Tally, without []string) (found []string) {
 	if before.Unknown != "" || now.Unknown != "" {
 		return nil

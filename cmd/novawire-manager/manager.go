@@ -168,9 +168,7 @@ func addAdmission(ctx context.Context, mgr manager.Manager, current *reloader, d
 	if _, err := mgr.GetCache().GetInformer(ctx, webhook.NamespaceMetadata()); err != nil {
 		return fmt.Errorf("watch namespaces: %w", err)
 	}
-	references := webhook.LiveReferences{Live: mgr.GetAPIReader(), MayWatchSecrets: func(ctx context.Context) (bool, error) {
-		return mayWatchSecrets(ctx, mgr.GetClient())
-	}}
+	references := webhook.LiveReferences{Live: mgr.GetAPIReader(), MayWatchSecrets: secretRights{client: mgr.GetClient()}.mayWatch}
 	server := mgr.GetWebhookServer()
 	server.Register("/mutate-pod", drain.handler(webhook.Pods(current, namespaces, events, counts)))
 	server.Register("/warn-workload", drain.handler(webhook.Workloads(current, namespaces, services, counts)))

@@ -42,10 +42,15 @@ type secretRights struct {
 	interval time.Duration
 }
 
+// mayWatch asks whether the right exists now.
+func (r secretRights) mayWatch(ctx context.Context) (bool, error) {
+	return mayWatchSecrets(ctx, r.client)
+}
+
 // Start implements [sigs.k8s.io/controller-runtime/pkg/manager.Runnable].
 func (r secretRights) Start(ctx context.Context) error {
 	err := wait.PollUntilContextCancel(ctx, r.interval, false, func(ctx context.Context) (bool, error) {
-		allowed, err := mayWatchSecrets(ctx, r.client)
+		allowed, err := r.mayWatch(ctx)
 		if err != nil {
 			slog.Debug("right to watch Secrets is unknown", "error", err)
 			return false, nil //nolint:nilerr // asked again

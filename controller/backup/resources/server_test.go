@@ -144,8 +144,11 @@ func TestMadeFor(t *testing.T) {
 	long := "postgres.acid-minimal-cluster.credentials.postgresql.acid.zalan.do"
 	names := map[string]string{}
 	for _, source := range []backupapi.Source{
-		backupapi.StatefulSet("nova", "db"), {Kind: backupapi.KindSecret, Namespace: "nova", Name: "db"}, {Kind: backupapi.KindService, Namespace: "nova", Name: "db"},
-		{Kind: backupapi.KindSecret, Namespace: "nova", Name: long}, {Kind: backupapi.KindSecret, Namespace: "nova", Name: "replication" + long},
+		backupapi.StatefulSet("nova", "db"),
+		{Kind: backupapi.KindSecret, Namespace: "nova", Name: "db"},
+		{Kind: backupapi.KindService, Namespace: "nova", Name: "db"},
+		{Kind: backupapi.KindSecret, Namespace: "nova", Name: long},
+		{Kind: backupapi.KindSecret, Namespace: "nova", Name: "replication" + long},
 	} {
 		target := Target{Source: source, Request: backupapi.DefaultRequest()}
 		target.Request.Drill = true
