@@ -40,7 +40,7 @@ func (t *Target) Globals(ctx context.Context, sql io.Reader) ([]string, error) {
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	g := &globals{target: t, conn: conn, created: map[string]bool{}}
+	g := &globals{target: t, conn: conn, created: map[string]bool{}, createdTablespaces: map[string]bool{}}
 	if err := g.readExisting(ctx); err != nil {
 		return nil, err
 	}
@@ -59,7 +59,9 @@ type globals struct {
 	roles       map[string]map[string]string // those that exist, with their attributes
 	tablespaces map[string]bool
 	created     map[string]bool // roles that this restore made
-	warnings    []string
+
+	createdTablespaces map[string]bool
+	warnings           []string
 }
 
 func (g *globals) warn(format string, args ...any) {
@@ -120,8 +122,10 @@ func (g *globals) apply(ctx context.Context, s sqltext.Statement) error {
 		return g.createTablespace(ctx, s)
 	case s.Begins("ALTER", "TABLESPACE") && len(s) > 4 && s[2].IsName() && s[3].Is("SET"),
 		s.Begins("COMMENT", "ON", "TABLESPACE") && len(s) == 6,
-		(s.Begins("GRANT") || s.Begins("REVOKE")) && (containsPair(s, "ON", "TABLESPACE") || containsPair(s, "ON", "PARAMETER")):
-		return g.run(ctx, s)
+		(s.Begins("GRANT") || s.Begins("REVOKE")) && containsPair(s, "ON", "TABLESPACE"):
+		return g.ifTablespaceCreated(ctx, s)
+	case s.Begins("GRANT") && containsPair(s, "ON", "PARAMETER"):
+		return g.ifCreated(ctx, s, grantee(s))
 	}
 	g.warn("not restored: the statement does not create a role or a tablespace: %s", shorten(s.SQL()))
 	return nil
@@ -169,6 +173,30 @@ func (g *globals) ifCreated(ctx context.Context, s sqltext.Statement, role sqlte
 		return nil
 	}
 	return g.run(ctx, s)
+}
+
+// ifTablespaceCreated runs a statement about a tablespace that this restore created: one
+// that exists is left as it is.
+func (g *globals) ifTablespaceCreated(ctx context.Context, s sqltext.Statement) error {
+	for i, t := range s[:len(s)-1] {
+		if t.Is("TABLESPACE") {
+			if !g.createdTablespaces[s[i+1].Name()] {
+				return nil
+			}
+			return g.run(ctx, s)
+		}
+	}
+	return nil
+}
+
+// grantee returns the role of GRANT … TO role, which may be followed by WITH GRANT OPTION.
+func grantee(s sqltext.Statement) sqltext.Token {
+	for i, t := range s[:len(s)-1] {
+		if t.Is("TO") {
+			return s[i+1]
+		}
+	}
+	return sqltext.Token{}
 }
 
 func (g *globals) createRole(ctx context.Context, s sqltext.Statement) error {
@@ -246,8 +274,10 @@ func (g *globals) createTablespace(ctx context.Context, s sqltext.Statement) err
 	if mapped {
 		s = append(s[:6:6], sqltext.Token{Kind: sqltext.String, Text: location})
 	}
-	g.tablespaces[name] = true
-	return g.run(ctx, s)
+	before := len(g.warnings)
+	err := g.run(ctx, s)
+	g.tablespaces[name], g.createdTablespaces[name] = true, err == nil && len(g.warnings) == before
+	return err
 }
 
 // newTablespaceFolder makes a folder that belongs to the owner of the parent folder.
