@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/codec"
 )
 
@@ -16,7 +17,10 @@ const rangeMemory = 8 << 20
 // a database.
 func Memory(streams int, layout Layout) int64 {
 	parts := int64(layout.ConcurrentParts+1) * int64(layout.PartSize)
-	return fixedMemory + int64(streams)*(parts+codec.Memory+rangeMemory)
+	if streams >= backup.RangeWorkers {
+		parts += rangeMemory
+	}
+	return fixedMemory + int64(streams)*(parts+codec.Memory)
 }
 
 // FitStreams returns how many streams fit into a memory limit, in bytes, but at least one.

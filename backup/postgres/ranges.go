@@ -15,15 +15,9 @@ import (
 	"github.com/nova/novawire/backup/pgarchive"
 )
 
-const (
-	// rangeScans is the first major version whose scans of a range of ctids read no other
-	// block.
-	rangeScans = 14
-	// rangeWorkers is the least number of workers for which a table is copied by ranges.
-	// Such scans go through the server's buffers and displace what is there, unlike a scan
-	// of a whole table. With two workers they gain too little for that: see decision 0509.
-	rangeWorkers = 3
-)
+// rangeScans is the first major version whose scans of a range of ctids read no other
+// block.
+const rangeScans = 14
 
 // tableRows describes how to copy the rows of a table by ranges of blocks.
 type tableRows struct {

@@ -151,7 +151,7 @@ func (s *snapshot) Base(ctx context.Context, without []backup.Table) (backup.Dum
 
 // Data implements [backup.Snapshot].
 func (s *snapshot) Data(ctx context.Context, t backup.Table, more backup.Workers) (backup.Dump, error) {
-	if cap(more) >= rangeWorkers {
+	if cap(more) >= backup.RangeWorkers {
 		rows, err := s.describeRows(ctx, t)
 		if err != nil {
 			return nil, err
