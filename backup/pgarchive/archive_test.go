@@ -148,7 +148,7 @@ func whole15Without() []byte {
 	return append(bytes.Clone(archive[:from]), archive[to:]...)
 }
 
-func TestDemultiplex_TakesRowsAndPassesTheRest(t *testing.T) {
+func TestDemultiplex(t *testing.T) {
 	for _, size := range []int{MinRead, MinRead + 1, 1 << 10} {
 		var rest, rows bytes.Buffer
 		take := func(e Entry) func(io.Reader) error {
@@ -172,7 +172,7 @@ func TestDemultiplex_TakesRowsAndPassesTheRest(t *testing.T) {
 	}
 }
 
-func TestDemultiplex_SkipsRowsThatNobodyReads(t *testing.T) {
+func TestDemultiplex_UnreadRows(t *testing.T) {
 	var rest bytes.Buffer
 	err := Demultiplex(&rest, bytes.NewReader(whole15()), func(Entry) func(io.Reader) error { return func(io.Reader) error { return nil } })
 	if err != nil || !bytes.Equal(rest.Bytes(), whole15Without()) {
@@ -182,7 +182,7 @@ func TestDemultiplex_SkipsRowsThatNobodyReads(t *testing.T) {
 
 func leave(Entry) func(io.Reader) error { return nil }
 
-func TestDemultiplex_ReportsTruncationAndErrors(t *testing.T) {
+func TestDemultiplex_Failures(t *testing.T) {
 	archive, died := whole15(), errors.New("S3 died")
 	read := func(Entry) func(io.Reader) error {
 		return func(rows io.Reader) error { _, err := io.Copy(io.Discard, rows); return err }

@@ -66,7 +66,7 @@ func TestSum_Order(t *testing.T) {
 	}
 }
 
-func TestColumns(t *testing.T) {
+func TestCopyColumns(t *testing.T) {
 	cases := map[string][]string{
 		"COPY public.t (id, name) FROM stdin;\n":                 {"id", "name"},
 		`COPY "Sch(ema"."T" (id, "a, b", "q""uote") FROM stdin;`: {"id", "a, b", `q"uote`},

@@ -10,7 +10,7 @@ import (
 	"github.com/nova/novawire/backup"
 )
 
-func TestStderr_Classify(t *testing.T) {
+func TestStderrBuffer_Classify(t *testing.T) {
 	for name, c := range map[string]struct {
 		text     string
 		category backupapi.Category

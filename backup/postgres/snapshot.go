@@ -12,6 +12,7 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup"
+	"github.com/nova/novawire/backup/pgarchive"
 )
 
 // snapshot is one exported snapshot, held by a transaction of its own.
@@ -157,7 +158,10 @@ func (s *snapshot) Data(ctx context.Context, t backup.Table, more backup.Workers
 			return nil, err
 		}
 		if rows != nil {
-			return s.dumpRanges(ctx, t, rows, more)
+			d, err := s.dumpRanges(ctx, t, rows, more)
+			if !errors.Is(err, pgarchive.ErrVersion) { // an archive that is not known is pg_dump's alone
+				return d, err
+			}
 		}
 	}
 	return s.start(ctx, "--section=data", "--strict-names", "--table="+pattern(t))

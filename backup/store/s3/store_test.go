@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-func TestStoreConforms(t *testing.T) {
+func TestStore(t *testing.T) {
 	server := pgtest.SharedS3(t)
 	for name, prefix := range map[string]string{"with a prefix": "prod/auth", "without a prefix": ""} {
 		t.Run(name, func(t *testing.T) {
