@@ -1,6 +1,8 @@
 // Command app is a minimal Nova service for the end-to-end tests. It serves /health,
-// /ready and /metrics and logs a line of JSON for each request. With -once it logs one
-// line and exits, as a Job does.
+// /ready and /metrics and logs a line of JSON for each request. /fail answers with an
+// error and counts in every P0 indicator. It also plays two parts in the tests of the
+// alerts: it exposes metrics that a test sends to it, and keeps the alerts that
+// Alertmanager sends to it. With -once it logs one line and exits, as a Job does.
 package main
 
 import (
@@ -13,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -44,7 +47,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 }
 
 func serve(ctx context.Context, address string, log *slog.Logger) error {
-	var requests atomic.Int64
+	var requests, failures atomic.Int64
 	mux := http.NewServeMux()
 	answer := func(path, body string) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
@@ -54,9 +57,20 @@ func serve(ctx context.Context, address string, log *slog.Logger) error {
 	}
 	answer("/health", "ok")
 	answer("/ready", "ok")
-	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "# TYPE app_requests_total counter\napp_requests_total %d\n", requests.Load())
+	mux.HandleFunc("GET /fail", func(w http.ResponseWriter, r *http.Request) {
+		log.Error("request failed", "path", r.URL.Path, "requests", requests.Add(1), "failures", failures.Add(1))
+		http.Error(w, "fails", http.StatusInternalServerError)
 	})
+	var scripted, inbox box
+	metrics := func(w http.ResponseWriter, _ *http.Request) {
+		writeMetrics(w, requests.Load(), failures.Load())
+		scripted.writeTo(w)
+	}
+	mux.HandleFunc("GET /metrics", metrics)
+	mux.HandleFunc("GET /api/v2/metrics/prometheus", metrics) // Fluent Bit's path
+	mux.HandleFunc("POST /metrics", scripted.replace)
+	mux.HandleFunc("POST /inbox", inbox.append)
+	mux.HandleFunc("GET /inbox", func(w http.ResponseWriter, _ *http.Request) { inbox.writeTo(w) })
 
 	server := &http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	stopped := make(chan error, 1)
@@ -70,4 +84,53 @@ func serve(ctx context.Context, address string, log *slog.Logger) error {
 		return err
 	}
 	return <-stopped
+}
+
+// writeMetrics writes the counters of the app. The P0 indicators and their totals exist
+// at 0 from the start. A failed request counts as a failed call and as a timeout too.
+func writeMetrics(w io.Writer, requests, failures int64) {
+	for _, m := range []struct {
+		name  string
+		value int64
+	}{
+		{"app_requests_total", requests},
+		{"http_server_requests_total", requests},
+		{"http_server_errors_total", failures},
+		{"grpc_client_requests_total", requests},
+		{"grpc_client_errors_total", failures},
+		{"redis_timeout_total", failures},
+	} {
+		fmt.Fprintf(w, "# TYPE %[1]s counter\n%[1]s %[2]d\n", m.name, m.value)
+	}
+}
+
+// box keeps what is posted to it.
+type box struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+// append adds the body and a newline.
+func (b *box) append(_ http.ResponseWriter, r *http.Request) { b.receive(r, false) }
+
+// replace keeps the body alone.
+func (b *box) replace(_ http.ResponseWriter, r *http.Request) { b.receive(r, true) }
+
+func (b *box) receive(r *http.Request, alone bool) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the sender has gone
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if alone {
+		b.text = nil
+	}
+	b.text = append(append(b.text, body...), '\n')
+}
+
+func (b *box) writeTo(w io.Writer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, _ = w.Write(b.text)
 }

@@ -1,6 +1,6 @@
-// Command xray is a fake of AWS's OTLP endpoints for the end-to-end tests. It accepts
-// requests that are signed with its key and reports the others as problems. /report
-// returns what it accepted.
+// Command xray is a fake of AWS's OTLP endpoints for the end-to-end tests, and with -logs
+// of CloudWatch Logs. It accepts requests that are signed with its key and reports the
+// others as problems. /report returns what it accepted.
 package main
 
 import (
@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nova/novawire/internal/testing/fakelogs"
 	"github.com/nova/novawire/internal/testing/fakeotlp"
 )
 
@@ -32,6 +33,7 @@ func run(ctx context.Context, args []string) error {
 	var key fakeotlp.AWS
 	flags := flag.NewFlagSet("xray", flag.ContinueOnError)
 	otlp := flags.String("otlp", ":4318", "address for signed OTLP requests")
+	logs := flags.String("logs", "", "address of CloudWatch Logs; none unless set")
 	address := flags.String("address", ":8080", "address for /report and /ready")
 	flags.StringVar(&key.Region, "region", "eu-west-1", "region that requests are signed for")
 	flags.StringVar(&key.AccessKey, "access-key", "", "access key")
@@ -44,6 +46,13 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer receiver.Close()
+	if *logs != "" {
+		service, err := fakelogs.Start(ctx, fakelogs.Options{Region: key.Region, AccessKey: key.AccessKey, SecretKey: key.SecretKey, Address: *logs})
+		if err != nil {
+			return err
+		}
+		defer service.Close()
+	}
 	server := &http.Server{Addr: *address, Handler: routes(receiver), ReadHeaderTimeout: 5 * time.Second}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
