@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -65,7 +66,9 @@ func TestEngine_Pod_Unwire(t *testing.T) {
 	wired := wire("one", `{"metadata":{"annotations":{"a":"b"}},"spec":{"containers":[
 		{"name":"app","image":"a","env":null},
 		{"name":"other","image":"b","env":[{"name":"A","value":"1"},{"name":"OTEL_SERVICE_NAME","value":"mine"},{"name":"Z","value":"2"}]}]}}`)
-	narrowed := strings.Replace(wired, `"a":"b"`, `"a":"b","inject.nova.dev/containers":"app"`, 1)
+	// Another webhook sorted the variables.
+	sorted := reverseEnv(t, wired, 1)
+	narrowed := strings.Replace(sorted, `"a":"b"`, `"a":"b","inject.nova.dev/containers":"app"`, 1)
 	again, err := decode([]byte(wire("two", narrowed)))
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +79,47 @@ func TestEngine_Pod_Unwire(t *testing.T) {
 	}
 	if other.count != 3 || len(other.known) != 1 || other.known[0].Value != "mine" {
 		t.Errorf("other has %d variables, of which we know %+v", other.count, other.known)
+	}
+}
+
+// reverseEnv reverses the variables of a container.
+func reverseEnv(t *testing.T, raw string, container int) string {
+	t.Helper()
+	pod, _ := tree(t, []byte(raw)).(map[string]any)
+	containers, _ := child(pod, "spec")["containers"].([]any)
+	env, _ := containers[container].(map[string]any)["env"].([]any)
+	slices.Reverse(env)
+	text, err := json.Marshal(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestEngine_Pod_Settings(t *testing.T) {
+	const pod = `{"metadata":{},"spec":{"containers":[{"name":"a","image":"a"}]}}`
+	for name, c := range map[string]struct {
+		change   func(*Config)
+		has, not string
+	}{
+		"no propagators":                    {func(c *Config) { c.Propagators = nil }, "OTEL_TRACES_SAMPLER", "OTEL_PROPAGATORS"},
+		"fixed ports that nobody else uses": {func(c *Config) { c.Sidecar.Env = map[string]string{"NOVAWIRE_LISTEN": "127.0.0.1:4317,127.0.0.1:4318", "NOVAWIRE_ENDPOINT": "http://gateway:4317"} }, "http://127.0.0.1:4317", "port-fixed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := DefaultConfig()
+			c.change(&config)
+			engine, err := New(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			result, err := engine.Pod([]byte(pod), Namespace{Name: "nova"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if wired := string(apply(t, []byte(pod), result.Patch)); !strings.Contains(wired, c.has) || strings.Contains(wired, c.not) {
+				t.Errorf("%s", wired)
+			}
+		})
 	}
 }
 
