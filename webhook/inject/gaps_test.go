@@ -102,8 +102,10 @@ func TestEngine_Pod_Settings(t *testing.T) {
 		change   func(*Config)
 		has, not string
 	}{
-		"no propagators":                    {func(c *Config) { c.Propagators = nil }, "OTEL_TRACES_SAMPLER", "OTEL_PROPAGATORS"},
-		"fixed ports that nobody else uses": {func(c *Config) { c.Sidecar.Env = map[string]string{"NOVAWIRE_LISTEN": "127.0.0.1:4317,127.0.0.1:4318", "NOVAWIRE_ENDPOINT": "http://gateway:4317"} }, "http://127.0.0.1:4317", "port-fixed"},
+		"no propagators": {func(c *Config) { c.Propagators = nil }, "OTEL_TRACES_SAMPLER", "OTEL_PROPAGATORS"},
+		"fixed ports that nobody else uses": {func(c *Config) {
+			c.Sidecar.Env = map[string]string{"NOVAWIRE_LISTEN": "127.0.0.1:4317,127.0.0.1:4318", "NOVAWIRE_ENDPOINT": "http://gateway:4317"}
+		}, "http://127.0.0.1:4317", "port-fixed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := DefaultConfig()
