@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"go.uber.org/zap"
 
 	"github.com/nova/novawire/sidecar/ledger"
@@ -73,7 +74,7 @@ func TestReadAll(t *testing.T) {
 		"with the end":  iotest.DataErrReader,
 		"byte for byte": iotest.OneByteReader,
 	}
-	sizes := []int{0, 1, firstBytes - 1, firstBytes, firstBytes + 1, 4 * firstBytes, 64 << 10, 100_000, growStep, growStep + 1, limit - 1, limit, limit + 1}
+	sizes := []int{0, 1, firstBytes - 1, firstBytes, firstBytes + 1, 4 * firstBytes, 64 << 10, 100_000, 600_000, growStep, growStep + 1, limit - 1, limit, limit + 1}
 	for name, reader := range readers {
 		for _, size := range sizes {
 			for _, known := range []bool{true, false} {
@@ -104,7 +105,8 @@ func TestReadAll(t *testing.T) {
 					if most := max(firstBytes, 4*size); cap(got) > most && cap(got) != limit+1 {
 						t.Errorf("a body of %d bytes has a buffer of %d", size, cap(got))
 					}
-					if known && size > growStep && cap(got) != size+1 {
+					largest := map[bool]int{true: size + 1, false: limit + 1}[known]
+					if size > growStep && cap(got) != largest || size < growStep && cap(got) > growStep || known && cap(got) > 2*(size+1) {
 						t.Errorf("a body of %d bytes has a buffer of %d", size, cap(got))
 					}
 				})
@@ -118,12 +120,66 @@ func TestReadAll(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+	t.Run("a budget that others hold", func(t *testing.T) {
+		s := newServer(&Config{MaxRequestBytes: limit, HeldBytes: 100}, zap.NewNop(), new(ledger.Ledger))
+		others := s.budget.share(new(int))
+		if others.take(t.Context(), 100) != nil || others.take(t.Context(), 1) != nil {
+			t.Fatal("the budget is not free")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := s.readAll(ctx, s.budget.share(new(int)), bytes.NewReader(nil), 10); !errors.Is(err, errBusy) {
+			t.Errorf("got %v", err)
+		}
+		if _, err := s.unzstd(ctx, s.budget.share(new(int)), zstandard(make([]byte, 500))); !errors.Is(err, errBusy) {
+			t.Errorf("zstd: got %v", err)
+		}
+	})
 	t.Run("a length beyond the limit is refused before anything is read", func(t *testing.T) {
 		s := newServer(&Config{MaxRequestBytes: limit, HeldBytes: limit}, zap.NewNop(), new(ledger.Ledger))
 		if _, err := s.readAll(t.Context(), s.budget.share(new(int)), nil, limit+1); !errors.Is(err, errTooBig) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// A frame of zstd takes what it says of the budget, or the most that a request may have.
+func TestUnzstd(t *testing.T) {
+	const limit = 9 << 20 // more than the window of encoders
+	text := bytes.Repeat([]byte("abc"), 10_000)
+	streamed := func(content []byte) []byte { // says nothing of its length
+		var out bytes.Buffer
+		w, _ := zstd.NewWriter(&out)
+		_, _ = w.Write(content)
+		_ = w.Flush()
+		_ = w.Close()
+		return out.Bytes()
+	}
+	cases := map[string]struct {
+		frame []byte
+		held  int64
+		err   error
+	}{
+		"a known length":          {zstandard(text), int64(len(text)), nil},
+		"an unknown length":       {streamed(text), limit, nil},
+		"a known length too many": {zstandard(make([]byte, limit+1)), 0, errTooBig},
+		"too much in the end":     {streamed(make([]byte, 2*limit)), limit, errTooBig},
+		"not a frame":             {[]byte("text"), 0, errBody},
+		"a frame that breaks off": {zstandard(text)[:20], int64(len(text)), errBody},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(&Config{MaxRequestBytes: limit, HeldBytes: 10 * limit}, zap.NewNop(), new(ledger.Ledger))
+			hold := s.budget.share(new(int))
+			got, err := s.unzstd(t.Context(), hold, c.frame)
+			if !errors.Is(err, c.err) || c.err == nil && !bytes.Equal(got, text) {
+				t.Errorf("got %d bytes, %v", len(got), err)
+			}
+			if hold.held != c.held {
+				t.Errorf("holds %d of the budget, want %d", hold.held, c.held)
+			}
+		})
+	}
 }
 
 // Buffers are used again, and never two at once.

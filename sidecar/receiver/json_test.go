@@ -61,3 +61,11 @@ func TestCheckJSON(t *testing.T) {
 		}
 	}
 }
+
+func TestConfig_JSONMemory(t *testing.T) {
+	c := Config{}
+	c.Piece.Memory = 10
+	if got := c.jsonMemory(); got != 40 {
+		t.Errorf("got %d", got)
+	}
+}

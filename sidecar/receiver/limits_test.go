@@ -4,11 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
@@ -93,8 +97,25 @@ func TestReceiver_TooLargeIsAnswered(t *testing.T) {
 		"in chunks": func(r running) (*http.Response, error) {
 			return http.Post("http://"+r.address+"/v1/traces", typeProtobuf, io.MultiReader(bytes.NewReader(body)))
 		},
+		"that is read after all is sent": func(r running) (*http.Response, error) {
+			conn, err := net.Dial("tcp", r.address)
+			if err != nil {
+				return nil, err
+			}
+			defer conn.Close()
+			_, err = fmt.Fprintf(conn, "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: %d\r\n\r\n", len(body))
+			for sent := 0; err == nil && sent < len(body); sent += 1 << 20 {
+				_, err = conn.Write(body[sent : sent+1<<20])
+			}
+			if err != nil {
+				return nil, err
+			}
+			return http.ReadResponse(bufio.NewReader(conn), nil)
+		},
 		"that asks first": func(r running) (*http.Response, error) {
-			q, _ := http.NewRequest(http.MethodPost, "http://"+r.address+"/v1/traces", bytes.NewReader(body))
+			unsent := iotest.ErrReader(errors.New("the body is asked for"))
+			q, _ := http.NewRequest(http.MethodPost, "http://"+r.address+"/v1/traces", unsent)
+			q.ContentLength = int64(len(body))
 			q.Header.Set("Content-Type", typeProtobuf)
 			q.Header.Set("Expect", "100-continue")
 			return (&http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute, DisableKeepAlives: true}}).Do(q)
@@ -118,6 +139,24 @@ func TestReceiver_TooLargeIsAnswered(t *testing.T) {
 			}
 		})
 	}
+	t.Run("of a type that is not taken", func(t *testing.T) {
+		r := start(t, nil)
+		response, err := http.Post("http://"+r.address+"/v1/traces", "text/plain", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusUnsupportedMediaType || !response.Close {
+			t.Errorf("answered %s, close: %v", response.Status, response.Close)
+		}
+	})
+	t.Run("malformed: the connection is kept", func(t *testing.T) {
+		r := start(t, nil)
+		response, _ := r.do(t, typeProtobuf, "", []byte("garbage"))
+		if response.StatusCode != http.StatusBadRequest || response.Close {
+			t.Errorf("answered %s, close: %v", response.Status, response.Close)
+		}
+	})
 	t.Run("by gRPC", func(t *testing.T) {
 		r := start(t, nil)
 		in := ptraceotlp.NewExportRequest()

@@ -130,10 +130,10 @@ func TestReceiver_EverySignal(t *testing.T) {
 	for signal, encodings := range bodies {
 		for e, body := range encodings {
 			k := newTaker(never)
-			seen := 0
-			nextTraces, _ := consumer.NewTraces(func(_ context.Context, td ptrace.Traces) error { seen += td.SpanCount(); return nil })
-			nextMetrics, _ := consumer.NewMetrics(func(_ context.Context, md pmetric.Metrics) error { seen += md.DataPointCount(); return nil })
-			nextLogs, _ := consumer.NewLogs(func(_ context.Context, ld plog.Logs) error { seen += ld.LogRecordCount(); return nil })
+			seen, fail := 0, error(nil)
+			nextTraces, _ := consumer.NewTraces(func(_ context.Context, td ptrace.Traces) error { seen += td.SpanCount(); return fail })
+			nextMetrics, _ := consumer.NewMetrics(func(_ context.Context, md pmetric.Metrics) error { seen += md.DataPointCount(); return fail })
+			nextLogs, _ := consumer.NewLogs(func(_ context.Context, ld plog.Logs) error { seen += ld.LogRecordCount(); return fail })
 			k.consumers = [3]pipeline{ledger.Traces: traces(nextTraces), ledger.Metrics: metrics(nextMetrics), ledger.Logs: logs(nextLogs)}
 			if p, err := k.take(t.Context(), signal, body, e); err != nil || p.rejected != 0 {
 				t.Errorf("%s: %+v, %v", signal, p, err)
@@ -143,6 +143,10 @@ func TestReceiver_EverySignal(t *testing.T) {
 			}
 			if _, err := k.consumers[signal](t.Context(), []byte("garbage")); !errors.Is(err, errMalformed) {
 				t.Errorf("%s: garbage is %v", signal, err)
+			}
+			fail = errors.New("memory is short")
+			if _, err := k.take(t.Context(), signal, body, e); !errors.Is(err, fail) {
+				t.Errorf("%s: an error of the pipeline is %v", signal, err)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package receiver
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -108,7 +109,7 @@ func TestTake_AwaitsRoom(t *testing.T) {
 					names[i] = string(make([]byte, 6<<10)) // 240 KiB in four pieces
 				}
 				p, err := k.take(t.Context(), ledger.Traces, request(t, names...), protobuf)
-				if err != nil || p.rejected != 0 {
+				if err != nil || p != (partial{}) {
 					t.Errorf("took %+v, %v", p, err)
 				}
 				if diff := cmp.Diff(c.want, k.pieces); diff != "" {
@@ -162,7 +163,7 @@ func TestTake_WaitsForMemory(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := newTaker(c.answer)
 				p, err := k.take(t.Context(), ledger.Traces, request(t, make([]string, 30)...), protobuf)
-				if !errors.Is(err, c.err) || p.rejected != c.rejected {
+				if !errors.Is(err, c.err) || p.rejected != c.rejected || (p.reason != "") != (p.rejected > 0) {
 					t.Errorf("took %+v, %v", p, err)
 				}
 				if diff := cmp.Diff(c.want, k.pieces); diff != "" {
@@ -231,4 +232,16 @@ func TestTake_InTurn(t *testing.T) {
 			t.Errorf("decoded (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// The sender of an item that is too large is told the limit.
+func TestTake_TooLarge(t *testing.T) {
+	for itemBytes, want := range map[int]string{0: "102400 bytes", 5000: "5000 bytes"} {
+		k := newTaker(never)
+		k.config.Piece.ItemBytes = itemBytes
+		p, err := k.take(t.Context(), ledger.Traces, request(t, "small", strings.Repeat("x", 110<<10)), protobuf)
+		if err != nil || p.rejected != 1 || !strings.Contains(p.reason, want) {
+			t.Errorf("took %+v, %v; want %s", p, err, want)
+		}
+	}
 }
