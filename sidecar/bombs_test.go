@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	sidecarapi "github.com/nova/novawire/api/sidecar"
@@ -71,9 +73,22 @@ func bombs() map[string]bomb {
 		"spans in JSON":          {"traces", jsonType, []byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[` + strings.Repeat("{},", 1<<20) + `{}]}]}]}`)},
 		"numbers in JSON":        {"metrics", jsonType, []byte(`{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"histogram":{"dataPoints":[{"bucketCounts":[` + strings.Repeat("0,", 2<<20) + `0]}]}}]}]}]}`)},
 		"lists in JSON":          {"traces", jsonType, []byte(`{"resourceSpans":` + strings.Repeat("[", 4<<20))},
+		"long texts":             {"traces", protobufType, message(1, message(2, repeated(spanNamed(strings.Repeat("x", 100_000)), 19<<20)))},
+		"long invalid texts":     {"traces", protobufType, message(1, message(2, repeated(spanNamed(strings.Repeat("\xffx", 50_000)), 19<<20)))},
+		"an endless text":        {"traces", protobufType, span(message(9, message(1, []byte("k")), message(2, message(1, bytes.Repeat([]byte{'x', 0xff}, 9<<20)))))},
+		"random bytes":           {"logs", protobufType, message(1, message(2, repeated(message(2, message(5, message(7, random(100_000)))), 19<<20)))},
+		"long texts in JSON":     {"traces", jsonType, []byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[` + strings.Repeat(`{"name":"`+strings.Repeat("x", 100_000)+`"},`, 70) + `{}]}]}]}`)},
 		"objects in JSON":        {"traces", jsonType, []byte(strings.Repeat(`{"a":`, 1<<20))},
 	}
 	return all
+}
+
+func spanNamed(name string) []byte { return message(2, message(5, []byte(name))) }
+
+func random(size int) []byte {
+	bytes := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(bytes)
+	return bytes
 }
 
 func compressed(body []byte) []byte {
@@ -136,6 +151,9 @@ func (a *answered) count(t *testing.T, name string, b bomb, answer string) {
 			sum, _ := wire.Scan(signal, b.body)
 			items = int64(sum.Items)
 		}
+	}
+	if in := ptraceotlp.NewExportRequest(); b.kind == jsonType && (status == "200" || status == "503") && in.UnmarshalJSON(b.body) == nil {
+		items = int64(in.Traces().SpanCount())
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -26,18 +26,19 @@ const firstBytes = 4 << 10
 // of the budget as it holds bytes. size is the length of the body as it was sent;
 // negative: unknown.
 func (s *server) readBody(ctx context.Context, hold *share, from io.Reader, size int64, encoding string) ([]byte, error) {
+	limit := int64(s.config.MaxRequestBytes)
 	switch encoding {
 	case "", "identity":
-		return s.readAll(ctx, hold, from, size)
+		return s.readAll(ctx, hold, from, size, limit)
 	case "gzip":
 		unzip, err := newGzip(from)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errBody, err)
 		}
 		defer gzips.Put(unzip)
-		return s.readAll(ctx, hold, unzip, -1)
+		return s.readAll(ctx, hold, unzip, -1, limit)
 	case "zstd":
-		compressed, err := s.readAll(ctx, hold, from, size)
+		compressed, err := s.readAll(ctx, hold, from, size, limit/zstdRatio)
 		if err != nil {
 			return nil, err
 		}
@@ -46,33 +47,23 @@ func (s *server) readBody(ctx context.Context, hold *share, from io.Reader, size
 	return nil, errEncoding
 }
 
-// readAll reads up to the end, in a buffer that grows with what has arrived.
-func (s *server) readAll(ctx context.Context, hold *share, from io.Reader, size int64) ([]byte, error) {
-	limit := int64(s.config.MaxRequestBytes)
+// readAll reads up to the end, and at most limit, in a buffer that grows with what has
+// arrived.
+func (s *server) readAll(ctx context.Context, hold *share, from io.Reader, size, limit int64) ([]byte, error) {
 	if size > limit {
 		return nil, errTooBig
 	}
 	var body []byte
 	for {
 		if len(body) == cap(body) {
-			grown := max(firstBytes, growth*int64(cap(body)))
-			if size >= 0 && grown > size {
-				grown = size + 1 // the end is seen without growing again
-			}
-			if grown > growStep { // a large body is copied once more at most
-				grown = limit + 1
-				if size >= 0 {
-					grown = size + 1
-				}
-			}
-			fresh := newBuffer(grown)
+			fresh := s.newBody(int64(cap(body)), size, limit)
 			if err := hold.take(ctx, int64(cap(fresh)-cap(body))); err != nil {
 				return nil, err
 			}
 			fresh = append(fresh, body...)
-			freeBuffer(body)
+			hold.free(body)
 			body = fresh
-			hold.buffer = body
+			hold.buffers = append(hold.buffers, body)
 		}
 		n, err := from.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
@@ -85,6 +76,25 @@ func (s *server) readAll(ctx context.Context, hold *share, from io.Reader, size 
 			return nil, fmt.Errorf("%w: %w", errBody, err)
 		}
 	}
+}
+
+// newBody returns a buffer that is larger than the one of so many bytes before it, for a
+// body of size bytes, negative: unknown, and of at most limit.
+func (s *server) newBody(before, size, limit int64) []byte {
+	grown := max(firstBytes, growth*before)
+	if size >= 0 && grown > size {
+		grown = size + 1 // the end is seen without growing again
+	}
+	if grown <= growStep {
+		return newBuffer(grown)
+	}
+	if size >= 0 && size < s.config.HeldBytes { // a large body is copied once more at most
+		return newBuffer(size + 1)
+	}
+	if limit < int64(s.config.MaxRequestBytes) {
+		return newBuffer(limit + 1)
+	}
+	return s.budget.newLargest()
 }
 
 // A buffer grows by this factor until it has growStep bytes, and then to its limit.
@@ -148,7 +158,12 @@ func (s *server) unzstd(ctx context.Context, hold *share, compressed []byte) ([]
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBody, err)
 	}
-	body, err := decoder.DecodeAll(compressed, nil)
+	var to []byte
+	if size > growStep {
+		to = s.budget.newLargest()
+		hold.buffers = append(hold.buffers, to)
+	}
+	body, err := decoder.DecodeAll(compressed, to)
 	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
 		return nil, errTooBig
 	}
@@ -165,6 +180,10 @@ func newZstd(maxBytes int) func() (*zstd.Decoder, error) {
 			zstd.WithDecoderMaxMemory(uint64(maxBytes)), zstd.WithDecoderMaxWindow(zstdWindow))
 	})
 }
+
+// zstdRatio is by how much smaller a body must be in zstd: the whole of it is held beside
+// what is decoded.
+const zstdRatio = 4
 
 // zstdWindow is what encoders use by default at most.
 const zstdWindow = 8 << 20

@@ -3,6 +3,8 @@ package receiver
 import (
 	"context"
 	"errors"
+	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -15,10 +17,26 @@ type budget struct {
 	free     int64
 	reserved *share        // holds the right to go beyond
 	changed  chan struct{} // closed when something is given back
+
+	// largest keeps the buffer of the request that went beyond for the next one.
+	// Otherwise a third of the memory would be garbage after each of them, and on a busy
+	// machine the next ones come before it is collected.
+	largest      sync.Pool
+	largestBytes int
 }
 
-func newBudget(bytes int64) *budget {
-	return &budget{free: bytes, changed: make(chan struct{})}
+func newBudget(bytes int64, largest int) *budget {
+	return &budget{free: bytes, changed: make(chan struct{}), largestBytes: largest}
+}
+
+// newLargest returns a buffer for a request of the largest size, and a byte more. What
+// earlier requests left behind is collected before, however busy the machine is.
+func (b *budget) newLargest() []byte {
+	runtime.GC()
+	if buffer, ok := b.largest.Get().(*[]byte); ok {
+		return (*buffer)[:0]
+	}
+	return make([]byte, 0, b.largestBytes+1)
 }
 
 // share is what one request holds of the budget.
@@ -26,7 +44,18 @@ type share struct {
 	budget *budget
 	held   int64  // of the budget, without what goes beyond
 	waited func() // called when the request had to wait: its sender is not to blame
-	buffer []byte // that the body is in
+
+	buffers [][]byte // that the body is in
+}
+
+// free lets another request use a buffer.
+func (s *share) free(buffer []byte) {
+	s.buffers = slices.DeleteFunc(s.buffers, func(b []byte) bool { return cap(b) == cap(buffer) })
+	if cap(buffer) == s.budget.largestBytes+1 {
+		s.budget.largest.Put(&buffer)
+		return
+	}
+	freeBuffer(buffer)
 }
 
 // errBusy is the error of a request for whose body no memory became free in time.
@@ -68,8 +97,9 @@ func (s *share) tryTake(n int64) (changed <-chan struct{}) {
 
 // release gives everything back. Nothing may refer to the body any more.
 func (s *share) release() {
-	freeBuffer(s.buffer)
-	s.buffer = nil
+	for _, buffer := range slices.Clone(s.buffers) {
+		s.free(buffer)
+	}
 	b := s.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -23,7 +23,7 @@ func (b *budget) share(waits *int) *share { return &share{budget: b, waited: fun
 // back.
 func TestBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, waits := newBudget(100), 0
+		b, waits := newBudget(100, 1000), 0
 		first, second, third := b.share(&waits), b.share(&waits), b.share(&waits)
 		mustTake := func(s *share, n int64) {
 			t.Helper()
@@ -89,7 +89,7 @@ func TestReadAll(t *testing.T) {
 						length = int64(size)
 					}
 					want := bytes.Repeat([]byte("abc"), size/3+1)[:size]
-					got, err := s.readAll(t.Context(), hold, reader(bytes.NewReader(want)), length)
+					got, err := s.readAll(t.Context(), hold, reader(bytes.NewReader(want)), length, limit)
 					if size > limit {
 						if !errors.Is(err, errTooBig) {
 							t.Errorf("got %d bytes, %v", len(got), err)
@@ -115,7 +115,7 @@ func TestReadAll(t *testing.T) {
 	}
 	t.Run("a sender that breaks off", func(t *testing.T) {
 		s := newServer(&Config{MaxRequestBytes: limit, HeldBytes: limit}, zap.NewNop(), new(ledger.Ledger))
-		_, err := s.readAll(t.Context(), s.budget.share(new(int)), iotest.ErrReader(io.ErrUnexpectedEOF), 10)
+		_, err := s.readAll(t.Context(), s.budget.share(new(int)), iotest.ErrReader(io.ErrUnexpectedEOF), 10, limit)
 		if !errors.Is(err, errBody) || !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("got %v", err)
 		}
@@ -128,7 +128,7 @@ func TestReadAll(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := s.readAll(ctx, s.budget.share(new(int)), bytes.NewReader(nil), 10); !errors.Is(err, errBusy) {
+		if _, err := s.readAll(ctx, s.budget.share(new(int)), bytes.NewReader(nil), 10, limit); !errors.Is(err, errBusy) {
 			t.Errorf("got %v", err)
 		}
 		if _, err := s.unzstd(ctx, s.budget.share(new(int)), zstandard(make([]byte, 500))); !errors.Is(err, errBusy) {
@@ -137,7 +137,7 @@ func TestReadAll(t *testing.T) {
 	})
 	t.Run("a length beyond the limit is refused before anything is read", func(t *testing.T) {
 		s := newServer(&Config{MaxRequestBytes: limit, HeldBytes: limit}, zap.NewNop(), new(ledger.Ledger))
-		if _, err := s.readAll(t.Context(), s.budget.share(new(int)), nil, limit+1); !errors.Is(err, errTooBig) {
+		if _, err := s.readAll(t.Context(), s.budget.share(new(int)), nil, limit+1, limit); !errors.Is(err, errTooBig) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
@@ -65,7 +66,10 @@ func (s *server) fromJSON(signal ledger.Signal, body []byte) ([]byte, error) {
 	case ledger.Logs:
 		m = plogotlp.NewExportRequest()
 	}
-	if err := decode(m.UnmarshalJSON, bytes.ToValidUTF8(body, []byte("\uFFFD"))); err != nil {
+	if !utf8.Valid(body) {
+		body = bytes.ToValidUTF8(body, []byte("\uFFFD"))
+	}
+	if err := decode(m.UnmarshalJSON, body); err != nil {
 		return nil, err
 	}
 	return m.MarshalProto()

@@ -27,13 +27,13 @@ const (
 
 // jsonMemory is what a request in JSON may take when it is decoded. JSON is not cut
 // into pieces before that.
-func (c *Config) jsonMemory() int { return 4 * c.Piece.Memory }
+func (c *Config) jsonMemory() int { return 2 * c.Piece.Memory }
 
 // checkJSON refuses text that takes more memory, or is nested deeper, than it may.
 // It estimates; whether the text is JSON is for the decoder to say.
 func checkJSON(body []byte, memory int) error {
 	var (
-		estimate  = len(body)
+		estimate  = 2 * len(body)        // its text, decoded and then in protobuf
 		big       [maxJSONDepth + 2]bool // by depth: a list of large objects
 		depth     int
 		last      []byte // the last text, which is the key of what opens next

@@ -14,7 +14,7 @@ func TestCheckJSON(t *testing.T) {
 	const spansOf = smallObject + smallObject // an object with a list
 	cases := map[string]struct {
 		text  string
-		extra int // beside the text's own length
+		extra int // beside twice the text's own length
 	}{
 		"nothing":                           {``, 0},
 		"an object":                         {`{}`, smallObject},
@@ -39,7 +39,7 @@ func TestCheckJSON(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			want := len(c.text) + c.extra
+			want := 2*len(c.text) + c.extra
 			if err := checkJSON([]byte(c.text), want); err != nil {
 				t.Errorf("with %d bytes of memory: %v", want, err)
 			}
@@ -65,7 +65,7 @@ func TestCheckJSON(t *testing.T) {
 func TestConfig_JSONMemory(t *testing.T) {
 	c := Config{}
 	c.Piece.Memory = 10
-	if got := c.jsonMemory(); got != 40 {
+	if got := c.jsonMemory(); got != 20 {
 		t.Errorf("got %d", got)
 	}
 }

@@ -41,7 +41,7 @@ type server struct {
 func newServer(config *Config, logger *zap.Logger, stats *ledger.Ledger) *server {
 	s := &server{
 		config: config, logger: logger, stats: stats, listen: listen,
-		budget: newBudget(config.HeldBytes), decoding: make(chan struct{}, config.Concurrency), zstd: newZstd(config.MaxRequestBytes),
+		budget: newBudget(config.HeldBytes, config.MaxRequestBytes), decoding: make(chan struct{}, config.Concurrency), zstd: newZstd(config.MaxRequestBytes),
 	}
 	s.http = s.newHTTP()
 	return s

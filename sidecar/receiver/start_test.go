@@ -70,7 +70,7 @@ func start(t *testing.T, change func(*Config)) running {
 	t.Helper()
 	config := Config{
 		Listen: []string{"127.0.0.1:0"}, MaxRequestBytes: 1 << 20, HeldBytes: 256 << 10, Concurrency: 1,
-		Piece:          wire.Limits{Bytes: 256 << 10, Items: 1000, Memory: 1 << 20},
+		Piece:          wire.Limits{Bytes: 256 << 10, Items: 1000, Memory: 4 << 20},
 		MessageTimeout: time.Minute, StopTimeout: time.Second,
 	}
 	if change != nil {

@@ -37,28 +37,45 @@ func (s *server) take(ctx context.Context, signal ledger.Signal, body []byte, e 
 	if err != nil {
 		return partial{}, fmt.Errorf("%w: %w", errMalformed, err)
 	}
+	limits := s.config.Piece
 	if sum.InvalidText {
-		body = wire.Repair(signal, body)
+		limits.Bytes, limits.ItemBytes = limits.Bytes/repairGrowth, limits.ItemBytes/repairGrowth
 	}
-	if s.config.Piece.Allow(len(body), sum) {
-		err := s.consume(ctx, signal, body, false)
+	if limits.Allow(len(body), sum) {
+		err := s.consume(ctx, signal, repaired(signal, body, sum), false)
 		s.refuse(signal, sum.Items, err)
 		return partial{}, err
 	}
-	return s.takePieces(ctx, signal, body, sum.Items)
+	limits.Share = pieceShare
+	return s.takePieces(ctx, signal, body, sum, limits)
+}
+
+// pieceShare makes the pieces of a large request a quarter of what one request may be:
+// beside the request there is little memory. The exporter puts them together again.
+const pieceShare = 4
+
+// repairGrowth is by how much a repair may make text longer: U+FFFD has three bytes.
+// Pieces are repaired, not whole requests, because a repair copies.
+const repairGrowth = 3
+
+func repaired(signal ledger.Signal, body []byte, sum wire.Summary) []byte {
+	if sum.InvalidText {
+		return wire.Repair(signal, body)
+	}
+	return body
 }
 
 // takePieces hands a large request to the pipeline piece by piece. Once a piece is
 // taken the request cannot be refused as a whole any more: the sender would repeat
 // what was taken. What cannot be taken then is refused as a part.
-func (s *server) takePieces(ctx context.Context, signal ledger.Signal, body []byte, all int) (p partial, err error) {
+func (s *server) takePieces(ctx context.Context, signal ledger.Signal, body []byte, sum wire.Summary, limits wire.Limits) (p partial, err error) {
 	taken, patient := false, true
 	room := time.Now().Add(roomWait)
-	oversize, err := wire.Cut(signal, body, s.config.Piece, func(piece []byte, items int) error {
+	oversize, err := wire.Cut(signal, body, limits, func(piece []byte, items int) error {
 		if taken && int64(len(body)) > s.stats.Counters(signal).QueueLimit() {
 			s.awaitRoom(ctx, signal, len(piece), room)
 		}
-		err := s.consume(ctx, signal, piece, taken && patient)
+		err := s.consume(ctx, signal, repaired(signal, piece, sum), taken && patient)
 		switch {
 		case err == nil:
 			taken = true
@@ -73,13 +90,13 @@ func (s *server) takePieces(ctx context.Context, signal ledger.Signal, body []by
 		return nil
 	})
 	if err != nil {
-		s.refuse(signal, all, err)
+		s.refuse(signal, sum.Items, err)
 		return partial{}, err
 	}
 	if oversize > 0 {
 		s.stats.Counters(signal).Refuse(ledger.TooLarge, oversize)
 		p.rejected += oversize
-		p.reason = fmt.Sprintf("items larger than %d bytes cannot be delivered to the backend", s.itemLimit())
+		p.reason = fmt.Sprintf("items larger than %d bytes cannot be delivered to the backend", itemLimit(limits))
 	}
 	return p, nil
 }
@@ -153,11 +170,11 @@ func (s *server) refuse(signal ledger.Signal, items int, err error) {
 	}
 }
 
-func (s *server) itemLimit() int {
-	if s.config.Piece.ItemBytes > 0 {
-		return s.config.Piece.ItemBytes
+func itemLimit(limits wire.Limits) int {
+	if limits.ItemBytes > 0 {
+		return limits.ItemBytes
 	}
-	return s.config.Piece.Bytes
+	return limits.Bytes
 }
 
 // refusalOf returns how the ledger counts a request that was not taken; false: its

@@ -40,7 +40,7 @@ func newTaker(answer func(call int) error) *taker {
 	k.counters.SetQueue(0, 1<<20)
 	k.server = newServer(&Config{
 		MaxRequestBytes: 1 << 20, HeldBytes: 1 << 20, Concurrency: 1,
-		Piece: wire.Limits{Bytes: 100 << 10, Items: 10, Memory: 1 << 20},
+		Piece: wire.Limits{Bytes: 400 << 10, Items: 10, Memory: 4 << 20},
 	}, zap.NewNop(), stats)
 	k.connect(ledger.Traces, func(_ context.Context, body []byte) (int, error) {
 		sum, err := wire.Scan(ledger.Traces, body)
@@ -236,10 +236,10 @@ func TestTake_InTurn(t *testing.T) {
 
 // The sender of an item that is too large is told the limit.
 func TestTake_TooLarge(t *testing.T) {
-	for itemBytes, want := range map[int]string{0: "102400 bytes", 5000: "5000 bytes"} {
+	for itemBytes, want := range map[int]string{0: "409600 bytes", 5000: "5000 bytes"} {
 		k := newTaker(never)
 		k.config.Piece.ItemBytes = itemBytes
-		p, err := k.take(t.Context(), ledger.Traces, request(t, "small", strings.Repeat("x", 110<<10)), protobuf)
+		p, err := k.take(t.Context(), ledger.Traces, request(t, "small", strings.Repeat("x", 500<<10)), protobuf)
 		if err != nil || p.rejected != 1 || !strings.Contains(p.reason, want) {
 			t.Errorf("took %+v, %v; want %s", p, err, want)
 		}

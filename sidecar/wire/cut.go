@@ -12,6 +12,9 @@ type Limits struct {
 	Items     int
 	Memory    int // of the decoded form, as [Scan] estimates it
 	ItemBytes int // of the wire form of one item
+	// Share is how many requests of several items are within Bytes and Memory together,
+	// for a cut into smaller requests than a single item may need.
+	Share int
 }
 
 // Allow reports whether a request of so many bytes is within the limits.
@@ -26,7 +29,10 @@ func within(n, limit int) bool { return limit == 0 || n <= limit }
 // out and counted. A yielded request is valid until yield returns; an error of yield
 // ends the cut. [Scan] must have accepted the request.
 func Cut(signal ledger.Signal, request []byte, limits Limits, yield func(request []byte, items int) error) (oversize int, err error) {
-	c := cutter{limits: limits, yield: yield}
+	c := cutter{limits: limits, several: limits, yield: yield}
+	if limits.Share > 1 {
+		c.several.Bytes, c.several.Memory = limits.Bytes/limits.Share, limits.Memory/limits.Share
+	}
 	c.open(0, requests[signal], request)
 	if err := c.walk(requests[signal], request); err != nil {
 		return c.oversize, err
@@ -35,8 +41,9 @@ func Cut(signal ledger.Signal, request []byte, limits Limits, yield func(request
 }
 
 type cutter struct {
-	limits Limits
-	yield  func([]byte, int) error
+	limits  Limits // of a single item, with what is around it
+	several Limits // of more of them
+	yield   func([]byte, int) error
 
 	levels   []level // the messages between the request and the item at hand
 	items    int     // of the request being built
@@ -144,7 +151,7 @@ func (c *cutter) add(m *message, whole, value []byte) error {
 		return nil
 	}
 	grown := Summary{Items: c.items + 1, Memory: memory + sum.Memory}
-	if c.items > 0 && !c.limits.Allow(size+len(whole), grown) {
+	if c.items > 0 && !c.several.Allow(size+len(whole), grown) {
 		if err := c.flush(); err != nil {
 			return err
 		}

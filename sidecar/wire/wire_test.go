@@ -218,6 +218,7 @@ func TestCut(t *testing.T) {
 		"none":              {},
 		"one item a piece":  {Items: 1},
 		"two items a piece": {Items: 2, Bytes: 10_000},
+		"in shares":         {Items: 9, Bytes: 2800, Memory: 20_000, Share: 4},
 	}
 	for signal, request := range samples(t) {
 		want := flatten(t, signal, request)
@@ -230,6 +231,9 @@ func TestCut(t *testing.T) {
 				var got []string
 				oversize, err := Cut(signal, request, l, func(piece []byte, items int) error {
 					sum, err := Scan(signal, piece)
+					if share := max(1, l.Share); l.Share > 0 && items > 1 && (len(piece) > l.Bytes/share || sum.Memory > l.Memory/share) {
+						t.Errorf("a piece of %d bytes and %d items is larger than its share", len(piece), items)
+					}
 					if err != nil || !l.Allow(len(piece), sum) || sum.Items != items {
 						t.Errorf("a piece of %d bytes, %d items: %+v, %v; the limits are %+v", len(piece), items, sum, err, l)
 					}
