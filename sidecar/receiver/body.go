@@ -56,11 +56,11 @@ func (s *server) readAll(ctx context.Context, hold *share, from io.Reader, size,
 	var body []byte
 	for {
 		if len(body) == cap(body) {
-			fresh := s.newBody(int64(cap(body)), size, limit)
-			if err := hold.take(ctx, int64(cap(fresh)-cap(body))); err != nil {
+			grown := s.grow(int64(cap(body)), size, limit)
+			if err := hold.take(ctx, grown-int64(cap(body))); err != nil { // before there is the buffer
 				return nil, err
 			}
-			fresh = append(fresh, body...)
+			fresh := append(s.newBody(grown), body...)
 			hold.free(body)
 			body = fresh
 			hold.buffers = append(hold.buffers, body)
@@ -78,23 +78,31 @@ func (s *server) readAll(ctx context.Context, hold *share, from io.Reader, size,
 	}
 }
 
-// newBody returns a buffer that is larger than the one of so many bytes before it, for a
-// body of size bytes, negative: unknown, and of at most limit.
-func (s *server) newBody(before, size, limit int64) []byte {
+// grow returns the capacity of the buffer that follows one of so many bytes, for a body of
+// size bytes, negative: unknown, and of at most limit.
+func (s *server) grow(before, size, limit int64) int64 {
 	grown := max(firstBytes, growth*before)
 	if size >= 0 && grown > size {
 		grown = size + 1 // the end is seen without growing again
 	}
-	if grown <= growStep {
-		return newBuffer(grown)
+	switch largest := int64(s.config.MaxRequestBytes); {
+	case grown <= growStep:
+		return min(capacity(grown), largest+1)
+	case size >= 0 && size < s.config.HeldBytes: // a large body is copied once more at most
+		return size + 1
+	case limit < largest:
+		return limit + 1
+	default:
+		return largest + 1
 	}
-	if size >= 0 && size < s.config.HeldBytes { // a large body is copied once more at most
-		return newBuffer(size + 1)
+}
+
+// newBody returns a buffer of a capacity that grow chose.
+func (s *server) newBody(capacity int64) []byte {
+	if capacity > int64(s.config.MaxRequestBytes) {
+		return s.budget.newLargest()
 	}
-	if limit < int64(s.config.MaxRequestBytes) {
-		return newBuffer(limit + 1)
-	}
-	return s.budget.newLargest()
+	return newBuffer(capacity)
 }
 
 // A buffer grows by this factor until it has growStep bytes, and then to its limit.
@@ -106,15 +114,22 @@ const (
 // buffers keeps those of up to 128 KiB, by the power of two of their capacity.
 var buffers [18]sync.Pool
 
+// capacity is what a buffer for size bytes has.
+func capacity(size int64) int64 {
+	if class := bits.Len64(uint64(size - 1)); class < len(buffers) { //nolint:gosec // at least a byte
+		return 1 << class
+	}
+	return size
+}
+
 func newBuffer(size int64) []byte {
-	class := bits.Len64(uint64(size - 1)) //nolint:gosec // at least firstBytes
-	if class >= len(buffers) {
-		return make([]byte, 0, size)
+	size = capacity(size)
+	if class := bits.Len64(uint64(size)) - 1; class < len(buffers) && size == 1<<class { //nolint:gosec // at least a byte
+		if b, ok := buffers[class].Get().(*[]byte); ok {
+			return (*b)[:0]
+		}
 	}
-	if b, ok := buffers[class].Get().(*[]byte); ok {
-		return (*b)[:0]
-	}
-	return make([]byte, 0, 1<<class)
+	return make([]byte, 0, size)
 }
 
 func freeBuffer(b []byte) {

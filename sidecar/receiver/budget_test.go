@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -134,6 +135,40 @@ func TestReadAll(t *testing.T) {
 		if _, err := s.unzstd(ctx, s.budget.share(new(int)), zstandard(make([]byte, 500))); !errors.Is(err, errBusy) {
 			t.Errorf("zstd: got %v", err)
 		}
+	})
+	t.Run("a buffer is made after the budget has room for it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(&Config{MaxRequestBytes: limit, HeldBytes: growStep}, zap.NewNop(), new(ledger.Ledger))
+			first, waiting := s.budget.share(new(int)), make(chan error, 5)
+			if _, err := s.readAll(t.Context(), first, bytes.NewReader(make([]byte, 2*growStep)), -1, limit); err != nil {
+				t.Fatal(err)
+			}
+			body := make([]byte, 2*growStep)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for range cap(waiting) {
+				go func() {
+					_, err := s.readAll(t.Context(), s.budget.share(new(int)), bytes.NewReader(body), int64(len(body)), limit)
+					waiting <- err
+				}()
+			}
+			synctest.Wait()
+			runtime.ReadMemStats(&after)
+			if got := after.TotalAlloc - before.TotalAlloc; got > limit {
+				t.Errorf("requests that wait for the budget made buffers of %d bytes", got)
+			}
+			first.release()
+			for range cap(waiting) {
+				if err := <-waiting; !errors.Is(err, errBusy) && err != nil {
+					t.Error(err)
+				}
+				s.budget.mu.Lock()
+				s.budget.reserved = nil // the next one may go beyond
+				close(s.budget.changed)
+				s.budget.changed = make(chan struct{})
+				s.budget.mu.Unlock()
+			}
+		})
 	})
 	t.Run("a length beyond the limit is refused before anything is read", func(t *testing.T) {
 		s := newServer(&Config{MaxRequestBytes: limit, HeldBytes: limit}, zap.NewNop(), new(ledger.Ledger))
