@@ -337,3 +337,29 @@ func TestConfig_Validate(t *testing.T) {
 		}
 	}
 }
+
+// What a backend rejected by gRPC is counted too.
+func TestSender_PartialSuccessByGRPC(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	ptraceotlp.RegisterGRPCServer(server, &rejectThree{})
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	s := start(t, "http://"+listener.Addr().String(), "grpc", nil)
+	s.send(t, numbered(5)...)
+	s.eventually(t, "an outcome", func() bool { e := s.entry(); return e.Exported+e.Dropped["rejected"] == 5 })
+	if e := s.entry(); e.Exported != 2 || e.Dropped["rejected"] != 3 {
+		t.Errorf("the ledger has %+v", e)
+	}
+}
+
+type rejectThree struct{ ptraceotlp.UnimplementedGRPCServer }
+
+func (*rejectThree) Export(context.Context, ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
+	response := ptraceotlp.NewExportResponse()
+	response.PartialSuccess().SetRejectedSpans(3)
+	return response, nil
+}
