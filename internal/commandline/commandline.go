@@ -58,17 +58,26 @@ func ExitCode(err error) int {
 func Prepare(root *cobra.Command) {
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(flagError)
-	refuseUnknownCommands(root)
+	refuseWrongArguments(root)
 }
 
-// refuseUnknownCommands sets unknownCommand for each command with subcommands.
-func refuseUnknownCommands(cmd *cobra.Command) {
+// refuseWrongArguments sets unknownCommand for each command with subcommands, and makes
+// the errors of the rules of all others usage errors.
+func refuseWrongArguments(cmd *cobra.Command) {
 	if cmd.HasSubCommands() {
 		cmd.Args = unknownCommand
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	} else if rule := cmd.Args; rule != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			err := rule(cmd, args)
+			if err == nil || ExitCode(err) == ExitUsage {
+				return err
+			}
+			return UsageError("%s: %w", name(cmd), err)
+		}
 	}
 	for _, c := range cmd.Commands() {
-		refuseUnknownCommands(c)
+		refuseWrongArguments(c)
 	}
 }
 
