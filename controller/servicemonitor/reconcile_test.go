@@ -11,9 +11,11 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -52,7 +54,11 @@ func newEnvironment(t *testing.T) environment {
 	if _, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{directory + "/monitoring.coreos.com_servicemonitors.yaml"}}); err != nil {
 		t.Fatal(err)
 	}
-	mgr, err := manager.New(config, manager.Options{Metrics: metricsserver.Options{BindAddress: "0"}})
+	admin, err := client.New(config, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mgr, err := manager.New(restricted(t, admin, config), manager.Options{Metrics: metricsserver.Options{BindAddress: "0"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,11 +77,38 @@ func newEnvironment(t *testing.T) environment {
 			t.Error(err)
 		}
 	})
-	e := environment{T: t, client: mgr.GetClient()}
+	e := environment{T: t, client: admin}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "monitors-"}}
 	e.create(namespace)
 	e.namespace = namespace.Name
 	return e
+}
+
+// restricted returns the configuration of a user who has the rights of the component
+// service-monitors, and no others.
+func restricted(t *testing.T, admin client.Client, config *rest.Config) *rest.Config {
+	t.Helper()
+	text, err := os.ReadFile("../../manifests/components/service-monitors/rbac.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var role rbacv1.ClusterRole
+	if err := yaml.Unmarshal([]byte(strings.Split(string(text), "\n---\n")[0]), &role); err != nil {
+		t.Fatal(err)
+	}
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: role.Name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "manager"}},
+	}
+	for _, o := range []client.Object{&role, binding} {
+		if err := admin.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	as := rest.CopyConfig(config)
+	as.Impersonate.UserName = "manager"
+	return as
 }
 
 func (e environment) create(o client.Object) {
