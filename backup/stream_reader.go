@@ -102,7 +102,7 @@ func CheckStored(ctx context.Context, store Reader, m Manifest, atATime int) err
 		all.Go(func() {
 			defer func() { <-slots }()
 			objects := OpenStored(ctx, store, m, s)
-			defer objects.Close()
+			defer func() { _ = objects.Close() }()
 			if _, err := io.Copy(io.Discard, objects); err != nil {
 				stop(fmt.Errorf("check %s: %w", s.Title(), err)) // the first one stays
 			}

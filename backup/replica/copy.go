@@ -69,7 +69,7 @@ func (c Copier) object(ctx context.Context, key string, want backup.StoredObject
 	if err != nil {
 		return err
 	}
-	defer from.Close()
+	defer func() { _ = from.Close() }()
 	upload, err := c.To.Begin(ctx, key)
 	if err != nil {
 		return err
@@ -125,7 +125,7 @@ func (c Copier) arrived(ctx context.Context, key string, want backup.StoredObjec
 	if err != nil {
 		return fmt.Errorf("read the copy: %w", err)
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	sum := sha256.New()
 	if _, err := io.Copy(sum, body); err != nil {
 		return fmt.Errorf("read the copy: %w", err)
@@ -167,7 +167,7 @@ func (c Copier) small(ctx context.Context, key string, put func(context.Context,
 	if err != nil {
 		return err
 	}
-	defer from.Close()
+	defer func() { _ = from.Close() }()
 	content, err := io.ReadAll(io.LimitReader(from, maxSmall+1))
 	switch {
 	case err != nil:

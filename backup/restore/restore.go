@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"io"
 	"log/slog"
 
@@ -49,7 +50,7 @@ func (r *Restorer) Restore(ctx context.Context, m backup.Manifest, into string) 
 	if err != nil {
 		return nil, err
 	}
-	warnings = append(selected.LeftOut, m.LeftOut()...)
+	warnings = slices.Concat(selected.LeftOut, m.LeftOut())
 	plan := planPostData(m, entries, selected.IDs)
 	after := backup.Job{Database: into, Section: backup.PostData, Workers: r.Streams, Bytes: m.Bytes()}
 	if entries != nil {

@@ -158,6 +158,6 @@ func ReadObject(ctx context.Context, store backup.Reader, key string, limit int6
 	if err != nil {
 		return nil, err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	return io.ReadAll(io.LimitReader(body, limit))
 }

@@ -63,7 +63,7 @@ func (s *session) manifestSum(ctx context.Context, m backup.Manifest) (string, e
 	if err != nil {
 		return "", err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	sum := sha256.New()
 	if _, err := io.Copy(sum, body); err != nil {
 		return "", err

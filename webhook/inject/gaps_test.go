@@ -21,15 +21,18 @@ func TestEngine_Pod_Notes(t *testing.T) {
 	}{
 		"the OpenTelemetry operator adds a collector": {
 			`{"metadata":{"annotations":{"sidecar.opentelemetry.io/inject":"true"}},"spec":{"containers":[{"name":"a","image":"a"}]}}`,
-			Note{Reason: ForeignCollector, Subject: "sidecar.opentelemetry.io/inject"}, "OTEL_RESOURCE_ATTRIBUTES", "novawire-collector",
+			Note{Reason: ForeignCollector, Subject: "sidecar.opentelemetry.io/inject"},
+			"OTEL_RESOURCE_ATTRIBUTES", "novawire-collector",
 		},
 		"variables may come from a Secret": {
 			`{"metadata":{},"spec":{"containers":[{"name":"a","image":"a","envFrom":[{"configMapRef":{"name":"other"},"prefix":"APP_"},{"secretRef":{"name":"settings"}}]}]}}`,
-			Note{Reason: HiddenVariables, Container: "a", Subject: "Secret settings"}, "novawire-collector", "OTEL_",
+			Note{Reason: HiddenVariables, Container: "a", Subject: "Secret settings"},
+			"novawire-collector", "OTEL_",
 		},
 		"the user has a container of the sidecar's name": {
 			`{"metadata":{},"spec":{"containers":[{"name":"a","image":"a"},{"name":"novawire-collector","image":"mine"}]}}`,
-			Note{Reason: UserCollector, Container: "novawire-collector"}, `"image":"mine"`, "initContainers",
+			Note{Reason: UserCollector, Container: "novawire-collector"},
+			`"image":"mine"`, "initContainers",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -47,8 +47,10 @@ func (c Config) in(namespace string) Config {
 	c.Sidecar.Env = merged(without(env, n.Sidecar.SecretEnv), n.Sidecar.Env)
 	c.Sidecar.SecretEnv = merged(without(secretEnv, n.Sidecar.Env), n.Sidecar.SecretEnv)
 	for _, value := range []struct{ to, from *string }{
-		{&c.Sidecar.Resources.CPURequest, &n.Sidecar.Resources.CPURequest}, {&c.Sidecar.Resources.CPULimit, &n.Sidecar.Resources.CPULimit},
-		{&c.Sidecar.Resources.MemoryRequest, &n.Sidecar.Resources.MemoryRequest}, {&c.Sidecar.Resources.MemoryLimit, &n.Sidecar.Resources.MemoryLimit},
+		{&c.Sidecar.Resources.CPURequest, &n.Sidecar.Resources.CPURequest},
+		{&c.Sidecar.Resources.CPULimit, &n.Sidecar.Resources.CPULimit},
+		{&c.Sidecar.Resources.MemoryRequest, &n.Sidecar.Resources.MemoryRequest},
+		{&c.Sidecar.Resources.MemoryLimit, &n.Sidecar.Resources.MemoryLimit},
 	} {
 		if *value.from != "" {
 			*value.to = *value.from

@@ -28,7 +28,7 @@ func (s *Store) Protection(ctx context.Context) []backup.Protection {
 	for _, q := range questions {
 		answer, err := q.answer(ctx)
 		if err != nil {
-			answer = "not known: " + whyUnknown(err, q.permission)
+			answer = "not known: " + whyUnknown(err, q.permission) //nolint:contextcheck // only the error itself is classified
 		}
 		all = append(all, backup.Protection{Question: q.question, Answer: answer})
 	}

@@ -57,7 +57,7 @@ func (r *subresource) add(stack *middleware.Stack) error {
 
 // keep takes the answer and leaves an empty one for the operation that carried it.
 func (r *subresource) keep(response *smithyhttp.Response) (err error) {
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	r.body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	response.Body = io.NopCloser(strings.NewReader("<ListBucketResult/>"))
 	return err
