@@ -6,9 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"io"
 	"log/slog"
+	"slices"
 
 	"filippo.io/age"
 
