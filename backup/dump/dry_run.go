@@ -29,10 +29,7 @@ const assumedRate = 50 << 20
 // writes, reads and deletes a probe object, and estimates time and size. It returns the
 // error of the first check that failed.
 func (r *Runner) DryRun(ctx context.Context, deadline time.Duration) ([]Finding, error) {
-	findings := r.probeStore(ctx)
-	for _, p := range r.Store.Protection(ctx) {
-		findings = append(findings, finding("", p.Question, p.Answer, nil))
-	}
+	findings := r.probeStores(ctx)
 	r.server = r.knownServer(ctx)
 	names, err := r.discover(ctx)
 	if err == nil {
@@ -72,6 +69,23 @@ func finding(database, question, answer string, err error) Finding {
 		answer = ""
 	}
 	return Finding{database, question, answer, err}
+}
+
+// probeStores probes the store and the second one, and says what protects them.
+func (r *Runner) probeStores(ctx context.Context) []Finding {
+	findings := r.probeStore(ctx)
+	for _, p := range r.Store.Protection(ctx) {
+		findings = append(findings, finding("", p.Question, p.Answer, nil))
+	}
+	if r.Copy == nil {
+		return findings
+	}
+	second := Runner{Store: r.Copy, Now: r.Now, Random: r.Random}
+	for _, f := range second.probeStores(ctx) {
+		f.Question = "second store: " + f.Question
+		findings = append(findings, f)
+	}
+	return findings
 }
 
 // probeStore does what a run does in the store, under a name that no backup has.

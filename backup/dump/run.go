@@ -38,6 +38,8 @@ type Runner struct {
 	Policy     retention.Policy
 	// Evidence, if set, returns the newest record of a database's evidence, for the manifest.
 	Evidence func(ctx context.Context, database string) (*backup.EvidenceHead, error)
+	// Copy, if set, is the second store, which a dry run probes too.
+	Copy backup.Store
 	// AcceptServer lets a run continue the backups of another server.
 	AcceptServer bool
 

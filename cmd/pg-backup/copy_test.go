@@ -172,6 +172,20 @@ func TestCopy_DamagedOriginal(t *testing.T) {
 	}
 }
 
+func TestCopy_DryRun(t *testing.T) {
+	b := newEnvironment(t)
+	database := b.pg.Database(t, `CREATE TABLE t AS SELECT generate_series(1, 100) AS n`)
+	first, copied := b.copying(pgtest.NewS3(t))
+	o := first.must("run", "--dry-run", "--databases", database)
+	for _, want := range []string{"bucket versioning", "bucket public access", "second store: write to s3://" + copied.bucket, "second store: bucket object lock"} {
+		if !strings.Contains(o.stdout, want) {
+			t.Errorf("nothing is said of %q:\n%s", want, o.stdout)
+		}
+	}
+	copied.nothingLeft()
+	first.with("COPY_BUCKET", "s3://no-such-bucket/x").fails(backupapi.CategoryStore, "run", "--dry-run", "--databases", database)
+}
+
 func TestCopy_Settings(t *testing.T) {
 	b := newEnvironment(t)
 	cases := map[string][]string{

@@ -34,12 +34,15 @@ func (p program) runVerb() *cobra.Command {
 			return err
 		}
 		runner.AcceptServer = *accept
-		if *dryRun {
-			return s.dryRun(ctx, runner)
-		}
 		copier, err := s.copier()
 		if err != nil {
 			return err
+		}
+		if copier != nil {
+			runner.Copy = copier.To
+		}
+		if *dryRun {
+			return s.dryRun(ctx, runner)
 		}
 		s.result.Databases, err = runner.Run(ctx)
 		s.result.Warnings = runner.Warnings
