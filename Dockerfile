@@ -3,6 +3,9 @@
 # can be used if no registry can be reached.
 ARG GO_IMAGE=golang:1.26-bookworm
 ARG CLIENTS_IMAGE=debian:trixie-slim
+# Major versions of PostgreSQL in the pg-backup image. Debian trixie has 17; a base image
+# with the repository of apt.postgresql.org has all: --build-arg POSTGRESQL="14 15 16 17 18".
+ARG POSTGRESQL=17
 
 # The stage runs on the builder's platform and cross-compiles. The legacy builder sets
 # neither variable and builds for its own platform.
@@ -55,12 +58,19 @@ FROM static AS novawire-fluentbit
 COPY --from=build /out/novawire-fluentbit /out/out_novawire.so /
 ENTRYPOINT ["/novawire-fluentbit"]
 
-# Runs by itself, with PostgreSQL's clients. `pg-backup install` copies the program into
-# a volume for images that have their own clients.
+# Runs by itself, with PostgreSQL's clients, and the server that a drill restores into.
+# `pg-backup install` copies the program into a volume for images that have their own.
+# The package creates and starts a database cluster unless createcluster.conf forbids
+# it. The JIT compiler is optional and removed. Databases of RDS have the locale en_US.
 FROM ${CLIENTS_IMAGE} AS pg-backup
+ARG POSTGRESQL
 RUN apt-get update && \
-    apt-get install -y --no-install-recommends ca-certificates postgresql-client && \
-    rm -rf /var/lib/apt/lists/*
+    apt-get install -y --no-install-recommends ca-certificates locales postgresql-common && \
+    localedef -i en_US -f UTF-8 en_US.UTF-8 && \
+    echo 'create_main_cluster = false' >>/etc/postgresql-common/createcluster.conf && \
+    for major in ${POSTGRESQL}; do apt-get install -y --no-install-recommends "postgresql-$major" || exit 1; done && \
+    rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /usr/share/doc/* \
+      /usr/lib/*/libLLVM* /usr/lib/llvm* /usr/lib/postgresql/*/lib/bitcode /usr/lib/postgresql/*/lib/llvmjit*
 COPY --from=build /out/pg-backup /usr/local/bin/pg-backup
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/pg-backup"]

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -39,9 +40,12 @@ type database struct {
 	namespace
 }
 
-func newDatabase(t *testing.T, major int) database {
+func newDatabase(t *testing.T, major int) database { return newDatabaseOf(t, major, nil, true) }
+
+// newDatabaseOf runs a StatefulSet that was changed, in a namespace that is wired or not.
+func newDatabaseOf(t *testing.T, major int, shape func(*appsv1.StatefulSet), wired bool) database {
 	t.Helper()
-	d := database{inNamespace(t, true)}
+	d := database{inNamespace(t, wired)}
 	d.serveS3()
 	d.create(&corev1.Secret{ObjectMeta: meta(d.name, "postgres-credentials"), StringData: map[string]string{
 		"url": d.url(password), "password": password,
@@ -53,7 +57,11 @@ func newDatabase(t *testing.T, major int) database {
 		ClusterIP: corev1.ClusterIPNone, Selector: map[string]string{"app": statefulName},
 		Ports: []corev1.ServicePort{{Port: 5432}},
 	}})
-	d.create(postgres(d.name, major))
+	set := postgres(d.name, major)
+	if shape != nil {
+		shape(set)
+	}
+	d.create(set)
 	d.pod(statefulName, readyOrSucceeded)
 	d.sql("postgres", "CREATE DATABASE nova_auth")
 	d.sql("nova_auth",
@@ -84,6 +92,23 @@ func postgres(namespace string, major int) *appsv1.StatefulSet {
 	return &appsv1.StatefulSet{ObjectMeta: meta(namespace, statefulName), Spec: appsv1.StatefulSetSpec{
 		ServiceName: statefulName, Selector: selector(statefulName), Template: template,
 	}}
+}
+
+// likeBitnami describes the login as Bitnami's image does: a user for the application and,
+// in files, the password of the superuser.
+func likeBitnami(set *appsv1.StatefulSet) {
+	pod := &set.Spec.Template.Spec
+	c := &pod.Containers[0]
+	const file = "/opt/bitnami/postgresql/secrets/postgres-password"
+	c.Command = []string{"sh", "-c", `POSTGRES_USER=postgres POSTGRES_PASSWORD_FILE=$POSTGRES_POSTGRES_PASSWORD_FILE exec postgres-entrypoint "$@"`, "sh"}
+	c.Env = []corev1.EnvVar{
+		{Name: "POSTGRES_USER", Value: "app"}, {Name: "POSTGRES_PASSWORD", Value: "of-the-application"},
+		{Name: "POSTGRES_POSTGRES_PASSWORD_FILE", Value: file},
+	}
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "secrets", MountPath: path.Dir(file), ReadOnly: true})
+	pod.Volumes = append(pod.Volumes, corev1.Volume{Name: "secrets", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
+		SecretName: "postgres-credentials", Items: []corev1.KeyToPath{{Key: "password", Path: path.Base(file)}},
+	}}})
 }
 
 // serveS3 runs an S3 server "s3" that stores its objects as files.

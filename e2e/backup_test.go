@@ -8,28 +8,56 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	"github.com/nova/novawire/api/injection"
 )
 
 // From an annotation to a backup, a drill and a restore.
 func TestBackup(t *testing.T) {
 	t.Parallel()
-	for _, major := range []int{15, 17} {
-		t.Run(fmt.Sprintf("PostgreSQL %d", major), func(t *testing.T) {
+	for _, c := range []struct {
+		image string
+		major int
+		shape func(*appsv1.StatefulSet)
+		wired bool
+	}{
+		{"the official image", 15, nil, true},
+		{"a Bitnami image in a namespace that is not wired", 17, likeBitnami, false},
+	} {
+		t.Run(c.image, func(t *testing.T) {
 			t.Parallel()
-			d := newDatabase(t, major)
+			d := newDatabaseOf(t, c.major, c.shape, c.wired)
 			d.checkScheduled()
 			d.checkBackup()
 			d.checkDrill()
 			d.checkRestore()
+			d.checkNotWired()
 		})
+	}
+}
+
+// checkNotWired checks that no pod of a backup has a sidecar, whether its namespace is
+// wired or not.
+func (d database) checkNotWired() {
+	d.t.Helper()
+	var pods corev1.PodList
+	if err := d.List(d.t.Context(), &pods, resources.WithLabelSelector("app.kubernetes.io/managed-by=novawire")); err != nil || len(pods.Items) == 0 {
+		d.t.Fatalf("%d pods of backups, %v", len(pods.Items), err)
+	}
+	for _, pod := range pods.Items {
+		if len(pod.Spec.InitContainers) != 1 || pod.Annotations[injection.AnnotationStatus] != "" {
+			d.t.Errorf("pod %s is wired: %v", pod.Name, pod.Annotations)
+		}
 	}
 }
 
@@ -157,10 +185,60 @@ func TestBackup_RefusedAtApply(t *testing.T) {
 	})
 }
 
-// The plain CronJob backs up a database outside the cluster.
-func TestBackup_PlainCronJob(t *testing.T) {
+// A database that no annotated StatefulSet runs, backed up and drilled in the published
+// image: by the Secret that holds its connection, and by the plain CronJob.
+func TestBackup_OutsideOfAStatefulSet(t *testing.T) {
 	t.Parallel()
-	d := newDatabase(t, 17) // the version of the published image's clients
+	d := newDatabase(t, 17) // the version of the published image's PostgreSQL
+	d.checkUnprotected()
+	d.checkSecret()
+	d.checkPlainCronJob()
+}
+
+// checkUnprotected runs the audit before anything is annotated.
+func (d database) checkUnprotected() {
+	d.t.Helper()
+	out, err := d.novawire("backup", "audit", "-n", d.name)
+	if err == nil || !containsAll(out, []string{statefulName, "NO", "no backup is requested", `annotate it backup.nova.dev/enabled: "true"`, "1 of 1 PostgreSQL databases are not protected"}) {
+		d.t.Errorf("novawire backup audit: %v\n%s", err, out)
+	}
+}
+
+func (d database) checkSecret() {
+	d.t.Helper()
+	const name = "orders-rds"
+	d.create(&corev1.Secret{ObjectMeta: meta(d.name, name), StringData: map[string]string{ // as AWS Secrets Manager writes it
+		"engine": "postgres", "username": "postgres", "password": password, "host": statefulName + "." + d.name + ".svc", "port": "5432", "dbname": "nova_auth",
+	}})
+	args := []string{"-n", d.name, "annotate", "secret", name}
+	for key, value := range map[string]string{
+		backupapi.AnnotationEnabled: "true", backupapi.AnnotationBucket: "s3://" + bucket + "/orders", backupapi.AnnotationS3Endpoint: d.endpoint(),
+		backupapi.AnnotationAWSRegion: region, backupapi.AnnotationAWSSecret: "aws", backupapi.AnnotationExcludeTableData: "sessions",
+	} {
+		args = append(args, key+"="+value)
+	}
+	d.sql("nova_auth", "CREATE TABLE sessions (id int)", "INSERT INTO sessions VALUES (1)")
+	kubectl(d.t, "", args...)
+	for _, verb := range []string{"now", "drill", "list"} {
+		if verb == "now" {
+			d.cronJobs("the CronJobs of the Secret exist", func(jobs []batchv1.CronJob) bool { return len(jobs) == 2 })
+		}
+		out, err := d.novawire("backup", verb, "secret/"+name, "-n", d.name)
+		if err != nil || verb == "list" && !strings.Contains(out, "without the data of 1 tables (public.sessions)") {
+			d.t.Fatalf("novawire backup %s: %v\n%s", verb, err, out)
+		}
+		d.t.Logf("novawire backup %s:\n%s", verb, out)
+	}
+	d.metric("novawire_backup_last_verified_timestamp_seconds", `database="nova_auth",namespace="NS",statefulset="secret/`+name+`"`, recent)
+	out, _ := d.novawire("backup", "audit", "-n", d.name)
+	if !containsAll(out, []string{name, "yes"}) {
+		d.t.Errorf("novawire backup audit:\n%s", out)
+	}
+}
+
+func (d database) checkPlainCronJob() {
+	t := d.t
+	t.Helper()
 	const aws = "postgres-backup-aws"
 	d.create(&corev1.Secret{ObjectMeta: meta(d.name, aws), StringData: map[string]string{
 		"credentials": fmt.Sprintf("[default]\naws_access_key_id = %s\naws_secret_access_key = %s\n", accessKey, secretKey),
@@ -171,7 +249,7 @@ func TestBackup_PlainCronJob(t *testing.T) {
 	kubectl(t, "", "-n", d.name, "set", "env", "cronjob/postgres-backup", "S3_ENDPOINT="+d.endpoint(), "AWS_REGION="+region, "CLOUDWATCH_NAMESPACE=none")
 	kubectl(t, "", "-n", d.name, "create", "job", "tonight", "--from", "cronjob/postgres-backup")
 	kubectl(t, "", "-n", d.name, "wait", "job/tonight", "--for", "condition=Complete", "--timeout", "3m")
-	if keys := d.manifests(); len(keys) != 1 || !strings.HasPrefix(keys[0], "staging/postgres/nova_auth/") {
+	if keys := d.manifests(); !slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(key, "staging/postgres/nova_auth/") }) {
 		t.Errorf("manifests in the bucket: %q", keys)
 	}
 }
