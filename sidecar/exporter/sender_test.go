@@ -356,7 +356,9 @@ func TestSender_PartialSuccessByGRPC(t *testing.T) {
 	}
 }
 
-type rejectThree struct{ ptraceotlp.UnimplementedGRPCServer }
+type rejectThree struct {
+	ptraceotlp.UnimplementedGRPCServer
+}
 
 func (*rejectThree) Export(context.Context, ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
 	response := ptraceotlp.NewExportResponse()
