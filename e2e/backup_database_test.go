@@ -102,7 +102,8 @@ func likeBitnami(set *appsv1.StatefulSet) {
 	const file = "/opt/bitnami/postgresql/secrets/postgres-password"
 	c.Command = []string{"sh", "-c", `POSTGRES_USER=postgres POSTGRES_PASSWORD_FILE=$POSTGRES_POSTGRES_PASSWORD_FILE exec postgres-entrypoint "$@"`, "sh"}
 	c.Env = []corev1.EnvVar{
-		{Name: "POSTGRES_USER", Value: "app"}, {Name: "POSTGRES_PASSWORD", Value: "of-the-application"},
+		{Name: "POSTGRES_USER", Value: "app"},
+		{Name: "POSTGRES_PASSWORD", Value: "of-the-application"},
 		{Name: "POSTGRES_POSTGRES_PASSWORD_FILE", Value: file},
 	}
 	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: "secrets", MountPath: path.Dir(file), ReadOnly: true})
