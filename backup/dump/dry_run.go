@@ -144,7 +144,6 @@ func (r *Runner) dryRunDatabase(ctx context.Context, name string) (found []Findi
 		err = backup.Fail(backupapi.CategoryPermission, errors.New(backup.Summarize(unreadable)))
 	}
 	add("read every table, sequence and large object", "yes", err)
-	add("lock every table and dump the definitions", "yes", dumpDefinitions(ctx, snapshot))
 	m := backup.Manifest{Database: name, Facts: facts}
 	without, err := r.excludeTableData(ctx, snapshot, &m)
 	if facts = m.Facts; len(r.ExcludeTableData) > 0 {
@@ -155,6 +154,9 @@ func (r *Runner) dryRunDatabase(ctx context.Context, name string) (found []Findi
 	add("size", fmt.Sprintf("%d MiB of tables, about %d MiB stored, %d dumps at once", facts.Estimate>>20, stored>>20, 1+len(separateTables(tables, r.Streams, r.Layout.SeparateFrom))), nil)
 	dumps := 1 + len(separateTables(tables, r.Streams, r.Layout.SeparateFrom))
 	add("connections", fmt.Sprintf("%d more are needed, and allowed", dumps+1), checkConnections(ctx, snapshot, dumps+1))
+	// After the connections were counted: a session counts towards the limits until its
+	// process has ended, which may be after pg_dump has.
+	add("lock every table and dump the definitions", "yes", dumpDefinitions(ctx, snapshot))
 	inventory, err := backup.ReadInventory(ctx, r.Store, name)
 	var plan retention.Pruned
 	if err == nil {
