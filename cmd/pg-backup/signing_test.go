@@ -70,7 +70,8 @@ func replaceObject(kind string, fit bool) tampering {
 				object := stream["objects"].([]any)[0].(map[string]any)
 				name = object["name"].(string)
 				content = b.get(backup.Folder(database, id) + name)
-				content = content[:len(content)/2] + "\x00" + content[len(content)/2+1:]
+				middle := len(content) / 2
+				content = content[:middle] + string([]byte{content[middle] ^ 1}) + content[middle+1:]
 				if fit {
 					sum := sha256.Sum256([]byte(content))
 					object["sha256"] = hex.EncodeToString(sum[:])
