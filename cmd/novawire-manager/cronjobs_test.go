@@ -112,7 +112,7 @@ func TestPlainCronJobs_PodFailurePolicy(t *testing.T) {
 	}
 	want := map[backupapi.Category]bool{
 		backupapi.CategoryUsage: true, backupapi.CategoryVerify: true, backupapi.CategoryRefused: true,
-		backupapi.CategoryPermission: true, backupapi.CategoryDeadline: true,
+		backupapi.CategoryCopy: true, backupapi.CategoryPermission: true, backupapi.CategoryDeadline: true,
 	}
 	if diff := cmp.Diff(want, final); diff != "" {
 		t.Error(diff)
