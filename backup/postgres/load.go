@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -76,8 +77,35 @@ func withFreeze(statement string) (string, bool) {
 }
 
 func (l *loader) copyFrom(ctx context.Context, statement string, rows io.Reader) (int64, error) {
-	tag, err := l.conn.PgConn().CopyFrom(ctx, rows, statement)
+	guarded := &guardedReader{from: rows}
+	defer guarded.stop()
+	tag, err := l.conn.PgConn().CopyFrom(ctx, guarded, statement)
 	return tag.RowsAffected(), err
+}
+
+// guardedReader reads nothing more once it was stopped. CopyFrom reads in a goroutine
+// that it leaves behind when the connection is lost or the context ends, and the caller
+// closes the stream then.
+type guardedReader struct {
+	mu      sync.Mutex
+	from    io.Reader
+	stopped bool
+}
+
+func (r *guardedReader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopped {
+		return 0, io.ErrClosedPipe
+	}
+	return r.from.Read(p)
+}
+
+// stop waits for the read that is under way.
+func (r *guardedReader) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopped = true
 }
 
 func (l *loader) run(ctx context.Context, sql string) error {
