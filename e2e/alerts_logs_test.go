@@ -19,7 +19,8 @@ import (
 // logsFail runs the plugin in the host that models Fluent Bit, once with a CloudWatch Logs
 // that cannot be reached, and once with one that refuses lines of three weeks ago. The agent
 // beside it does not reach the API server. Fluent Bit's own metrics are scripted, because its
-// image is not available here; so is a prune that refuses, which needs backups of many days.
+// image is not available here; so are a prune that refuses and a copy that is late, which
+// need backups of many days and a second store.
 func logsFail(t *testing.T, m monitoring) {
 	n := namespace{resourcesIn(t, loggingNamespace), t, loggingNamespace}
 	line := func(age time.Duration) []byte {
@@ -38,10 +39,11 @@ func logsFail(t *testing.T, m monitoring) {
 		dropped++
 		n.post(ctx, "pods", "e2e-down:2020", "/metrics", strings.NewReader(fmt.Sprintf(
 			"fluentbit_output_dropped_records_total{name=\"novawire.0\"} %d\nfluentbit_input_ingestion_paused{name=\"tail.0\"} 1\n"+
-				"novawire_backup_prune_refused{namespace=\"nova\",statefulset=\"auth-db\",database=\"nova_auth\"} 1\n", dropped)))
+				"novawire_backup_prune_refused{namespace=\"nova\",statefulset=\"auth-db\",database=\"nova_auth\"} 1\n"+
+				"novawire_backup_last_copied_timestamp_seconds{namespace=\"nova\",statefulset=\"auth-db\",database=\"nova_auth\"} 1\n", dropped)))
 	}
 	m.expect(time.Time{}, script,
-		alert("NovawireLogsDropped"), alert("NovawireLogsInputPaused"), alert("NovawireBackupPruneRefused"),
+		alert("NovawireLogsDropped"), alert("NovawireLogsInputPaused"), alert("NovawireBackupPruneRefused"), alert("NovawireBackupNotCopied"),
 		alert("NovawireLogsNotDelivered"), alert("NovawireLogsRetried"), alert("NovawireLogsInputBehind"),
 		alert("NovawireLogsRejected", "reason", "too_old"), alert("NovawireLogsPodsUnknown"))
 }

@@ -61,7 +61,7 @@ func TestAlerts_ManagerDeleted(t *testing.T) {
 	restore()
 	waitUntilWired(d.namespace)
 	// A new leader audits at once.
-	m.expect(since, nil, alert("NovawirePostgreSQLUnprotected", "namespace", d.name, "name", "orders-db", "reason", "not-requested"))
+	m.expect(since, nil, alert("NovawirePostgreSQLUnprotected", "namespace", d.name, "name", "orders-db"))
 }
 
 // TestAlerts causes each failure that somebody is called for, and waits until its alert has

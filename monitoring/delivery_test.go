@@ -42,6 +42,7 @@ novawire_backup_not_good{namespace="nova",statefulset="auth-db",database="nova_a
 novawire_backup_prune_refused{namespace="nova",statefulset="auth-db",database="nova_auth"} 1
 novawire_backup_last_success_timestamp_seconds{namespace="nova",statefulset="auth-db",database="nova_auth"} 0
 novawire_backup_last_verified_timestamp_seconds{namespace="nova",statefulset="auth-db",database="nova_auth"} 0
+novawire_backup_last_copied_timestamp_seconds{namespace="nova",statefulset="auth-db",database="nova_auth"} 0
 novawire_backup_failures_total{namespace="nova",statefulset="auth-db",category="store"} 1
 novawire_backup_audit_timestamp_seconds 0
 novawire_postgresql_unprotected{namespace="nova",kind="StatefulSet",name="orders",reason="not-requested"} 1

@@ -74,11 +74,20 @@ func finding(database, question, answer string, err error) Finding {
 // probeStores probes the store and the second one, and says what protects them.
 func (r *Runner) probeStores(ctx context.Context) []Finding {
 	findings := r.probeStore(ctx)
+	// A store that does not answer would be waited for once more with each question.
+	if backup.Category(ctx, findings[0].Err) == backupapi.CategoryStore {
+		return append(findings, r.probeCopy(ctx)...)
+	}
 	for _, p := range r.Store.Protection(ctx) {
 		findings = append(findings, finding("", p.Question, p.Answer, nil))
 	}
+	return append(findings, r.probeCopy(ctx)...)
+}
+
+// probeCopy probes the second store, if there is one.
+func (r *Runner) probeCopy(ctx context.Context) (findings []Finding) {
 	if r.Copy == nil {
-		return findings
+		return nil
 	}
 	second := Runner{Store: r.Copy, Now: r.Now, Random: r.Random}
 	for _, f := range second.probeStores(ctx) {
