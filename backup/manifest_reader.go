@@ -16,7 +16,7 @@ import (
 
 // Limits of what is read. A table takes about 100 bytes of a manifest.
 const (
-	maxManifestBytes     = 256 << 20
+	MaxManifestBytes     = 256 << 20
 	maxVerificationBytes = 4 << 20
 	maxSummaryBytes      = 64 << 20
 )
@@ -69,7 +69,7 @@ type manifestVisitor struct {
 // but the parts that it gives to the visitor.
 func scanManifest(ctx context.Context, store Reader, database, id string, m *Manifest, visit manifestVisitor) error {
 	what := fmt.Sprintf("read manifest %s of %s", id, database)
-	err := scanJSON(ctx, store, Folder(database, id)+ManifestName, maxManifestBytes, func(d jsonStream) error {
+	err := scanJSON(ctx, store, Folder(database, id)+ManifestName, MaxManifestBytes, func(d jsonStream) error {
 		return m.scan(d, visit)
 	})
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/internal/units"
 )
@@ -119,7 +121,8 @@ func ReadInventory(ctx context.Context, store Reader, database string) (Inventor
 		return Inventory{}, Fail(backupapi.CategoryStore, err)
 	}
 	inventory := Inventory{Catalog: catalog, Backups: map[string]Records{}, outdated: map[string]bool{}}
-	r := recordReader{store: store, slots: make(chan struct{}, maxConcurrentReads)}
+	r := recordReader{store: store}
+	r.reading.SetLimit(maxConcurrentReads)
 	for _, name := range catalog.Databases() {
 		entries := catalog.Committed(name)
 		if len(entries) == 0 {
@@ -133,7 +136,7 @@ func ReadInventory(ctx context.Context, store Reader, database string) (Inventor
 		inventory.Backups[name] = records
 		inventory.outdated[name] = outdated || len(known) != len(entries)
 	}
-	err = r.wait()
+	err = Fail(backupapi.CategoryStore, r.reading.Wait())
 	for name, records := range inventory.Backups {
 		inventory.Backups[name] = slices.DeleteFunc(records, func(r Record) bool { return r.deleted })
 	}
@@ -143,11 +146,8 @@ func ReadInventory(ctx context.Context, store Reader, database string) (Inventor
 // recordReader reads records at the same time.
 type recordReader struct {
 	store   Reader
-	slots   chan struct{}
-	reading sync.WaitGroup
+	reading errgroup.Group
 	large   sync.Mutex
-	mu      sync.Mutex
-	err     error
 }
 
 func (r *recordReader) readAll(ctx context.Context, entries []Entry, known summaries) (records Records, outdated bool) {
@@ -160,22 +160,9 @@ func (r *recordReader) readAll(ctx context.Context, entries []Entry, known summa
 			continue
 		}
 		outdated = true
-		r.slots <- struct{}{}
-		r.reading.Go(func() {
-			defer func() { <-r.slots }()
-			if err := r.read(ctx, &records[i]); err != nil {
-				r.mu.Lock()
-				defer r.mu.Unlock()
-				r.err = errors.Join(r.err, err)
-			}
-		})
+		r.reading.Go(func() error { return r.read(ctx, &records[i]) })
 	}
 	return records, outdated
-}
-
-func (r *recordReader) wait() error {
-	r.reading.Wait()
-	return Fail(backupapi.CategoryStore, r.err)
 }
 
 // read reads the manifest and the verification of one backup.

@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"sync"
 
 	"filippo.io/age"
+	"golang.org/x/sync/errgroup"
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/backup/codec"
@@ -93,23 +93,19 @@ func OpenStored(ctx context.Context, store Reader, m Manifest, s Stream) io.Read
 // CheckStored compares every stored object of a backup with the manifest, some streams
 // at the same time. It runs nothing of what it reads.
 func CheckStored(ctx context.Context, store Reader, m Manifest, atATime int) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	slots := make(chan struct{}, max(1, atATime))
-	var all sync.WaitGroup
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(max(1, atATime))
 	for _, s := range m.Streams {
-		slots <- struct{}{}
-		all.Go(func() {
-			defer func() { <-slots }()
+		all.Go(func() error {
 			objects := OpenStored(ctx, store, m, s)
 			defer func() { _ = objects.Close() }()
 			if _, err := io.Copy(io.Discard, objects); err != nil {
-				stop(fmt.Errorf("check %s: %w", s.Title(), err)) // the first one stays
+				return fmt.Errorf("check %s: %w", s.Title(), err)
 			}
+			return nil
 		})
 	}
-	all.Wait()
-	return context.Cause(ctx)
+	return all.Wait()
 }
 
 // OpenStream returns a stream as its process wrote it. The category usage says that

@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 var update = flag.Bool("update", false, "rewrite the chart's copies of manifests/ and its README")
@@ -28,15 +30,7 @@ const chart = "novawire"
 // that names it. Where it is missing the test is skipped, and in CI it fails.
 func program(t *testing.T, variable, name string) string {
 	t.Helper()
-	path := os.Getenv(variable)
-	if path == "" {
-		message := fmt.Sprintf(`%s is not set; run: eval "$(tools/provide helm kubernetes env)" && go test ./charts`, variable)
-		if os.Getenv("CI") != "" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
-	return filepath.Join(path, name)
+	return filepath.Join(prerequisite.Path(t, variable, "helm kubernetes"), name)
 }
 
 // helm runs helm with a home of its own and returns its output.

@@ -67,12 +67,3 @@ func waitForWebhook(ctx context.Context, config *envconf.Config) (context.Contex
 	}
 	return ctx, nil
 }
-
-// skipOrFail skips the test, or fails it in CI.
-func skipOrFail(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format, args...)
-}

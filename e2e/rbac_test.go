@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/e2e-framework/klient/k8s/resources"
 
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 const webhookUser = "system:serviceaccount:" + systemNamespace + ":" + webhookName
@@ -49,7 +50,7 @@ var rarelyUsed = map[right]string{
 func TestRBAC(t *testing.T) {
 	t.Parallel()
 	if _, err := auditLog(t); err != nil {
-		skipOrFail(t, "the API server keeps no audit log that can be read: %v; `make e2e` makes a cluster with one", err)
+		prerequisite.Skip(t, "the API server keeps no audit log that can be read: %v; `make e2e` makes a cluster with one", err)
 	}
 	n := inNamespace(t, true)
 	mistaken := deployment(n.name, "mistaken")

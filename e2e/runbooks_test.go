@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 // checkRunbooks runs the first commands of every alert's page, with the words in capitals
@@ -92,7 +94,7 @@ func amtoolCommand(t *testing.T, m monitoring) string {
 	t.Helper()
 	amtool := os.Getenv("NOVAWIRE_AMTOOL")
 	if amtool == "" {
-		skipOrFail(t, `NOVAWIRE_AMTOOL is not set; run: eval "$(tools/provide promtool env)", or make e2e`)
+		prerequisite.Skip(t, `NOVAWIRE_AMTOOL is not set; run: eval "$(tools/provide promtool env)", or make e2e`)
 	}
 	return amtool + " --alertmanager.url=" + namespace{m.Resources, t, m.name}.forward(m.pod("alertmanager", readyOrSucceeded), 9093)
 }

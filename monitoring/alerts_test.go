@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 // alertCase is the number of firing alerts of one name at a time, given some series
@@ -143,14 +145,7 @@ var alertCases = []alertCase{
 // TestAlerts runs the cases with Prometheus' own rule engine. Each alert has a case in
 // which it fires and one in which it does not.
 func TestAlerts(t *testing.T) {
-	promtool := os.Getenv("NOVAWIRE_PROMTOOL")
-	if promtool == "" {
-		message := `NOVAWIRE_PROMTOOL is not set; run: eval "$(tools/provide promtool env)" && go test ./monitoring, or make test`
-		if os.Getenv("CI") != "" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
+	promtool := prerequisite.Path(t, "NOVAWIRE_PROMTOOL", "promtool")
 	dir := t.TempDir()
 	rules, err := RuleFile(Groups())
 	if err != nil {
@@ -288,10 +283,7 @@ func expressions() map[string]string {
 
 // TestDashboards has Prometheus' parser read every expression of the dashboards.
 func TestDashboards(t *testing.T) {
-	promtool := os.Getenv("NOVAWIRE_PROMTOOL")
-	if promtool == "" {
-		t.Skip(`NOVAWIRE_PROMTOOL is not set; run: eval "$(tools/provide promtool env)" && go test ./monitoring`)
-	}
+	promtool := prerequisite.Path(t, "NOVAWIRE_PROMTOOL", "promtool")
 	var rules []map[string]string
 	for _, expr := range expressions() {
 		rules = append(rules, map[string]string{"record": fmt.Sprintf("x%d", len(rules)), "expr": expr})

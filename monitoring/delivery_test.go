@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 // notification is the part of Alertmanager's webhook message that the test checks.
@@ -67,14 +69,8 @@ const untilUnwatched = `novawire_backup_info{namespace="nova",statefulset="new-d
 // expects every alert at a webhook receiver behind a real Alertmanager. The alerts do not
 // wait (For is 0).
 func TestDelivery(t *testing.T) {
-	prometheus, alertmanager := os.Getenv("NOVAWIRE_PROMETHEUS"), os.Getenv("NOVAWIRE_ALERTMANAGER")
-	if prometheus == "" || alertmanager == "" {
-		message := `NOVAWIRE_PROMETHEUS is not set; run: eval "$(tools/provide promtool env)" && go test ./monitoring, or make test`
-		if os.Getenv("CI") != "" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
+	prometheus := prerequisite.Path(t, "NOVAWIRE_PROMETHEUS", "promtool")
+	alertmanager := prerequisite.Path(t, "NOVAWIRE_ALERTMANAGER", "promtool")
 	var scrapes atomic.Int64
 	program := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		n := scrapes.Add(1)

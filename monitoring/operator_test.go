@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/nova/novawire/internal/testing/cluster"
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 func TestMain(m *testing.M) { os.Exit(cluster.Run(m)) }
@@ -22,14 +23,7 @@ func TestMain(m *testing.M) { os.Exit(cluster.Run(m)) }
 // Operator's definitions. A field that they do not know is an error.
 func TestManifests(t *testing.T) {
 	config := cluster.Config(t)
-	crds := os.Getenv("NOVAWIRE_OPERATOR_CRDS")
-	if crds == "" {
-		message := `NOVAWIRE_OPERATOR_CRDS is not set; run: eval "$(tools/provide operator_crds env)" && go test ./monitoring, or make test`
-		if os.Getenv("CI") != "" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
+	crds := prerequisite.Path(t, "NOVAWIRE_OPERATOR_CRDS", "operator_crds")
 	if _, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{crds}}); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
+
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 // TestScrapeConfiguration checks infra/prometheus: promtool accepts it, and it treats
@@ -22,10 +24,7 @@ func TestScrapeConfiguration(t *testing.T) {
 	}
 
 	t.Run("promtool accepts it", func(t *testing.T) {
-		promtool := os.Getenv("NOVAWIRE_PROMTOOL")
-		if promtool == "" {
-			t.Skip(`NOVAWIRE_PROMTOOL is not set; run: eval "$(tools/provide promtool env)" && go test ./monitoring`)
-		}
+		promtool := prerequisite.Path(t, "NOVAWIRE_PROMTOOL", "promtool")
 		// Debian's promtool is built without the discovery of Kubernetes.
 		static := regexp.MustCompile(`kubernetes_sd_configs: \[.*\]`).ReplaceAll(text, []byte(`static_configs: [{targets: ["localhost:1"]}]`))
 		dir := t.TempDir()
@@ -41,10 +40,7 @@ func TestScrapeConfiguration(t *testing.T) {
 	})
 
 	t.Run("it scrapes the app, whatever the annotations of others say", func(t *testing.T) {
-		promtool := os.Getenv("NOVAWIRE_PROMTOOL")
-		if promtool == "" {
-			t.Skip(`NOVAWIRE_PROMTOOL is not set; run: eval "$(tools/provide promtool env)" && go test ./monitoring`)
-		}
+		promtool := prerequisite.Path(t, "NOVAWIRE_PROMTOOL", "promtool")
 		type annotations = map[string]string
 		for _, c := range []struct {
 			ip   string

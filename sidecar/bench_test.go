@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nova/novawire/internal/testing/bench"
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 // A side is a collector under measurement: ours, or the stock build with the
@@ -58,7 +59,7 @@ service:
 
 func launchStock(b *testing.B, to *sink) side {
 	b.Helper()
-	path := provided(b, "NOVAWIRE_STOCK_COLLECTOR", "stock_collector")
+	path := prerequisite.Path(b, "NOVAWIRE_STOCK_COLLECTOR", "stock_collector")
 	otlp, config := freeAddress(b), filepath.Join(b.TempDir(), "config.yaml")
 	_, metrics, _ := strings.Cut(freeAddress(b), ":")
 	text := fmt.Sprintf(stockConfig, otlp, freeAddress(b), to.address, metrics)
@@ -112,7 +113,7 @@ func BenchmarkBinary(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	stock := provided(b, "NOVAWIRE_STOCK_COLLECTOR", "stock_collector")
+	stock := prerequisite.Path(b, "NOVAWIRE_STOCK_COLLECTOR", "stock_collector")
 	size := func(path string) float64 {
 		info, err := os.Stat(path)
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	sidecarapi "github.com/nova/novawire/api/sidecar"
 	"github.com/nova/novawire/internal/testing/fakeotlp"
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 // memoryGroup is a control group with a limit of memory, as a container has one.
@@ -36,11 +37,7 @@ func newMemoryGroup(t *testing.T, limit int64) memoryGroup {
 	}
 	g.dir = filepath.Join(g.seen, fmt.Sprintf("novawire-test-%d", os.Getpid()))
 	if err := g.create(limit); err != nil {
-		reason := fmt.Sprintf("no control group can be made, which needs root and a cgroup file system that is not read-only: %v", err)
-		if os.Getenv("CI") != "" {
-			t.Fatal(reason)
-		}
-		t.Skipf("%s; run as root: go test ./sidecar -run '^%s$'", reason, t.Name())
+		prerequisite.Skip(t, "no control group can be made, which needs root and a cgroup file system that is not read-only: %v; run as root: go test ./sidecar -run '^%s$'", err, t.Name())
 	}
 	t.Cleanup(func() {
 		if err := os.Remove(g.dir); err != nil {

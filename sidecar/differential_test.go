@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/nova/novawire/internal/testing/fakeotlp"
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 // probe is one request of the corpus.
@@ -180,7 +181,7 @@ func (p probe) ask(t *testing.T, address string) string {
 
 func startStock(t *testing.T, backend string) (grpc, http1 string) {
 	t.Helper()
-	path := provided(t, "NOVAWIRE_STOCK_COLLECTOR", "stock_collector")
+	path := prerequisite.Path(t, "NOVAWIRE_STOCK_COLLECTOR", "stock_collector")
 	grpc, http1 = freeAddress(t), freeAddress(t)
 	_, metrics, _ := strings.Cut(freeAddress(t), ":")
 	config := filepath.Join(t.TempDir(), "config.yaml")

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	sidecarapi "github.com/nova/novawire/api/sidecar"
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 // jaeger is a real one, with its store in memory.
@@ -21,7 +22,7 @@ type jaeger struct{ grpc, http, query string }
 
 func startJaeger(t *testing.T) jaeger {
 	t.Helper()
-	path := provided(t, "NOVAWIRE_JAEGER", "jaeger")
+	path := prerequisite.Path(t, "NOVAWIRE_JAEGER", "jaeger")
 	j := jaeger{grpc: freeAddress(t), http: freeAddress(t), query: freeAddress(t)}
 	args := []string{
 		"--collector.otlp.grpc.host-port=" + j.grpc, "--collector.otlp.http.host-port=" + j.http, "--query.http-server.host-port=" + j.query,
@@ -83,7 +84,7 @@ func (j jaeger) find(trace string) (spans int, resource map[string]string) {
 // The stock SDK sends through the sidecar to Jaeger: by either protocol in, and
 // by either out, the trace is found with the attributes of the pod.
 func TestJaeger_StockSDK(t *testing.T) {
-	sdk := provided(t, "NOVAWIRE_SDK", "sdk")
+	sdk := prerequisite.Path(t, "NOVAWIRE_SDK", "sdk")
 	j := startJaeger(t)
 	for out, address := range map[sidecarapi.Protocol]string{sidecarapi.ProtocolGRPC: j.grpc, sidecarapi.ProtocolHTTP: j.http} {
 		for _, in := range []sidecarapi.Protocol{sidecarapi.ProtocolGRPC, sidecarapi.ProtocolHTTP} {

@@ -206,20 +206,6 @@ func (p *process) metric(series string) (value int64) {
 	return -1
 }
 
-// provided names a program that tools/provide makes; without it the test is
-// skipped, except in CI.
-func provided(t testing.TB, variable, name string) string {
-	t.Helper()
-	path := os.Getenv(variable)
-	if path == "" && os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not set", variable)
-	}
-	if path == "" {
-		t.Skipf(`%s is not set; run: tools/provide %s && eval "$(tools/provide env)" && go test ./sidecar -run '^%s$'`, variable, name, t.Name())
-	}
-	return path
-}
-
 // ports counts through ports that the kernel gives to nobody: not to a connection, nor to
 // a listener that asks for any. One of those could take a port that was free before the
 // sidecar listens on it.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"debug/elf"
 	"testing"
+
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 // functions is the table in which the runtime finds the name of every function
@@ -48,7 +50,7 @@ func TestTemplates_Unreachable(t *testing.T) {
 // The check sees what it looks for where it is: in the stock collector.
 func TestTemplates_ReachableInStock(t *testing.T) {
 	t.Parallel()
-	table := functions(t, provided(t, "NOVAWIRE_STOCK_COLLECTOR", "stock_collector"))
+	table := functions(t, prerequisite.Path(t, "NOVAWIRE_STOCK_COLLECTOR", "stock_collector"))
 	for _, name := range executing {
 		if !bytes.Contains(table, []byte(name)) {
 			t.Errorf("%s is not found where it is linked", name)

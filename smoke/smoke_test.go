@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 var now = time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
@@ -296,14 +297,7 @@ type jaeger struct{ otlp, query string }
 
 func startJaeger(t *testing.T) jaeger {
 	t.Helper()
-	path := os.Getenv("NOVAWIRE_JAEGER")
-	if path == "" {
-		const message = `NOVAWIRE_JAEGER is not set; run: eval "$(tools/provide jaeger env)" && go test ./smoke`
-		if os.Getenv("CI") != "" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
+	path := prerequisite.Path(t, "NOVAWIRE_JAEGER", "jaeger")
 	otlp, query := freeAddress(t), freeAddress(t)
 	args := []string{"--collector.otlp.http.host-port=" + otlp, "--query.http-server.host-port=" + query, "--log-level=error"}
 	for _, unused := range []string{

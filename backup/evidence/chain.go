@@ -33,8 +33,8 @@ func sequenceOf(name string) (int64, bool) {
 	return n, err == nil && n >= 1 && nameOf(n) == name
 }
 
-// maxRecordBytes bounds what is read: a record of a thousand tables takes 100 KB.
-const maxRecordBytes = 4 << 20
+// MaxRecordBytes is the largest record, in bytes: one of a thousand tables takes 100 KB.
+const MaxRecordBytes = 4 << 20
 
 // Head returns the newest record of a database, nil if there is none. It does not
 // verify the record.
@@ -49,7 +49,7 @@ func Head(ctx context.Context, store backup.Reader, database string) (*backup.Ev
 	if err != nil || head.Sequence == 0 {
 		return nil, err
 	}
-	body, err := signature.ReadObject(ctx, store, Folder(database)+nameOf(head.Sequence), maxRecordBytes)
+	body, err := signature.ReadObject(ctx, store, Folder(database)+nameOf(head.Sequence), MaxRecordBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,7 @@ func Verify(ctx context.Context, store backup.Reader, keys signature.Keys, datab
 	}
 	slices.Sort(names) // the places are numbers of eight digits
 	for _, name := range names {
-		body, err := signature.ReadObject(ctx, store, Folder(database)+name, maxRecordBytes)
+		body, err := signature.ReadObject(ctx, store, Folder(database)+name, MaxRecordBytes)
 		if err != nil {
 			return c, fmt.Errorf("read %s: %w", name, err)
 		}

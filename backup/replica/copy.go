@@ -7,8 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/nova/novawire/backup"
 	"github.com/nova/novawire/backup/signature"
@@ -27,7 +28,7 @@ func (c Copier) backup(ctx context.Context, r backup.Record) error {
 		return err
 	}
 	key := m.Folder() + backup.ManifestName
-	if err := c.small(ctx, key, c.To.PutNew); err != nil && !errors.Is(err, backup.ErrExists) {
+	if err := c.small(ctx, key, backup.MaxManifestBytes, c.To.PutNew); err != nil && !errors.Is(err, backup.ErrExists) {
 		return fmt.Errorf("commit the copy: %w", err)
 	}
 	if _, err := backup.ReadManifest(ctx, c.To, m.Database, m.ID); err != nil {
@@ -38,26 +39,19 @@ func (c Copier) backup(ctx context.Context, r backup.Record) error {
 
 // objects copies all objects of a backup, some at the same time.
 func (c Copier) objects(ctx context.Context, m backup.Manifest) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	slots := make(chan struct{}, max(1, c.AtATime))
-	var all sync.WaitGroup
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(max(1, c.AtATime))
 	for _, s := range m.Streams {
 		for _, o := range s.Objects {
-			slots <- struct{}{}
-			all.Go(func() {
-				defer func() { <-slots }()
-				if ctx.Err() != nil {
-					return
-				}
+			all.Go(func() error {
 				if err := c.object(ctx, m.Folder()+o.Name, o); err != nil {
-					stop(fmt.Errorf("%s: %w", o.Name, err)) // the first one stays
+					return fmt.Errorf("%s: %w", o.Name, err)
 				}
+				return nil
 			})
 		}
 	}
-	all.Wait()
-	return context.Cause(ctx)
+	return all.Wait()
 }
 
 // object copies one object, unless an earlier attempt has, and verifies what arrived.
@@ -147,7 +141,7 @@ func (c Copier) beside(ctx context.Context, e backup.Entry) error {
 		if _, there := e.Objects[name]; !there {
 			continue
 		}
-		err := c.small(ctx, e.Folder()+name, c.To.Put)
+		err := c.small(ctx, e.Folder()+name, backup.MaxManifestBytes, c.To.Put)
 		if errors.Is(err, backup.ErrUnsigned) { // a verdict that counts for nothing
 			continue
 		}
@@ -158,22 +152,19 @@ func (c Copier) beside(ctx context.Context, e backup.Entry) error {
 	return nil
 }
 
-// maxSmall bounds an object that is copied in one piece: the largest is a manifest.
-const maxSmall = 256 << 20
-
-// small copies an object in one piece.
-func (c Copier) small(ctx context.Context, key string, put func(context.Context, string, []byte) error) error {
+// small copies an object of at most limit bytes in one piece.
+func (c Copier) small(ctx context.Context, key string, limit int64, put func(context.Context, string, []byte) error) error {
 	from, err := c.From.Open(ctx, key)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = from.Close() }()
-	content, err := io.ReadAll(io.LimitReader(from, maxSmall+1))
+	content, err := io.ReadAll(io.LimitReader(from, limit+1))
 	switch {
 	case err != nil:
 		return err
-	case len(content) > maxSmall:
-		return verifyError("it has more than %d bytes", maxSmall)
+	case int64(len(content)) > limit:
+		return verifyError("it has more than %d bytes", limit)
 	}
 	return put(ctx, key, content)
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nova/novawire/internal/testing/prerequisite"
 	"github.com/nova/novawire/internal/testing/sshkeys"
 )
 
@@ -162,7 +163,7 @@ func TestParseKeys(t *testing.T) {
 func TestOpenSSH(t *testing.T) {
 	program, err := exec.LookPath("ssh-keygen")
 	if err != nil {
-		t.Skip("no ssh-keygen: apt-get install openssh-client")
+		prerequisite.Skip(t, "no ssh-keygen; run: tools/provide ssh_keygen")
 	}
 	dir := t.TempDir()
 	file := func(name string, content []byte) string {

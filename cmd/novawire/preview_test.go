@@ -16,6 +16,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/nova/novawire/internal/commandline"
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 var update = flag.Bool("update", false, "rewrite the runs in testdata")
@@ -243,7 +244,7 @@ func openTerminal(t *testing.T) *os.File {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
-		t.Skip("no pseudo terminal; run: mount -t devpts devpts /dev/pts && go test ./cmd/novawire")
+		prerequisite.Skip(t, "no pseudo terminal; run: mount -t devpts devpts /dev/pts && go test ./cmd/novawire")
 	}
 	t.Cleanup(func() { _ = master.Close() })
 	return master

@@ -71,6 +71,15 @@ func TestCopy(t *testing.T) {
 			t.Errorf("got %s", content)
 		}
 	})
+	t.Run("what is no record keeps no record from the copy", func(t *testing.T) {
+		folder := backup.EscapeDatabase(database) + "/evidence/"
+		first.put(folder+"00000000.json", strings.Repeat("x", 5<<20))
+		first.fails(backupapi.CategoryVerify, "drill") // it is told, and the chain goes on
+		first.fails(backupapi.CategoryCopy, "run", "--databases", database)
+		if content := copied.get(folder + "00000002.json"); !strings.Contains(content, database) {
+			t.Errorf("got %s", content)
+		}
+	})
 }
 
 // Each store keeps what its own retention says.

@@ -25,6 +25,7 @@ import (
 
 	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/internal/testing/cluster"
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 func TestMain(m *testing.M) {
@@ -43,14 +44,7 @@ func newEnvironment(t *testing.T) environment {
 	t.Helper()
 	config := cluster.Config(t)
 	config.QPS = -1
-	directory := os.Getenv("NOVAWIRE_OPERATOR_CRDS")
-	if directory == "" {
-		message := `NOVAWIRE_OPERATOR_CRDS is not set; run: eval "$(tools/provide operator_crds env)" && go test ./controller/servicemonitor, or make test`
-		if os.Getenv("CI") != "" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
+	directory := prerequisite.Path(t, "NOVAWIRE_OPERATOR_CRDS", "operator_crds")
 	if _, err := envtest.InstallCRDs(config, envtest.CRDInstallOptions{Paths: []string{directory + "/monitoring.coreos.com_servicemonitors.yaml"}}); err != nil {
 		t.Fatal(err)
 	}

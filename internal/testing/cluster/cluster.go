@@ -10,7 +10,6 @@ package cluster
 import (
 	"fmt"
 	"os"
-	"strconv"
 	"sync"
 	"testing"
 
@@ -18,6 +17,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 // assets names the folder that holds kube-apiserver and etcd.
@@ -48,9 +49,7 @@ func Run(m *testing.M) int {
 // If the servers are missing, the test is skipped; in CI it fails.
 func Config(tb testing.TB) *rest.Config {
 	tb.Helper()
-	if os.Getenv(assets) == "" {
-		missing(tb)
-	}
+	prerequisite.Path(tb, assets, "kubernetes")
 	config, err := start()
 	if err != nil {
 		tb.Fatalf("start the test cluster: %v", err)
@@ -73,13 +72,4 @@ func Kubeconfig(tb testing.TB, config *rest.Config) []byte {
 		tb.Fatal(err)
 	}
 	return text
-}
-
-func missing(tb testing.TB) {
-	tb.Helper()
-	command := `eval "$(tools/provide kubernetes env)" && go test -run '` + tb.Name() + `' ./…, or make test`
-	if ci, _ := strconv.ParseBool(os.Getenv("CI")); ci {
-		tb.Fatalf("%s is not set; run it with: %s", assets, command)
-	}
-	tb.Skipf("needs a real API server; run it with: %s", command)
 }

@@ -6,7 +6,6 @@ package pgtest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 // cleanups run after all tests of a package.
@@ -42,11 +43,7 @@ func atExit(f func()) {
 // Missing skips the test because something is not installed.
 func Missing(t testing.TB, what, target string) {
 	t.Helper()
-	message := fmt.Sprintf("%s is missing; run: tools/provide %s", what, target)
-	if os.Getenv("CI") != "" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
+	prerequisite.Skip(t, "%s is missing; run: tools/provide %s", what, target)
 }
 
 // freePort asks the kernel for one.
