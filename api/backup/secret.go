@@ -14,6 +14,28 @@ import (
 // keys, as [SecretVariable] names them.
 const SecretEnvPrefix = "SECRET_KEY_"
 
+// The parts of a connection that keys of a Secret may hold.
+const (
+	PartUser     = "user"
+	PartPassword = "password"
+	PartHost     = "host"
+	PartPort     = "port"
+)
+
+// Parts returns the keys by the part of a connection that they hold, nil if one key
+// holds the whole URL. It is for [Request.URLSecret] only.
+func (s SecretKey) Parts() map[string]string {
+	if !strings.Contains(s.Key, "=") {
+		return nil
+	}
+	parts := map[string]string{}
+	for _, pair := range strings.Split(s.Key, ",") {
+		part, key, _ := strings.Cut(pair, "=")
+		parts[part] = key
+	}
+	return parts
+}
+
 // The parts of a connection that only [SecretURL] knows.
 const (
 	partURL      = "url"

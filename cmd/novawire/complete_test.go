@@ -80,7 +80,7 @@ func TestComplete(t *testing.T) {
 func TestDisplayName(t *testing.T) {
 	for program, want := range map[string]string{
 		"novawire": "novawire", "/usr/bin/novawire": "novawire", "./novawire-v0.2.0": "novawire",
-		"kubectl-novawire": "kubectl novawire", "/home/a/.krew/bin/kubectl-novawire": "kubectl novawire",
+		"kubectl-novawire": "kubectl novawire", "/usr/local/bin/kubectl-novawire": "kubectl novawire",
 	} {
 		if got := displayName(program); got != want {
 			t.Errorf("%s: %q, want %q", program, got, want)
