@@ -60,7 +60,7 @@ func TestRBAC(t *testing.T) {
 	granted := grantedRights(t)
 	var refused, unused []string
 	// Most rights are used by the tests that run beside this one.
-	err := poll(t, 8*time.Minute, func(context.Context) (bool, error) {
+	err := poll(t, 12*time.Minute, func(context.Context) (bool, error) {
 		used, denied, err := usedRights(t)
 		refused, unused = denied, nil
 		for _, r := range granted {

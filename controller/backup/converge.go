@@ -115,12 +115,16 @@ func (r *reconciler) deleteUnwanted(ctx context.Context, s *state, config resour
 
 // deleteObjects deletes everything that was made for a source which is no
 // longer backed up and asked for on-delete: delete. Backups in S3 stay.
+//
+// The backup's CronJob is deleted last, because it records that the rest is to be
+// deleted: a reconciliation that fails halfway is repeated. It is suspended first, so
+// that no Job starts without its service account and its network policy.
 func (r *reconciler) deleteObjects(ctx context.Context, s *state) error {
-	for _, cronJob := range []*batchv1.CronJob{s.backup, s.drill} {
-		if cronJob == nil {
-			continue
-		}
-		if err := r.delete(ctx, cronJob); err != nil {
+	if err := r.suspend(ctx, s, reasonDisabled(s.source)); err != nil {
+		return err
+	}
+	if s.drill != nil {
+		if err := r.delete(ctx, s.drill); err != nil {
 			return err
 		}
 	}
@@ -130,8 +134,10 @@ func (r *reconciler) deleteObjects(ctx context.Context, s *state) error {
 	if err := r.deleteOwned(ctx, s, resources.BackupName(s.source), &corev1.ServiceAccount{}); err != nil {
 		return err
 	}
+	if err := r.delete(ctx, s.backup); err != nil {
+		return err
+	}
 	s.backup, s.drill = nil, nil
-	r.setSuspended(s, reasonDisabled(s.source))
 	return nil
 }
 

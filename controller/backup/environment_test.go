@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"strings"
@@ -111,10 +112,34 @@ func (b *environment) reconfigure(change func(*resources.Config)) {
 	b.changed <- event.GenericEvent{Object: &appsv1.StatefulSet{}}
 }
 
-// writes records the requests that change something.
+// writes records the requests that change something. The first one that is
+// fail, a method and the end of a path, does not reach the server.
 type writes struct {
-	mu    sync.Mutex
-	calls []string
+	mu     sync.Mutex
+	calls  []string
+	fail   string
+	failed bool
+}
+
+func (w *writes) failOnce(call string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fail, w.failed = call, false
+}
+
+func (w *writes) hasFailed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failed
+}
+
+func (w *writes) mustFail(method, path string) bool {
+	if w.fail == "" || w.failed {
+		return false
+	}
+	want, end, _ := strings.Cut(w.fail, " ")
+	w.failed = method == want && strings.HasSuffix(path, end)
+	return w.failed
 }
 
 func (w *writes) count(next http.RoundTripper) http.RoundTripper {
@@ -122,7 +147,11 @@ func (w *writes) count(next http.RoundTripper) http.RoundTripper {
 		if r.Method != http.MethodGet && !strings.Contains(r.URL.Path, "/events") {
 			w.mu.Lock()
 			w.calls = append(w.calls, r.Method+" "+r.URL.Path)
+			fail := w.mustFail(r.Method, r.URL.Path)
 			w.mu.Unlock()
+			if fail {
+				return nil, errors.New("the connection was lost")
+			}
 		}
 		return next.RoundTrip(r)
 	})

@@ -7,6 +7,8 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	backupapi "github.com/nova/novawire/api/backup"
@@ -50,15 +52,6 @@ func TestReconcile_Suspension(t *testing.T) {
 		b.awaitCronJob("auth-db-drill", suspended(reasonDisabled(b.set("auth-db"))))
 		b.annotate(s, enabled())
 		b.awaitCronJob("auth-db-drill", running)
-	})
-	t.Run("removing enabled with on-delete: delete deletes the CronJobs", func(t *testing.T) {
-		b := newEnvironment(t)
-		s := b.statefulSet("auth-db", enabled(backupapi.AnnotationOnDelete, "delete"))
-		b.awaitCronJob("auth-db-drill", running)
-		b.annotate(s, map[string]string{backupapi.AnnotationEnabled: "", backupapi.AnnotationOnDelete: ""})
-		b.eventually("nothing is left", func() string {
-			return unless(b.cronJob("auth-db-backup") == nil && b.cronJob("auth-db-drill") == nil, "a CronJob is")
-		})
 	})
 	t.Run("the namespace's refusal label suspends the CronJobs until it is removed", func(t *testing.T) {
 		b := newEnvironment(t)
@@ -129,4 +122,43 @@ func (b *environment) label(key, value string) {
 	if err := b.client.Update(b.Context(), ns); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// A deletion that is interrupted at any object is completed by the next reconciliation.
+func TestReconcile_DeletesAllObjects(t *testing.T) {
+	for _, lost := range []string{
+		"nothing", "PATCH cronjobs/auth-db-backup", "DELETE cronjobs/auth-db-drill", "DELETE networkpolicies/auth-db-backup",
+		"DELETE serviceaccounts/auth-db-backup", "DELETE cronjobs/auth-db-backup",
+	} {
+		t.Run(lost+" fails once", func(t *testing.T) {
+			b := newEnvironment(t)
+			s := b.statefulSet("auth-db", enabled(backupapi.AnnotationOnDelete, "delete"))
+			b.awaitCronJob("auth-db-drill", running)
+			b.eventually("all objects exist", func() string { return unless(len(b.managed()) > 3, fmt.Sprint("only ", b.managed())) })
+			b.writes.failOnce(lost)
+			b.annotate(s, map[string]string{backupapi.AnnotationEnabled: "", backupapi.AnnotationOnDelete: ""})
+			b.eventually("nothing is left", func() string { return unless(len(b.managed()) == 0, fmt.Sprint(b.managed())) })
+			if lost != "nothing" && !b.writes.hasFailed() {
+				t.Errorf("the controller did not call %s", lost)
+			}
+		})
+	}
+}
+
+// managed lists the objects that the controller made.
+func (b *environment) managed() (names []string) {
+	b.Helper()
+	for _, list := range []client.ObjectList{&batchv1.CronJobList{}, &corev1.ServiceAccountList{}, &networkingv1.NetworkPolicyList{}} {
+		if err := b.client.List(b.Context(), list, client.InNamespace(b.namespace), client.MatchingLabels{resources.LabelManagedBy: resources.ManagedBy}); err != nil {
+			b.Fatal(err)
+		}
+		items, err := meta.ExtractList(list)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, o := range items {
+			names = append(names, fmt.Sprintf("%T %s", o, o.(client.Object).GetName()))
+		}
+	}
+	return names
 }
