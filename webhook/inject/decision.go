@@ -109,6 +109,12 @@ var reasons = map[Reason]struct {
 	PodResources:       {"no requests and limits set: the pod has pod-level resources", Info},
 	Guaranteed:         {"requests equal limits, so that the pod keeps the QoS class Guaranteed", Info},
 	UserCollector:      {"kept: the pod already has a container with the name of the sidecar", Info},
+
+	NotReviewed:        {"created before its namespace opted in, or while the webhook did not answer", Act},
+	OlderConfiguration: {"wired with another configuration", Info},
+	OlderSidecarImage:  {"wired with another image of the sidecar", Info},
+	StatusRemoved:      {"wired, but its annotation inject.nova.dev/status was removed", Act},
+	ChangedAfterwards:  {"something changed the pod after it was wired, and parts of the wiring are missing", Act},
 }
 
 // Text returns the reason as a sentence.
