@@ -179,7 +179,7 @@ func (w *wiring) addTaken(taken *takenPorts, c *listeningContainer) {
 	}
 	for _, p := range []probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
 		for _, a := range []probeAction{p.HTTPGet, p.TCPSocket, p.GRPC} {
-			if n, err := strconv.Atoi(strings.Trim(string(a.Port), `"`)); err == nil && isCandidate(n) {
+			if n, ok := candidate(strings.Trim(string(a.Port), `"`)); ok {
 				taken.add(n, c.Name, "probe")
 			}
 		}
@@ -195,8 +195,8 @@ func (w *wiring) addTaken(taken *takenPorts, c *listeningContainer) {
 		}
 	}
 	for _, v := range c.Env {
-		if strings.HasPrefix(v.Name, "OTEL_EXPORTER_") || strings.HasPrefix(v.Name, "NOVAWIRE_") {
-			continue // where telemetry is sent to
+		if isDestination(v.Name) {
+			continue
 		}
 		for _, n := range listened(v.Name+"="+v.Value, "") {
 			taken.add(n, c.Name, "variable "+v.Name)
@@ -213,7 +213,7 @@ func (w *wiring) addExported(taken *takenPorts, containers []listeningContainer)
 				continue
 			}
 			if m := loopbackAddress.FindStringSubmatch(v.Value); m != nil {
-				if n, err := strconv.Atoi(m[1]); err == nil && isCandidate(n) {
+				if n, ok := candidate(m[1]); ok {
 					return n, v.Name
 				}
 			}
@@ -258,7 +258,7 @@ func listened(setting, previous string) (found []int) {
 		return nil
 	}
 	add := func(text string) {
-		if n, err := strconv.Atoi(text); err == nil && isCandidate(n) {
+		if n, ok := candidate(text); ok {
 			found = append(found, n)
 		}
 	}
@@ -273,6 +273,19 @@ func listened(setting, previous string) (found []int) {
 		add(setting[strings.LastIndexByte(setting, ':')+1:])
 	}
 	return found
+}
+
+// isDestination reports whether a variable says where telemetry is sent to. The
+// Prometheus exporter is the one of OpenTelemetry's exporters that listens.
+func isDestination(variable string) bool {
+	exporter, ok := strings.CutPrefix(variable, "OTEL_EXPORTER_")
+	return ok && !strings.HasPrefix(exporter, "PROMETHEUS_") || strings.HasPrefix(variable, "NOVAWIRE_")
+}
+
+// candidate returns the port that a text is, if it is one that the sidecar can use.
+func candidate(text string) (port int, ok bool) {
+	port, err := strconv.Atoi(text)
+	return port, err == nil && isCandidate(port)
 }
 
 // isCandidate reports whether a port is one that the sidecar can use: a default port

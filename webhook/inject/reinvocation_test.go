@@ -132,6 +132,7 @@ func TestListened(t *testing.T) {
 		"LISTEN_ADDR=127.0.0.1:4317":                                     {4317},
 		"--http-port=18888":                                              {18888},
 		"listen :4317":                                                   {4317},
+		"GRPC=0.0.0.0:4317":                                              {4317},
 
 		"--otlp-endpoint=collector:4317":                   nil,
 		"COLLECTOR_ADDR=otel-collector.observability:4317": nil,

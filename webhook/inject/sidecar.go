@@ -48,7 +48,7 @@ func (w *wiring) placeSidecar() {
 	w.status.Collector = w.collector
 	list, index := w.findSidecar()
 	wanted := w.collector == injection.CollectorSidecar
-	ours := w.hasPrevious && w.previous.Collector == injection.CollectorSidecar
+	ours := w.previous.Collector == injection.CollectorSidecar
 	wantedList, afterMesh := "initContainers", w.firstIndexAfterMesh()
 	position := itoa(afterMesh)
 	if !w.engine.native {
@@ -61,15 +61,15 @@ func (w *wiring) placeSidecar() {
 		return
 	case index >= 0 && w.upToDate() && (inPlace || !wanted):
 		return
-	case index >= 0 && wanted && inPlace:
+	case wanted && inPlace:
 		w.patch.replace("spec", list, itoa(index))
 		w.patch.json = w.appendSidecar(w.patch.json)
 		w.patch.end()
 		return
 	case index >= 0:
 		w.patch.remove("spec", list, itoa(index))
-		if list == wantedList && afterMesh > 0 {
-			position = itoa(afterMesh - 1) // the removal moves the others
+		if list == wantedList {
+			position = itoa(afterMesh - 1) // it was before the mesh's; the removal moves them
 		}
 	}
 	if !wanted {
