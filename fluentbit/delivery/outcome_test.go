@@ -292,6 +292,30 @@ func TestSender_Deliver_CancelWhileWaiting(t *testing.T) {
 	})
 }
 
+// A batch that is given up while the limiter waits leaves no request behind.
+func TestSender_Deliver_CancelWhileLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{t: t, put: func(_ int, entries [][]byte) (delivery.Rejected, error) {
+			t.Errorf("a request with %d events", len(entries))
+			return delivery.Rejected{}, nil
+		}}
+		limiter := delivery.NewRateLimiter()
+		for range 12 {
+			limiter.Throttled(time.Now())
+			time.Sleep(2 * time.Second)
+		}
+		limiter.Throttled(time.Now())
+		s := delivery.New(f, delivery.Settings{Clock: bubble, Limiter: limiter})
+		defer s.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if s.Deliver(ctx, stream, items(1)) {
+			t.Error("it was delivered")
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
 func TestSender_Stop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := false

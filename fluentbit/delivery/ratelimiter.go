@@ -53,19 +53,14 @@ func (l *RateLimiter) Wait(ctx context.Context, clock Clock) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	now := clock.Now()
 	for {
-		d := l.reserve(now)
+		d := l.reserve(clock.Now())
 		if d <= 0 {
 			return nil
 		}
 		if err := clock.Wait(ctx, d); err != nil {
 			return err
-		}
-		// The rate may have been halved meanwhile: then there is more to wait.
-		if now = now.Add(d); now.Before(clock.Now()) {
-			now = clock.Now()
-		}
+		} // the rate may have been halved meanwhile: then there is more to wait
 	}
 }
 
