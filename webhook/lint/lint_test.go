@@ -17,9 +17,13 @@ import (
 )
 
 func TestMisplacedAnnotations(t *testing.T) {
-	notes := MisplacedAnnotations(map[string]string{"inject.nova.dev/protocol": "grpc", "inject.nova.dev/logs": "none", "example.com/inject.nova.dev": "x"})
-	want := []inject.Note{{Reason: inject.Misplaced, Subject: "inject.nova.dev/logs"}, {Reason: inject.Misplaced, Subject: "inject.nova.dev/protocol"}}
-	if diff := cmp.Diff(want, notes); diff != "" {
+	annotations := map[string]string{"example.com/inject.nova.dev": "x"}
+	var want []inject.Note
+	for _, key := range []string{"collector", "containers", "logs", "metrics", "metrics-path", "metrics-port", "protocol", "service-name"} {
+		annotations["inject.nova.dev/"+key] = "x"
+		want = append(want, inject.Note{Reason: inject.Misplaced, Subject: "inject.nova.dev/" + key})
+	}
+	if diff := cmp.Diff(want, MisplacedAnnotations(annotations)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -198,6 +202,25 @@ func TestBackupReferences(t *testing.T) {
 			defaults, _ := backupapi.ParseDefaults(nil)
 			s := backupapi.StatefulSet("nova", "db")
 			compareParts(t, c.want, BackupReferences(t.Context(), c.objects, defaults, s, request(t, c.annotations...)))
+		})
+	}
+}
+
+func TestBackupReferences_SecretsWatched(t *testing.T) {
+	secret := backupapi.Source{Kind: backupapi.KindSecret, Namespace: "nova", Name: "db"}
+	for name, c := range map[string]struct {
+		source  backupapi.Source
+		objects objects
+		want    []string
+	}{
+		"Secrets are watched":                 {secret, objects{watched: true}, nil},
+		"Secrets are not watched":             {secret, objects{}, []string{"no backup is scheduled"}},
+		"nobody knows":                        {secret, objects{err: errors.New("forbidden")}, nil},
+		"a StatefulSet where Secrets are not": {backupapi.StatefulSet("nova", "db"), objects{}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defaults, _ := backupapi.ParseDefaults(nil)
+			compareParts(t, c.want, BackupReferences(t.Context(), c.objects, defaults, c.source, request(t)))
 		})
 	}
 }
