@@ -13,6 +13,7 @@ func Keys() []api.Key { return slices.Clone(keys) }
 
 var keys = []api.Key{
 	{Name: LabelWiring, On: api.OnNamespace, Label: true, Default: "–", Allowed: "`enabled`", Meaning: "opts the namespace in"},
+	{Name: AnnotationStatus, On: api.OnNamespace, Default: "–", Allowed: "JSON", Meaning: "configuration hash, and how many pods have drifted (component `namespace-status`)", Written: true},
 
 	{Name: LabelWiring, On: api.OnPod, Label: true, Default: "–", Allowed: "`disabled`", Meaning: "the pod is not wired"},
 	{Name: AnnotationCollector, On: api.OnPod, Default: "`sidecar`", Allowed: "`sidecar`, `gateway`, `none`", Meaning: "destination of telemetry: a collector in the pod, a shared collector, or none"},

@@ -15,6 +15,7 @@ import (
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/controller/audit"
 	backupcontroller "github.com/nova/novawire/controller/backup"
+	"github.com/nova/novawire/controller/drift"
 	"github.com/nova/novawire/controller/servicemonitor"
 	"github.com/nova/novawire/internal/kubernetes"
 )
@@ -35,6 +36,7 @@ type controllers struct {
 	options      backupcontroller.Options
 	audit        *audit.Metrics
 	defaults     func() backupapi.Request
+	drift        drift.Options
 	monitors     *servicemonitor.Options // nil: no ServiceMonitors are created
 	restartDelay time.Duration           // before a stopped manager is started again
 }
@@ -51,8 +53,12 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags managerFlag
 	}
 	return mgr.Add(&controllers{
 		cluster: cluster, namespace: flags.certs.namespace, restartDelay: 5 * time.Second, monitors: monitors,
-		options: backupcontroller.Options{Config: current.Backup, Statuses: statuses, Changed: current.changed},
+		options: backupcontroller.Options{Config: current.Backup, Statuses: statuses, Changed: current.changed[0]},
 		audit:   audit.NewMetrics(metrics.Registry), defaults: current.BackupDefaults,
+		drift: drift.Options{
+			Engine:  func() drift.Engine { return driftEngine{current.Engine()} },
+			Metrics: drift.NewMetrics(metrics.Registry), Changed: current.changed[1],
+		},
 	})
 }
 
@@ -65,6 +71,7 @@ func (c *controllers) Start(ctx context.Context) error {
 		err := c.lead(ctx)
 		c.options.Statuses.Reset() // another replica may write them from now on
 		c.audit.Reset()
+		c.drift.Metrics.Reset()
 		if ctx.Err() == nil {
 			slog.Error("the controllers stopped; restarting", "error", err, "delay", c.restartDelay.String())
 		}
@@ -95,6 +102,9 @@ func (c *controllers) lead(ctx context.Context) error {
 	}
 	if err := backupcontroller.Add(mgr, options); err != nil {
 		return fmt.Errorf("add the backup controller: %w", err)
+	}
+	if err := drift.Add(mgr, c.drift); err != nil {
+		return fmt.Errorf("add the drift controller: %w", err)
 	}
 	reader, err := kubernetes.New(c.cluster)
 	if err != nil {

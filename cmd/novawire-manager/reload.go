@@ -30,9 +30,9 @@ type reloader struct {
 	lastRead []byte // the content that was read last, valid or not
 	engine   atomic.Pointer[inject.Engine]
 	backup   atomic.Pointer[resources.Config]
-	// changed has room for one event: the controller reconciles everything again,
-	// however many changes there were.
-	changed chan event.GenericEvent
+	// changed has one channel for each controller, with room for one event: the
+	// controller reconciles everything again, however many changes there were.
+	changed [2]chan event.GenericEvent
 
 	generation prometheus.Gauge
 	failures   prometheus.Counter
@@ -46,7 +46,7 @@ func newReloader(file string, interval time.Duration, registry prometheus.Regist
 	r := &reloader{
 		file:     file,
 		interval: interval,
-		changed:  make(chan event.GenericEvent, 1),
+		changed:  [...]chan event.GenericEvent{make(chan event.GenericEvent, 1), make(chan event.GenericEvent, 1)},
 		generation: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "novawire_config_generation",
 			Help: "Configurations that were applied since the start.",
@@ -100,9 +100,11 @@ func (r *reloader) apply(c config.Manager) error {
 	r.engine.Store(engine)
 	r.backup.Store(&c.Backup)
 	r.generation.Inc()
-	select {
-	case r.changed <- event.GenericEvent{Object: &appsv1.StatefulSet{}}:
-	default:
+	for _, changed := range r.changed {
+		select {
+		case changed <- event.GenericEvent{Object: &appsv1.StatefulSet{}}:
+		default:
+		}
 	}
 	return nil
 }

@@ -52,6 +52,7 @@ func TestAdmission(t *testing.T) {
 		{"backs up the databases of Secrets and Services", backsUpSecretsAndServices},
 		{"removing something never silences the audit", removingNeverSilences},
 		{"admits pods while the webhook is down and wires them when it is back", failsOpen},
+		{"reports the pods that were created while it was away, and those of an older configuration", findsDrift},
 		{"exits with success on SIGTERM", endsOnSignal},
 	} {
 		if !t.Run(c.name, func(t *testing.T) { sub := *m; sub.TB = t; c.test(&sub, t) }) {

@@ -68,6 +68,9 @@ func (e *Engine) State(raw []byte, ns Namespace) (State, error) {
 // staleState says which configuration, or which image, the pod was wired with.
 func (e *Engine) staleState(p *pod) State {
 	status, _ := ReadStatus(p.Metadata.Annotations)
+	if status.Config == e.hash { // the engine would move the sidecar's ports
+		return State{injection.PodChanged, ChangedAfterwards, "a container listens on a port of the sidecar"}
+	}
 	if c := ourSidecar(p); c != nil && status.Collector == injection.CollectorSidecar && c.Image != e.config.Sidecar.Image {
 		return State{injection.PodStale, OlderSidecarImage, c.Image + ", now " + e.config.Sidecar.Image}
 	}

@@ -55,6 +55,10 @@ func TestEngine_State(t *testing.T) {
 		"a pod whose sidecar was removed": {
 			patched(wired, `[{"op":"remove","path":"/spec/initContainers/0"}]`), "changed: changed-after-admission: container novawire-collector",
 		},
+		"a pod with a container that was added later and listens on the sidecar's port": {
+			patched(wired, `[{"op":"add","path":"/spec/containers/0","value":{"name":"late","image":"late","ports":[{"containerPort":4317}]}}]`),
+			"changed: changed-after-admission: a container listens on a port of the sidecar",
+		},
 		"a pod whose status was removed": {patched(wired, `[{"op":"remove","path":"/metadata/annotations/inject.nova.dev~1status"}]`), "changed: status-removed"},
 		"a pod whose status is no JSON":  {patched(wired, `[{"op":"add","path":"/metadata/annotations/inject.nova.dev~1status","value":"-"}]`), "changed: status-removed"},
 		"a bare pod with a container of the sidecar's name": {

@@ -1,0 +1,101 @@
+package drift
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// transform keeps the parts of a pod that [Trim] returns.
+func transform(o any) (any, error) {
+	if pod, ok := o.(*corev1.Pod); ok {
+		return Trim(pod), nil
+	}
+	return o, nil // a tombstone
+}
+
+// Trim returns a pod with the parts that admission reads, so that the cache of a large cluster
+// stays small: of the environment of a container only the variables of OpenTelemetry and of
+// Novawire, and no volumes and no status.
+func Trim(pod *corev1.Pod) *corev1.Pod {
+	annotations := maps.Clone(pod.Annotations)
+	delete(annotations, corev1.LastAppliedConfigAnnotation)
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: pod.Name, GenerateName: pod.GenerateName, Namespace: pod.Namespace, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
+			Labels: pod.Labels, Annotations: annotations, OwnerReferences: pod.OwnerReferences, DeletionTimestamp: pod.DeletionTimestamp,
+		},
+		Spec: corev1.PodSpec{
+			HostNetwork: pod.Spec.HostNetwork, RestartPolicy: pod.Spec.RestartPolicy, NodeSelector: pod.Spec.NodeSelector, OS: pod.Spec.OS,
+			Affinity: nodeAffinity(pod.Spec.Affinity), SecurityContext: windowsOptions(pod.Spec.SecurityContext), Resources: pod.Spec.Resources,
+			InitContainers: trimContainers(pod.Spec.InitContainers), Containers: trimContainers(pod.Spec.Containers),
+		},
+		Status: corev1.PodStatus{Phase: pod.Status.Phase},
+	}
+}
+
+func trimContainers(list []corev1.Container) (trimmed []corev1.Container) {
+	for _, c := range list {
+		t := corev1.Container{
+			Name: c.Name, Image: c.Image, RestartPolicy: c.RestartPolicy, EnvFrom: c.EnvFrom, Ports: c.Ports, Resources: c.Resources,
+			LivenessProbe: trimProbe(c.LivenessProbe), ReadinessProbe: trimProbe(c.ReadinessProbe), StartupProbe: trimProbe(c.StartupProbe),
+		}
+		if mentionsPort(c.Command...) || mentionsPort(c.Args...) {
+			t.Command, t.Args = c.Command, c.Args
+		}
+		if c.SecurityContext != nil && c.SecurityContext.WindowsOptions != nil {
+			t.SecurityContext = &corev1.SecurityContext{WindowsOptions: c.SecurityContext.WindowsOptions}
+		}
+		for _, v := range c.Env {
+			if strings.HasPrefix(v.Name, "OTEL_") || strings.HasPrefix(v.Name, "NOVAWIRE_") || mentionsPort(v.Value) {
+				t.Env = append(t.Env, v)
+			}
+		}
+		trimmed = append(trimmed, t)
+	}
+	return trimmed
+}
+
+// mentionsPort reports whether a text can name a port of the sidecar: admission reads from
+// commands, arguments and variables what a container listens on.
+func mentionsPort(texts ...string) bool {
+	return slices.ContainsFunc(texts, func(text string) bool {
+		return strings.Contains(text, "4317") || strings.Contains(text, "4318") || strings.Contains(text, "8888")
+	})
+}
+
+// trimProbe keeps the port of a probe.
+func trimProbe(p *corev1.Probe) *corev1.Probe {
+	if p == nil {
+		return nil
+	}
+	trimmed := &corev1.Probe{}
+	switch {
+	case p.HTTPGet != nil:
+		trimmed.HTTPGet = &corev1.HTTPGetAction{Port: p.HTTPGet.Port}
+	case p.TCPSocket != nil:
+		trimmed.TCPSocket = &corev1.TCPSocketAction{Port: p.TCPSocket.Port}
+	case p.GRPC != nil:
+		trimmed.GRPC = &corev1.GRPCAction{Port: p.GRPC.Port}
+	default:
+		return nil
+	}
+	return trimmed
+}
+
+func nodeAffinity(a *corev1.Affinity) *corev1.Affinity {
+	if a == nil || a.NodeAffinity == nil {
+		return nil
+	}
+	return &corev1.Affinity{NodeAffinity: a.NodeAffinity}
+}
+
+func windowsOptions(s *corev1.PodSecurityContext) *corev1.PodSecurityContext {
+	if s == nil || s.WindowsOptions == nil {
+		return nil
+	}
+	return &corev1.PodSecurityContext{WindowsOptions: s.WindowsOptions}
+}
