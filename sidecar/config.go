@@ -57,11 +57,11 @@ func newConfig(s sidecarapi.Settings, problems int, m memory, fips bool) Config 
 	if s.Backend == sidecarapi.BackendXRay && s.Usable() {
 		batch.ItemBytes = awsItemBytes
 	}
-	attributes := resourceAttributes(s.Resource)
+	attributes := resource.Config{Attributes: resourceAttributes(s.Resource)}
 	return Config{
-		Receiver:      receiverConfig(s, m, batch, attributes),
+		Receiver:      receiverConfig(s, m, batch, attributes.Growth()),
 		MemoryLimiter: MemoryLimiter{CheckInterval: time.Second, LimitMiB: uint32(m.hard()), SpikeLimitMiB: uint32(m.spike())}, //nolint:gosec // MiB of a container
-		Resource:      resource.Config{Attributes: attributes},
+		Resource:      attributes,
 		Exporter: otlpexporter.Config{
 			Protocol: string(s.Protocol), Targets: targets(s, fips), Headers: secretHeaders(s.Headers), Compression: s.Compression,
 			TLS:     otlpexporter.TLS{CAFile: s.CAFile, CertFile: s.CertFile, KeyFile: s.KeyFile},
@@ -73,28 +73,23 @@ func newConfig(s sidecarapi.Settings, problems int, m memory, fips bool) Config 
 }
 
 // receiverConfig divides the memory: a third for the largest request, a thirty-second for
-// the bodies of all others, an eighth for a decoded piece. A piece leaves room for the
-// attributes that it is given, so that each item that is accepted fits a batch.
-func receiverConfig(s sidecarapi.Settings, m memory, batch wire.Limits, attributes []resource.Attribute) otlpreceiver.Config {
+// the bodies of all others, a quarter for what is decoded of JSON. A piece leaves room for
+// the attributes that its resources are given, so that each item that is accepted fits a
+// batch.
+func receiverConfig(s sidecarapi.Settings, m memory, batch wire.Limits, growth int) otlpreceiver.Config {
 	piece := batch
-	piece.Memory = int(m.limit / 8)
-	for _, a := range attributes {
-		piece.Bytes -= len(a.Key) + len(a.Value) + attributeFraming
-	}
-	piece.Bytes = max(piece.Bytes, batch.Bytes/2)
+	piece.Growth = min(growth, batch.Bytes/2)
 	return otlpreceiver.Config{
 		Listen:          s.Listen,
 		MaxRequestBytes: int(min(s.MaxRequestSize, m.limit/3)),
 		HeldBytes:       m.limit / 32,
 		Concurrency:     int(max(1, m.limit/(64<<20))),
 		Piece:           piece,
+		JSONMemory:      int(m.limit / 4),
 		MessageTimeout:  15 * time.Second,
 		StopTimeout:     time.Second,
 	}
 }
-
-// attributeFraming is what an attribute takes beside its key and its text.
-const attributeFraming = 24
 
 // awsServices are the signing names, by signal.
 var awsServices = map[string]string{"traces": "xray", "metrics": "monitoring", "logs": "logs"}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc/codes"
@@ -145,15 +146,12 @@ func TestNotices_Interval(t *testing.T) {
 	})
 }
 
-// What cannot be encoded or cut is an error of the request, which its sender is told not
+// What cannot be cut is an error of the request, which its sender is told not
 // to repeat.
 func TestEnqueue_Errors(t *testing.T) {
 	inTime(t, nil, accept, func(t *testing.T, e *timed) {
-		if err := e.enqueue(nil, 5, errors.New("a defect")); err == nil {
-			t.Error("a request that was not encoded is taken")
-		}
-		if err := e.enqueue(bytes.Repeat([]byte{0xff}, 2000), 5, nil); err == nil {
-			t.Error("a request that cannot be cut is taken")
+		if err := e.enqueue(wire.Request{Body: bytes.Repeat([]byte{0xff}, 2000), Items: 5}); !consumererror.IsPermanent(err) {
+			t.Errorf("a request that cannot be cut is answered %v", err)
 		}
 	})
 }
@@ -180,7 +178,7 @@ func TestEnqueue_Limits(t *testing.T) {
 			stats := new(ledger.Counters)
 			e := newSignalExporter(&Config{QueueBytes: 1 << 20, Batch: c.limits}, zap.New(core), ledger.Traces, stats, newDrain(), nil)
 			e.sender = senderFunc(nil)
-			if err := e.enqueue(body, 10, nil); err != nil {
+			if err := e.enqueue(wire.Request{Body: body, Items: 10}); err != nil {
 				t.Fatal(err)
 			}
 			if got := len(e.queue.waiting); got != c.pieces || e.queue.count != 10-c.oversize {

@@ -74,12 +74,9 @@ func encode(names ...string) []byte {
 func TestExporter_SendsNothingEmpty(t *testing.T) {
 	b := newBackend(t, nil)
 	s := start(t, b.URL, "http/protobuf", nil)
-	empty := ptrace.NewTraces()
-	empty.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty()
-	for _, td := range []ptrace.Traces{ptrace.NewTraces(), empty} {
-		if err := s.ConsumeTraces(t.Context(), td); err != nil {
-			t.Fatal(err)
-		}
+	s.send(t)
+	if err := s.ConsumeTraces(t.Context(), ptrace.NewTraces()); err != nil { // without a request
+		t.Fatal(err)
 	}
 	_ = s.Shutdown(t.Context()) // sends what is queued
 	if b.requests != 0 {
@@ -149,13 +146,15 @@ func TestExporter_SignalsAreIndependent(t *testing.T) {
 	ld, md := plog.NewLogs(), pmetric.NewMetrics()
 	ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty().LogRecords().AppendEmpty().Body().SetStr("text")
 	md.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty().Metrics().AppendEmpty().SetEmptyGauge().DataPoints().AppendEmpty()
-	if err := traces.ConsumeTraces(t.Context(), spansNamed("a", "b")); err != nil {
+	records, _ := new(plog.ProtoMarshaler).MarshalLogs(ld)
+	points, _ := new(pmetric.ProtoMarshaler).MarshalMetrics(md)
+	if err := traces.ConsumeTraces(requestContext(t, ledger.Traces, encode("a", "b")), ptrace.NewTraces()); err != nil {
 		t.Fatal(err)
 	}
-	if err := logs.ConsumeLogs(t.Context(), ld); err != nil {
+	if err := logs.ConsumeLogs(requestContext(t, ledger.Logs, records), plog.NewLogs()); err != nil {
 		t.Fatal(err)
 	}
-	if err := metrics.ConsumeMetrics(t.Context(), md); err != nil {
+	if err := metrics.ConsumeMetrics(requestContext(t, ledger.Metrics, points), pmetric.NewMetrics()); err != nil {
 		t.Fatal(err)
 	}
 	subject{stats: stats}.eventually(t, "the record is exported", func() bool { return stats.Entries()["logs"].Exported == 1 })

@@ -16,46 +16,41 @@ import (
 
 type traces struct{ *signalExporter }
 
-func (t traces) ConsumeTraces(_ context.Context, td ptrace.Traces) error {
-	body, err := new(ptrace.ProtoMarshaler).MarshalTraces(td)
-	return t.enqueue(body, td.SpanCount(), err)
+func (t traces) ConsumeTraces(ctx context.Context, _ ptrace.Traces) error {
+	return t.enqueue(wire.FromContext(ctx))
 }
 
 type metrics struct{ *signalExporter }
 
-func (m metrics) ConsumeMetrics(_ context.Context, md pmetric.Metrics) error {
-	body, err := new(pmetric.ProtoMarshaler).MarshalMetrics(md)
-	return m.enqueue(body, md.DataPointCount(), err)
+func (m metrics) ConsumeMetrics(ctx context.Context, _ pmetric.Metrics) error {
+	return m.enqueue(wire.FromContext(ctx))
 }
 
 type logs struct{ *signalExporter }
 
-func (l logs) ConsumeLogs(_ context.Context, ld plog.Logs) error {
-	body, err := new(plog.ProtoMarshaler).MarshalLogs(ld)
-	return l.enqueue(body, ld.LogRecordCount(), err)
+func (l logs) ConsumeLogs(ctx context.Context, _ plog.Logs) error {
+	return l.enqueue(wire.FromContext(ctx))
 }
 
 // Capabilities says that the exporter leaves what it is given as it is.
 func (*signalExporter) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
 
-// enqueue queues an encoded request, in pieces where one batch must not hold it.
-func (e *signalExporter) enqueue(body []byte, items int, err error) error {
-	if err != nil {
-		return consumererror.NewPermanent(err)
-	}
-	if items == 0 {
+// enqueue queues a request, in pieces where one batch must not hold it.
+func (e *signalExporter) enqueue(r wire.Request) error {
+	if r.Items == 0 {
 		return nil
 	}
-	fits := len(body) <= e.config.Batch.Bytes && items <= e.config.Batch.Items
-	if fits && e.config.Batch.ItemBytes > 0 && len(body) > e.config.Batch.ItemBytes {
-		sum, err := wire.Scan(e.signal, body)
-		fits = err == nil && e.config.Batch.Allow(len(body), sum)
+	limits := e.config.Batch
+	fits := len(r.Body) <= limits.Bytes && r.Items <= limits.Items
+	if fits && limits.ItemBytes > 0 && len(r.Body) > limits.ItemBytes {
+		sum, err := wire.Scan(e.signal, r.Body)
+		fits = err == nil && limits.Allow(len(r.Body), sum)
 	}
 	if fits {
-		e.push(item{body: body, count: items, since: time.Now()})
+		e.push(item{body: bytes.Clone(r.Body), count: r.Items, since: time.Now()})
 		return nil
 	}
-	oversize, err := wire.Cut(e.signal, body, e.config.Batch, func(piece []byte, items int) error {
+	oversize, err := wire.Cut(e.signal, r.Body, limits, func(piece []byte, items int) error {
 		e.push(item{body: bytes.Clone(piece), count: items, since: time.Now()})
 		return nil
 	})

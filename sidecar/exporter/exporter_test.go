@@ -56,9 +56,19 @@ func start(t *testing.T, url, protocol string, change func(*Config)) subject {
 
 func (s subject) send(t *testing.T, names ...string) {
 	t.Helper()
-	if err := s.ConsumeTraces(t.Context(), spansNamed(names...)); err != nil {
+	if err := s.ConsumeTraces(requestContext(t, ledger.Traces, encode(names...)), ptrace.NewTraces()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// requestContext is how requests come to an exporter.
+func requestContext(t *testing.T, signal ledger.Signal, body []byte) context.Context {
+	t.Helper()
+	sum, err := wire.Scan(signal, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wire.NewContext(t.Context(), wire.Request{Body: body, Items: sum.Items})
 }
 
 func spansNamed(names ...string) ptrace.Traces {

@@ -121,7 +121,7 @@ func TestReceiver_Conformance(t *testing.T) {
 			t.Fatalf("answered %d %s", status, answer)
 		}
 		server := newServer(&Config{MaxRequestBytes: 1, HeldBytes: 1, Concurrency: 1}, nil, s.stats)
-		server.config.Piece.Memory = 1 << 20
+		server.config.JSONMemory = 1 << 20
 		proto, err := server.fromJSON(0, []byte(body))
 		if err == nil {
 			err = m.UnmarshalProto(proto)

@@ -8,8 +8,11 @@ import (
 	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
+	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 
 	"github.com/nova/novawire/sidecar/ledger"
@@ -26,13 +29,11 @@ const (
 	jsonText
 )
 
-// pipeline decodes a protobuf request, hands it on and returns how many
-// items it holds.
-type pipeline func(ctx context.Context, body []byte) (items int, err error)
+// pipeline hands on the request in the context.
+type pipeline func(ctx context.Context) error
 
 // message is an export request of pdata.
 type message interface {
-	UnmarshalProto(data []byte) error
 	UnmarshalJSON(data []byte) error
 	MarshalProto() ([]byte, error)
 }
@@ -54,7 +55,7 @@ func decode(unmarshal func([]byte) error, body []byte) (err error) {
 // fromJSON returns the request as protobuf. Its memory is bounded before it is
 // decoded, as that of protobuf is.
 func (s *server) fromJSON(signal ledger.Signal, body []byte) ([]byte, error) {
-	if err := checkJSON(body, s.config.jsonMemory()); err != nil {
+	if err := checkJSON(body, s.config.JSONMemory); err != nil {
 		return nil, err
 	}
 	var m message
@@ -76,31 +77,13 @@ func (s *server) fromJSON(signal ledger.Signal, body []byte) ([]byte, error) {
 }
 
 func traces(next consumer.Traces) pipeline {
-	return func(ctx context.Context, body []byte) (int, error) {
-		request := ptraceotlp.NewExportRequest()
-		if err := decode(request.UnmarshalProto, body); err != nil {
-			return 0, err
-		}
-		return request.Traces().SpanCount(), next.ConsumeTraces(ctx, request.Traces())
-	}
+	return func(ctx context.Context) error { return next.ConsumeTraces(ctx, ptrace.NewTraces()) }
 }
 
 func metrics(next consumer.Metrics) pipeline {
-	return func(ctx context.Context, body []byte) (int, error) {
-		request := pmetricotlp.NewExportRequest()
-		if err := decode(request.UnmarshalProto, body); err != nil {
-			return 0, err
-		}
-		return request.Metrics().DataPointCount(), next.ConsumeMetrics(ctx, request.Metrics())
-	}
+	return func(ctx context.Context) error { return next.ConsumeMetrics(ctx, pmetric.NewMetrics()) }
 }
 
 func logs(next consumer.Logs) pipeline {
-	return func(ctx context.Context, body []byte) (int, error) {
-		request := plogotlp.NewExportRequest()
-		if err := decode(request.UnmarshalProto, body); err != nil {
-			return 0, err
-		}
-		return request.Logs().LogRecordCount(), next.ConsumeLogs(ctx, request.Logs())
-	}
+	return func(ctx context.Context) error { return next.ConsumeLogs(ctx, plog.NewLogs()) }
 }

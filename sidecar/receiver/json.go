@@ -25,10 +25,6 @@ const (
 	maxJSONDepth = 3 * wire.MaxDepth
 )
 
-// jsonMemory is what a request in JSON may take when it is decoded. JSON is not cut
-// into pieces before that.
-func (c *Config) jsonMemory() int { return 2 * c.Piece.Memory }
-
 // checkJSON refuses text that takes more memory, or is nested deeper, than it may.
 // It estimates; whether the text is JSON is for the decoder to say.
 func checkJSON(body []byte, memory int) error {

@@ -61,11 +61,3 @@ func TestCheckJSON(t *testing.T) {
 		}
 	}
 }
-
-func TestConfig_JSONMemory(t *testing.T) {
-	c := Config{}
-	c.Piece.Memory = 10
-	if got := c.jsonMemory(); got != 20 {
-		t.Errorf("got %d", got)
-	}
-}

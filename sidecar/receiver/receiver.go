@@ -1,8 +1,8 @@
 // Package receiver takes OTLP from the application: by gRPC and by HTTP, on every
 // address it listens on. One HTTP server serves both, because gRPC is HTTP/2 with
 // prior knowledge. What requests take of memory is bounded: bodies by a budget of
-// the bytes that are held, decoding by the number of requests decoded at once and
-// by cutting large requests into pieces. It stores nothing.
+// the bytes that are held, and work on them by the number of requests at once and by
+// cutting large ones into pieces. Protobuf is never decoded. It stores nothing.
 package receiver
 
 import (
@@ -25,11 +25,13 @@ type Config struct {
 	// HeldBytes bounds the bodies that are held at once. One request at a time may
 	// go beyond it, up to MaxRequestBytes, so that there is always one that ends.
 	HeldBytes int64 `yaml:"held_bytes"`
-	// Concurrency is how many requests are decoded at once.
+	// Concurrency is how many requests are worked on at once.
 	Concurrency int `yaml:"concurrency"`
-	// Piece bounds what is decoded and handed to the pipeline at once. An item
-	// beyond it is refused.
+	// Piece bounds what is handed to the pipeline at once. An item beyond it is
+	// refused.
 	Piece wire.Limits `yaml:"piece"`
+	// JSONMemory bounds what a request in JSON may take when it is decoded, in bytes.
+	JSONMemory int `yaml:"json_memory"`
 
 	MessageTimeout time.Duration `yaml:"message_timeout"` // from the first to the last byte of a request
 	StopTimeout    time.Duration `yaml:"stop_timeout"`    // for requests under way at shutdown
@@ -40,8 +42,8 @@ func (c *Config) Validate() error {
 	if len(c.Listen) == 0 || c.MaxRequestBytes <= 0 || c.HeldBytes <= 0 || c.Concurrency <= 0 || c.MessageTimeout <= 0 {
 		return errors.New("listen, max_request_bytes, held_bytes, concurrency and message_timeout must be set")
 	}
-	if c.Piece.Bytes <= 0 || c.Piece.Items <= 0 || c.Piece.Memory <= 0 {
-		return errors.New("piece must be bounded in bytes, items and memory")
+	if c.Piece.Bytes <= 0 || c.Piece.Items <= 0 || c.JSONMemory <= 0 {
+		return errors.New("piece must be bounded in bytes and items, and json_memory set")
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ type server struct {
 	stats     *ledger.Ledger
 	consumers [3]pipeline
 	budget    *budget
-	decoding  chan struct{} // a place for each request that is decoded
+	working   chan struct{} // a place for each request that is worked on
 	zstd      func() (*zstd.Decoder, error)
 	lastWait  atomic.Int64 // for memory, in nanoseconds of Unix time
 
@@ -41,7 +41,7 @@ type server struct {
 func newServer(config *Config, logger *zap.Logger, stats *ledger.Ledger) *server {
 	s := &server{
 		config: config, logger: logger, stats: stats, listen: listen,
-		budget: newBudget(config.HeldBytes, config.MaxRequestBytes), decoding: make(chan struct{}, config.Concurrency), zstd: newZstd(config.MaxRequestBytes),
+		budget: newBudget(config.HeldBytes, config.MaxRequestBytes), working: make(chan struct{}, config.Concurrency), zstd: newZstd(config.MaxRequestBytes),
 	}
 	s.http = s.newHTTP()
 	return s

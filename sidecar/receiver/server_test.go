@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/nova/novawire/sidecar/ledger"
+	"github.com/nova/novawire/sidecar/wire"
 )
 
 // Each error has one answer by HTTP, one by gRPC and one place in the ledger.
@@ -108,7 +109,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// Every signal is decoded, counted and handed on, in both encodings.
+// Every signal is counted and handed on, in both encodings.
 func TestReceiver_EverySignal(t *testing.T) {
 	td, md, ld := ptrace.NewTraces(), pmetric.NewMetrics(), plog.NewLogs()
 	for range 2 {
@@ -131,9 +132,17 @@ func TestReceiver_EverySignal(t *testing.T) {
 		for e, body := range encodings {
 			k := newTaker(never)
 			seen, fail := 0, error(nil)
-			nextTraces, _ := consumer.NewTraces(func(_ context.Context, td ptrace.Traces) error { seen += td.SpanCount(); return fail })
-			nextMetrics, _ := consumer.NewMetrics(func(_ context.Context, md pmetric.Metrics) error { seen += md.DataPointCount(); return fail })
-			nextLogs, _ := consumer.NewLogs(func(_ context.Context, ld plog.Logs) error { seen += ld.LogRecordCount(); return fail })
+			see := func(ctx context.Context) error {
+				r := wire.FromContext(ctx)
+				if sum, err := wire.Scan(signal, r.Body); err != nil || sum.Items != r.Items {
+					t.Errorf("%s: handed on %d items: %+v, %v", signal, r.Items, sum, err)
+				}
+				seen += r.Items
+				return fail
+			}
+			nextTraces, _ := consumer.NewTraces(func(ctx context.Context, _ ptrace.Traces) error { return see(ctx) })
+			nextMetrics, _ := consumer.NewMetrics(func(ctx context.Context, _ pmetric.Metrics) error { return see(ctx) })
+			nextLogs, _ := consumer.NewLogs(func(ctx context.Context, _ plog.Logs) error { return see(ctx) })
 			k.consumers = [3]pipeline{ledger.Traces: traces(nextTraces), ledger.Metrics: metrics(nextMetrics), ledger.Logs: logs(nextLogs)}
 			if p, err := k.take(t.Context(), signal, body, e); err != nil || p.rejected != 0 {
 				t.Errorf("%s: %+v, %v", signal, p, err)
@@ -141,7 +150,7 @@ func TestReceiver_EverySignal(t *testing.T) {
 			if got := k.stats.Counters(signal).Entry(); seen != 2 || got.Accepted != 2 {
 				t.Errorf("%s: handed on %d, the ledger has %+v", signal, seen, got)
 			}
-			if _, err := k.consumers[signal](t.Context(), []byte("garbage")); !errors.Is(err, errMalformed) {
+			if _, err := k.take(t.Context(), signal, []byte("garbage"), e); !errors.Is(err, errMalformed) {
 				t.Errorf("%s: garbage is %v", signal, err)
 			}
 			fail = errors.New("memory is short")
@@ -155,7 +164,7 @@ func TestReceiver_EverySignal(t *testing.T) {
 func TestConfig_Validate(t *testing.T) {
 	valid := func() *Config {
 		c := &Config{Listen: []string{"x"}, MaxRequestBytes: 1, HeldBytes: 1, Concurrency: 1, MessageTimeout: 1}
-		c.Piece.Bytes, c.Piece.Items, c.Piece.Memory = 1, 1, 1
+		c.Piece.Bytes, c.Piece.Items, c.JSONMemory = 1, 1, 1
 		return c
 	}
 	if err := valid().Validate(); err != nil {
@@ -169,7 +178,7 @@ func TestConfig_Validate(t *testing.T) {
 		"no timeout":                    func(c *Config) { c.MessageTimeout = 0 },
 		"pieces without a limit":        func(c *Config) { c.Piece.Bytes = 0 },
 		"pieces of any number of items": func(c *Config) { c.Piece.Items = 0 },
-		"pieces of any memory":          func(c *Config) { c.Piece.Memory = 0 },
+		"JSON of any memory":            func(c *Config) { c.JSONMemory = 0 },
 	} {
 		c := valid()
 		change(c)

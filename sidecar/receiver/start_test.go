@@ -35,13 +35,18 @@ type sink struct {
 	err   func() error
 }
 
-func (s *sink) consume(_ context.Context, td ptrace.Traces) error {
+func (s *sink) consume(ctx context.Context, _ ptrace.Traces) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
 		if err := s.err(); err != nil {
 			return err
 		}
+	}
+	r := wire.FromContext(ctx)
+	td, err := new(ptrace.ProtoUnmarshaler).UnmarshalTraces(r.Body)
+	if err != nil || td.SpanCount() != r.Items {
+		return fmt.Errorf("%d items: %w", r.Items, err)
 	}
 	for _, r := range td.ResourceSpans().All() {
 		for _, scope := range r.ScopeSpans().All() {
@@ -70,7 +75,8 @@ func start(t *testing.T, change func(*Config)) running {
 	t.Helper()
 	config := Config{
 		Listen: []string{"127.0.0.1:0"}, MaxRequestBytes: 1 << 20, HeldBytes: 256 << 10, Concurrency: 1,
-		Piece:          wire.Limits{Bytes: 256 << 10, Items: 1000, Memory: 4 << 20},
+		Piece:          wire.Limits{Bytes: 256 << 10, Items: 1000},
+		JSONMemory:     8 << 20,
 		MessageTimeout: time.Minute, StopTimeout: time.Second,
 	}
 	if change != nil {

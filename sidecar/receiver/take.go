@@ -19,11 +19,11 @@ type partial struct {
 	reason   string
 }
 
-// take decodes a request and hands it to the pipeline, in pieces where it is large.
+// take hands a request to the pipeline, in pieces where it is large.
 func (s *server) take(ctx context.Context, signal ledger.Signal, body []byte, e encoding) (partial, error) {
 	select {
-	case s.decoding <- struct{}{}:
-		defer func() { <-s.decoding }()
+	case s.working <- struct{}{}:
+		defer func() { <-s.working }()
 	case <-ctx.Done():
 		return partial{}, ctx.Err()
 	}
@@ -42,7 +42,7 @@ func (s *server) take(ctx context.Context, signal ledger.Signal, body []byte, e 
 		limits.Bytes, limits.ItemBytes = limits.Bytes/repairGrowth, limits.ItemBytes/repairGrowth
 	}
 	if limits.Allow(len(body), sum) {
-		err := s.consume(ctx, signal, repaired(signal, body, sum), false)
+		err := s.consume(ctx, signal, wire.Request{Body: repaired(signal, body, sum), Items: sum.Items}, false)
 		s.refuse(signal, sum.Items, err)
 		return partial{}, err
 	}
@@ -75,7 +75,7 @@ func (s *server) takePieces(ctx context.Context, signal ledger.Signal, body []by
 		if taken && int64(len(body)) > s.stats.Counters(signal).QueueLimit() {
 			s.awaitRoom(ctx, signal, len(piece), room)
 		}
-		err := s.consume(ctx, signal, repaired(signal, piece, sum), taken && patient)
+		err := s.consume(ctx, signal, wire.Request{Body: repaired(signal, piece, sum), Items: items}, taken && patient)
 		switch {
 		case err == nil:
 			taken = true
@@ -139,21 +139,22 @@ const (
 
 func (s *server) waited() time.Time { return time.Unix(0, s.lastWait.Load()) }
 
-// consume hands what is decoded at once to the pipeline, and counts what it takes. A
-// patient call waits once where memory is short.
-func (s *server) consume(ctx context.Context, signal ledger.Signal, body []byte, patient bool) error {
-	items, err := s.consumers[signal](ctx, body)
-	if err != nil && patient && !errors.Is(err, errMalformed) && !consumererror.IsPermanent(err) && time.Since(s.waited()) > waitAgain {
-		runtime.GC() // what was decoded before is garbage that the limiter counts
+// consume hands a request to the pipeline, and counts what it takes. A patient call waits
+// once where memory is short.
+func (s *server) consume(ctx context.Context, signal ledger.Signal, r wire.Request, patient bool) error {
+	next, handed := s.consumers[signal], wire.NewContext(ctx, r)
+	err := next(handed)
+	if err != nil && patient && !consumererror.IsPermanent(err) && time.Since(s.waited()) > waitAgain {
+		runtime.GC() // what was cut before is garbage that the limiter counts
 		select {
 		case <-time.After(memoryWait):
 			s.lastWait.Store(time.Now().UnixNano())
-			items, err = s.consumers[signal](ctx, body)
+			err = next(handed)
 		case <-ctx.Done():
 		}
 	}
 	if err == nil {
-		s.stats.Counters(signal).Accept(items)
+		s.stats.Counters(signal).Accept(r.Items)
 	}
 	return err
 }

@@ -40,18 +40,14 @@ func newTaker(answer func(call int) error) *taker {
 	k.counters.SetQueue(0, 1<<20)
 	k.server = newServer(&Config{
 		MaxRequestBytes: 1 << 20, HeldBytes: 1 << 20, Concurrency: 1,
-		Piece: wire.Limits{Bytes: 400 << 10, Items: 10, Memory: 4 << 20},
+		Piece: wire.Limits{Bytes: 400 << 10, Items: 10}, JSONMemory: 8 << 20,
 	}, zap.NewNop(), stats)
-	k.connect(ledger.Traces, func(_ context.Context, body []byte) (int, error) {
-		sum, err := wire.Scan(ledger.Traces, body)
-		if err != nil {
-			return 0, errMalformed
-		}
+	k.connect(ledger.Traces, func(ctx context.Context) error {
 		k.mu.Lock()
-		k.pieces = append(k.pieces, piece{time.Since(k.begun), sum.Items})
+		k.pieces = append(k.pieces, piece{time.Since(k.begun), wire.FromContext(ctx).Items})
 		call := len(k.pieces)
 		k.mu.Unlock()
-		return sum.Items, answer(call)
+		return answer(call)
 	})
 	return k
 }
@@ -212,7 +208,7 @@ func TestTake_WaitsForMemory(t *testing.T) {
 	})
 }
 
-// Requests are decoded one after the other, as many at once as is configured.
+// Requests are worked on one after the other, as many at once as is configured.
 func TestTake_InTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newTaker(func(int) error { time.Sleep(time.Second); return nil })
@@ -229,7 +225,7 @@ func TestTake_InTurn(t *testing.T) {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if diff := cmp.Diff([]piece{{0, 1}, {time.Second, 1}, {2 * time.Second, 1}}, k.pieces); diff != "" {
-			t.Errorf("decoded (-want +got):\n%s", diff)
+			t.Errorf("worked on (-want +got):\n%s", diff)
 		}
 	})
 }

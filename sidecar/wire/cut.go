@@ -10,16 +10,18 @@ import (
 type Limits struct {
 	Bytes     int // of the wire form
 	Items     int
-	Memory    int // of the decoded form, as [Scan] estimates it
 	ItemBytes int // of the wire form of one item
-	// Share is how many requests of several items are within Bytes and Memory together,
-	// for a cut into smaller requests than a single item may need.
+	// Growth is by how many bytes each resource may grow, by [Attributes.Complete], and
+	// still be within Bytes.
+	Growth int
+	// Share is how many requests of several items are within Bytes together, for a cut
+	// into smaller requests than a single item may need.
 	Share int
 }
 
 // Allow reports whether a request of so many bytes is within the limits.
 func (l Limits) Allow(size int, s Summary) bool {
-	return within(size, l.Bytes) && within(s.Items, l.Items) && within(s.Memory, l.Memory) && within(s.LargestItem, l.ItemBytes)
+	return within(size+s.Resources*l.Growth, l.Bytes) && within(s.Items, l.Items) && within(s.LargestItem, l.ItemBytes)
 }
 
 func within(n, limit int) bool { return limit == 0 || n <= limit }
@@ -31,7 +33,7 @@ func within(n, limit int) bool { return limit == 0 || n <= limit }
 func Cut(signal ledger.Signal, request []byte, limits Limits, yield func(request []byte, items int) error) (oversize int, err error) {
 	c := cutter{limits: limits, several: limits, yield: yield}
 	if limits.Share > 1 {
-		c.several.Bytes, c.several.Memory = limits.Bytes/limits.Share, limits.Memory/limits.Share
+		c.several.Bytes = limits.Bytes / limits.Share
 	}
 	c.open(0, requests[signal], request)
 	if err := c.walk(requests[signal], request); err != nil {
@@ -45,19 +47,19 @@ type cutter struct {
 	several Limits // of more of them
 	yield   func([]byte, int) error
 
-	levels   []level // the messages between the request and the item at hand
-	items    int     // of the request being built
-	memory   int
-	oversize int
+	levels    []level // the messages between the request and the item at hand
+	items     int     // of the request being built
+	resources int     // of the request being built
+	oversize  int
 }
 
 // level is a message on the path to the items.
 type level struct {
-	number  protowire.Number // of its field in the level above
-	context []byte           // the fields that go with all of its items
-	memory  int              // of the context
-	content []byte           // built so far, the context included
-	used    bool             // content holds an item
+	number   protowire.Number // of its field in the level above
+	context  []byte           // the fields that go with all of its items
+	resource int              // 1 for what holds a resource
+	content  []byte           // built so far, the context included
+	used     bool             // content holds an item
 }
 
 // open begins a message: what is not on the path to the items goes with all of them.
@@ -68,8 +70,10 @@ func (c *cutter) open(number protowire.Number, m *message, content []byte) {
 		c.levels = append(c.levels, level{})
 	}
 	l := &c.levels[len(c.levels)-1]
-	l.number, l.context, l.used = number, l.context[:0], false
-	sum := Summary{Memory: m.memory}
+	l.number, l.context, l.resource, l.used = number, l.context[:0], 0, false
+	if m.resource {
+		l.resource = 1
+	}
 	for len(content) > 0 {
 		number, _, n := protowire.ConsumeField(content)
 		if n < 0 {
@@ -80,8 +84,6 @@ func (c *cutter) open(number protowire.Number, m *message, content []byte) {
 		}
 		content = content[n:]
 	}
-	_ = sum.scan(m, l.context, 0)
-	l.memory = sum.Memory
 }
 
 // close ends the last message: what it holds is part of the one above.
@@ -111,7 +113,7 @@ func (c *cutter) walk(m *message, content []byte) error {
 		_, _, tag := protowire.ConsumeTag(whole)
 		value, _ := protowire.ConsumeBytes(whole[tag:])
 		if f.to.item {
-			if err := c.add(f.to, whole, value); err != nil {
+			if err := c.add(whole, len(value)); err != nil {
 				return err
 			}
 			continue
@@ -129,28 +131,25 @@ func (c *cutter) walk(m *message, content []byte) error {
 const framing = 3 + 5
 
 // add puts an item into the request being built, or into the next.
-func (c *cutter) add(m *message, whole, value []byte) error {
-	var sum Summary
-	_ = sum.scan(m, value, 0)
-	context, contextMemory := 0, 0 // of this item alone
-	size, memory := 0, c.memory    // of the request being built, with what this item opens
+func (c *cutter) add(whole []byte, itemBytes int) error {
+	context := 0                      // of this item alone
+	size, resources := 0, c.resources // of the request being built, with what this item opens
 	for i := range c.levels {
 		l := &c.levels[i]
 		context += framing + len(l.context)
-		contextMemory += l.memory
 		if l.used {
 			size += framing + len(l.content)
 		} else {
 			size += framing + len(l.context)
-			memory += l.memory
+			resources += l.resource
 		}
 	}
-	alone := Summary{Items: 1, Memory: contextMemory + sum.Memory, LargestItem: len(value)}
+	alone := Summary{Items: 1, Resources: 1, LargestItem: itemBytes}
 	if !c.limits.Allow(context+len(whole), alone) || !within(2*context, c.limits.Bytes) {
 		c.oversize++
 		return nil
 	}
-	grown := Summary{Items: c.items + 1, Memory: memory + sum.Memory}
+	grown := Summary{Items: c.items + 1, Resources: resources}
 	if c.items > 0 && !c.several.Allow(size+len(whole), grown) {
 		if err := c.flush(); err != nil {
 			return err
@@ -159,13 +158,12 @@ func (c *cutter) add(m *message, whole, value []byte) error {
 	for i := range c.levels {
 		if l := &c.levels[i]; !l.used {
 			l.content, l.used = append(l.content[:0], l.context...), true
-			c.memory += l.memory
+			c.resources += l.resource
 		}
 	}
 	last := &c.levels[len(c.levels)-1]
 	last.content = append(last.content, whole...)
 	c.items++
-	c.memory += sum.Memory
 	return nil
 }
 
@@ -183,6 +181,6 @@ func (c *cutter) flush() error {
 		}
 	}
 	items := c.items
-	c.items, c.memory, c.levels[0].used = 0, 0, false
+	c.items, c.resources, c.levels[0].used = 0, 0, false
 	return c.yield(c.levels[0].content, items)
 }

@@ -13,21 +13,22 @@ import (
 // it for most languages.
 const MaxDepth = 100
 
-// Errors of requests that must not be decoded.
+// Errors of requests that are not OTLP.
 var (
-	ErrMalformed = errors.New("the request is not a protobuf message")
+	ErrMalformed = errors.New("the request is not an OTLP message in protobuf")
 	ErrTooDeep   = errors.New("the request is nested too deep")
 )
 
 // Summary says what a request holds.
 type Summary struct {
 	Items       int  // spans, data points or log records
-	Memory      int  // an estimate of what the decoded request takes, in bytes
+	Resources   int  // with or without items
 	LargestItem int  // in bytes of its wire form
 	InvalidText bool // some text is not UTF-8
 }
 
-// Scan sums a request up. It takes no memory of the heap.
+// Scan sums a request up. It refuses what a backend could not decode: the sidecar itself
+// never decodes it. It takes no memory of the heap.
 func Scan(signal ledger.Signal, request []byte) (Summary, error) {
 	var s Summary
 	err := s.scan(requests[signal], request, 0)
@@ -38,48 +39,86 @@ func (s *Summary) scan(m *message, content []byte, depth int) error {
 	if depth > MaxDepth {
 		return ErrTooDeep
 	}
-	s.Memory += m.memory
-	if m.item {
-		s.Items++
-		s.LargestItem = max(s.LargestItem, len(content))
-	}
-	for i := 0; i < len(content); {
-		number, wireType, n := consumeTag(content[i:])
+	s.enter(m, content)
+	for chosen := false; len(content) > 0; {
+		number, wireType, n := consumeTag(content)
 		if n < 0 {
 			return ErrMalformed
 		}
-		i += n
-		if wireType != protowire.BytesType {
-			if n = skipValue(number, wireType, content[i:]); n < 0 {
-				return ErrMalformed
-			}
-			i += n
-			continue
-		}
-		length, n := consumeLength(content[i:])
-		if n < 0 || length > uint64(len(content)-i-n) {
+		content = content[n:]
+		f := m.field(number)
+		if allowed[f.kind]&(1<<wireType) == 0 {
 			return ErrMalformed
 		}
-		i += n
-		end := i + int(length) //nolint:gosec // within the content
-		value := content[i:end]
-		i = end
-		switch f := m.field(number); f.kind {
-		case text:
-			s.Memory += len(value)
-			s.InvalidText = s.InvalidText || !utf8.Valid(value)
-		case binary:
-			s.Memory += len(value)
-		case varints:
-			s.Memory += 8 * len(value)
-		case child, path:
-			if err := s.scan(f.to, value, depth+1); err != nil {
-				return err
+		if wireType != protowire.BytesType {
+			if n = skipValue(number, wireType, content); n < 0 {
+				return ErrMalformed
 			}
-		case other: // it costs nothing that is not in the message
+			content = content[n:]
+			continue
+		}
+		length, n := consumeLength(content)
+		if n < 0 || length > uint64(len(content)-n) {
+			return ErrMalformed
+		}
+		end := n + int(length) //nolint:gosec // within the content
+		value := content[n:end]
+		content = content[end:]
+		if f.to == nil {
+			if !s.look(f.kind, value) {
+				return ErrMalformed
+			}
+			continue
+		}
+		if m.oneof && f.kind == path {
+			if chosen {
+				return ErrMalformed
+			}
+			chosen = true
+		}
+		if err := s.scan(f.to, value, depth+1); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (s *Summary) enter(m *message, content []byte) {
+	if m.item {
+		s.Items++
+		s.LargestItem = max(s.LargestItem, len(content))
+	} else if m.resource {
+		s.Resources++
+	}
+}
+
+// look reports whether the value of a field that is no message may be decoded.
+func (s *Summary) look(k kind, value []byte) bool {
+	switch k {
+	case text:
+		s.InvalidText = s.InvalidText || !utf8.Valid(value)
+	case traceID:
+		return len(value) == 16 || len(value) == 0
+	case spanID:
+		return len(value) == 8 || len(value) == 0
+	case packedFixed64:
+		return len(value)%8 == 0
+	case packedVarint:
+		return areVarints(value)
+	case unknown, varint, fixed32, fixed64, binary, child, path: // any bytes
+	}
+	return true
+}
+
+func areVarints(list []byte) bool {
+	for len(list) > 0 {
+		_, n := consumeLength(list)
+		if n < 0 {
+			return false
+		}
+		list = list[n:]
+	}
+	return true
 }
 
 // The following do what protowire does, faster for the tags and lengths of one byte and

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"testing"
 	"unicode/utf8"
@@ -14,7 +13,6 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/nova/novawire/sidecar/ledger"
 )
@@ -107,18 +105,7 @@ func flatten(t testing.TB, signal ledger.Signal, request []byte) (items []string
 // toJSON decodes by pdata, which this package does not use.
 func toJSON(t testing.TB, signal ledger.Signal, request []byte) string {
 	t.Helper()
-	var m interface {
-		UnmarshalProto([]byte) error
-		MarshalJSON() ([]byte, error)
-	}
-	switch signal {
-	case ledger.Traces:
-		m = ptraceotlp.NewExportRequest()
-	case ledger.Metrics:
-		m = pmetricotlp.NewExportRequest()
-	case ledger.Logs:
-		m = plogotlp.NewExportRequest()
-	}
+	m := newPdata(signal)
 	if err := m.UnmarshalProto(request); err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +114,25 @@ func toJSON(t testing.TB, signal ledger.Signal, request []byte) string {
 		t.Fatal(err)
 	}
 	return string(json)
+}
+
+type pdata interface {
+	UnmarshalProto([]byte) error
+	MarshalJSON() ([]byte, error)
+}
+
+func newPdata(signal ledger.Signal) pdata {
+	switch signal {
+	case ledger.Metrics:
+		return pmetricotlp.NewExportRequest()
+	case ledger.Logs:
+		return plogotlp.NewExportRequest()
+	}
+	return ptraceotlp.NewExportRequest()
+}
+
+func unmarshal(signal ledger.Signal, request []byte) error {
+	return newPdata(signal).UnmarshalProto(request)
 }
 
 func countByPdata(t testing.TB, signal ledger.Signal, request []byte) int {
@@ -152,73 +158,18 @@ func countByPdata(t testing.TB, signal ledger.Signal, request []byte) int {
 	return ld.LogRecordCount()
 }
 
-func TestScan(t *testing.T) {
-	for signal, request := range samples(t) {
-		t.Run(signal.String(), func(t *testing.T) {
-			sum, err := Scan(signal, request)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if want := countByPdata(t, signal, request); sum.Items != want {
-				t.Errorf("counts %d items, pdata %d", sum.Items, want)
-			}
-			if sum.InvalidText || sum.Memory < len(request) || sum.LargestItem == 0 {
-				t.Errorf("got %+v for %d bytes", sum, len(request))
-			}
-		})
-	}
-}
-
-// nested is a span whose attribute holds lists in lists.
-func nested(depth int) []byte {
-	value := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "x") // AnyValue.string_value
-	for range depth {
-		list := lengthDelimited(1, value) // ArrayValue.values
-		value = lengthDelimited(5, list)  // AnyValue.array_value
-	}
-	attribute := append(lengthDelimited(1, []byte("key")), lengthDelimited(2, value)...)
-	return lengthDelimited(1, lengthDelimited(2, lengthDelimited(2, lengthDelimited(9, attribute))))
-}
-
-func lengthDelimited(number protowire.Number, content []byte) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), content)
-}
-
-func TestScan_Refuses(t *testing.T) {
-	cases := map[string]struct {
-		request []byte
-		want    error
-	}{
-		"a value nested as deep as is allowed": {nested(46), nil},
-		"a value nested deeper":                {nested(50), ErrTooDeep},
-		"a tag that breaks off":                {[]byte{0x80}, ErrMalformed},
-		"a length beyond the end":              {[]byte{0x0a, 0x05, 0}, ErrMalformed},
-		"a field number of zero":               {[]byte{0x02, 0x00}, ErrMalformed},
-		"a message that breaks off inside":     {lengthDelimited(1, []byte{0x12, 0x7f}), ErrMalformed},
-		"an unknown field":                     {lengthDelimited(99, []byte("x")), nil},
-		"nothing":                              {nil, nil},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			if _, err := Scan(ledger.Traces, c.request); !errors.Is(err, c.want) {
-				t.Errorf("got %v, want %v", err, c.want)
-			}
-		})
-	}
-}
-
 // Whatever the limits are, the pieces hold every item once, in order, with its
 // resource, scope and metric, and are within the limits.
 func TestCut(t *testing.T) {
 	limits := map[string]Limits{
 		"by items":          {Items: 5},
 		"by bytes":          {Bytes: 700},
-		"by memory":         {Memory: 4000},
-		"by all":            {Items: 9, Bytes: 900, Memory: 6000},
+		"with growth":       {Bytes: 700, Growth: 100},
+		"by all":            {Items: 9, Bytes: 900, Growth: 50},
 		"none":              {},
 		"one item a piece":  {Items: 1},
 		"two items a piece": {Items: 2, Bytes: 10_000},
-		"in shares":         {Items: 9, Bytes: 2800, Memory: 20_000, Share: 4},
+		"in shares":         {Items: 9, Bytes: 2800, Share: 4},
 	}
 	for signal, request := range samples(t) {
 		want := flatten(t, signal, request)
@@ -231,7 +182,7 @@ func TestCut(t *testing.T) {
 				var got []string
 				oversize, err := Cut(signal, request, l, func(piece []byte, items int) error {
 					sum, err := Scan(signal, piece)
-					if share := max(1, l.Share); l.Share > 0 && items > 1 && (len(piece) > l.Bytes/share || sum.Memory > l.Memory/share) {
+					if share := max(1, l.Share); l.Share > 0 && items > 1 && len(piece) > l.Bytes/share {
 						t.Errorf("a piece of %d bytes and %d items is larger than its share", len(piece), items)
 					}
 					if err != nil || !l.Allow(len(piece), sum) || sum.Items != items {
@@ -264,7 +215,7 @@ func TestCut_LeavesOutOversize(t *testing.T) {
 	}{
 		"an item beyond the bytes of an item":     {Limits{ItemBytes: 400}, resource(), 1, 2},
 		"an item beyond the bytes of a request":   {Limits{Bytes: 400}, resource(), 1, 2},
-		"an item beyond the memory":               {Limits{Memory: 1300}, resource(), 1, 2},
+		"an item that growth leaves no room for":  {Limits{Bytes: 600, Growth: 100}, resource(), 1, 2},
 		"a resource that leaves no room":          {Limits{Bytes: 1000}, resource(bytes.Repeat(lengthDelimited(1, nil), 300)...), 3, 0},
 		"two large items that are small together": {Limits{ItemBytes: 400, Bytes: 10_000}, append(resource(), resource()...), 2, 4},
 	}
@@ -303,11 +254,13 @@ func TestRepair(t *testing.T) {
 	}
 }
 
-// Whatever a sender sends: no panic, and what Scan accepts, Cut and Repair take.
+// Whatever a sender sends: no panic, and what Scan accepts pdata decodes, and Cut, Repair
+// and Complete take.
 func FuzzScan(f *testing.F) {
 	for signal, request := range samples(f) {
 		f.Add(int(signal), request, 10)
 	}
+	attributes := NewAttributes([]Attribute{{"r", "1"}, {"service.name", "cart"}})
 	f.Add(0, nested(200), 1)
 	f.Add(0, []byte("\x0a\x04\x12\x02\x12\x00"), 1)
 	f.Fuzz(func(t *testing.T, signal int, request []byte, items int) {
@@ -316,8 +269,11 @@ func FuzzScan(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if err := unmarshal(s, request); err != nil {
+			t.Errorf("pdata refuses what Scan accepts: %v", err)
+		}
 		kept := 0
-		oversize, err := Cut(s, request, Limits{Items: items, Bytes: 1000, Memory: 1 << 20}, func(piece []byte, n int) error {
+		oversize, err := Cut(s, request, Limits{Items: items, Bytes: 1000, Growth: 10}, func(piece []byte, n int) error {
 			got, err := Scan(s, piece)
 			if err != nil || got.Items != n {
 				t.Errorf("a piece of %d items is scanned as %+v, %v", n, got, err)
@@ -331,25 +287,9 @@ func FuzzScan(f *testing.F) {
 		if again, err := Scan(s, Repair(s, request)); err != nil || again.InvalidText || again.Items != sum.Items {
 			t.Errorf("after the repair: %+v, %v; before: %+v", again, err, sum)
 		}
+		completed := attributes.Complete(request)
+		if again, err := Scan(s, completed); err != nil || again.Items != sum.Items || again.Resources != sum.Resources || len(completed) > len(request)+sum.Resources*attributes.Growth() {
+			t.Errorf("completed: %+v, %v, %d bytes; before: %+v, %d bytes", again, err, len(completed), sum, len(request))
+		}
 	})
-}
-
-func BenchmarkScan(b *testing.B) {
-	request := samples(b)[ledger.Traces]
-	b.SetBytes(int64(len(request)))
-	for b.Loop() {
-		if _, err := Scan(ledger.Traces, request); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func BenchmarkDecodeByPdata(b *testing.B) {
-	request := samples(b)[ledger.Traces]
-	b.SetBytes(int64(len(request)))
-	for b.Loop() {
-		if err := ptraceotlp.NewExportRequest().UnmarshalProto(request); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

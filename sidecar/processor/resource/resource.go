@@ -4,15 +4,15 @@ package resource
 
 import (
 	"context"
-	"strings"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
-	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/processor"
+
+	"github.com/nova/novawire/sidecar/wire"
 )
 
 // Config is the processor's part of the collector's configuration.
@@ -39,78 +39,70 @@ var Type = component.MustNewType("resource")
 func NewFactory(config Config) processor.Factory {
 	return processor.NewFactory(Type, func() component.Config { return &config },
 		processor.WithTraces(func(_ context.Context, _ processor.Settings, cfg component.Config, next consumer.Traces) (processor.Traces, error) {
-			return traces{attributes: cfg.(*Config).Attributes, next: next}, nil
+			return traces{newCompleter(cfg), next}, nil
 		}, component.StabilityLevelStable),
 		processor.WithMetrics(func(_ context.Context, _ processor.Settings, cfg component.Config, next consumer.Metrics) (processor.Metrics, error) {
-			return metrics{attributes: cfg.(*Config).Attributes, next: next}, nil
+			return metrics{newCompleter(cfg), next}, nil
 		}, component.StabilityLevelStable),
 		processor.WithLogs(func(_ context.Context, _ processor.Settings, cfg component.Config, next consumer.Logs) (processor.Logs, error) {
-			return logs{attributes: cfg.(*Config).Attributes, next: next}, nil
+			return logs{newCompleter(cfg), next}, nil
 		}, component.StabilityLevelStable),
 	)
 }
 
-// attributes are those that each resource gets.
-type attributes []Attribute
+// Growth is by how many bytes a resource grows at most.
+func (c Config) Growth() int { return c.wire().Growth() }
 
-// complete adds what the resource lacks.
-func (a attributes) complete(resource pcommon.Map) {
-	for _, attribute := range a {
-		if present, ok := resource.Get(attribute.Key); !ok || isPlaceholder(attribute.Key, present) {
-			resource.PutStr(attribute.Key, attribute.Value)
-		}
+func (c Config) wire() *wire.Attributes {
+	list := make([]wire.Attribute, len(c.Attributes))
+	for i, a := range c.Attributes {
+		list[i] = wire.Attribute(a)
 	}
+	return wire.NewAttributes(list)
 }
 
-// isPlaceholder reports whether the value is the name that SDKs give a service without
-// one (OpenTelemetry semantic conventions, "Service").
-func isPlaceholder(key string, value pcommon.Value) bool {
-	return key == "service.name" && strings.HasPrefix(value.AsString(), "unknown_service")
-}
-
-// base is what the processors of all signals have in common.
-type base struct {
+// completer completes the requests in the contexts.
+type completer struct {
 	component.StartFunc
 	component.ShutdownFunc
+	attributes *wire.Attributes
 }
 
-func (base) Capabilities() consumer.Capabilities { return consumer.Capabilities{MutatesData: true} }
+func newCompleter(cfg component.Config) completer {
+	return completer{attributes: cfg.(*Config).wire()}
+}
+
+// Capabilities says that the data in the pipeline stays as it is.
+func (completer) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
+
+func (c completer) complete(ctx context.Context) context.Context {
+	r := wire.FromContext(ctx)
+	return wire.NewContext(ctx, wire.Request{Body: c.attributes.Complete(r.Body), Items: r.Items})
+}
 
 type traces struct {
-	base
-	attributes attributes
-	next       consumer.Traces
+	completer
+	next consumer.Traces
 }
 
-func (p traces) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
-	for _, r := range td.ResourceSpans().All() {
-		p.attributes.complete(r.Resource().Attributes())
-	}
-	return p.next.ConsumeTraces(ctx, td)
+func (p traces) ConsumeTraces(ctx context.Context, none ptrace.Traces) error {
+	return p.next.ConsumeTraces(p.complete(ctx), none)
 }
 
 type metrics struct {
-	base
-	attributes attributes
-	next       consumer.Metrics
+	completer
+	next consumer.Metrics
 }
 
-func (p metrics) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
-	for _, r := range md.ResourceMetrics().All() {
-		p.attributes.complete(r.Resource().Attributes())
-	}
-	return p.next.ConsumeMetrics(ctx, md)
+func (p metrics) ConsumeMetrics(ctx context.Context, none pmetric.Metrics) error {
+	return p.next.ConsumeMetrics(p.complete(ctx), none)
 }
 
 type logs struct {
-	base
-	attributes attributes
-	next       consumer.Logs
+	completer
+	next consumer.Logs
 }
 
-func (p logs) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
-	for _, r := range ld.ResourceLogs().All() {
-		p.attributes.complete(r.Resource().Attributes())
-	}
-	return p.next.ConsumeLogs(ctx, ld)
+func (p logs) ConsumeLogs(ctx context.Context, none plog.Logs) error {
+	return p.next.ConsumeLogs(p.complete(ctx), none)
 }

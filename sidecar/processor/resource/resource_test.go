@@ -1,31 +1,51 @@
 package resource
 
 import (
+	"context"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/processor"
+
+	"github.com/nova/novawire/sidecar/wire"
 )
 
-func TestComplete(t *testing.T) {
-	ours := attributes{{"service.name", "cart"}, {"k8s.pod.name", "cart-1"}}
-	cases := map[string]struct{ has, want map[string]any }{
-		"an empty resource":            {nil, map[string]any{"service.name": "cart", "k8s.pod.name": "cart-1"}},
-		"a resource with its own name": {map[string]any{"service.name": "checkout"}, map[string]any{"service.name": "checkout", "k8s.pod.name": "cart-1"}},
-		"the placeholder of an SDK":    {map[string]any{"service.name": "unknown_service:java"}, map[string]any{"service.name": "cart", "k8s.pod.name": "cart-1"}},
-		"keeps an empty value":         {map[string]any{"k8s.pod.name": ""}, map[string]any{"service.name": "cart", "k8s.pod.name": ""}},
-		"a placeholder of another key": {map[string]any{"k8s.pod.name": "unknown_service"}, map[string]any{"service.name": "cart", "k8s.pod.name": "unknown_service"}},
-		"keeps attributes of others":   {map[string]any{"host.id": int64(7)}, map[string]any{"service.name": "cart", "k8s.pod.name": "cart-1", "host.id": int64(7)}},
-	}
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			resource := pcommon.NewMap()
-			if err := resource.FromRaw(c.has); err != nil {
+// The processor of each signal completes the request in the context.
+func TestProcessor(t *testing.T) {
+	var got wire.Request
+	see := func(ctx context.Context) error { got = wire.FromContext(ctx); return nil }
+	nextTraces, _ := consumer.NewTraces(func(ctx context.Context, _ ptrace.Traces) error { return see(ctx) })
+	nextMetrics, _ := consumer.NewMetrics(func(ctx context.Context, _ pmetric.Metrics) error { return see(ctx) })
+	nextLogs, _ := consumer.NewLogs(func(ctx context.Context, _ plog.Logs) error { return see(ctx) })
+
+	factory := NewFactory(Config{Attributes: []Attribute{{"k8s.pod.name", "cart-1"}}})
+	config, set := factory.CreateDefaultConfig(), processor.Settings{}
+	set.ID = component.NewID(Type)
+	traces, _ := factory.CreateTraces(t.Context(), set, config, nextTraces)
+	metrics, _ := factory.CreateMetrics(t.Context(), set, config, nextMetrics)
+	logs, _ := factory.CreateLogs(t.Context(), set, config, nextLogs)
+	for signal, consume := range map[string]func(context.Context) error{
+		"traces":  func(ctx context.Context) error { return traces.ConsumeTraces(ctx, ptrace.NewTraces()) },
+		"metrics": func(ctx context.Context) error { return metrics.ConsumeMetrics(ctx, pmetric.NewMetrics()) },
+		"logs":    func(ctx context.Context) error { return logs.ConsumeLogs(ctx, plog.NewLogs()) },
+	} {
+		t.Run(signal, func(t *testing.T) {
+			got = wire.Request{}
+			empty := []byte{0x0a, 0} // a resource without anything
+			if err := consume(wire.NewContext(t.Context(), wire.Request{Body: empty, Items: 7})); err != nil {
 				t.Fatal(err)
 			}
-			ours.complete(resource)
-			if diff := cmp.Diff(c.want, resource.AsRaw()); diff != "" {
-				t.Errorf("resource (-want +got):\n%s", diff)
+			// The resources of all signals are alike.
+			td, err := new(ptrace.ProtoUnmarshaler).UnmarshalTraces(got.Body)
+			if err != nil || got.Items != 7 || td.ResourceSpans().Len() != 1 {
+				t.Fatalf("handed on %+v, %v", got, err)
+			}
+			if name, _ := td.ResourceSpans().At(0).Resource().Attributes().Get("k8s.pod.name"); name.AsString() != "cart-1" {
+				t.Errorf("the attribute is %q", name.AsString())
 			}
 		})
 	}

@@ -1,0 +1,183 @@
+package wire
+
+import (
+	"bytes"
+	"iter"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Attribute is an attribute of resources, with a text for its value.
+type Attribute struct{ Key, Value string }
+
+// Attributes are those that each resource is to have. The zero value is none.
+type Attributes struct {
+	keys   []string
+	fields [][]byte // of a resource, by key
+	bytes  int      // of all fields
+}
+
+// NewAttributes returns the attributes.
+func NewAttributes(list []Attribute) *Attributes {
+	a := new(Attributes)
+	for _, attribute := range list {
+		value := appendText(nil, 1, attribute.Value)
+		pair := protowire.AppendBytes(protowire.AppendTag(appendText(nil, 1, attribute.Key), 2, protowire.BytesType), value)
+		field := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), pair)
+		a.keys, a.fields = append(a.keys, attribute.Key), append(a.fields, field)
+		a.bytes += len(field)
+	}
+	return a
+}
+
+func appendText(to []byte, number protowire.Number, s string) []byte {
+	return protowire.AppendString(protowire.AppendTag(to, number, protowire.BytesType), s)
+}
+
+// lengths is the most that a completed resource takes beside its attributes: its tag, and
+// that its length and that of what holds it take more bytes.
+const lengths = 10
+
+// Growth is by how many bytes a resource grows at most.
+func (a *Attributes) Growth() int { return a.bytes + lengths }
+
+// Complete returns a copy of the request in which each resource has the attributes that
+// it lacked. It replaces none but the SDKs' placeholder for a service without a name.
+// Scopes in their old place are put in the one of today, where backends look for them.
+// [Scan] must have accepted the request.
+func (a *Attributes) Complete(request []byte) []byte {
+	c := completion{Attributes: a, missing: make([]bool, len(a.keys)), to: make([]byte, 0, len(request)+a.Growth())}
+	for f := range fieldsOf(request) {
+		if f.number == 1 {
+			c.complete(f.value)
+		} else {
+			c.to = append(c.to, f.whole...)
+		}
+	}
+	return c.to
+}
+
+type completion struct {
+	*Attributes
+	to       []byte
+	resource []byte // of the resource at hand: its fields
+	missing  []bool // by key
+}
+
+// complete appends what holds a resource and its scopes.
+func (c *completion) complete(content []byte) {
+	for i := range c.missing {
+		c.missing[i] = true
+	}
+	c.resource = c.resource[:0]
+	rest := 0
+	for f := range fieldsOf(content) {
+		switch f.number {
+		case 1: // a second one is merged with the first, as protobuf says
+			c.keep(f.value)
+		case oldScopes:
+			rest += len(f.whole) - protowire.SizeTag(oldScopes) + protowire.SizeTag(scopes)
+		default:
+			rest += len(f.whole)
+		}
+	}
+	for i, missing := range c.missing {
+		if missing {
+			c.resource = append(c.resource, c.fields[i]...)
+		}
+	}
+	size := protowire.SizeTag(1) + protowire.SizeBytes(len(c.resource)) + rest
+	c.to = protowire.AppendVarint(protowire.AppendTag(c.to, 1, protowire.BytesType), uint64(size)) //nolint:gosec // a length
+	c.to = protowire.AppendBytes(protowire.AppendTag(c.to, 1, protowire.BytesType), c.resource)
+	for f := range fieldsOf(content) {
+		switch f.number {
+		case 1:
+		case oldScopes:
+			c.to = protowire.AppendBytes(protowire.AppendTag(c.to, scopes, protowire.BytesType), f.value)
+		default:
+			c.to = append(c.to, f.whole...)
+		}
+	}
+}
+
+// keep keeps the fields of a resource, but a placeholder of a key that is ours.
+func (c *completion) keep(resource []byte) {
+	for f := range fieldsOf(resource) {
+		if f.number == 1 {
+			key, text := pair(f.value)
+			if i := c.index(key); i >= 0 {
+				if isPlaceholder(key, text) {
+					continue
+				}
+				c.missing[i] = false
+			}
+		}
+		c.resource = append(c.resource, f.whole...)
+	}
+}
+
+// index returns the place of the key; negative: it is none of ours.
+func (c *completion) index(key []byte) int {
+	for i := range c.keys {
+		if c.keys[i] == string(key) {
+			return i
+		}
+	}
+	return -1
+}
+
+// isPlaceholder reports whether the value is the name that SDKs give a service without
+// one (OpenTelemetry semantic conventions, "Service").
+func isPlaceholder(key, text []byte) bool {
+	return string(key) == "service.name" && bytes.HasPrefix(text, []byte("unknown_service"))
+}
+
+// pair returns the key of an attribute, and its value if that is a text.
+func pair(keyValue []byte) (key, text []byte) {
+	for f := range fieldsOf(keyValue) {
+		if f.number == 1 {
+			key = f.value
+		} else if f.number == 2 {
+			text = textOf(f.value)
+		}
+	}
+	return key, text
+}
+
+// textOf returns the text of an AnyValue: of several values the last counts.
+func textOf(anyValue []byte) (text []byte) {
+	for f := range fieldsOf(anyValue) {
+		if text = nil; f.number == 1 {
+			text = f.value
+		}
+	}
+	return text
+}
+
+// element is a field of a message.
+type element struct {
+	number protowire.Number
+	whole  []byte // with its tag
+	value  []byte // of a field that has a length
+}
+
+// fieldsOf yields the fields of a message that [Scan] has accepted.
+func fieldsOf(message []byte) iter.Seq[element] {
+	return func(yield func(element) bool) {
+		for len(message) > 0 {
+			number, wireType, tag := protowire.ConsumeTag(message)
+			n := protowire.ConsumeFieldValue(number, wireType, message[max(tag, 0):])
+			if tag < 0 || n < 0 {
+				return
+			}
+			e := element{number: number, whole: message[:tag+n]}
+			if wireType == protowire.BytesType {
+				e.value, _ = protowire.ConsumeBytes(message[tag:])
+			}
+			if !yield(e) {
+				return
+			}
+			message = message[tag+n:]
+		}
+	}
+}
