@@ -66,7 +66,9 @@ func Prepare(root *cobra.Command) {
 func refuseWrongArguments(cmd *cobra.Command) {
 	if cmd.HasSubCommands() {
 		cmd.Args = unknownCommand
-		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		if cmd.RunE == nil {
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
 	} else if rule := cmd.Args; rule != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			err := rule(cmd, args)

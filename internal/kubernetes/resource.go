@@ -6,6 +6,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -25,10 +26,17 @@ var (
 	Pods         = Resource[corev1.Pod]{Version: "v1", Resource: "pods"}
 	Services     = Resource[corev1.Service]{Version: "v1", Resource: "services"}
 	Secrets      = Resource[corev1.Secret]{Version: "v1", Resource: "secrets"}
+	ConfigMaps   = Resource[corev1.ConfigMap]{Version: "v1", Resource: "configmaps"}
+	DaemonSets   = Resource[appsv1.DaemonSet]{Group: "apps", Version: "v1", Resource: "daemonsets"}
 	Deployments  = Resource[appsv1.Deployment]{Group: "apps", Version: "v1", Resource: "deployments"}
 	StatefulSets = Resource[appsv1.StatefulSet]{Group: "apps", Version: "v1", Resource: "statefulsets"}
 	CronJobs     = Resource[batchv1.CronJob]{Group: "batch", Version: "v1", Resource: "cronjobs"}
 	Jobs         = Resource[batchv1.Job]{Group: "batch", Version: "v1", Resource: "jobs"}
+
+	// Definitions are custom resource definitions; only their metadata is read.
+	Definitions              = Resource[metav1.PartialObjectMetadata]{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	SubjectAccessReviews     = Resource[authorizationv1.SubjectAccessReview]{Group: "authorization.k8s.io", Version: "v1", Resource: "subjectaccessreviews"}
+	SelfSubjectAccessReviews = Resource[authorizationv1.SelfSubjectAccessReview]{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectaccessreviews"}
 
 	EndpointSlices                  = Resource[discoveryv1.EndpointSlice]{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}
 	MutatingWebhookConfigurations   = Resource[admissionv1.MutatingWebhookConfiguration]{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"}
@@ -47,6 +55,21 @@ func (r Resource[T]) Get(ctx context.Context, c *Client, namespace, name string)
 	return decode[T](found)
 }
 
+// Raw reads an object as JSON, with fields that T does not know.
+func (r Resource[T]) Raw(ctx context.Context, c *Client, namespace, name string) ([]byte, error) {
+	found, err := c.dynamic.Resource(schema.GroupVersionResource(r)).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return found.MarshalJSON()
+}
+
+// Metadata reads the metadata of an object. The API server sends nothing else, so no
+// content of a Secret.
+func (r Resource[T]) Metadata(ctx context.Context, c *Client, namespace, name string) (*metav1.PartialObjectMetadata, error) {
+	return c.metadata.Resource(schema.GroupVersionResource(r)).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+}
+
 // List reads the objects of a namespace, or of all if it is "".
 func (r Resource[T]) List(ctx context.Context, c *Client, namespace string, o metav1.ListOptions) (all []T, err error) {
 	err = r.Pages(ctx, c, namespace, o, func(page []T) error {
@@ -54,6 +77,18 @@ func (r Resource[T]) List(ctx context.Context, c *Client, namespace string, o me
 		return nil
 	})
 	return all, err
+}
+
+// Names lists the names of the objects of a namespace.
+func (r Resource[T]) Names(ctx context.Context, c *Client, namespace string) (names []string, err error) {
+	found, err := c.metadata.Resource(schema.GroupVersionResource(r)).Namespace(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range found.Items {
+		names = append(names, o.Name)
+	}
+	return names, nil
 }
 
 // Pages calls visit for each page of a list. An error of visit ends it.
@@ -92,6 +127,21 @@ func (r Resource[T]) Create(ctx context.Context, c *Client, namespace string, o 
 		return nil, err
 	}
 	return decode[T](created)
+}
+
+// TryCreate returns what the API server would store for an object, which is JSON with
+// apiVersion and kind. It stores nothing.
+func (r Resource[T]) TryCreate(ctx context.Context, c *Client, namespace string, raw []byte) (*T, error) {
+	var object unstructured.Unstructured
+	if err := object.UnmarshalJSON(raw); err != nil {
+		return nil, fmt.Errorf("encode %s: %w", r.Resource, err)
+	}
+	tried, err := c.dynamic.Resource(schema.GroupVersionResource(r)).Namespace(namespace).
+		Create(ctx, &object, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if err != nil {
+		return nil, err
+	}
+	return decode[T](tried)
 }
 
 // MergePatchMetadata changes an object with a JSON merge patch (RFC 7396) and returns

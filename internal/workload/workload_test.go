@@ -119,3 +119,25 @@ func TestServiceOfEnvironment(t *testing.T) {
 		})
 	}
 }
+
+func TestGeneratedSuffix(t *testing.T) {
+	for name, want := range map[string]string{
+		"feed":            "",
+		"user-service":    "",
+		"shard-3":         "",
+		"release-2026":    "",
+		"one-crypt":       "", // no vowel, but a word
+		"http-proxies":    "",
+		"import-20261126": "20261126",
+		"build-x2v9k":     "x2v9k",
+		"feed-00042":      "",
+		"feed-5d8f7c9b46": "5d8f7c9b46",
+		"feed-deadbeef":   "", // letters alone may be a word
+		"run-1a2b3c4d":    "1a2b3c4d",
+		"task-0b51c1d4-6a1f-4f0e-9a51-2f6d1c9b7e10": "0b51c1d4-6a1f-4f0e-9a51-2f6d1c9b7e10",
+	} {
+		if got := workload.GeneratedSuffix(name); got != want {
+			t.Errorf("%s: suffix %q, want %q", name, got, want)
+		}
+	}
+}
