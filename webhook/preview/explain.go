@@ -23,24 +23,32 @@ func WriteExplanation(w io.Writer, objects []Object) error {
 			fmt.Fprintf(w, "%s: %s\n", o.Where, o.uninspectedText())
 			continue
 		}
-		fmt.Fprintf(w, "%s: %s: %s\n", o.Where, o.Result.Action, o.Result.Reason.Text())
-		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		if len(o.Result.Explanation) > 0 {
-			fmt.Fprintln(table, "  WHERE\tWHAT\tRULE\tSOURCE\tVALUE")
-		}
-		for _, l := range o.Result.Explanation {
-			where := l.Container
-			if where == "" {
-				where = "pod"
-			}
-			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\n", where, l.Subject, l.Rule, l.Source, l.Value)
-		}
-		if err := table.Flush(); err != nil {
+		if err := WriteDecision(w, o.Where, o.Result); err != nil {
 			return err
 		}
-		for _, n := range o.Result.Notes {
-			fmt.Fprintf(w, "  %s: %s\n", n.Reason, n)
+	}
+	return nil
+}
+
+// WriteDecision prints a decision, each value with its rule and its source, and the notes.
+func WriteDecision(w io.Writer, where string, r inject.Result) error {
+	fmt.Fprintf(w, "%s: %s: %s\n", where, r.Action, r.Reason.Text())
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if len(r.Explanation) > 0 {
+		fmt.Fprintln(table, "  WHERE\tWHAT\tRULE\tSOURCE\tVALUE")
+	}
+	for _, l := range r.Explanation {
+		container := l.Container
+		if container == "" {
+			container = "pod"
 		}
+		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\n", container, l.Subject, l.Rule, l.Source, l.Value)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(w, "  %s: %s\n", n.Reason, n)
 	}
 	return nil
 }
