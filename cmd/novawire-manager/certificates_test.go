@@ -76,7 +76,7 @@ func TestManager_OwnCertificate(t *testing.T) {
 	if out, code := check("novawire"); code != 0 || !strings.Contains(out, "trusted by ValidatingWebhookConfiguration own-certs, one.nova.dev") {
 		t.Errorf("exit %d, or the trust is not shown:\n%s", code, out)
 	}
-	if out, code := check("elsewhere"); code != commandline.ExitProblem || !strings.Contains(out, "problem") {
+	if out, code := check("elsewhere"); code != commandline.ExitProblem || !strings.Contains(out, "fail") {
 		t.Errorf("a Service that it does not serve: exit %d\n%s", code, out)
 	}
 	response, err := http.Get("http://" + scraped + "/metrics")

@@ -47,7 +47,7 @@ func benchPreview(arguments string) int {
 
 // manifests returns n documents: a third each are Deployments, Services and
 // ConfigMaps with a script. 1,131 of them have 5 MB.
-func manifests(n int) (documents []string) {
+func manifestsOfSize(n int) (documents []string) {
 	for i := range n {
 		var b strings.Builder
 		switch i % 3 {
@@ -105,7 +105,7 @@ func BenchmarkPreview(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	documents := manifests(1131)
+	documents := manifestsOfSize(1131)
 	stream := []byte(strings.Join(documents, "---\n"))
 	list := listOf(b, documents[:820])
 	ours := func(text []byte) func() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,6 +12,7 @@ import (
 	"github.com/nova/novawire/certs"
 	"github.com/nova/novawire/internal/commandline"
 	"github.com/nova/novawire/internal/kubernetes"
+	"github.com/nova/novawire/webhook/diagnosis"
 )
 
 type checkCertsFlags struct {
@@ -40,7 +42,7 @@ command line.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), flags.timeout)
 			defer cancel()
-			return runCheckCerts(ctx, flags, cmd.OutOrStdout())
+			return runCheckCerts(ctx, flags, cmd.Root().DisplayName(), cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()
@@ -53,7 +55,7 @@ command line.`,
 	return cmd
 }
 
-func runCheckCerts(ctx context.Context, flags checkCertsFlags, out io.Writer) error {
+func runCheckCerts(ctx context.Context, flags checkCertsFlags, novawire string, out io.Writer) error {
 	config, err := flags.cluster.connect()
 	if err != nil {
 		return err
@@ -72,25 +74,41 @@ func runCheckCerts(ctx context.Context, flags checkCertsFlags, out io.Writer) er
 			return err
 		}
 	}
-	found := &findings{out: out}
+	found := &findings{check: "certs", programs: flags.cluster.programs(novawire)}
 	checkReplicas(ctx, found, replicas, clients, flags.service+"."+flags.namespace+".svc")
-	return found.result()
+	return found.finish(out, "table")
 }
 
 func checkReplicas(ctx context.Context, found *findings, replicas []replica, clients []trust, name string) {
 	if len(clients) == 0 {
-		found.problem("no webhook configuration calls %s, so it reviews nothing", name)
+		found.fail("", "no webhook configuration calls %s, so it reviews nothing", name)
 	}
 	if len(replicas) == 0 {
-		found.problem("%s has no ready replica", name)
+		found.fail("", "%s has no ready replica", name)
 	}
+	checkPair(found, clients)
 	for _, r := range replicas {
 		chain, err := r.servedCertificates(ctx, name)
 		if err != nil {
-			found.problem("%s: %v", r.name, err)
+			found.fail("", "%s: %v", r.name, err)
 			continue
 		}
 		checkChain(found, r.name, chain, clients, name, time.Now())
+	}
+}
+
+// checkPair names the webhook that is missing if only one of the two configurations of an
+// installation is left.
+func checkPair(found *findings, clients []trust) {
+	has := func(name string) bool {
+		return slices.ContainsFunc(clients, func(c trust) bool { return c.name == name })
+	}
+	const mutating, validating = diagnosis.Webhook, "workloads.inject.nova.dev"
+	switch {
+	case has(validating) && !has(mutating):
+		found.fail(found.programs.CreateWebhooks(), "no MutatingWebhookConfiguration has the webhook %s: no pod is wired", mutating)
+	case has(mutating) && !has(validating):
+		found.fail(found.programs.CreateWebhooks(), "no ValidatingWebhookConfiguration has the webhook %s: nothing warns about workloads", validating)
 	}
 }
 
@@ -103,18 +121,18 @@ func checkChain(found *findings, replica string, chain []*x509.Certificate, clie
 	remaining := leaf.NotAfter.Sub(now).Round(time.Second)
 	switch err := leaf.VerifyHostname(name); {
 	case err != nil:
-		found.problem("%s: %v", replica, err)
+		found.fail("", "%s: %v", replica, err)
 	case !certs.Valid(leaf, now):
-		found.problem("%s: valid from %s to %s only", replica, stamp(leaf.NotBefore), stamp(leaf.NotAfter))
+		found.fail("", "%s: valid from %s to %s only", replica, stamp(leaf.NotBefore), stamp(leaf.NotAfter))
 	case remaining < leaf.NotAfter.Sub(leaf.NotBefore)/4:
-		found.problem("%s: expires %s, in %s, and has not been renewed", replica, stamp(leaf.NotAfter), remaining)
+		found.fail("", "%s: expires %s, in %s, and has not been renewed", replica, stamp(leaf.NotAfter), remaining)
 	default:
 		found.ok("%s: valid for %s until %s, for %s", replica, name, stamp(leaf.NotAfter), remaining)
 	}
 	for _, c := range clients {
 		options := x509.VerifyOptions{DNSName: name, Roots: c.bundle.Pool(), Intermediates: intermediates, CurrentTime: now}
 		if _, err := leaf.Verify(options); err != nil {
-			found.problem("%s: not trusted by %s: %v", replica, c.webhook, err)
+			found.fail("", "%s: not trusted by %s: %v", replica, c.webhook, err)
 		} else {
 			found.ok("%s: trusted by %s", replica, c.webhook)
 		}

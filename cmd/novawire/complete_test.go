@@ -54,6 +54,11 @@ func TestComplete(t *testing.T) {
 		"backup verify -n complete-these recorded --backup ":                  {"20261126T010000Z-aaaaaa", "20261126T010000Z-bbbbbb"},
 		"backup verify -n complete-these --backup ":                           nil, // of which object?
 		"backup audit --output ":                                              {"table", "json"},
+		"explain -n complete-these sts/":                                      {"sts/new", "sts/none", "sts/recorded"},
+		"explain -n complete-these sts/new ":                                  nil,
+		"explain --output ":                                                   {"text", "json"},
+		"check -n complete-":                                                  {"complete-these"},
+		"check webhooks --output ":                                            {"table", "json"},
 		"preview --color ":                                                    {"auto", "always", "never"},
 		"version --context ":                                                  {"test"},
 		"backup now -n complete-these --kubeconfig /nowhere/at/all/kubecnfg ": nil,

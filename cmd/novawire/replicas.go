@@ -23,13 +23,16 @@ import (
 type trust struct {
 	webhook string
 	bundle  certs.Bundle
+
+	kind, configuration, name string
+	index                     int // of the webhook in its configuration
 }
 
 // webhookTrust returns the caBundle of every webhook that calls the Service.
 func webhookTrust(ctx context.Context, cluster *kubernetes.Client, namespace, service string) (all []trust, err error) {
-	add := func(kind, configuration, name string, c admissionv1.WebhookClientConfig) {
+	add := func(kind, configuration, name string, index int, c admissionv1.WebhookClientConfig) {
 		if c.Service != nil && c.Service.Namespace == namespace && c.Service.Name == service {
-			all = append(all, trust{fmt.Sprintf("%s %s, %s", kind, configuration, name), certs.ParseBundle(c.CABundle)})
+			all = append(all, trust{fmt.Sprintf("%s %s, %s", kind, configuration, name), certs.ParseBundle(c.CABundle), kind, configuration, name, index})
 		}
 	}
 	mutating, err := kubernetes.MutatingWebhookConfigurations.List(ctx, cluster, "", metav1.ListOptions{})
@@ -37,8 +40,8 @@ func webhookTrust(ctx context.Context, cluster *kubernetes.Client, namespace, se
 		return nil, fmt.Errorf("list mutating webhook configurations: %w", err)
 	}
 	for _, c := range mutating {
-		for _, w := range c.Webhooks {
-			add("MutatingWebhookConfiguration", c.Name, w.Name, w.ClientConfig)
+		for i, w := range c.Webhooks {
+			add("MutatingWebhookConfiguration", c.Name, w.Name, i, w.ClientConfig)
 		}
 	}
 	validating, err := kubernetes.ValidatingWebhookConfigurations.List(ctx, cluster, "", metav1.ListOptions{})
@@ -46,8 +49,8 @@ func webhookTrust(ctx context.Context, cluster *kubernetes.Client, namespace, se
 		return nil, fmt.Errorf("list validating webhook configurations: %w", err)
 	}
 	for _, c := range validating {
-		for _, w := range c.Webhooks {
-			add("ValidatingWebhookConfiguration", c.Name, w.Name, w.ClientConfig)
+		for i, w := range c.Webhooks {
+			add("ValidatingWebhookConfiguration", c.Name, w.Name, i, w.ClientConfig)
 		}
 	}
 	return all, nil

@@ -28,9 +28,10 @@ type part struct {
 // folder that matches decides.
 var parts = []part{
 	{folder: "api", may: []string{"api", "internal/validate"}, not: []string{"."}}, // the standard library alone
-	{folder: "cmd", may: []string{"api", "smoke", "webhook", "controller", "sidecar", "backup", "fluentbit", "certs", "config", "internal", "cmd"}},
+	{folder: "cmd", may: []string{"api", "manifests", "smoke", "webhook", "controller", "sidecar", "backup", "fluentbit", "certs", "config", "internal", "cmd"}},
 	{folder: "config", may: []string{"webhook/inject", "controller", "internal"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
 	{folder: "webhook/inject", may: []string{"api", "internal"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
+	{folder: "webhook/diagnosis", may: []string{"api", "internal", "webhook/inject"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
 	{folder: "webhook/lint", may: []string{"api", "internal", "webhook/inject"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
 	{folder: "webhook/preview", may: []string{"api", "internal", "webhook/inject", "webhook/lint"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
 	{folder: "controller/backup/resources", may: []string{"api", "internal"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
@@ -45,6 +46,7 @@ var parts = []part{
 	{folder: "smoke", may: []string{"api", "internal"}, not: []string{"k8s.io", "sigs.k8s.io"}},
 	{folder: "k8s", may: []string{"internal/testing"}},    // tests alone
 	{folder: "charts", may: []string{"internal/testing"}}, // tests alone
+	{folder: "manifests", not: []string{"."}},
 	{folder: "monitoring", not: []string{"k8s.io", "sigs.k8s.io/controller-runtime"}},
 	{folder: "e2e", may: []string{"api", "e2e", "internal"}},
 	{folder: "examples", may: []string{"api"}},
