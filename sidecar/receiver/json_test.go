@@ -65,8 +65,8 @@ func TestCheckJSON(t *testing.T) {
 	}
 }
 
-// Text that is not UTF-8 is repaired in JSON of every signal: bytes that are none, and
-// half of a pair of escapes, which is no character.
+// Text that is not UTF-8 is repaired in JSON of every signal: invalid bytes, and
+// half of a surrogate pair.
 func TestTake_RepairsJSON(t *testing.T) {
 	bodies := map[ledger.Signal]string{
 		ledger.Traces:  `{"resourceSpans":[{"resource":{"attributes":[{"key":"BAD","value":{"stringValue":"BAD"}}]},"scopeSpans":[{"scope":{"name":"BAD"},"spans":[{"name":"good"},{"name":"BAD","status":{"message":"BAD"},"events":[{"name":"BAD"}]}]}]}]}`,

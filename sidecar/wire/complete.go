@@ -10,7 +10,7 @@ import (
 // Attribute is an attribute of resources, with a text for its value.
 type Attribute struct{ Key, Value string }
 
-// Attributes are those that each resource is to have. The zero value is none.
+// Attributes are those that each resource is to have. The zero value has no attribute.
 type Attributes struct {
 	keys   []string
 	fields [][]byte // of a resource, by key
@@ -116,7 +116,7 @@ func (c *completion) keep(resource []byte) {
 	}
 }
 
-// index returns the place of the key; negative: it is none of ours.
+// index returns the place of the key, or a negative number for a key that is not in the list.
 func (c *completion) index(key []byte) int {
 	for i := range c.keys {
 		if c.keys[i] == string(key) {
