@@ -41,7 +41,7 @@ const lengths = 10
 func (a *Attributes) Growth() int { return a.bytes + lengths }
 
 // Complete returns a copy of the request in which each resource has the attributes that
-// it lacked. It replaces none but the SDKs' placeholder for a service without a name.
+// it lacked. It replaces nothing but the SDKs' placeholder for a service without a name.
 // Scopes in their old place are put in the one of today, where backends look for them.
 // [Scan] must have accepted the request.
 func (a *Attributes) Complete(request []byte) []byte {
@@ -136,7 +136,9 @@ func pair(keyValue []byte) (key, text []byte) {
 	for f := range fieldsOf(keyValue) {
 		if f.number == 1 {
 			key = f.value
-		} else if f.number == 2 {
+			continue
+		}
+		if f.number == 2 {
 			text = textOf(f.value)
 		}
 	}
