@@ -43,8 +43,7 @@ type scratchServer struct {
 }
 
 // Start implements [backup.Scratch].
-func (s *Scratch) Start(ctx context.Context, m backup.Manifest) (backup.ScratchServer, error) {
-	major := m.Facts.Server.Major
+func (s *Scratch) Start(ctx context.Context, major int) (backup.ScratchServer, error) {
 	clients, err := FindClients(ctx, s.Folders, "postgres", major)
 	if err != nil {
 		return nil, err
@@ -61,7 +60,7 @@ func (s *Scratch) Start(ctx context.Context, m backup.Manifest) (backup.ScratchS
 		folder:  folder,
 		version: clients.Version,
 	}
-	if err := server.start(ctx, clients, extensionSettings(m)); err != nil {
+	if err := server.start(ctx, clients); err != nil {
 		return nil, errors.Join(err, server.Stop())
 	}
 	return server, nil
@@ -74,7 +73,7 @@ var scratchSettings = map[string]string{
 	"shared_buffers": "64MB", "logging_collector": "off",
 }
 
-func (s *scratchServer) start(ctx context.Context, clients Clients, extensions map[string]string) error {
+func (s *scratchServer) start(ctx context.Context, clients Clients) error {
 	credential, err := unprivileged(s.folder)
 	if err != nil {
 		return err
@@ -89,10 +88,8 @@ func (s *scratchServer) start(ctx context.Context, clients Clients, extensions m
 		return backup.Fail(backupapi.CategorySource, fmt.Errorf("initdb: %w: %s", err, tail(out)))
 	}
 	args := []string{"-D", data, "-k", s.folder, "-p", scratchPort}
-	for _, settings := range []map[string]string{scratchSettings, extensions} {
-		for name, value := range settings {
-			args = append(args, "-c", name+"="+value)
-		}
+	for name, value := range scratchSettings {
+		args = append(args, "-c", name+"="+value)
 	}
 	log, err := os.Create(filepath.Join(s.folder, "log"))
 	if err != nil {

@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
+	"time"
 
+	"github.com/go-json-experiment/json"
+	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nova/novawire/api/injection"
@@ -24,6 +24,7 @@ type surveyedPod struct {
 	state           inject.State
 	config          string // hash of the configuration that it was wired with; "" for none
 	service         string // name of its service; "" for a pod that is skipped
+	created         time.Time
 }
 
 // survey reads the running pods of all opted-in namespaces, or of one namespace.
@@ -36,19 +37,30 @@ func (in *installation) survey(ctx context.Context, cluster *kubernetes.Client, 
 	for _, ns := range namespaces {
 		settings[ns.Name] = inject.Namespace{Name: ns.Name, Annotations: ns.Annotations}
 	}
-	var pods []surveyedPod
+	// Pods are judged while the next page is on its way.
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	var pages [][]*surveyedPod
 	err = cluster.RawPods(ctx, namespace, func(page [][]byte) error {
 		found := make([]*surveyedPod, len(page))
-		parallel(len(page), func(i int) { found[i] = in.surveyPod(page[i], settings) })
-		for _, p := range found {
-			if p != nil {
-				pods = append(pods, *p)
+		pages = append(pages, found)
+		group.Go(func() error {
+			for i, raw := range page {
+				found[i] = in.surveyPod(raw, settings)
 			}
-		}
+			return nil
+		})
 		return nil
 	})
+	_ = group.Wait() // its functions do not fail
 	if err != nil {
 		return nil, nil, fmt.Errorf("list pods: %w", err)
+	}
+	var pods []surveyedPod
+	for _, p := range slices.Concat(pages...) {
+		if p != nil {
+			pods = append(pods, *p)
+		}
 	}
 	return namespaces, pods, nil
 }
@@ -80,11 +92,15 @@ func isSurveyed(ns *metav1.PartialObjectMetadata) bool {
 func (in *installation) surveyPod(raw []byte, namespaces map[string]inject.Namespace) *surveyedPod {
 	var pod struct {
 		Metadata struct {
-			Name, GenerateName, Namespace string
-			DeletionTimestamp             string
-			Labels, Annotations           map[string]string
-			OwnerReferences               []workload.OwnerReference
-		}
+			Name              string                    `json:"name"`
+			GenerateName      string                    `json:"generateName"`
+			Namespace         string                    `json:"namespace"`
+			DeletionTimestamp string                    `json:"deletionTimestamp"`
+			CreationTimestamp time.Time                 `json:"creationTimestamp"`
+			Labels            map[string]string         `json:"labels"`
+			Annotations       map[string]string         `json:"annotations"`
+			OwnerReferences   []workload.OwnerReference `json:"ownerReferences"`
+		} `json:"metadata"`
 	}
 	if json.Unmarshal(raw, &pod) != nil || pod.Metadata.DeletionTimestamp != "" {
 		return nil
@@ -99,23 +115,13 @@ func (in *installation) surveyPod(raw []byte, namespaces map[string]inject.Names
 		state = inject.State{PodState: injection.PodMissing, Detail: err.Error()}
 	}
 	status, _ := inject.ReadStatus(m.Annotations)
+	owner := workload.OwnerOf(workload.Pod{Name: m.Name, GenerateName: m.GenerateName, Labels: m.Labels, Owners: m.OwnerReferences})
+	service := ""
+	if state.PodState != injection.PodSkipped {
+		service = workload.ServiceOf(workload.AnnotationOf(ns.Annotations, m.Annotations), in.config.Injection.ServiceNameLabels, m.Labels, owner).Name
+	}
 	return &surveyedPod{
-		namespace: m.Namespace, name: m.Name, state: state, config: status.Config,
-		owner:   workload.OwnerOf(workload.Pod{Name: m.Name, GenerateName: m.GenerateName, Labels: m.Labels, Owners: m.OwnerReferences}),
-		service: in.engine.ServiceName(raw, ns, workload.Owner{}),
+		namespace: m.Namespace, name: m.Name, state: state, config: status.Config, created: m.CreationTimestamp,
+		owner: owner, service: service,
 	}
-}
-
-// parallel calls f for each number below n, in as many goroutines as there are CPUs.
-func parallel(n int, f func(i int)) {
-	var group sync.WaitGroup
-	var next atomic.Int64
-	for range min(n, runtime.GOMAXPROCS(0)) {
-		group.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				f(i)
-			}
-		})
-	}
-	group.Wait()
 }

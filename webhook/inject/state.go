@@ -44,15 +44,17 @@ func (e *Engine) State(raw []byte, ns Namespace) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
+	switch result.Action { // most pods, without another look
+	case Skipped:
+		return State{injection.PodSkipped, result.Reason, ""}, nil
+	case Unchanged:
+		return State{injection.PodWired, AsAsked, ""}, nil
+	}
 	pod, err := decode(raw)
 	if err != nil {
 		return State{}, err
 	}
 	switch result.Action {
-	case Skipped:
-		return State{injection.PodSkipped, result.Reason, ""}, nil
-	case Unchanged:
-		return State{injection.PodWired, AsAsked, ""}, nil
 	case Rewired:
 		return e.in(ns).staleState(&pod), nil
 	case Completed:

@@ -25,9 +25,6 @@ func (c Config) Validate() error {
 			wrong("defaults", "%w", refusal)
 		}
 	}
-	if err := c.AllowedOverrides.Validate(); err != nil {
-		wrong("allowedOverrides", "%w", err)
-	}
 	if c.Image == "" || strings.ContainsAny(c.Image, " \t\n") {
 		wrong("image", "%q is not an image reference", c.Image)
 	}
