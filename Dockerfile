@@ -18,7 +18,8 @@ COPY . .
 ARG TARGETARCH
 ARG VERSION
 ARG COMMIT
-RUN CGO_ENABLED=0 GOARCH=${TARGETARCH} GOFLAGS=-buildvcs=false go build -trimpath -tags grpcnotrace -o /out/ \
+# The generated code of the API types is not inlined: this saves 1.8 MB (ADR 0005).
+RUN CGO_ENABLED=0 GOARCH=${TARGETARCH} GOFLAGS=-buildvcs=false go build -trimpath -tags grpcnotrace -gcflags "k8s.io/api/...=-l" -o /out/ \
     -ldflags "-s -w \
       -X github.com/nova/novawire/internal/version.Version=${VERSION} \
       -X github.com/nova/novawire/internal/version.Commit=${COMMIT}" \

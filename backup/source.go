@@ -82,6 +82,8 @@ type Facts struct {
 	Server     ServerFacts `json:"server"`
 	Properties Properties  `json:"properties"`
 	Taken      time.Time   `json:"taken"` // of the snapshot, by the server's clock
+	// Extensions has the version of each installed extension, by its name.
+	Extensions map[string]string `json:"extensions,omitempty"`
 	// MonetaryLocale is the lc_monetary of the dump; "" is the server's own.
 	MonetaryLocale string `json:"monetaryLocale,omitempty"`
 	// Estimate is how many bytes of table data there are on disk.

@@ -20,8 +20,8 @@ const (
 
 // Target is a PostgreSQL server to restore into.
 type Target interface {
-	// Missing returns which of the required roles and tablespaces the server does not
-	// have, as far as the restore needs them.
+	// Missing returns which of the required roles, tablespaces and extensions the server
+	// does not have, as far as the restore needs them.
 	Missing(ctx context.Context, required Requirements) (Requirements, error)
 	// Create creates the database. It accepts one that exists and is empty, and returns
 	// ErrNotEmpty for one that is not.
@@ -33,6 +33,10 @@ type Target interface {
 	Restore(ctx context.Context, job Job, archive io.Reader) error
 	// RestoreHead runs pg_restore, several statements at a time, on an archive without data.
 	RestoreHead(ctx context.Context, job Job, head []byte, atATime int) error
+	// BeginData is called between definitions and data, EndData after the last statement:
+	// some extensions have to know that a restore is under way.
+	BeginData(ctx context.Context, database string) error
+	EndData(ctx context.Context, database string) error
 	// Load opens a session that loads tables. settings are SQL that the archive
 	// wants to be run first: for example its encoding.
 	Load(ctx context.Context, database string, settings []string) (Loader, error)
@@ -46,6 +50,7 @@ type Requirements struct {
 	Owners      []string // roles that own something
 	Grantees    []string // roles that have privileges on something
 	Tablespaces []string
+	Extensions  []string
 }
 
 // Loader is one session that loads tables, one after the other. After an error only Close
@@ -72,8 +77,9 @@ type Job struct {
 
 // Scratch starts scratch servers.
 type Scratch interface {
-	// Start runs an empty server of a major version until Stop.
-	Start(ctx context.Context, major int) (ScratchServer, error)
+	// Start runs an empty server, of a backup's major version and with the libraries that
+	// the extensions of the backup need, until Stop.
+	Start(ctx context.Context, m Manifest) (ScratchServer, error)
 }
 
 // ScratchServer is a temporary server for one drill.

@@ -108,7 +108,7 @@ func TestAccepted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			rendered := mustRender(t, "platform", values...)
-			for _, namespace := range []string{"platform", "novawire-logging"} {
+			for _, namespace := range []string{"platform", "novawire-logging", "novawire-probe"} {
 				ensureNamespace(t.Context(), t, c, namespace)
 			}
 			for _, o := range rendered {
@@ -116,7 +116,7 @@ func TestAccepted(t *testing.T) {
 				if err != nil && !meta.IsNoMatchError(err) {
 					t.Errorf("%s %s: %v", o.GetKind(), o.GetName(), err)
 				}
-				if ns := o.GetNamespace(); ns != "" && ns != "platform" && ns != "novawire-logging" {
+				if ns := o.GetNamespace(); ns != "" && ns != "platform" && ns != "novawire-logging" && ns != "novawire-probe" {
 					t.Errorf("%s %s is in namespace %s", o.GetKind(), o.GetName(), ns)
 				}
 				if text, _ := json.Marshal(o.Object); strings.Contains(string(text), "novawire-system") {

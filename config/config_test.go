@@ -40,6 +40,7 @@ func TestManager_Mistakes(t *testing.T) {
 		"injection: [a]": "injection",
 		"injection: {sidecar: {imagePullPolicy: Sometimes, image: ''}}":       "sidecar.image",
 		"backup: {defaults: {backup.nova.dev/retention-days: none}}":          `backup: defaults: backup.nova.dev/retention-days: "none" is refused`,
+		"backup: {allowedOverrides: {object: [backup.nova.dev/buket]}}":       "backup: allowedOverrides: object: \"backup.nova.dev/buket\" is not an annotation that it may set; did you mean backup.nova.dev/bucket?",
 		"backup: {defaults: {backup.nova.dev/enabled: 'true'}}":               "it is not a default",
 		"backup: {env: {AWS_SECRET_ACCESS_KEY: x}}":                           "backup: env.AWS_SECRET_ACCESS_KEY: a secret",
 		"backup: {env: {RETENTION_DAYS: '7'}}":                                "backup: env.RETENTION_DAYS: use the annotation",

@@ -26,8 +26,8 @@ import (
 	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
-// afterDeletion are the alerts that TestAlerts_ManagerDeleted waits for.
-var afterDeletion = []string{"NovawireDown", "NovawireBackupUnwatched", "NovawirePostgreSQLUnprotected"}
+// afterDeletion are the alerts that TestAlerts_ManagerDeleted and TestAlerts_WebhooksDeleted wait for.
+var afterDeletion = []string{"NovawireWebhookConfigurationMissing", "NovawireAdmissionProbeFails", "NovawireDown", "NovawireBackupUnwatched", "NovawirePostgreSQLUnprotected"}
 
 // TestAlerts_ManagerDeleted deletes the manager's Deployment. It runs first and alone.
 func TestAlerts_ManagerDeleted(t *testing.T) {
@@ -47,7 +47,19 @@ func TestAlerts_ManagerDeleted(t *testing.T) {
 	})
 
 	since := time.Now()
-	restore := func() {
+	restore := restoreLater(t)
+	kubectl(t, "", "-n", systemNamespace, "delete", "deployment", webhookName)
+	m.expect(since, nil, alert("NovawireDown", "severity", "critical"), alert("NovawireBackupUnwatched"))
+	restore()
+	waitUntilWired(d.namespace)
+	// A new leader audits at once.
+	m.expect(since, nil, alert("NovawirePostgreSQLUnprotected", "namespace", d.name, "name", "orders-db"))
+}
+
+// restoreLater returns a function that installs the product again, which also runs if the test
+// has failed.
+func restoreLater(t *testing.T) (restore func()) {
+	restore = func() {
 		kubectl(t, "", "apply", "--server-side", "--force-conflicts", "-k", "../manifests/overlays/kind")
 		kubectl(t, "", "-n", systemNamespace, "rollout", "status", "deployment/"+webhookName, "--timeout", "2m")
 	}
@@ -56,12 +68,24 @@ func TestAlerts_ManagerDeleted(t *testing.T) {
 			restore()
 		}
 	})
-	kubectl(t, "", "-n", systemNamespace, "delete", "deployment", webhookName)
-	m.expect(since, nil, alert("NovawireDown", "severity", "critical"), alert("NovawireBackupUnwatched"))
+	return restore
+}
+
+// TestAlerts_WebhooksDeleted deletes both webhook configurations. It runs alone.
+func TestAlerts_WebhooksDeleted(t *testing.T) {
+	m := installMonitoring(t)
+	n := inNamespace(t, true)
+	eventually(t, "the probe succeeds", time.Minute, func(ctx context.Context) (bool, error) {
+		success, err := m.query(ctx, "novawire_admission_probe_success == 1")
+		return err == nil && len(success) == 1, nil
+	})
+	restore, since := restoreLater(t), time.Now()
+	kubectl(t, "", "delete", "mutatingwebhookconfiguration,validatingwebhookconfiguration", webhookName)
+	m.expect(since, nil, alert("NovawireWebhookConfigurationMissing", "kind", "MutatingWebhookConfiguration"),
+		alert("NovawireWebhookConfigurationMissing", "kind", "ValidatingWebhookConfiguration"), alert("NovawireAdmissionProbeFails"))
+	t.Logf("told after %s", time.Since(since).Round(time.Millisecond))
 	restore()
-	waitUntilWired(d.namespace)
-	// A new leader audits at once.
-	m.expect(since, nil, alert("NovawirePostgreSQLUnprotected", "namespace", d.name, "name", "orders-db"))
+	waitUntilWired(n)
 }
 
 // TestAlerts causes each failure that somebody is called for, and waits until its alert has
@@ -73,12 +97,13 @@ func TestAlerts(t *testing.T) {
 	d := newDatabase(t, 17)
 	t.Cleanup(func() { removePluginHosts(t) })
 	failures := map[string]func(*testing.T, monitoring){
-		"the requests of a service fail":                func(t *testing.T, m monitoring) { serviceFails(m, namespace{n.Resources, t, n.name}) },
-		"backups fail, are late and lose tables":        func(t *testing.T, m monitoring) { backupsFail(m, database{namespace{d.Resources, t, d.name}}) },
-		"reviews are slow and unreadable":               reviewsFail,
-		"managers have no rights and wrong files":       managersFail,
-		"the backend of a sidecar is down":              sidecarFails,
-		"CloudWatch Logs is down and refuses old lines": logsFail,
+		"the requests of a service fail":                 func(t *testing.T, m monitoring) { serviceFails(m, namespace{n.Resources, t, n.name}) },
+		"backups fail, are late and lose tables":         func(t *testing.T, m monitoring) { backupsFail(m, database{namespace{d.Resources, t, d.name}}) },
+		"reviews are slow and unreadable":                reviewsFail,
+		"managers have no rights and wrong files":        managersFail,
+		"the backend of a sidecar is down":               sidecarFails,
+		"pods are older than the label and the settings": podsDrift,
+		"CloudWatch Logs is down and refuses old lines":  logsFail,
 	}
 	t.Run("arrive", func(t *testing.T) {
 		for name, fail := range failures {
@@ -157,6 +182,18 @@ func managersFail(t *testing.T, m monitoring) {
 	kubectl(t, "", "-n", n.name, "patch", "configmap", "config", "--type", "merge", "-p", `{"data":{"config.yaml":"injektion: {}\n"}}`)
 	kubectl(t, "", "-n", n.name, "annotate", "pod", pod.Name, "e2e/sync=now") // the kubelet writes the file at once
 	m.expect(time.Time{}, nil, alert("NovawireConfigReloadFailed", of...))
+}
+
+// podsDrift has a namespace opt in after its pods were created; one of them claims that it was
+// wired with another configuration.
+func podsDrift(t *testing.T, m monitoring) {
+	n := inNamespace(t, false)
+	missed, older := gatedPod(n.name, "missed"), gatedPod(n.name, "older")
+	older.Annotations = map[string]string{injection.AnnotationStatus: `{"config":"older","collector":"none"}`}
+	n.create(missed)
+	n.create(older)
+	kubectl(t, "", "label", "namespace", n.name, injection.LabelWiring+"="+injection.WiringEnabled)
+	m.expect(time.Time{}, nil, alert("NovawirePodsNotWired", "namespace", n.name), alert("NovawirePodsStale", "namespace", n.name))
 }
 
 // manager runs a manager beside the installed one, scraped as a service is.

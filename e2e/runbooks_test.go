@@ -27,7 +27,7 @@ func checkRunbooks(t *testing.T, m monitoring, n namespace, d database) {
 		"sidecar":      {"NAMESPACE": n.name, "POD": pods[0].Name},
 		"backup":       {"NAMESPACE": d.name, "STATEFULSET": statefulName, "KIND": "statefulset", "NAME": statefulName},
 		"logs":         {"POD": "e2e-down"},
-		"webhook":      {},
+		"webhook":      {"NAMESPACE": n.name},
 		"certificates": {},
 	}
 	amtool := amtoolCommand(t, m)

@@ -35,6 +35,8 @@ const (
 	dropped       = `novawire_sidecar_dropped_total{namespace="nova",pod="a",signal="traces",reason="queue_full"} `
 	refused       = `novawire_sidecar_refused_total{namespace="nova",pod="a",signal="traces",reason="memory"} `
 	unprotected   = `novawire_postgresql_unprotected{namespace="nova",kind="StatefulSet",name="orders",`
+	podsOf        = `novawire_pods{namespace="nova",pod="a",`
+	present       = `novawire_webhook_configuration_present{kind="MutatingWebhookConfiguration",pod="a"} `
 	failures      = `novawire_backup_failures_total{namespace="nova",statefulset="auth",category="store"} `
 	decisions     = `novawire_admission_decisions_total{webhook="pod",action=%q,reason="x"} %s`
 	bucket        = `novawire_admission_duration_seconds_bucket{webhook="pod",le=%q} %s`
@@ -64,6 +66,17 @@ var alertCases = []alertCase{
 	{"the Deployment is deleted", "NovawireDown", "1m", []string{`up{job="novawire",instance="a"} 1x10 _x20`}, "25m", 1},
 	{"no replica answers", "NovawireDown", "1m", []string{`up{job="novawire",instance="a"} 1x10 0x20`}, "25m", 1},
 	{"one replica answers", "NovawireDown", "1m", []string{`up{job="novawire",instance="a"} 0x30`, `up{job="novawire",instance="b"} 1x30`}, "25m", 0},
+	{"a configuration is deleted", "NovawireWebhookConfigurationMissing", "15s", []string{present + "1x20 0x20"}, "6m", 1},
+	{"both configurations exist", "NovawireWebhookConfigurationMissing", "15s", []string{present + "1x40"}, "6m", 0},
+	{"the leader was another replica", "NovawireWebhookConfigurationMissing", "15s", []string{present + "0x4 _x40", `novawire_webhook_configuration_present{kind="MutatingWebhookConfiguration",pod="b"} _x10 1x40`}, "8m", 0},
+	{"no synthetic pod is wired", "NovawireAdmissionProbeFails", "1m", []string{`novawire_admission_probe_success{pod="a"} 1x5 0x20`}, "15m", 1},
+	{"one synthetic pod is not wired", "NovawireAdmissionProbeFails", "1m", []string{`novawire_admission_probe_success{pod="a"} 1x5 0x2 1x20`}, "15m", 0},
+	{"there is no probe", "NovawireAdmissionProbeFails", "1m", nil, "15m", 0},
+	{"pods were missed, others changed", "NovawirePodsNotWired", "1m", []string{podsOf + `state="missing"} 3x30`, podsOf + `state="changed"} 1x30`, podsOf + `state="wired"} 9x30`}, "20m", 1},
+	{"all pods are wired or skipped", "NovawirePodsNotWired", "1m", []string{podsOf + `state="missing"} 0x30`, podsOf + `state="wired"} 9x30`, podsOf + `state="skipped"} 9x30`}, "20m", 0},
+	{"a pod is replaced soon", "NovawirePodsNotWired", "1m", []string{podsOf + `state="missing"} 1x5 0x30`}, "20m", 0},
+	{"pods are stale for two days", "NovawirePodsStale", "10m", []string{podsOf + `state="stale"} 3x300`}, "30h", 1},
+	{"a roll-out takes a morning", "NovawirePodsStale", "10m", []string{podsOf + `state="stale"} 3x24 0x300`}, "30h", 0},
 	{"one review of 20 fails", "NovawireFailOpen", "1m", []string{fmt.Sprintf(decisions, "failed", "0+1x30"), fmt.Sprintf(decisions, "wired", "0+19x30")}, "20m", 1},
 	{"no review fails", "NovawireFailOpen", "1m", []string{fmt.Sprintf(decisions, "failed", "0x30"), fmt.Sprintf(decisions, "wired", "0+19x30")}, "20m", 0},
 	{"reviews take half a second", "NovawireAdmissionSlow", "1m", []string{fmt.Sprintf(bucket, "0.25", "0x30"), fmt.Sprintf(bucket, "1", "0+10x30"), fmt.Sprintf(bucket, "+Inf", "0+10x30")}, "20m", 1},

@@ -36,6 +36,10 @@ novawire_admission_duration_seconds_bucket{webhook="pod",le="0.25"} 0
 novawire_admission_duration_seconds_bucket{webhook="pod",le="1"} N
 novawire_admission_duration_seconds_bucket{webhook="pod",le="+Inf"} N
 novawire_config_reload_failures_total N
+novawire_webhook_configuration_present{kind="MutatingWebhookConfiguration"} 0
+novawire_admission_probe_success 0
+novawire_pods{namespace="nova",state="missing"} 1
+novawire_pods{namespace="nova",state="stale"} 1
 novawire_certificate_not_before_timestamp_seconds{kind="leaf"} 0
 novawire_certificate_expiry_timestamp_seconds{kind="leaf"} 1
 novawire_certificate_last_error_timestamp_seconds NOW

@@ -6,13 +6,17 @@ import (
 	"github.com/nova/novawire/internal/validate"
 )
 
-// ParseServiceAccountAnnotations parses the annotation of a Namespace with that name.
-// A bad value is refused as a whole, because a ServiceAccount without its role would
+// ParseServiceAccountAnnotations parses the annotation of a Namespace with that name, if
+// the policy allows it. A bad value is refused as a whole, because a ServiceAccount without its role would
 // run with another's.
-func ParseServiceAccountAnnotations(namespace map[string]string) (map[string]string, []validate.Refusal) {
+func (p Policy) ParseServiceAccountAnnotations(namespace map[string]string) (map[string]string, []validate.Refusal) {
 	text, ok := namespace[AnnotationServiceAccountAnnotations]
 	if !ok {
 		return nil, nil
+	}
+	if refusal, forbidden := forbids(p.Namespace, "a namespace", AnnotationServiceAccountAnnotations, text); forbidden {
+		refusal.Source = "namespace"
+		return nil, []validate.Refusal{refusal}
 	}
 	annotations := map[string]string{}
 	for _, pair := range strings.Split(text, ",") {

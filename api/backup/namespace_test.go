@@ -21,12 +21,12 @@ func TestParseServiceAccountAnnotations(t *testing.T) {
 		"example.org/x/y=a":   nil,
 		"example.org/-x=a":    nil,
 	} {
-		got, refusals := ParseServiceAccountAnnotations(map[string]string{AnnotationServiceAccountAnnotations: value})
+		got, refusals := Policy{}.ParseServiceAccountAnnotations(map[string]string{AnnotationServiceAccountAnnotations: value})
 		if diff := cmp.Diff(want, got); diff != "" || (want == nil) != (len(refusals) == 1) {
 			t.Errorf("%q: %v\n%s", value, refusals, diff)
 		}
 	}
-	if got, refusals := ParseServiceAccountAnnotations(nil); got != nil || refusals != nil {
+	if got, refusals := (Policy{}).ParseServiceAccountAnnotations(nil); got != nil || refusals != nil {
 		t.Errorf("no annotation: %v, %v", got, refusals)
 	}
 }

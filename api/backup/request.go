@@ -74,6 +74,7 @@ type Request struct {
 	ClientImage                string // "" means the StatefulSet's own
 	UnprotectedReason          string // why the database needs no backup
 	Run                        string // requests a run now, once for each value
+	Policy                     Policy // of the defaults: what annotations may change
 }
 
 // Location returns where the backups of a source are stored: its own bucket, or a
@@ -128,13 +129,18 @@ func ParseDefaults(defaults map[string]string) (Request, []validate.Refusal) {
 
 // ParseRequest parses the backup.nova.dev annotations of a StatefulSet over defaults.
 // Every bad value and every unknown key is a refusal: first in the order of [Keys],
-// then unknown keys by name. The field of a bad value keeps its default.
+// then unknown keys by name. The field of a bad value keeps its default, as does that of
+// an annotation that the policy of the defaults does not allow.
 func ParseRequest(defaults Request, annotations map[string]string) (Request, []validate.Refusal) {
 	r := defaults
 	var refusals []validate.Refusal
 	for _, rule := range requestRules {
 		value, ok := annotations[rule.key]
 		if !ok {
+			continue
+		}
+		if refusal, forbidden := forbids(r.Policy.Object, "the object", rule.key, value); forbidden {
+			refusals = append(refusals, refusal)
 			continue
 		}
 		before := r

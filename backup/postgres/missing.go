@@ -21,6 +21,7 @@ func (t *Target) Missing(ctx context.Context, required backup.Requirements) (mis
 	}{
 		{t.NoOwner, required.Owners, "SELECT rolname FROM pg_catalog.pg_roles", &missing.Owners},
 		{t.NoPrivileges, required.Grantees, "SELECT rolname FROM pg_catalog.pg_roles", &missing.Grantees},
+		{false, required.Extensions, "SELECT name FROM pg_catalog.pg_available_extensions", &missing.Extensions},
 		{t.NoTablespaces, required.Tablespaces, "SELECT spcname FROM pg_catalog.pg_tablespace", &missing.Tablespaces},
 	} {
 		if check.skip {

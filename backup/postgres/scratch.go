@@ -43,7 +43,8 @@ type scratchServer struct {
 }
 
 // Start implements [backup.Scratch].
-func (s *Scratch) Start(ctx context.Context, major int) (backup.ScratchServer, error) {
+func (s *Scratch) Start(ctx context.Context, m backup.Manifest) (backup.ScratchServer, error) {
+	major := m.Facts.Server.Major
 	clients, err := FindClients(ctx, s.Folders, "postgres", major)
 	if err != nil {
 		return nil, err
@@ -60,7 +61,7 @@ func (s *Scratch) Start(ctx context.Context, major int) (backup.ScratchServer, e
 		folder:  folder,
 		version: clients.Version,
 	}
-	if err := server.start(ctx, clients); err != nil {
+	if err := server.start(ctx, clients, extensionSettings(m)); err != nil {
 		return nil, errors.Join(err, server.Stop())
 	}
 	return server, nil
@@ -73,7 +74,7 @@ var scratchSettings = map[string]string{
 	"shared_buffers": "64MB", "logging_collector": "off",
 }
 
-func (s *scratchServer) start(ctx context.Context, clients Clients) error {
+func (s *scratchServer) start(ctx context.Context, clients Clients, extensions map[string]string) error {
 	credential, err := unprivileged(s.folder)
 	if err != nil {
 		return err
@@ -88,8 +89,10 @@ func (s *scratchServer) start(ctx context.Context, clients Clients) error {
 		return backup.Fail(backupapi.CategorySource, fmt.Errorf("initdb: %w: %s", err, tail(out)))
 	}
 	args := []string{"-D", data, "-k", s.folder, "-p", scratchPort}
-	for name, value := range scratchSettings {
-		args = append(args, "-c", name+"="+value)
+	for _, settings := range []map[string]string{scratchSettings, extensions} {
+		for name, value := range settings {
+			args = append(args, "-c", name+"="+value)
+		}
 	}
 	log, err := os.Create(filepath.Join(s.folder, "log"))
 	if err != nil {

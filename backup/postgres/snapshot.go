@@ -62,6 +62,9 @@ func (s *snapshot) describe(ctx context.Context) error {
 	if s.clients, err = FindClients(ctx, s.source.Folders, "pg_dump", server.Major); err != nil {
 		return err
 	}
+	if s.facts.Extensions, err = queryExtensions(ctx, s.conn); err != nil {
+		return err
+	}
 	server.Client = s.clients.Version
 	s.facts.Server, s.facts.Properties, s.facts.MonetaryLocale = server, properties, monetaryLocale
 	return nil

@@ -14,10 +14,10 @@ import (
 )
 
 // checkRequirements refuses a restore that would end in the middle because the server
-// lacks a role that owns something or is granted something, or a tablespace that something
-// is stored in. It is called before the database is created.
+// lacks an extension, a role that owns something or is granted something, or a tablespace
+// that something is stored in. It is called before the database is created.
 func (r *Restorer) checkRequirements(ctx context.Context, m backup.Manifest, entries []pgarchive.Entry, selected selection) error {
-	var owners, grantees, tablespaces []string
+	var owners, grantees, tablespaces, extensions []string
 	for _, e := range entries {
 		if selected.IDs != nil && !slices.Contains(selected.IDs, e.ID) {
 			continue
@@ -29,13 +29,16 @@ func (r *Restorer) checkRequirements(ctx context.Context, m backup.Manifest, ent
 		if e.Tablespace != "" {
 			tablespaces = append(tablespaces, e.Tablespace)
 		}
+		if e.Kind == "EXTENSION" {
+			extensions = append(extensions, e.Name)
+		}
 	}
 	if m.Facts.Properties.Tablespace != "" {
 		tablespaces = append(tablespaces, m.Facts.Properties.Tablespace)
 	}
-	lacks, err := r.Target.Missing(ctx, backup.Requirements{Owners: distinct(owners), Grantees: distinct(grantees), Tablespaces: distinct(tablespaces)})
+	lacks, err := r.Target.Missing(ctx, backup.Requirements{Owners: distinct(owners), Grantees: distinct(grantees), Tablespaces: distinct(tablespaces), Extensions: distinct(extensions)})
 	if err != nil {
-		return fmt.Errorf("look for roles and tablespaces: %w", err)
+		return fmt.Errorf("look for roles, tablespaces and extensions: %w", err)
 	}
 	var missing []error
 	if len(lacks.Owners) > 0 {
@@ -46,6 +49,9 @@ func (r *Restorer) checkRequirements(ctx context.Context, m backup.Manifest, ent
 	}
 	if len(lacks.Tablespaces) > 0 {
 		missing = append(missing, fmt.Errorf("the server does not have the tablespaces %s: create them, or restore with --globals and --tablespace-map, or with --no-tablespaces", quotedList(lacks.Tablespaces)))
+	}
+	if len(lacks.Extensions) > 0 {
+		missing = append(missing, fmt.Errorf("the server does not have the extensions %s: install them, or restore single tables with --only", quotedList(lacks.Extensions)))
 	}
 	return backup.Fail(backupapi.CategoryRefused, errors.Join(missing...))
 }

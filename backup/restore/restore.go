@@ -75,9 +75,17 @@ func (r *Restorer) Restore(ctx context.Context, m backup.Manifest, into string) 
 			return r.definitions(ctx, m, backup.Job{Database: into, Section: backup.PreData, Entries: selected.IDs}, head)
 		}},
 		{"restore data and its indexes", func(ctx context.Context) error {
+			if err := r.Target.BeginData(ctx, into); err != nil {
+				return err
+			}
 			return r.restoreData(ctx, newDataRestore(m, into, entries, selected, r.Streams), plan, head)
 		}},
-		{"restore the rest", func(ctx context.Context) error { return r.definitions(ctx, m, after, head) }},
+		{"restore the rest", func(ctx context.Context) error {
+			if err := r.definitions(ctx, m, after, head); err != nil {
+				return err
+			}
+			return r.Target.EndData(ctx, into)
+		}},
 		{"apply settings", func(ctx context.Context) error {
 			more, err := r.Target.ApplyProperties(ctx, into, m.Facts.Properties)
 			warnings = append(warnings, more...)

@@ -20,7 +20,7 @@ type selection struct {
 }
 
 // selectEntries selects the entries that restore the named objects: the objects
-// themselves, the partitions of tables, what they depend on with its data, and what is
+// themselves, the partitions of tables, the tables that inherit from them, what they depend on with its data, and what is
 // part of them: indexes, constraints, defaults, triggers, rules, policies and grants. A
 // foreign key to a table that is not selected is left out, and named. No names select
 // everything.
@@ -60,6 +60,9 @@ func selectEntries(entries []pgarchive.Entry, only []Name) (selection, error) {
 			}
 		}
 	}
+	if err := s.refuseHypertables(entries); err != nil {
+		return s, err
+	}
 	for _, e := range entries {
 		if s.selected[e.ID] {
 			s.IDs = append(s.IDs, e.ID)
@@ -96,6 +99,8 @@ func (s *selection) isPart(e pgarchive.Entry) bool {
 		return s.dependsOnSelected(e)
 	case "TABLE ATTACH": // a partition, which comes with its parent
 		return s.anySelected(e, func(d pgarchive.Entry) bool { return isRelation(d) && (d.Schema != e.Schema || d.Name != e.Name) })
+	case "TABLE":
+		return s.anySelected(e, isRelation) && inherits(e)
 	case "DEFAULT", "CONSTRAINT", "CHECK CONSTRAINT", "TRIGGER", "RULE", "POLICY", "ROW SECURITY":
 		return s.anySelected(e, func(d pgarchive.Entry) bool {
 			return (isRelation(d) || d.Kind == "DOMAIN") && d.Schema == e.Schema && (e.Name == d.Name || strings.HasPrefix(e.Name, d.Name+" "))
@@ -108,6 +113,21 @@ func (s *selection) isPart(e pgarchive.Entry) bool {
 		return s.allSelected(e)
 	}
 	return false
+}
+
+// inherits reports whether a table inherits from another one. Text in a default that looks
+// the same selects a table too many, and only one that depends on what is selected.
+func inherits(e pgarchive.Entry) bool { return strings.Contains(e.Definition, "\nINHERITS (") }
+
+// refuseHypertables refuses tables whose rows are in chunks. The chunks alone would be
+// tables that TimescaleDB does not know, and the hypertable would accept no rows.
+func (s *selection) refuseHypertables(entries []pgarchive.Entry) error {
+	for _, e := range entries {
+		if s.selected[e.ID] && e.Kind == "TABLE" && e.Schema == "_timescaledb_internal" {
+			return backup.Fail(backupapi.CategoryUsage, fmt.Errorf("select what to restore: %s is a part of a hypertable of TimescaleDB, which only a whole restore brings back", pgarchive.SQLName(e.Schema, e.Name)))
+		}
+	}
+	return nil
 }
 
 func isRelation(e pgarchive.Entry) bool {

@@ -38,7 +38,7 @@ type Driller struct {
 // the way back that it promised to be; another one, that this is not known.
 func (d Driller) Drill(ctx context.Context, m backup.Manifest) (v backup.Verification, err error) {
 	v = backup.Verification{Format: 1, ID: m.ID, Database: m.Database, Started: d.Now().UTC(), Program: d.Program}
-	server, err := d.Scratch.Start(ctx, m.Facts.Server.Major)
+	server, err := d.Scratch.Start(ctx, m)
 	if err != nil {
 		return v, backup.Fail(backupapi.CategorySource, fmt.Errorf("start a scratch server: %w", err))
 	}

@@ -71,41 +71,98 @@ func TestConfiguration_TailsWiredPods(t *testing.T) {
 	}
 }
 
+// load is what the wired pods of a node write. A line has so many bytes in a chunk.
+type load struct{ pods, lines, bytes int }
+
+// A node of the outage that was measured in a real Fluent Bit, and a busy one.
+var (
+	measuredNode = load{pods: 8, lines: 100, bytes: 250}
+	busyNode     = load{pods: 20, lines: 100, bytes: 250}
+)
+
+func (l load) rate() int { return l.pods * l.lines * l.bytes } // bytes a second
+
+// diskPerHour returns how many bytes an hour without a delivery needs.
+func (l load) diskPerHour() int { return l.rate() * 3600 }
+
+// untilPause returns how long an input goes on while nothing is delivered, and false if
+// nothing but the disk ends it. A chunk holds lines of one file and of one flush.
+func untilPause(t *testing.T, service, input configfile.Section, l load) (time.Duration, bool) {
+	t.Helper()
+	switch {
+	case input.Text("storage.type") != "filesystem" && input.Text("mem_buf_limit") == "":
+		return 0, false // memory grows without end: the kernel stops it
+	case input.Text("storage.type") != "filesystem":
+		return time.Duration(number(t, input, "mem_buf_limit")/l.rate()) * time.Second, true
+	case input.Text("storage.pause_on_chunks_overlimit") == "on":
+		return time.Duration(number(t, service, "storage.max_chunks_up")/l.pods*number(t, service, "flush")) * time.Second, true
+	}
+	return 0, false
+}
+
+// untilEnd returns how long the process takes from SIGTERM on: Fluent Bit waits for its
+// grace, and the plugin closes while its chunks stay on disk.
+func untilEnd(t *testing.T, service, output configfile.Section) (plugin, process time.Duration) {
+	t.Helper()
+	config, err := fluentbit.ParseConfig(func(key string) string { return strings.ReplaceAll(output.Text(key), "${AWS_REGION}", "eu-west-1") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	grace := time.Duration(number(t, service, "grace")) * time.Second
+	return config.ShutdownTimeout + fluentbit.CloseTimeout, grace + 2*fluentbit.CloseTimeout
+}
+
+func TestUntilPause(t *testing.T) {
+	service := configfile.Section{"flush": 1, "storage.max_chunks_up": 32}
+	for name, c := range map[string]struct {
+		input configfile.Section
+		want  time.Duration
+		pause bool
+	}{
+		"chunks on disk, with a pause":        {configfile.Section{"storage.type": "filesystem", "storage.pause_on_chunks_overlimit": "on"}, 4 * time.Second, true},
+		"chunks on disk, without a pause":     {configfile.Section{"storage.type": "filesystem", "storage.pause_on_chunks_overlimit": "off"}, 0, false},
+		"chunks in memory, with a limit":      {configfile.Section{"mem_buf_limit": "2M"}, 10 * time.Second, true},
+		"chunks in memory, without a limit":   {configfile.Section{}, 0, false},
+		"chunks on disk, with memory's limit": {configfile.Section{"storage.type": "filesystem", "mem_buf_limit": "2M"}, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, pauses := untilPause(t, service, c.input, measuredNode); got != c.want || pauses != c.pause {
+				t.Errorf("it pauses: %t, after %s", pauses, got)
+			}
+		})
+	}
+}
+
 // What an outage costs follows from the configuration.
 func TestConfiguration_Outage(t *testing.T) {
 	c := shippedConfiguration(t)
 	input, output := c.Pipeline.Inputs[0], c.Pipeline.Outputs[0]
 
 	t.Run("the input never pauses", func(t *testing.T) {
-		if input.Text("storage.type") != "filesystem" || input.Text("storage.pause_on_chunks_overlimit") != "off" || input.Text("mem_buf_limit") != "" {
-			t.Errorf("the input is %v", input)
+		if after, pauses := untilPause(t, c.Service, input, measuredNode); pauses || input.Text("storage.type") != "filesystem" {
+			t.Errorf("it pauses %s into an outage; chunks are of type %q", after, input.Text("storage.type"))
 		}
 	})
-	t.Run("the disk lasts for an hour of a busy node", func(t *testing.T) {
-		const lines, bytes = 2000, 250 // a second; of a line in a chunk
-		disk := number(t, output, "storage.total_limit_size")
-		if lasts := time.Duration(disk/(lines*bytes)) * time.Second; lasts < time.Hour {
-			t.Errorf("%d bytes last for %s", disk, lasts)
-		}
-	})
+	for name, l := range map[string]load{"a node as it was measured": measuredNode, "a busy node": busyNode} {
+		t.Run("the disk lasts for an hour of "+name, func(t *testing.T) {
+			disk := number(t, output, "storage.total_limit_size")
+			if needed := l.diskPerHour(); disk < needed {
+				t.Errorf("an hour needs %d MB of disk, %d MB are allowed", needed/1e6, disk/1e6)
+			}
+		})
+	}
 	t.Run("retries are at most a minute apart", func(t *testing.T) {
 		if n := number(t, c.Service, "scheduler.cap"); n > 60 {
 			t.Errorf("scheduler.cap is %d", n)
 		}
 	})
 	t.Run("the process ends within the grace period", func(t *testing.T) {
-		config, err := fluentbit.ParseConfig(func(key string) string { return strings.ReplaceAll(output.Text(key), "${AWS_REGION}", "eu-west-1") })
-		if err != nil {
-			t.Fatal(err)
+		plugin, process := untilEnd(t, c.Service, output)
+		if grace := time.Duration(number(t, c.Service, "grace")) * time.Second; plugin >= grace {
+			t.Errorf("the plugin drains for %s, Fluent Bit waits %s for it", plugin, grace)
 		}
-		grace := time.Duration(number(t, c.Service, "grace")) * time.Second
-		drained := config.ShutdownTimeout + fluentbit.CloseTimeout
-		if drained >= grace {
-			t.Errorf("the plugin drains for %s, Fluent Bit waits %s for it", drained, grace)
-		}
-		end := grace + 2*fluentbit.CloseTimeout
-		if allowed := terminationGracePeriod(t); end+10*time.Second > allowed {
-			t.Errorf("the end takes up to %s of %s", end, allowed)
+		if allowed := terminationGracePeriod(t); process+10*time.Second > allowed {
+			t.Errorf("the end takes up to %s of %s", process, allowed)
 		}
 	})
 }

@@ -47,7 +47,7 @@ func (c *certFlags) register(f *pflag.FlagSet) {
 	f.StringVar(&c.namespace, "namespace", defaultNamespace, "namespace of the installation: of its Service, Secret and Lease")
 	f.StringVar(&c.service, "service", defaultService, "self: Service that the certificate is valid for")
 	f.StringVar(&c.secret, "ca-secret", "novawire-ca", "self: Secret that holds the authorities; it is created if it does not exist")
-	f.StringVar(&c.configuration, "webhook-configuration", defaultService, "self: name of the webhook configurations whose caBundle is written")
+	f.StringVar(&c.configuration, "webhook-configuration", defaultService, "name of the webhook configurations: in mode self their caBundle is written, and the admission probe watches them")
 }
 
 // certificate connects the server to one source of certificates.

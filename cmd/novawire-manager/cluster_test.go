@@ -89,7 +89,25 @@ type environment struct {
 	metrics string // address
 	health  string
 	port    int
-	log     *bytes.Buffer
+	log     *logBuffer
+}
+
+// logBuffer holds what a program logs, and can be read while it does.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 const startConfig = "apiVersion: config.nova.dev/v1alpha1\nkind: ManagerConfiguration\ninjection: {clusterName: test, gateway: {grpcEndpoint: 'http://gateway:4317'}}\n"
@@ -118,6 +136,7 @@ func startManager(t testing.TB) *environment {
 	m.write("tls.key", key)
 	m.write("config.yaml", []byte(startConfig))
 	m.write("kubeconfig", cluster.Kubeconfig(t, config))
+	m.createProbeNamespace()
 	m.start()
 	m.register(bundle)
 	return m
@@ -127,10 +146,10 @@ func (m *environment) start() {
 	m.Helper()
 	m.process = exec.Command(program(m, "novawire-manager"),
 		"--config", filepath.Join(m.dir, "config.yaml"), "--config-interval", "20ms",
-		"--cert-mode", "files", "--cert-dir", m.dir, "--host", "127.0.0.1", "--port", strconv.Itoa(m.port),
+		"--cert-mode", "files", "--cert-dir", m.dir, "--admission-probe-namespace", "novawire-probe", "--host", "127.0.0.1", "--port", strconv.Itoa(m.port),
 		"--metrics-address", m.metrics, "--health-address", m.health)
 	m.process.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(m.dir, "kubeconfig"))
-	m.log = new(bytes.Buffer)
+	m.log = new(logBuffer)
 	m.process.Stderr = m.log
 	if err := m.process.Start(); err != nil {
 		m.Fatal(err)

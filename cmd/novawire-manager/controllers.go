@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -16,6 +17,7 @@ import (
 	"github.com/nova/novawire/controller/audit"
 	backupcontroller "github.com/nova/novawire/controller/backup"
 	"github.com/nova/novawire/controller/drift"
+	"github.com/nova/novawire/controller/probe"
 	"github.com/nova/novawire/controller/servicemonitor"
 	"github.com/nova/novawire/internal/kubernetes"
 )
@@ -37,6 +39,8 @@ type controllers struct {
 	audit        *audit.Metrics
 	defaults     func() backupapi.Request
 	drift        drift.Options
+	probe        *probe.Options // nil: no synthetic pods
+	probed       *probe.Metrics
 	monitors     *servicemonitor.Options // nil: no ServiceMonitors are created
 	restartDelay time.Duration           // before a stopped manager is started again
 }
@@ -51,7 +55,9 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags managerFlag
 	if flags.serviceMonitors {
 		monitors = &servicemonitor.Options{Labels: flags.serviceMonitorLabels}
 	}
+	probed := probe.NewMetrics(metrics.Registry)
 	return mgr.Add(&controllers{
+		probe: probeOptions(flags, probed), probed: probed,
 		cluster: cluster, namespace: flags.certs.namespace, restartDelay: 5 * time.Second, monitors: monitors,
 		options: backupcontroller.Options{Config: current.Backup, Statuses: statuses, Changed: current.changed[0]},
 		audit:   audit.NewMetrics(metrics.Registry), defaults: current.BackupDefaults,
@@ -60,6 +66,18 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags managerFlag
 			Metrics: drift.NewMetrics(metrics.Registry), Changed: current.changed[1],
 		},
 	})
+}
+
+// probeOptions returns nil if no namespace is named for the synthetic pods.
+func probeOptions(flags managerFlags, m *probe.Metrics) *probe.Options {
+	if flags.probeNamespace == "" {
+		return nil
+	}
+	return &probe.Options{
+		Namespace: flags.probeNamespace, Configuration: flags.certs.configuration,
+		Manager:  client.ObjectKey{Namespace: flags.certs.namespace, Name: defaultService},
+		Interval: probe.Interval, Retry: probe.Retry, Metrics: m,
+	}
 }
 
 // NeedLeaderElection returns false: the inner manager elects the leader.
@@ -72,6 +90,7 @@ func (c *controllers) Start(ctx context.Context) error {
 		c.options.Statuses.Reset() // another replica may write them from now on
 		c.audit.Reset()
 		c.drift.Metrics.Reset()
+		c.probed.Reset()
 		if ctx.Err() == nil {
 			slog.Error("the controllers stopped; restarting", "error", err, "delay", c.restartDelay.String())
 		}
@@ -105,6 +124,11 @@ func (c *controllers) lead(ctx context.Context) error {
 	}
 	if err := drift.Add(mgr, c.drift); err != nil {
 		return fmt.Errorf("add the drift controller: %w", err)
+	}
+	if c.probe != nil {
+		if err := probe.Add(mgr, *c.probe); err != nil {
+			return fmt.Errorf("add the admission probe: %w", err)
+		}
 	}
 	reader, err := kubernetes.New(c.cluster)
 	if err != nil {

@@ -38,6 +38,8 @@ type managerFlags struct {
 	controllers    bool
 	logLevel       string
 
+	probeNamespace string
+
 	serviceMonitors      bool
 	serviceMonitorLabels map[string]string
 }
@@ -56,7 +58,8 @@ mistakes in backup.nova.dev annotations. If anything else fails, the object is a
 unchanged and the failure is counted.
 
 One replica, the leader, creates the CronJobs that backup.nova.dev annotations request and
-records the results of their Jobs. With --service-monitors it also creates ServiceMonitors.
+records the results of their Jobs. It compares the pods of namespaces that opted in with what
+admission would do with them now, and reports what differs. With --service-monitors it also creates ServiceMonitors.
 
 The configuration file is read again when it changes. If the new file has a mistake, the
 mistake is logged and the previous configuration stays in force. After SIGTERM the program
@@ -85,6 +88,7 @@ Exit codes: 0 ended by a signal, 1 it could not start or run, 2 a wrong command 
 	f.StringVar(&flags.healthAddress, "health-address", ":8081", "address of /healthz and /readyz; 0 disables it")
 	f.StringVar(&flags.logLevel, "log-level", "info", "lowest level that is logged: debug, info, warn or error; debug includes skipped pods")
 	f.BoolVar(&flags.controllers, "controllers", true, "run the controllers on the replica that leads")
+	f.StringVar(&flags.probeNamespace, "admission-probe-namespace", "", "opted-in namespace in which the leader creates a pod as a dry run each minute, to see that it is wired; empty for no probe")
 	f.BoolVar(&flags.serviceMonitors, "service-monitors", false, "create a ServiceMonitor for each Service that selects wired pods, if the cluster has the Prometheus Operator")
 	f.StringToStringVar(&flags.serviceMonitorLabels, "service-monitor-labels", nil, "labels of these ServiceMonitors, by which Prometheus selects them")
 	return cmd

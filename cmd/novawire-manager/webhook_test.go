@@ -51,6 +51,7 @@ func TestAdmission(t *testing.T) {
 		{"audits which databases are backed up", backupAudit},
 		{"backs up the databases of Secrets and Services", backsUpSecretsAndServices},
 		{"removing something never silences the audit", removingNeverSilences},
+		{"sees whether admission works, by pods that it creates as dry runs", probesAdmission},
 		{"admits pods while the webhook is down and wires them when it is back", failsOpen},
 		{"reports the pods that were created while it was away, and those of an older configuration", findsDrift},
 		{"exits with success on SIGTERM", endsOnSignal},

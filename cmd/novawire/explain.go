@@ -79,7 +79,7 @@ func (f explainFlags) run(cmd *cobra.Command, argument string) error {
 	k, known := explainedKinds[strings.ToLower(kind)]
 	if _, err := os.Stat(argument); !isObject || !known || name == "" || err == nil {
 		if isObject && errors.Is(err, os.ErrNotExist) && !strings.Contains(name, ".") {
-			return commandline.UsageError("explain: %q is not a file, and %q is not one of the kinds pod, deployment, statefulset, daemonset, job and cronjob", argument, kind)
+			return commandline.UsageError("explain: %q is not a file, and the kind %q is not one of pod, deployment, statefulset, daemonset, job and cronjob", argument, kind)
 		}
 		return f.explainFile(cmd, argument)
 	}

@@ -23,6 +23,14 @@ var connected = []string{
 	`CREATE MATERIALIZED VIEW second AS SELECT n FROM matview`,
 	`CREATE TABLE child (a int REFERENCES source, s serial, i int GENERATED ALWAYS AS IDENTITY)`,
 	`INSERT INTO child (a) SELECT i FROM generate_series(1, 5) i`,
+	`CREATE TABLE base (a int)`,
+	`CREATE TABLE heir (b int) INHERITS (base)`,
+	`CREATE TABLE grandheir () INHERITS (heir)`,
+	`INSERT INTO base VALUES (1)`,
+	`INSERT INTO grandheir SELECT i, i FROM generate_series(1, 7) i`,
+	`CREATE SCHEMA _timescaledb_internal`, // a hypertable has the form of this
+	`CREATE TABLE hypertable (a int)`,
+	`CREATE TABLE _timescaledb_internal._hyper_1_1_chunk (CHECK (a > 0)) INHERITS (hypertable)`,
 	`CREATE SCHEMA "Odd ""one"`,
 	`CREATE TABLE "Odd ""one"."a.b,c $x" (a int)`,
 	`INSERT INTO "Odd ""one"."a.b,c $x" VALUES (1), (2)`,
@@ -45,6 +53,8 @@ func TestRestore_Only(t *testing.T) {
 		"a partitioned table comes with its partitions": {[]string{"public.parted"}, `SELECT count(*) || ' ' || count(DISTINCT tableoid) FROM parted`, "40 2", ""},
 		"a partitioned table has its index":             {[]string{"public.parted"}, `SELECT count(*)::text FROM pg_index`, "", ""},
 		"a partition alone is a table":                  {[]string{"public.parted_1"}, `SELECT count(*)::text FROM parted_1`, "20", ""},
+		"a table comes with the tables that inherit":    {[]string{"public.base"}, `SELECT count(*) || ' ' || count(DISTINCT tableoid) FROM base`, "8 2", ""},
+		"a table that inherits comes with its parent":   {[]string{"public.heir"}, `SELECT (SELECT count(*) FROM heir) || ' ' || (SELECT count(*) FROM ONLY base)`, "7 1", ""},
 		"a materialized view comes with its source":     {[]string{"public.second"}, `SELECT (SELECT n FROM second) || ' ' || (SELECT count(*) FROM source)`, "20 20", ""},
 		"a trigger comes with its function":             {[]string{"public.source"}, `SELECT string_agg(tgname || ' ' || tgfoid::regproc, ',') FROM pg_trigger WHERE NOT tgisinternal`, "touching touch", ""},
 		"a policy comes with its table":                 {[]string{"public.source"}, `SELECT string_agg(polname, ',') FROM pg_policy`, "own", ""},
@@ -78,6 +88,7 @@ func TestRestore_Only(t *testing.T) {
 	for name, only := range map[string]string{
 		"no such table": "public.nothing", "one of two is missing": "public.source,public.nothing", "three parts": "a.b.c",
 		"an open quote": `"public`, "no name": "", "an upper-case name without quotes": "Odd",
+		"a hypertable": "public.hypertable",
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
 			b.fails(backupapi.CategoryUsage, "restore", "--database", source, "--to", target, "--only", only)

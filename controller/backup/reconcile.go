@@ -105,7 +105,7 @@ func (r *reconciler) read(ctx context.Context, source backupapi.Source) (*state,
 	s.namespace = namespace
 	s.request, s.refusals = backupapi.ParseSource(r.config().DefaultRequest(), source, annotations)
 	var refused []validate.Refusal
-	if s.accounts, refused = backupapi.ParseServiceAccountAnnotations(namespace.Annotations); s.request.ServiceAccount == "" {
+	if s.accounts, refused = s.request.Policy.ParseServiceAccountAnnotations(namespace.Annotations); s.request.ServiceAccount == "" {
 		s.refusals = append(s.refusals, refused...)
 	}
 	switch {

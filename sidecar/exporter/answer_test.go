@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc/codes"
@@ -150,8 +153,15 @@ func TestNotices_Interval(t *testing.T) {
 // to repeat.
 func TestEnqueue_Errors(t *testing.T) {
 	inTime(t, nil, accept, func(t *testing.T, e *timed) {
-		if err := e.enqueue(wire.Request{Body: bytes.Repeat([]byte{0xff}, 2000), Items: 5}); !consumererror.IsPermanent(err) {
-			t.Errorf("a request that cannot be cut is answered %v", err)
+		garbage := wire.NewContext(t.Context(), wire.Request{Body: bytes.Repeat([]byte{0xff}, 2000), Items: 5})
+		for signal, err := range map[string]error{
+			"traces":  traces{e.signalExporter}.ConsumeTraces(garbage, ptrace.NewTraces()),
+			"metrics": metrics{e.signalExporter}.ConsumeMetrics(garbage, pmetric.NewMetrics()),
+			"logs":    logs{e.signalExporter}.ConsumeLogs(garbage, plog.NewLogs()),
+		} {
+			if !consumererror.IsPermanent(err) {
+				t.Errorf("%s: a request that cannot be cut is answered %v", signal, err)
+			}
 		}
 	})
 }

@@ -41,24 +41,29 @@ func (e *signalExporter) enqueue(r wire.Request) error {
 		return nil
 	}
 	limits := e.config.Batch
-	fits := len(r.Body) <= limits.Bytes && r.Items <= limits.Items
-	if fits && limits.ItemBytes > 0 && len(r.Body) > limits.ItemBytes {
-		sum, err := wire.Scan(e.signal, r.Body)
-		fits = err == nil && limits.Allow(len(r.Body), sum)
-	}
-	if fits {
-		e.push(item{body: bytes.Clone(r.Body), count: r.Items, since: time.Now()})
+	whole := len(r.Body) <= limits.Bytes && r.Items <= limits.Items
+	if whole && (limits.ItemBytes == 0 || len(r.Body) <= limits.ItemBytes) {
+		e.pushCopy(r.Body, r.Items)
 		return nil
 	}
-	oversize, err := wire.Cut(e.signal, r.Body, limits, func(piece []byte, items int) error {
-		e.push(item{body: bytes.Clone(piece), count: items, since: time.Now()})
-		return nil
-	})
+	sum, err := wire.Scan(e.signal, r.Body)
 	if err != nil {
 		return consumererror.NewPermanent(err)
 	}
+	if limits.Allow(len(r.Body), sum) {
+		e.pushCopy(r.Body, r.Items)
+		return nil
+	}
+	oversize, _ := wire.Cut(e.signal, r.Body, limits, func(piece []byte, items int) error {
+		e.pushCopy(piece, items)
+		return nil
+	})
 	if oversize > 0 {
 		e.dropOversize(oversize)
 	}
 	return nil
+}
+
+func (e *signalExporter) pushCopy(body []byte, items int) {
+	e.push(item{body: bytes.Clone(body), count: items, since: time.Now()})
 }

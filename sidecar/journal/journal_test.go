@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -250,34 +252,85 @@ func TestJournal_ReplacedBeforeLock(t *testing.T) {
 	}
 }
 
-// A rewrite that fails leaves the journal as it is, and nothing beside it.
-func TestJournal_RewriteFails(t *testing.T) {
+// While one process has the journal no other reads it, however often the first rewrites
+// it: each record is replayed by one process alone.
+func TestJournal_TwoProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "traces.journal")
-	history(t, path)
-	j := mustOpen(t, path)
-	totals, left := j.Replayed()
-	check(t, os.Mkdir(path+".new", 0o700)) // as much as any other reason
-	if _, err := j.Rewrite(left); err == nil {
-		t.Fatal("a rewrite without a file succeeds")
+	first := mustOpen(t, path)
+	must(first.Append(5, []byte("record")))(t)
+	live := []Record{{ID: 1, Items: 5, Body: []byte("record")}}
+	var rewriting sync.WaitGroup
+	done := make(chan struct{})
+	rewriting.Go(func() {
+		defer close(done)
+		for range 500 {
+			if _, err := first.Rewrite(live); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	t.Cleanup(rewriting.Wait)
+	tries := 0
+	for ended := false; !ended; tries++ {
+		select {
+		case <-done:
+			ended = true
+		default:
+		}
+		if second, err := Open(path); err == nil {
+			_, left := second.Replayed()
+			t.Fatalf("after %d tries a second process reads %d records", tries, len(left))
+		}
 	}
-	check(t, os.Remove(path+".new"))
-	real := j.path
-	j.path = filepath.Join(t.TempDir(), "gone", "x") // the rename fails
-	if _, err := j.Rewrite(left); err == nil {
-		t.Fatal("a rewrite without a folder succeeds")
+	check(t, first.Close())
+	second := mustOpen(t, path)
+	if _, left := second.Replayed(); len(left) != 1 {
+		t.Errorf("when the first has ended, %d records are left, want 1", len(left))
 	}
-	j.path = real
-	must(j.Append(7, []byte("more")))(t)
-	check(t, j.Close())
-	j = mustOpen(t, path)
-	got, more := j.Replayed()
-	totals.Accepted += 7
-	if diff := cmp.Diff(totals, got); diff != "" || len(more) != len(left)+1 {
-		t.Errorf("%d records, want %d; totals (-want +got):\n%s", len(more), len(left)+1, diff)
+	if _, err := Open(path); err == nil {
+		t.Error("a third process reads them too")
 	}
-	files, _ := os.ReadDir(filepath.Dir(path))
-	if len(files) != 1 {
-		t.Errorf("beside the journal lie %v", files)
+}
+
+// A rewrite that fails, at whatever step, leaves the journal as it is, and nothing beside
+// it: on a full disk that would be what fills it.
+func TestJournal_RewriteFails(t *testing.T) {
+	cases := map[string]func(t *testing.T, j *Journal){ // prepares the failure
+		"the new file cannot be made": func(t *testing.T, j *Journal) { j.path = filepath.Join(t.TempDir(), "gone", "x") },
+		"the new file cannot be locked": func(t *testing.T, j *Journal) {
+			other := must(os.Create(j.fresh()))(t)
+			t.Cleanup(func() { other.Close() })
+			check(t, syscall.Flock(int(other.Fd()), syscall.LOCK_EX))
+		},
+		"the disk is full": func(t *testing.T, j *Journal) { check(t, os.Symlink("/dev/full", j.fresh())) },
+		"the new file cannot take the place of the old": func(t *testing.T, j *Journal) {
+			j.path = filepath.Join(filepath.Dir(j.path), "a folder")
+			check(t, os.Mkdir(j.path, 0o700))
+		},
+	}
+	for name, prepare := range cases {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "traces.journal")
+			history(t, path)
+			j := mustOpen(t, path)
+			totals, left := j.Replayed()
+			prepare(t, j)
+			if _, err := j.Rewrite(left); err == nil {
+				t.Fatal("the rewrite succeeds")
+			}
+			if _, err := os.Lstat(j.fresh()); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the new file stays: %v", err)
+			}
+			must(j.Append(7, []byte("more")))(t)
+			check(t, j.Close())
+			j = mustOpen(t, path)
+			got, more := j.Replayed()
+			totals.Accepted += 7
+			if diff := cmp.Diff(totals, got); diff != "" || len(more) != len(left)+1 {
+				t.Errorf("%d records, want %d; totals (-want +got):\n%s", len(more), len(left)+1, diff)
+			}
+		})
 	}
 }
 

@@ -232,3 +232,27 @@ func TestBuffers(t *testing.T) {
 		t.Errorf("a buffer of %d for 5000 bytes", cap(b))
 	}
 }
+
+// A buffer is given back once: two requests in one buffer would mix their spans.
+func TestShare_GivesBuffersBackOnce(t *testing.T) {
+	const limit = 256 << 10
+	s := newServer(&Config{MaxRequestBytes: limit, HeldBytes: limit}, zap.NewNop(), new(ledger.Ledger))
+	for range 20 {
+		hold := s.budget.share(new(int))
+		if _, err := s.readAll(t.Context(), hold, bytes.NewReader(make([]byte, 100_000)), -1, limit); err != nil {
+			t.Fatal(err)
+		}
+		hold.release()
+		hold.release() // as nobody does
+		seen := map[*byte]bool{}
+		for _, size := range []int64{4 << 10, 16 << 10, 64 << 10, 128 << 10} {
+			for range 3 {
+				first := &newBuffer(size)[:1][0]
+				if seen[first] {
+					t.Fatalf("a buffer of %d bytes is given to two", size)
+				}
+				seen[first] = true
+			}
+		}
+	}
+}

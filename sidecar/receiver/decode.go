@@ -1,11 +1,9 @@
 package receiver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"unicode/utf8"
 
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -66,9 +64,6 @@ func (s *server) fromJSON(signal ledger.Signal, body []byte) ([]byte, error) {
 		m = pmetricotlp.NewExportRequest()
 	case ledger.Logs:
 		m = plogotlp.NewExportRequest()
-	}
-	if !utf8.Valid(body) {
-		body = bytes.ToValidUTF8(body, []byte("\uFFFD"))
 	}
 	if err := decode(m.UnmarshalJSON, body); err != nil {
 		return nil, err

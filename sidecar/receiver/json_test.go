@@ -1,10 +1,13 @@
 package receiver
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
 
+	"github.com/nova/novawire/sidecar/ledger"
 	"github.com/nova/novawire/sidecar/wire"
 )
 
@@ -58,6 +61,38 @@ func TestCheckJSON(t *testing.T) {
 		}
 		if err := checkJSON([]byte(strings.Repeat(open+end, maxJSONDepth+1)), 1<<20); err != nil {
 			t.Errorf("beside each other: %v", err)
+		}
+	}
+}
+
+// Text that is not UTF-8 is repaired in JSON of every signal: invalid bytes, and
+// half of a surrogate pair.
+func TestTake_RepairsJSON(t *testing.T) {
+	bodies := map[ledger.Signal]string{
+		ledger.Traces:  `{"resourceSpans":[{"resource":{"attributes":[{"key":"BAD","value":{"stringValue":"BAD"}}]},"scopeSpans":[{"scope":{"name":"BAD"},"spans":[{"name":"good"},{"name":"BAD","status":{"message":"BAD"},"events":[{"name":"BAD"}]}]}]}]}`,
+		ledger.Metrics: `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"good","gauge":{"dataPoints":[{"asInt":1}]}},{"name":"BAD","unit":"BAD","sum":{"dataPoints":[{"asInt":"2","attributes":[{"key":"k","value":{"arrayValue":{"values":[{"stringValue":"BAD"}]}}}]}]}}]}]}]}`,
+		ledger.Logs:    `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"good"}},{"severityText":"BAD","body":{"kvlistValue":{"values":[{"key":"BAD","value":{"stringValue":"BAD"}}]}}}]}]}]}`,
+	}
+	invalid := map[string]string{"a byte alone": "b\xffd", "a character that breaks off": "b\xe2\x82", "half of a pair": `b\ud83dd`, "an encoded half of a pair": "b\xed\xa0\xbdd"}
+	for signal, body := range bodies {
+		for name, text := range invalid {
+			t.Run(signal.String()+"/"+name, func(t *testing.T) {
+				k := newTaker(never)
+				var got wire.Request
+				k.connect(signal, func(ctx context.Context) error {
+					got = wire.FromContext(ctx)
+					got.Body = bytes.Clone(got.Body)
+					return nil
+				})
+				p, err := k.take(t.Context(), signal, []byte(strings.ReplaceAll(body, "BAD", text)), jsonText)
+				sum, scanErr := wire.Scan(signal, got.Body)
+				if err != nil || p.rejected != 0 || scanErr != nil || sum.Items != 2 || sum.InvalidText {
+					t.Fatalf("took %+v, %v; handed on %+v, %v", p, err, sum, scanErr)
+				}
+				if n := bytes.Count(got.Body, []byte("\uFFFD")); n < strings.Count(body, "BAD") || !bytes.Contains(got.Body, []byte("good")) {
+					t.Errorf("repaired %d texts in %q", n, got.Body)
+				}
+			})
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -217,8 +218,23 @@ func TestReceiver_LeaksNothing(t *testing.T) {
 				use(t, r)
 			}
 			r.awaitClosed(t, 50)
+			r.awaitForgotten(t)
 		})
 	}
+}
+
+// awaitForgotten waits until nothing refers to the connections any more: what is registered
+// for one that is closed, as a function that is to close it at shutdown, holds its memory.
+func (r running) awaitForgotten(t *testing.T) {
+	t.Helper()
+	held := 0
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		runtime.GC()
+		if held = r.accepted.held(); held == 0 {
+			return
+		}
+	}
+	t.Errorf("something still refers to %d closed connections", held)
 }
 
 // awaitClosed waits until so many connections were accepted and closed.

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/klauspost/compress/zstd"
 	"go.opentelemetry.io/collector/component"
@@ -68,7 +69,9 @@ type running struct {
 	address string
 	stats   *ledger.Ledger
 	sink    *sink
-	conns   chan http.ConnState // of every connection
+	// accepted are the connections, without keeping them in memory.
+	accepted *weakConns
+	conns    chan http.ConnState // of every connection
 }
 
 func start(t *testing.T, change func(*Config)) running {
@@ -82,7 +85,7 @@ func start(t *testing.T, change func(*Config)) running {
 	if change != nil {
 		change(&config)
 	}
-	r := running{stats: new(ledger.Ledger), sink: &sink{}, conns: make(chan http.ConnState, 10_000)}
+	r := running{stats: new(ledger.Ledger), sink: &sink{}, accepted: &weakConns{}, conns: make(chan http.ConnState, 10_000)}
 	r.stats.Counters(ledger.Traces).SetQueue(0, 64<<20) // as an exporter's
 	next, err := consumer.NewTraces(r.sink.consume)
 	if err != nil {
@@ -101,13 +104,50 @@ func start(t *testing.T, change func(*Config)) running {
 	s.listen = func(ctx context.Context, address string) (net.Listener, error) {
 		listener, err := listen(ctx, address)
 		r.address = listener.Addr().String()
-		return listener, err
+		return noting{listener, r.accepted}, err
 	}
 	if err := traces.Start(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = traces.Shutdown(context.WithoutCancel(t.Context())) })
 	return r
+}
+
+// weakConns refers weakly to connections.
+type weakConns struct {
+	mu  sync.Mutex
+	all []weak.Pointer[noted]
+}
+
+func (w *weakConns) held() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.all {
+		if c.Value() != nil {
+			n++
+		}
+	}
+	return n
+}
+
+type noted struct{ net.Conn }
+
+// noting is a listener that notes the connections.
+type noting struct {
+	net.Listener
+	conns *weakConns
+}
+
+func (l noting) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &noted{conn}
+	l.conns.mu.Lock()
+	defer l.conns.mu.Unlock()
+	l.conns.all = append(l.conns.all, weak.Make(c))
+	return c, nil
 }
 
 func (r running) refused(why ledger.BadRequest) int64 {

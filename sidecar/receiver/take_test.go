@@ -241,3 +241,51 @@ func TestTake_TooLarge(t *testing.T) {
 		}
 	}
 }
+
+// Pieces are small, also when their text is repaired: the exporter puts them together
+// again, and what is larger than a batch would be lost there.
+func TestTake_SizeOfPieces(t *testing.T) {
+	const limit, item = 400 << 10, 60 << 10
+	names := func(n int, text string, size int) []string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = strings.Repeat(text, size)
+		}
+		return all
+	}
+	cases := map[string]struct {
+		names    []string
+		pieces   int // at least
+		most     int // bytes of a piece
+		rejected int
+	}{
+		"a request that fits is one piece":        {names(9, "x", 40<<10), 1, limit, 0},
+		"a larger one is in quarters":             {names(11, "x", 40<<10), 5, limit / 4, 0},
+		"text that is repaired to the largest":    {names(8, "\xff ", 6<<10), 1, limit, 0},
+		"text that would be larger when repaired": {names(10, "\xff ", 7<<10), 2, limit, 0},
+		"an item that would be larger":            {names(2, "\xff ", 20<<10), 0, 0, 2},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			k := newTaker(never)
+			k.config.Piece = wire.Limits{Bytes: limit, Items: 1000, ItemBytes: item}
+			pieces, items := 0, 0
+			k.connect(ledger.Traces, func(ctx context.Context) error {
+				r := wire.FromContext(ctx)
+				sum, err := wire.Scan(ledger.Traces, r.Body)
+				if err != nil || len(r.Body) > c.most || sum.LargestItem > item || sum.InvalidText {
+					t.Errorf("a piece of %d bytes, want at most %d: %+v, %v", len(r.Body), c.most, sum, err)
+				}
+				pieces, items = pieces+1, items+r.Items
+				return nil
+			})
+			p, err := k.take(t.Context(), ledger.Traces, request(t, c.names...), protobuf)
+			if err != nil || p.rejected != c.rejected || items != len(c.names)-c.rejected {
+				t.Errorf("took %+v, %v; %d items of %d", p, err, items, len(c.names))
+			}
+			if pieces < c.pieces || c.pieces == 1 && pieces > 1 {
+				t.Errorf("%d pieces, want %d", pieces, c.pieces)
+			}
+		})
+	}
+}

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"iter"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -10,7 +9,7 @@ import (
 // Attribute is an attribute of resources, with a text for its value.
 type Attribute struct{ Key, Value string }
 
-// Attributes are those that each resource is to have. The zero value is none.
+// Attributes are those that each resource is to have. The zero value has no attribute.
 type Attributes struct {
 	keys   []string
 	fields [][]byte // of a resource, by key
@@ -22,8 +21,8 @@ func NewAttributes(list []Attribute) *Attributes {
 	a := new(Attributes)
 	for _, attribute := range list {
 		value := appendText(nil, 1, attribute.Value)
-		pair := protowire.AppendBytes(protowire.AppendTag(appendText(nil, 1, attribute.Key), 2, protowire.BytesType), value)
-		field := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), pair)
+		pair := appendBytes(appendText(nil, 1, attribute.Key), 2, value)
+		field := appendBytes(nil, 1, pair)
 		a.keys, a.fields = append(a.keys, attribute.Key), append(a.fields, field)
 		a.bytes += len(field)
 	}
@@ -31,7 +30,7 @@ func NewAttributes(list []Attribute) *Attributes {
 }
 
 func appendText(to []byte, number protowire.Number, s string) []byte {
-	return protowire.AppendString(protowire.AppendTag(to, number, protowire.BytesType), s)
+	return appendBytes(to, number, []byte(s))
 }
 
 // lengths is the most that a completed resource takes beside its attributes: its tag, and
@@ -42,7 +41,7 @@ const lengths = 10
 func (a *Attributes) Growth() int { return a.bytes + lengths }
 
 // Complete returns a copy of the request in which each resource has the attributes that
-// it lacked. It replaces none but the SDKs' placeholder for a service without a name.
+// it lacked. It replaces nothing but the SDKs' placeholder for a service without a name.
 // Scopes in their old place are put in the one of today, where backends look for them.
 // [Scan] must have accepted the request.
 func (a *Attributes) Complete(request []byte) []byte {
@@ -76,7 +75,7 @@ func (c *completion) complete(content []byte) {
 		case 1: // a second one is merged with the first, as protobuf says
 			c.keep(f.value)
 		case oldScopes:
-			rest += len(f.whole) - protowire.SizeTag(oldScopes) + protowire.SizeTag(scopes)
+			rest += protowire.SizeTag(scopes) + protowire.SizeBytes(len(f.value))
 		default:
 			rest += len(f.whole)
 		}
@@ -88,12 +87,12 @@ func (c *completion) complete(content []byte) {
 	}
 	size := protowire.SizeTag(1) + protowire.SizeBytes(len(c.resource)) + rest
 	c.to = protowire.AppendVarint(protowire.AppendTag(c.to, 1, protowire.BytesType), uint64(size)) //nolint:gosec // a length
-	c.to = protowire.AppendBytes(protowire.AppendTag(c.to, 1, protowire.BytesType), c.resource)
+	c.to = appendBytes(c.to, 1, c.resource)
 	for f := range fieldsOf(content) {
 		switch f.number {
 		case 1:
 		case oldScopes:
-			c.to = protowire.AppendBytes(protowire.AppendTag(c.to, scopes, protowire.BytesType), f.value)
+			c.to = appendBytes(c.to, scopes, f.value)
 		default:
 			c.to = append(c.to, f.whole...)
 		}
@@ -116,7 +115,7 @@ func (c *completion) keep(resource []byte) {
 	}
 }
 
-// index returns the place of the key; negative: it is none of ours.
+// index returns the place of the key, or a negative number for a key that is not in the list.
 func (c *completion) index(key []byte) int {
 	for i := range c.keys {
 		if c.keys[i] == string(key) {
@@ -137,7 +136,9 @@ func pair(keyValue []byte) (key, text []byte) {
 	for f := range fieldsOf(keyValue) {
 		if f.number == 1 {
 			key = f.value
-		} else if f.number == 2 {
+			continue
+		}
+		if f.number == 2 {
 			text = textOf(f.value)
 		}
 	}
@@ -152,32 +153,4 @@ func textOf(anyValue []byte) (text []byte) {
 		}
 	}
 	return text
-}
-
-// element is a field of a message.
-type element struct {
-	number protowire.Number
-	whole  []byte // with its tag
-	value  []byte // of a field that has a length
-}
-
-// fieldsOf yields the fields of a message that [Scan] has accepted.
-func fieldsOf(message []byte) iter.Seq[element] {
-	return func(yield func(element) bool) {
-		for len(message) > 0 {
-			number, wireType, tag := protowire.ConsumeTag(message)
-			n := protowire.ConsumeFieldValue(number, wireType, message[max(tag, 0):])
-			if tag < 0 || n < 0 {
-				return
-			}
-			e := element{number: number, whole: message[:tag+n]}
-			if wireType == protowire.BytesType {
-				e.value, _ = protowire.ConsumeBytes(message[tag:])
-			}
-			if !yield(e) {
-				return
-			}
-			message = message[tag+n:]
-		}
-	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/nova/novawire/sidecar/ledger"
 )
@@ -72,6 +73,12 @@ func TestAttributes_CompleteOddForms(t *testing.T) {
 		"several resources": {join(lengthDelimited(1, resource(pair("k", "1"))), lengthDelimited(1, nil)), []map[string]any{{"k": "1"}, {"k": "v"}}, 0},
 		"a key twice in an attribute: the last counts": {
 			lengthDelimited(1, resource(lengthDelimited(1, join(lengthDelimited(1, []byte("a")), lengthDelimited(1, []byte("k")))))), []map[string]any{{"k": nil}}, 0,
+		},
+		"tags in more bytes than they need": {
+			join(protowire.AppendBytes(overlong(1, protowire.BytesType), join(
+				protowire.AppendBytes(overlong(1, protowire.BytesType), pair("a", "1")),
+				protowire.AppendBytes(overlong(oldScopes, protowire.BytesType), protowire.AppendBytes(overlong(2, protowire.BytesType), span[2:])),
+			))), []map[string]any{{"a": "1", "k": "v"}}, 1,
 		},
 		"nothing": {nil, nil, 0},
 	}

@@ -74,15 +74,10 @@ func (c *cutter) open(number protowire.Number, m *message, content []byte) {
 	if m.resource {
 		l.resource = 1
 	}
-	for len(content) > 0 {
-		number, _, n := protowire.ConsumeField(content)
-		if n < 0 {
-			break
+	for f := range fieldsOf(content) {
+		if m.field(f.number).kind != path {
+			l.context = append(l.context, f.whole...)
 		}
-		if f := m.field(number); f.kind != path {
-			l.context = append(l.context, content[:n]...)
-		}
-		content = content[n:]
 	}
 }
 
@@ -91,35 +86,25 @@ func (c *cutter) close() {
 	last := len(c.levels) - 1
 	if l := &c.levels[last]; l.used {
 		above := &c.levels[last-1]
-		above.content = protowire.AppendTag(above.content, l.number, protowire.BytesType)
-		above.content = protowire.AppendBytes(above.content, l.content)
-		l.used = false
+		above.content = appendBytes(above.content, l.number, l.content)
 	}
 	c.levels = c.levels[:last]
 }
 
 func (c *cutter) walk(m *message, content []byte) error {
-	for len(content) > 0 {
-		number, wireType, n := protowire.ConsumeField(content)
-		if n < 0 {
-			return ErrMalformed
-		}
-		whole := content[:n]
-		content = content[n:]
-		f := m.field(number)
-		if f.kind != path || wireType != protowire.BytesType {
+	for f := range fieldsOf(content) {
+		d := m.field(f.number)
+		if d.kind != path {
 			continue
 		}
-		_, _, tag := protowire.ConsumeTag(whole)
-		value, _ := protowire.ConsumeBytes(whole[tag:])
-		if f.to.item {
-			if err := c.add(whole, len(value)); err != nil {
+		if d.to.item {
+			if err := c.add(f.whole, len(f.value)); err != nil {
 				return err
 			}
 			continue
 		}
-		c.open(number, f.to, value)
-		if err := c.walk(f.to, value); err != nil {
+		c.open(f.number, d.to, f.value)
+		if err := c.walk(d.to, f.value); err != nil {
 			return err
 		}
 		c.close()
@@ -150,7 +135,7 @@ func (c *cutter) add(whole []byte, itemBytes int) error {
 		return nil
 	}
 	grown := Summary{Items: c.items + 1, Resources: resources}
-	if c.items > 0 && !c.several.Allow(size+len(whole), grown) {
+	if !c.several.Allow(size+len(whole), grown) {
 		if err := c.flush(); err != nil {
 			return err
 		}
@@ -175,8 +160,7 @@ func (c *cutter) flush() error {
 	for i := len(c.levels) - 1; i > 0; i-- {
 		l, above := &c.levels[i], &c.levels[i-1]
 		if l.used {
-			above.content = protowire.AppendTag(above.content, l.number, protowire.BytesType)
-			above.content = protowire.AppendBytes(above.content, l.content)
+			above.content = appendBytes(above.content, l.number, l.content)
 			l.used = false
 		}
 	}

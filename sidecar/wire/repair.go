@@ -3,8 +3,6 @@ package wire
 import (
 	"bytes"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
 	"github.com/nova/novawire/sidecar/ledger"
 )
 
@@ -19,26 +17,15 @@ func Repair(signal ledger.Signal, request []byte) []byte {
 }
 
 func repair(to []byte, m *message, content []byte) []byte {
-	for len(content) > 0 {
-		number, wireType, n := protowire.ConsumeField(content)
-		if n < 0 {
-			return append(to, content...)
+	for f := range fieldsOf(content) {
+		switch d := m.field(f.number); d.kind {
+		case text:
+			to = appendBytes(to, f.number, bytes.ToValidUTF8(f.value, replacement))
+		case child, path:
+			to = appendBytes(to, f.number, repair(nil, d.to, f.value))
+		default:
+			to = append(to, f.whole...)
 		}
-		whole := content[:n]
-		content = content[n:]
-		f := m.field(number)
-		if wireType != protowire.BytesType || f.kind != text && f.kind != child && f.kind != path {
-			to = append(to, whole...)
-			continue
-		}
-		_, _, tag := protowire.ConsumeTag(whole)
-		value, _ := protowire.ConsumeBytes(whole[tag:])
-		if f.kind == text {
-			value = bytes.ToValidUTF8(value, replacement)
-		} else {
-			value = repair(nil, f.to, value)
-		}
-		to = protowire.AppendBytes(protowire.AppendTag(to, number, wireType), value)
 	}
 	return to
 }

@@ -29,8 +29,7 @@ func TestScan(t *testing.T) {
 }
 
 // nested is a span whose attribute holds lists in lists.
-func nested(depth int) []byte {
-	value := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "x") // AnyValue.string_value
+func nested(depth int, value []byte) []byte {
 	for range depth {
 		list := lengthDelimited(1, value) // ArrayValue.values
 		value = lengthDelimited(5, list)  // AnyValue.array_value
@@ -48,10 +47,11 @@ func TestScan_Refuses(t *testing.T) {
 		request []byte
 		want    error
 	}{
-		"a value nested as deep as is allowed": {nested(46), nil},
-		"a value nested deeper":                {nested(50), ErrTooDeep},
+		"a value nested as deep as is allowed": {nested(47, lengthDelimited(5, nil)), nil}, // a hundred messages
+		"a value nested deeper":                {nested(48, nil), ErrTooDeep},
 		"a tag that breaks off":                {[]byte{0x80}, ErrMalformed},
 		"a length beyond the end":              {[]byte{0x0a, 0x05, 0}, ErrMalformed},
+		"a length one beyond the end":          {[]byte{0x0a, 0x02, 0, 0}[:3], ErrMalformed},
 		"a field number of zero":               {[]byte{0x02, 0x00}, ErrMalformed},
 		"a message that breaks off inside":     {lengthDelimited(1, []byte{0x12, 0x7f}), ErrMalformed},
 		"an unknown field":                     {lengthDelimited(99, []byte("x")), nil},
@@ -83,10 +83,25 @@ func TestScan_Refuses(t *testing.T) {
 // Each field of each message is accepted as pdata decodes it, in every wire type and
 // with values of several lengths: a backend that cannot decode one item refuses all
 // that are sent with it.
+// overlong is a tag in more bytes than it needs.
+func overlong(n protowire.Number, t protowire.Type) []byte {
+	tag := protowire.AppendTag(nil, n, t)
+	tag[len(tag)-1] |= 0x80
+	return append(tag, 0x80, 0)
+}
+
 func TestScan_AgreesWithPdata(t *testing.T) {
 	fields := func(n protowire.Number) (all [][]byte) {
 		all = [][]byte{
 			protowire.AppendVarint(protowire.AppendTag(nil, n, protowire.VarintType), 1),
+			protowire.AppendVarint(protowire.AppendTag(nil, n, protowire.VarintType), 128),
+			protowire.AppendVarint(protowire.AppendTag(nil, n, protowire.VarintType), 1<<63),
+			protowire.AppendVarint(overlong(n, protowire.VarintType), 1),
+			protowire.AppendBytes(overlong(n, protowire.BytesType), nil),
+			protowire.AppendTag(nil, n, protowire.VarintType), // without its value
+			protowire.AppendTag(nil, n, protowire.BytesType),
+			append(protowire.AppendTag(nil, n, protowire.Fixed64Type), "1234567"...),
+			append(protowire.AppendTag(nil, n, protowire.BytesType), 2, 0), // a byte too short
 			protowire.AppendFixed32(protowire.AppendTag(nil, n, protowire.Fixed32Type), 1),
 			protowire.AppendFixed64(protowire.AppendTag(nil, n, protowire.Fixed64Type), 1),
 			protowire.AppendTag(protowire.AppendTag(nil, n, protowire.StartGroupType), n, protowire.EndGroupType),

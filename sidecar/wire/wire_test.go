@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"testing"
 	"unicode/utf8"
@@ -164,7 +165,7 @@ func TestCut(t *testing.T) {
 	limits := map[string]Limits{
 		"by items":          {Items: 5},
 		"by bytes":          {Bytes: 700},
-		"with growth":       {Bytes: 700, Growth: 100},
+		"with growth":       {Bytes: 3000, Growth: 1200}, // of two resources at most
 		"by all":            {Items: 9, Bytes: 900, Growth: 50},
 		"none":              {},
 		"one item a piece":  {Items: 1},
@@ -185,6 +186,9 @@ func TestCut(t *testing.T) {
 					if share := max(1, l.Share); l.Share > 0 && items > 1 && len(piece) > l.Bytes/share {
 						t.Errorf("a piece of %d bytes and %d items is larger than its share", len(piece), items)
 					}
+					if l.Growth > 0 && len(piece)+sum.Resources*l.Growth > l.Bytes {
+						t.Errorf("a piece of %d bytes and %d resources may grow to more than %d", len(piece), sum.Resources, l.Bytes)
+					}
 					if err != nil || !l.Allow(len(piece), sum) || sum.Items != items {
 						t.Errorf("a piece of %d bytes, %d items: %+v, %v; the limits are %+v", len(piece), items, sum, err, l)
 					}
@@ -198,6 +202,55 @@ func TestCut(t *testing.T) {
 					t.Errorf("items (-want +got):\n%s", diff)
 				}
 			})
+		}
+	}
+}
+
+// What is around the items counts: the resources' own bytes, and what each of them, and
+// nothing else, may grow by.
+func TestCut_CountsWhatIsAround(t *testing.T) {
+	resource := lengthDelimited(1, lengthDelimited(1, bytes.Repeat([]byte("k"), 300)))
+	span := lengthDelimited(2, lengthDelimited(2, lengthDelimited(5, []byte("a"))))
+	one := lengthDelimited(1, append(bytes.Clone(resource), bytes.Repeat(span, 3)...)) // three scopes
+	for name, c := range map[string]struct {
+		limits  Limits
+		request []byte
+		pieces  int
+	}{
+		"three scopes of one resource that may grow": {Limits{Bytes: 900, Growth: 400}, one, 1},
+		"three resources of which two fit":           {Limits{Bytes: 900}, bytes.Repeat(one, 3), 2},
+		"two resources of which one may grow":        {Limits{Bytes: 1100, Growth: 400}, bytes.Repeat(one, 2), 2},
+	} {
+		pieces, items := 0, 0
+		oversize, err := Cut(ledger.Traces, c.request, c.limits, func(piece []byte, n int) error {
+			sum, _ := Scan(ledger.Traces, piece)
+			if size := len(piece) + sum.Resources*c.limits.Growth; size > c.limits.Bytes {
+				t.Errorf("%s: a piece of %d bytes may grow to %d, the limit is %d", name, len(piece), size, c.limits.Bytes)
+			}
+			pieces, items = pieces+1, items+n
+			return nil
+		})
+		if want := bytes.Count(c.request, []byte("\x2a\x01a")); err != nil || oversize != 0 || items != want || pieces != c.pieces {
+			t.Errorf("%s: %d items of %d in %d pieces, want %d; %d left out, %v", name, items, want, pieces, c.pieces, oversize, err)
+		}
+	}
+}
+
+// An error of yield ends the cut, wherever it is.
+func TestCut_EndsWithYield(t *testing.T) {
+	for signal, request := range samples(t) {
+		all, _ := Scan(signal, request)
+		for last := 1; last <= all.Items; last++ {
+			calls, want := 0, errors.New("enough")
+			_, err := Cut(signal, request, Limits{Items: 1}, func([]byte, int) error {
+				if calls++; calls == last {
+					return want
+				}
+				return nil
+			})
+			if !errors.Is(err, want) || calls != last {
+				t.Fatalf("%s: error %d ends the cut after %d calls with %v", signal, last, calls, err)
+			}
 		}
 	}
 }
@@ -261,7 +314,7 @@ func FuzzScan(f *testing.F) {
 		f.Add(int(signal), request, 10)
 	}
 	attributes := NewAttributes([]Attribute{{"r", "1"}, {"service.name", "cart"}})
-	f.Add(0, nested(200), 1)
+	f.Add(0, nested(200, nil), 1)
 	f.Add(0, []byte("\x0a\x04\x12\x02\x12\x00"), 1)
 	f.Fuzz(func(t *testing.T, signal int, request []byte, items int) {
 		s := ledger.Signal(uint(signal) % 3)

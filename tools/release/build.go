@@ -43,6 +43,10 @@ func commands(p platform) []string {
 
 const versionPackage = "github.com/nova/novawire/internal/version"
 
+// gcflags leave the generated code of the API types without inlining, which makes the
+// manager smaller by 1.8 MB (ADR 0005). The Dockerfile has the same.
+const gcflags = "k8s.io/api/...=-l"
+
 func (r *release) ldflags() string {
 	return fmt.Sprintf("-s -w -buildid= -X %s.Version=%s -X %s.Commit=%s", versionPackage, r.version, versionPackage, r.commit)
 }
@@ -54,7 +58,8 @@ func (r *release) build(ctx context.Context) (built []program, err error) {
 		for _, name := range commands(p) {
 			file := r.programPath(p, name)
 			env := []string{"CGO_ENABLED=0", "GOOS=" + p.os, "GOARCH=" + p.arch, "GOFLAGS=-buildvcs=false", "GOAMD64=v1", "GOARM64=v8.0"}
-			if _, err := r.output(ctx, env, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", r.ldflags(), "-o", file, "./cmd/"+name); err != nil {
+			if _, err := r.output(ctx, env, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-gcflags", gcflags, "-ldflags", r.ldflags(),
+				"-o", file, "./cmd/"+name); err != nil {
 				return nil, fmt.Errorf("build %s for %s: %w", name, p, err)
 			}
 			built = append(built, program{name, p, file})

@@ -48,8 +48,8 @@ func isCollector(c *container) bool {
 }
 
 // isForeign reports whether a container is not part of the app.
-func (w *wiring) isForeign(c *container) bool {
-	return w.engine.foreign[c.Name] || isCollector(c) || isOTLPServer(c)
+func (e *Engine) isForeign(c *container) bool {
+	return e.foreign[c.Name] || isCollector(c) || isOTLPServer(c)
 }
 
 // foreignCollector returns a note if the pod has a collector, which then receives the
@@ -132,7 +132,7 @@ func (w *wiring) selected(c *container) bool {
 		return true
 	case w.request.Containers != nil:
 		return false
-	case w.isForeign(c):
+	case c.foreign:
 		w.note(Note{Reason: ForeignSidecar, Container: c.Name})
 		return false
 	}

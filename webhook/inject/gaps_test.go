@@ -128,6 +128,43 @@ func TestEngine_Pod_Settings(t *testing.T) {
 	}
 }
 
+func TestDecode_SecurityContext(t *testing.T) {
+	for text, want := range map[string]bool{
+		`null`: false, `{}`: false, `{"runAsUser":1}`: false, `{"windowsOptions":{"hostProcess":true}}`: true,
+		`{"runAsUser":1,"windowsOptions":{"hostProcess":false}}`: false,
+	} {
+		pod, err := decode([]byte(`{"spec":{"securityContext":` + text + `}}`))
+		if err != nil || pod.Spec.SecurityContext.hostProcess != want {
+			t.Errorf("%s: %+v, %v", text, pod.Spec.SecurityContext, err)
+		}
+	}
+	for _, text := range []string{`{"windowsOptions":7}`, `{"windowsOptions":{"hostProcess":"x"}}`} {
+		if _, err := decode([]byte(`{"spec":{"securityContext":` + text + `}}`)); err == nil {
+			t.Errorf("%s is accepted", text)
+		}
+	}
+}
+
+// An element of env is decoded if its name can be one of ours, however it is written.
+func TestDecode_KnownVariables(t *testing.T) {
+	for element, want := range map[string]int{
+		`{"name":"OTEL_SERVICE_NAME","value":"a"}`:      1,
+		`{"name":"NOVAWIRE_POD_NAME","value":"a"}`:      1,
+		`{"name":"\u004fTEL_SERVICE_NAME","value":"a"}`: 1,
+		`{ "name": "OTEL_SERVICE_NAME", "value": "a"}`:  1,
+		`{"value":"a","name":"OTEL_SERVICE_NAME"}`:      1,
+		`{"name":"PATH","value":"OTEL_SERVICE_NAME"}`:   0,
+		`{"name":"PATH","value":"\u004f"}`:              0,
+		`{"name":"OTHER","value":"a"}`:                  0,
+		`{"name":"","value":"a"}`:                       0,
+	} {
+		pod, err := decode([]byte(`{"spec":{"containers":[{"name":"a","env":[` + element + `]}]}}`))
+		if err != nil || len(pod.Spec.Containers[0].Env.known) != want {
+			t.Errorf("%s: %+v, %v", element, pod.Spec.Containers[0].Env.known, err)
+		}
+	}
+}
+
 func TestDecode_BrokenEnv(t *testing.T) {
 	for _, env := range []string{`{}`, `"a"`, `[1`, `[{"name":"OTEL_A","value":1}]`, `[{"name":"OTEL_A"}`, `7`} {
 		if _, err := decode([]byte(`{"spec":{"containers":[{"name":"a","env":` + env + `}]}}`)); err == nil {

@@ -134,9 +134,9 @@ func isWindows(s *spec) bool {
 	if s.OS.Name == "windows" || isWindowsNode(s.NodeSelector["kubernetes.io/os"]) || isWindowsNode(s.NodeSelector["beta.kubernetes.io/os"]) {
 		return true
 	}
-	hostProcess := s.SecurityContext.WindowsOptions.HostProcess
+	hostProcess := s.SecurityContext.hostProcess
 	for i := range s.Containers {
-		hostProcess = hostProcess || s.Containers[i].SecurityContext.WindowsOptions.HostProcess
+		hostProcess = hostProcess || s.Containers[i].SecurityContext.hostProcess
 	}
 	return hostProcess || s.Affinity.NodeAffinity.Required.onlyWindows()
 }

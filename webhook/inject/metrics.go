@@ -80,7 +80,7 @@ func (w *wiring) scrape() (labels, annotations []pair) {
 		w.note(Note{Reason: UserScrape, Subject: injection.AnnotationPrometheusScrape, Detail: value})
 		return nil, nil
 	}
-	labels = []pair{{injection.LabelMetrics, injection.MetricsScraped, "metrics", injection.AnnotationMetrics}}
+	labels = append(make([]pair, 0, 2), pair{injection.LabelMetrics, injection.MetricsScraped, "metrics", injection.AnnotationMetrics})
 	theirs, set := w.foreignAnnotation(injection.AnnotationPrometheusPort)
 	if w.merged {
 		w.note(Note{Reason: MergedMetrics, Container: istioProxy})
@@ -130,7 +130,7 @@ func (w *wiring) isForeignPort(number string) bool {
 	for _, list := range [...][]container{w.pod.Spec.Containers, w.pod.Spec.InitContainers} {
 		for i := range list {
 			is := func(p port) bool { return itoa(p.ContainerPort) == number }
-			if w.isForeign(&list[i]) && slices.ContainsFunc(list[i].Ports, is) {
+			if list[i].foreign && slices.ContainsFunc(list[i].Ports, is) {
 				return true
 			}
 		}
@@ -189,7 +189,7 @@ func (w *wiring) appPorts(yield func(port) bool) {
 	for kind, list := range [...][]container{w.pod.Spec.Containers, w.pod.Spec.InitContainers} {
 		for i := range list {
 			c := &list[i]
-			if kind == 1 && c.RestartPolicy != "Always" || w.isForeign(c) {
+			if kind == 1 && c.RestartPolicy != "Always" || c.foreign {
 				continue
 			}
 			for _, p := range c.Ports {

@@ -65,10 +65,24 @@ type nodeExpression struct {
 	Values   []string `json:"values"`
 }
 
-type securityContext struct {
-	WindowsOptions struct {
-		HostProcess bool `json:"hostProcess"`
-	} `json:"windowsOptions"`
+// securityContext is that of a pod or a container. Most have none of the fields that
+// injection reads; they are skipped.
+type securityContext struct{ hostProcess bool }
+
+// UnmarshalJSONFrom decodes an object or null.
+func (c *securityContext) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	value, err := decoder.ReadValue()
+	if err != nil || !bytes.Contains(value, []byte("windowsOptions")) {
+		return err
+	}
+	var fields struct {
+		WindowsOptions struct {
+			HostProcess bool `json:"hostProcess"`
+		} `json:"windowsOptions"`
+	}
+	err = json.Unmarshal(value, &fields, lenient)
+	c.hostProcess = fields.WindowsOptions.HostProcess
+	return err
 }
 
 type container struct {
@@ -81,6 +95,8 @@ type container struct {
 	Resources     requirements `json:"resources"`
 
 	SecurityContext securityContext `json:"securityContext"`
+
+	foreign bool // not part of the app
 }
 
 // variables is a container's env. Only the elements that injection needs are
@@ -129,8 +145,12 @@ func (v *variables) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
 }
 
 // mayBeKnown reports whether an element of env can have a name that injection
-// knows. An element with escapes can have any name.
+// knows. An element with escapes can have any name. Most elements show by the first
+// letter of their name that they cannot.
 func mayBeKnown(element []byte) bool {
+	if name, ok := bytes.CutPrefix(element, []byte(`{"name":"`)); ok && name[0] != 'O' && name[0] != 'N' && name[0] != '\\' {
+		return false
+	}
 	return bytes.Contains(element, []byte("OTEL_")) || bytes.Contains(element, []byte("NOVAWIRE_")) ||
 		bytes.Contains(element, []byte(`\u`))
 }

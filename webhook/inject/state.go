@@ -44,10 +44,10 @@ func (e *Engine) State(raw []byte, ns Namespace) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	switch result.Action { // most pods, without another look
-	case Skipped:
+	if result.Action == Skipped {
 		return State{injection.PodSkipped, result.Reason, ""}, nil
-	case Unchanged:
+	}
+	if result.Action == Unchanged { // most pods, without another look
 		return State{injection.PodWired, AsAsked, ""}, nil
 	}
 	pod, err := decode(raw)

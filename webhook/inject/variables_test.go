@@ -21,7 +21,7 @@ func wired(t *testing.T, config Config, ns Namespace, pod string) (string, Resul
 }
 
 // TestEngine_Pod_UserVariables has containers with variables of their own, and one of
-// our variables with the value that it has afterwards; "" is none.
+// our variables with the value that it has afterwards, "" if it has no value.
 func TestEngine_Pod_UserVariables(t *testing.T) {
 	config := DefaultConfig()
 	config.Gateway = Gateway{GRPCEndpoint: "http://gateway:4317", HTTPEndpoint: "http://gateway:4318"}

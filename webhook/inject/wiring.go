@@ -37,7 +37,8 @@ type wiring struct {
 	patch              patch
 	createdAnnotations bool // the pod had no annotations and the patch adds the map
 	notes              []Note
-	scratch            []byte
+	scratch            []byte // a buffer for one list of attributes
+	buffer             [512]byte
 	withExplanation    bool
 	explanation        []Line
 }
@@ -64,7 +65,12 @@ func newWiring(e *Engine, p *pod, ns Namespace, owner workload.Owner) *wiring {
 	w.stale = w.hasPrevious && w.previous.Config != e.hash
 	w.status.Config = e.hash
 	w.patch.json = make([]byte, 0, 4096)
-	w.scratch = make([]byte, 0, 512)
+	w.scratch = w.buffer[:0]
+	for _, list := range [...][]container{p.Spec.Containers, p.Spec.InitContainers} {
+		for i := range list {
+			list[i].foreign = e.isForeign(&list[i])
+		}
+	}
 	if p.Metadata == &emptyMetadata {
 		w.patch.add("metadata")
 		w.patch.json = append(w.patch.json, "{}"...)

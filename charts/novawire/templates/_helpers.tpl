@@ -51,7 +51,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* namespace (list $ NAMESPACE): where objects go that manifests have in NAMESPACE. */}}
 {{- define "novawire.namespace" -}}
 {{- $root := index . 0 -}}
-{{- if eq (index . 1) "novawire-logging" -}}{{- $root.Values.logging.namespace -}}{{- else -}}{{- $root.Release.Namespace -}}{{- end -}}
+{{- if eq (index . 1) "novawire-logging" -}}{{- $root.Values.logging.namespace -}}{{- else if eq (index . 1) "novawire-probe" -}}novawire-probe{{- else -}}{{- $root.Release.Namespace -}}{{- end -}}
 {{- end -}}
 
 {{/*

@@ -13,6 +13,8 @@ type Config struct {
 	// Defaults are backup.nova.dev annotations for every StatefulSet. The
 	// bucket is a root: each StatefulSet has the prefix NAMESPACE/NAME below it.
 	Defaults map[string]string `json:"defaults"`
+	// AllowedOverrides limits what Namespaces and annotated objects may set.
+	AllowedOverrides backupapi.Policy `json:"allowedOverrides,omitzero"`
 	// Image is the pg-backup image: an init container installs the program from it.
 	Image           string            `json:"image"`
 	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy"`
@@ -107,5 +109,6 @@ func resourceRequirements(cpu, memory, memoryLimit string) corev1.ResourceRequir
 // DefaultRequest returns the request of a StatefulSet that only sets enabled.
 func (c Config) DefaultRequest() backupapi.Request {
 	r, _ := backupapi.ParseDefaults(c.Defaults) // Validate reports the errors
+	r.Policy = c.AllowedOverrides
 	return r
 }

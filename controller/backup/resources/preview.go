@@ -20,7 +20,7 @@ func (c Config) Preview(namespace string, annotations map[string]string, manifes
 		return nil, []error{err}
 	}
 	source.SetNamespace(namespace)
-	accounts, refused := backupapi.ParseServiceAccountAnnotations(annotations)
+	accounts, refused := c.AllowedOverrides.ParseServiceAccountAnnotations(annotations)
 	target := Target{Source: SourceOf(source), Server: ServerOf(source), ServiceAccountAnnotations: accounts}
 	request, refusals := backupapi.ParseSource(c.DefaultRequest(), target.Source, source.GetAnnotations())
 	target.Request = request

@@ -25,6 +25,9 @@ func (c Config) Validate() error {
 			wrong("defaults", "%w", refusal)
 		}
 	}
+	if err := c.AllowedOverrides.Validate(); err != nil {
+		wrong("allowedOverrides", "%w", err)
+	}
 	if c.Image == "" || strings.ContainsAny(c.Image, " \t\n") {
 		wrong("image", "%q is not an image reference", c.Image)
 	}
