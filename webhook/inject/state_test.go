@@ -39,6 +39,7 @@ func TestEngine_State(t *testing.T) {
 	wired := wiredBy(t, engine, bare)
 	older := wiredBy(t, engineWith(t, func(c *Config) { c.ClusterName = "before" }), bare)
 	olderImage := wiredBy(t, engineWith(t, func(c *Config) { c.Sidecar.Image = "novawire-sidecar:v0.1" }), bare)
+	migrating := wiredBy(t, engine, strings.Replace(bare, `"containers"`, `"initContainers":[{"name":"migrate","image":"m"}],"containers"`, 1))
 	patched := func(raw, operations string) string { return string(apply(t, []byte(raw), []byte(operations))) }
 	for name, c := range map[string]struct{ pod, want string }{
 		"a pod that the webhook wired":      {wired, "wired: as-asked"},
@@ -64,6 +65,15 @@ func TestEngine_State(t *testing.T) {
 		"a bare pod with a container of the sidecar's name": {
 			patched(bare, `[{"op":"add","path":"/spec/containers/-","value":{"name":"novawire-collector","image":"mine"}}]`), "missing: not-reviewed",
 		},
+		"a bare pod with a container of the sidecar's name and variables": {
+			patched(bare, `[{"op":"add","path":"/spec/containers/-","value":{"name":"novawire-collector","image":"mine","env":[{"name":"OTEL_SERVICE_NAME","value":"mine"}]}}]`), "missing: not-reviewed",
+		},
+		"a pod of an older configuration whose sidecar was removed": {
+			patched(older, `[{"op":"remove","path":"/spec/initContainers/0"}]`), "stale: older-configuration: " + status(t, older).Config + ", now " + engine.Hash(),
+		},
+		"a pod with an init container whose sidecar was removed": {
+			patched(migrating, `[{"op":"remove","path":"/spec/initContainers/0"}]`), "changed: changed-after-admission: container novawire-collector",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := engine.State([]byte(c.pod), Namespace{Name: "nova"})
@@ -71,8 +81,12 @@ func TestEngine_State(t *testing.T) {
 				t.Fatal(err)
 			}
 			text := string(got.PodState) + ": " + string(got.Reason)
+			line := string(got.PodState) + ": " + got.Reason.Text()
 			if got.Detail != "" {
-				text += ": " + got.Detail
+				text, line = text+": "+got.Detail, line+": "+got.Detail
+			}
+			if got.String() != line {
+				t.Errorf("as text it is %q, want %q", got, line)
 			}
 			if text != c.want {
 				t.Errorf("got  %s\nwant %s", text, c.want)
