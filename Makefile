@@ -54,9 +54,12 @@ deploy: ## build and load the images, then apply manifests/overlays/kind
 e2e: ## run the end-to-end tests on E2E_KUBECONFIG or a new cluster; RUN=pattern selects, KEEP=1 keeps the cluster
 	@e2e/cluster/run '$(RUN)'
 
+e2e-release: ## install, upgrade and roll back releases on the kind cluster, from OCI layouts; KEEP=1 keeps the cluster
+	@e2e/cluster/release
+
 release: ## build a release in out/VERSION, without a registry; VERSION=v0.2.0 (PLATFORMS=linux/amd64,… selects)
 	@$(provide) helm
 	@eval "$$($(provide) env)" && go -C tools/release run . -version '$(VERSION)' -out '$(CURDIR)/out/$(VERSION)' -helm "$$NOVAWIRE_HELM" \
 		$(if $(PLATFORMS),-platforms '$(PLATFORMS)') $(if $(SIGN),-sign '$(SIGN)')
 
-.PHONY: release infra help generate test test-postgresql17 race lint bench fuzz mutation kind-up kind-down images deploy e2e
+.PHONY: release infra help generate test test-postgresql17 race lint bench fuzz mutation kind-up kind-down images deploy e2e e2e-release

@@ -44,7 +44,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	testenv = env.NewWithConfig(envconf.New().WithKubeconfigFile(kubeconfig).WithClient(client))
-	testenv.Setup(waitForWebhook)
+	if os.Getenv(variableRelease) == "" { // TestRelease installs by itself
+		testenv.Setup(waitForWebhook)
+	}
 	os.Exit(testenv.Run(m))
 }
 
