@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -44,7 +45,10 @@ type Observation struct {
 func (as Authorities) Advance(name string, o Observation, policy Policy, random io.Reader) (Authorities, []Change, error) {
 	next := slices.Clone(as)
 	var changes []Change
-	for _, step := range []func(Authorities, Observation, Policy) (Authorities, []Change){addFound, markPublished, removeRetired} {
+	addOurs := func(as Authorities, o Observation, policy Policy) (Authorities, []Change) {
+		return addFound(as, name, o, policy)
+	}
+	for _, step := range []func(Authorities, Observation, Policy) (Authorities, []Change){addOurs, markPublished, removeRetired} {
 		var taken []Change
 		next, taken = step(next, o, policy)
 		changes = append(changes, taken...)
@@ -61,12 +65,17 @@ func (as Authorities) Advance(name string, o Observation, policy Policy, random 
 
 // addFound adds the unexpired authorities that a bundle contains and the list does
 // not. The list may have been lost, or another issuer may have been used before, and
-// a replica may still serve a leaf that such an authority signed.
-func addFound(as Authorities, o Observation, policy Policy) (Authorities, []Change) {
+// a replica may still serve a leaf that such an authority signed. An authority that is not
+// one of ours, and that some bundle lacks, is not added: nothing of ours was trusted by it
+// everywhere, and adding it would spread the trust to the other bundles.
+func addFound(as Authorities, name string, o Observation, policy Policy) (Authorities, []Change) {
 	var found Authorities
 	var changes []Change
 	kept := count(as, func(a Authority) bool { return !a.Found.IsZero() })
 	for _, certificate := range slices.Concat(o.Bundles...) {
+		if !Ours(certificate, name) && !allContain(o.Bundles, certificate) {
+			continue
+		}
 		if as.contains(certificate) || found.contains(certificate) || !o.Now.Before(certificate.NotAfter) || kept+len(found) >= maxFound {
 			continue
 		}
@@ -74,6 +83,12 @@ func addFound(as Authorities, o Observation, policy Policy) (Authorities, []Chan
 		found, changes = append(found, a), append(changes, Change{Found, a})
 	}
 	return append(found, as...), changes
+}
+
+// Ours reports whether [NewAuthority] could have created the certificate for the name, by its
+// subject.
+func Ours(certificate *x509.Certificate, name string) bool {
+	return strings.HasPrefix(certificate.Subject.CommonName, name+" ")
 }
 
 // markPublished sets SignsFrom of the authorities that every bundle contains: the

@@ -130,6 +130,24 @@ func TestAuthorities_Advance(t *testing.T) {
 		}
 	})
 
+	t.Run("an authority that is not ours is added only if every bundle has it", func(t *testing.T) {
+		foreign, err := certs.NewAuthority("somebody", start, policy, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours, lost := signing(t, 0), authority(t, start)
+		with, without := certs.Bundle{ours.Certificate, foreign.Certificate}, certs.Bundle{ours.Certificate}
+		as, steps := advance(t, certs.Authorities{ours}, 0, with, without)
+		wantSteps(t, steps)
+		if as.Trusted(start, policy).Contains(foreign.Certificate) {
+			t.Error("the trust is spread to the other bundle")
+		}
+		_, steps = advance(t, certs.Authorities{ours}, 0, with, with)
+		wantSteps(t, steps, certs.Found) // the issuer before us
+		_, steps = advance(t, certs.Authorities{ours}, 0, certs.Bundle{ours.Certificate, lost.Certificate}, without)
+		wantSteps(t, steps, certs.Found) // one of ours, of a replica that is behind
+	})
+
 	t.Run("unknown authorities are limited in number, and expired ones are ignored", func(t *testing.T) {
 		bundle := certs.Bundle{authority(t, start.Add(-2*policy.Authority)).Certificate}
 		for range 40 {

@@ -14,6 +14,7 @@ type Metrics struct {
 	duration  *prometheus.HistogramVec
 	misses    prometheus.Counter
 	ignored   *prometheus.CounterVec
+	wired     prometheus.Counter
 }
 
 // NewMetrics creates the metrics and registers them.
@@ -34,12 +35,16 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "novawire_namespace_cache_misses_total",
 			Help: "Reviews whose namespace was missing or outdated in the cache and was read live.",
 		}),
+		wired: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "novawire_pods_wired_total",
+			Help: "Pods that were wired. One that is reviewed again, because another webhook changed it, counts once; a dry run does not.",
+		}),
 		ignored: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "novawire_annotations_ignored_total",
 			Help: "Annotations of new pods and of their namespaces that were ignored, by namespace and reason: they are wrong, or the configuration does not allow them.",
 		}, []string{"namespace", "reason"}),
 	}
-	registry.MustRegister(m.decisions, m.duration, m.misses, m.ignored)
+	registry.MustRegister(m.decisions, m.duration, m.misses, m.ignored, m.wired)
 	return m
 }
 
@@ -54,5 +59,13 @@ func (m *Metrics) countIgnored(namespace string, d inject.Decision) {
 		if n.Reason == inject.BadAnnotation || n.Reason == inject.NotAllowed {
 			m.ignored.WithLabelValues(namespace, string(n.Reason)).Inc()
 		}
+	}
+}
+
+// countPod counts the pod of a review in which it was wired. A later review of the same pod
+// completes it or leaves it.
+func (m *Metrics) countPod(action inject.Action) {
+	if action == inject.Wired || action == inject.Rewired {
+		m.wired.Inc()
 	}
 }

@@ -50,6 +50,7 @@ func (p pods) answer(ctx context.Context, req *request) (answer, error) {
 	if !req.DryRun {
 		p.record(req, result.Decision)
 		p.metrics.countIgnored(req.Namespace, result.Decision)
+		p.metrics.countPod(result.Action)
 	}
 	return answer{
 		response: response{patch: result.Patch, warnings: warnings(result.Decision)},

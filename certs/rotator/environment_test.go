@@ -77,6 +77,7 @@ func (b *environment) settings(policy certs.Policy) rotator.Settings {
 		Random:    rand.Reader,
 		Log:       logr.Discard(),
 		Metrics:   expiry.New(prometheus.NewRegistry()),
+		Warn:      func(context.Context, string, string) {},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,8 +43,11 @@ func TestRotator_LostSecret(t *testing.T) {
 			t.Parallel()
 			b := newEnvironment(t)
 			b.mutating("", "one.nova.dev", "two.nova.dev")
-			first, _ := b.start(b.settings(longerPolicy))
-			second, _ := b.start(b.settings(longerPolicy))
+			warnings := make(chan string, 100)
+			settings := b.settings(longerPolicy)
+			settings.Warn = func(_ context.Context, reason, message string) { warnings <- reason + ": " + message }
+			first, _ := b.start(settings)
+			second, _ := b.start(settings)
 			b.ready(first)
 			b.ready(second)
 			b.always("the first replica is trusted", func() error { return b.trusted(first) })
@@ -59,6 +63,18 @@ func TestRotator_LostSecret(t *testing.T) {
 				}
 				return nil
 			})
+			want := rotator.SecretDamaged + ": Secret " + secretName
+			if fault == "a deleted Secret" {
+				want = rotator.SecretDeleted + ": Secret " + secretName
+			}
+			select {
+			case got := <-warnings:
+				if !strings.HasPrefix(got, want) {
+					t.Errorf("the first warning is %q, want %q", got, want)
+				}
+			default:
+				t.Error("nobody was warned")
+			}
 			if authorities := b.authorities(); len(authorities) == 0 || authorities[len(authorities)-1].Key == nil {
 				t.Error("the Secret was not made whole")
 			}
@@ -91,6 +107,48 @@ func TestRotator_OverwrittenBundle(t *testing.T) {
 			}
 			b.eventually("both bundles trust the leaf", func() error { return b.trusted(r) })
 		})
+	}
+}
+
+// A foreign authority in one caBundle is not trusted anywhere else, and not there any more.
+func TestRotator_ForeignAuthority(t *testing.T) {
+	b := newEnvironment(t)
+	mutating := b.mutating("", "one.nova.dev")
+	b.mutating("other", "two.nova.dev")
+	warnings := make(chan string, 100)
+	settings := b.settings(certs.DefaultPolicy())
+	settings.Warn = func(_ context.Context, reason, message string) { warnings <- reason + ": " + message }
+	r, _ := b.start(settings)
+	b.ready(r)
+	b.eventually("both trust the leaf", func() error { return b.trusted(r) })
+	foreign := unknownAuthority(t)
+	var live admissionv1.MutatingWebhookConfiguration
+	if err := b.client.Get(t.Context(), client.ObjectKeyFromObject(mutating), &live); err != nil {
+		t.Fatal(err)
+	}
+	live.Webhooks[0].ClientConfig.CABundle = append(live.Webhooks[0].ClientConfig.CABundle, foreign.PEM()...)
+	if err := b.client.Update(t.Context(), &live, client.FieldOwner("somebody")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-warnings:
+		if !strings.HasPrefix(got, rotator.ForeignAuthority) || !strings.Contains(got, mutating.Name) || !strings.Contains(got, foreign[0].Subject.CommonName) {
+			t.Errorf("warned of %q", got)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("nobody was warned")
+	}
+	bundles, err := b.bundles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bundle := range bundles {
+		if bundle.Contains(foreign[0]) {
+			t.Error("the foreign authority is trusted")
+		}
+	}
+	if n := len(b.authorities()); n != 1 {
+		t.Errorf("the Secret has %d authorities", n)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
+	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -76,9 +78,25 @@ func (r *Rotator) publish(ctx context.Context, configurations []configuration, t
 			return written, fmt.Errorf("publish authorities in %s %s: %w", c.kind, c.name, err)
 		}
 		r.Log.Info("authorities published", "kind", c.kind, "name", c.name, "authorities", len(trusted))
+		if strangers := c.strangers(trusted, r.Secret); len(strangers) > 0 {
+			r.Warn(ctx, ForeignAuthority, fmt.Sprintf("a caBundle of %s %s trusted authorities that the other ones do not have, and does not any more: %s", c.kind, c.name, strings.Join(strangers, ", ")))
+		}
 		written = true
 	}
 	return written, nil
+}
+
+// strangers returns the subjects of the certificates that one of the bundles held and that are
+// not trusted.
+func (c configuration) strangers(trusted certs.Bundle, ours string) (subjects []string) {
+	for _, e := range c.entries {
+		for _, certificate := range certs.ParseBundle(e.caBundle) {
+			if s := certificate.Subject.String(); !trusted.Contains(certificate) && !certs.Ours(certificate, ours) && !slices.Contains(subjects, s) {
+				subjects = append(subjects, s)
+			}
+		}
+	}
+	return subjects
 }
 
 func (c configuration) isPublished(text []byte) bool {

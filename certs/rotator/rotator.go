@@ -45,7 +45,17 @@ type Settings struct {
 	Random   io.Reader
 	Log      logr.Logger
 	Metrics  *expiry.Metrics
+	// Warn reports what was healed, and that somebody should know of: as a warning in
+	// the log and as an Event. The reason is one of the constants below.
+	Warn func(ctx context.Context, reason, message string)
 }
+
+// Reasons of warnings.
+const (
+	SecretDeleted    = "CertificateSecretDeleted"
+	SecretDamaged    = "CertificateSecretDamaged"
+	ForeignAuthority = "ForeignAuthorityRemoved"
+)
 
 // Selection selects webhook configurations by name, by labels, or by both. With a
 // name, RBAC can limit the rights to list and watch to that name.

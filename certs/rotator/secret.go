@@ -19,7 +19,8 @@ const authoritiesKey = "authorities.json"
 type stored struct {
 	secret      *corev1.Secret // nil if it does not exist
 	authorities certs.Authorities
-	damaged     bool // part of it could not be read and has to be replaced
+	damaged     bool   // part of it could not be read and has to be replaced
+	problem     string // why it is damaged
 }
 
 // load reads the Secret from the API server, never from a cache. A damaged Secret is
@@ -35,9 +36,8 @@ func (r *Rotator) load(ctx context.Context) (stored, error) {
 	}
 	s := stored{secret: &secret}
 	if s.authorities, err = certs.Decode(secret.Data[authoritiesKey]); err != nil {
-		r.Log.Info("Secret is damaged; replacing it", "secret", r.Secret, "reason", err.Error())
 		r.Metrics.SetLastError(r.clock.now())
-		s.damaged = true
+		s.damaged, s.problem = true, err.Error()
 	}
 	return s, nil
 }
@@ -56,6 +56,12 @@ func (r *Rotator) save(ctx context.Context, old stored, authorities certs.Author
 	secret.Data = map[string][]byte{authoritiesKey: text}
 	if err := write(ctx, secret); err != nil {
 		return fmt.Errorf("write Secret %s: %w", r.Secret, err)
+	}
+	switch {
+	case old.damaged:
+		r.Warn(ctx, SecretDamaged, fmt.Sprintf("Secret %s was damaged (%s) and was replaced: a new authority signs, and the former one is trusted until its leaves have expired", r.Secret, old.problem))
+	case old.secret == nil && r.leaf.Load() != nil: // not the first start
+		r.Warn(ctx, SecretDeleted, fmt.Sprintf("Secret %s was deleted and was created again: a new authority signs, and the former one is trusted until its leaves have expired", r.Secret))
 	}
 	return nil
 }

@@ -80,6 +80,7 @@ func (c certFlags) selfSigned(cluster *rest.Config, metrics *expiry.Metrics) (ce
 		Random:    rand.Reader,
 		Log:       log.Log.WithName("certs"),
 		Metrics:   metrics,
+		Warn:      deploymentWarnings{cluster, c.namespace}.warn,
 	})
 	if err != nil {
 		return certificate{}, fmt.Errorf("prepare certificates: %w", err)

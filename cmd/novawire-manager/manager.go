@@ -103,11 +103,17 @@ func runManager(ctx context.Context, flags managerFlags, formerArguments bool, s
 	if formerArguments {
 		slog.Warn("the argument is not needed any more: remove it from the Deployment", "argument", formerArgument)
 	}
-	current, err := newReloader(flags.config, flags.reloadEvery, metrics.Registry)
-	if err != nil {
-		return err
+	current, badConfig := newReloader(flags.config, flags.reloadEvery, metrics.Registry)
+	if commandline.ExitCode(badConfig) == commandline.ExitUsage {
+		return badConfig
 	}
 	cluster, err := clientconfig.GetConfig()
+	if badConfig != nil {
+		if err == nil { // at a roll-out, the replicas with the former configuration still run
+			deploymentWarnings{cluster, flags.certs.namespace}.record(ctx, "BadConfiguration", "a new replica does not start: "+badConfig.Error())
+		}
+		return badConfig
+	}
 	if err != nil {
 		return fmt.Errorf("find the cluster: %w", err)
 	}

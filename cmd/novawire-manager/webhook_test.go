@@ -210,6 +210,17 @@ func reinvocation(m *environment, t *testing.T) {
 			}
 		}
 	}
+	reviews := func() float64 {
+		return m.metric(`novawire_admission_decisions_total{action="wired",reason="as-asked",webhook="pod"}`) +
+			m.metric(`novawire_admission_decisions_total{action="completed",reason="as-asked",webhook="pod"}`)
+	}
+	reviewed, wired := reviews(), m.metric("novawire_pods_wired_total")
+	if err := m.client.Create(t.Context(), podIn(ns)); err != nil {
+		t.Fatal(err)
+	}
+	if r, w := reviews()-reviewed, m.metric("novawire_pods_wired_total")-wired; r != 2 || w != 1 {
+		t.Errorf("%v reviews and %v pods are counted, want 2 and 1", r, w)
+	}
 	if len(pod.Spec.InitContainers) != 1 {
 		t.Errorf("%d init containers: the sidecar is there more than once, or not at all", len(pod.Spec.InitContainers))
 	}

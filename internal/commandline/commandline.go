@@ -25,11 +25,16 @@ const (
 
 // Main runs a program until it ends or is signalled, prints its error and exits.
 func Main(run func(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error) {
+	MainReporting(run, func(err error) { fmt.Fprintln(os.Stderr, err) })
+}
+
+// MainReporting is like Main with another way to report an error.
+func MainReporting(run func(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error, report func(error)) {
 	ctx, stop := signals.Context()
 	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		report(err)
 		os.Exit(ExitCode(err))
 	}
 }
