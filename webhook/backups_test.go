@@ -97,7 +97,7 @@ func TestBackups_Refuses(t *testing.T) {
 	for name, c := range map[string]struct{ object, oldObject, want string }{
 		"a bad value":              {enabled("schedule", "0 25 * * *"), "", schedule},
 		"an unknown key":           {enabled("retention-day", "3"), "", `backup.nova.dev/retention-day: "3" is refused: use backup.nova.dev/retention-days`},
-		"two mistakes in one line": {enabled("schedule", "0 25 * * *", "keep-minimum", "0"), "", schedule + `; backup.nova.dev/keep-minimum: "0" is refused: use a whole number from 1 to 36500`},
+		"two mistakes in one line": {enabled("schedule", "0 25 * * *", "keep-minimum", "0"), "", schedule + `; backup.nova.dev/keep-minimum: "0" is refused: use a whole number from 1 to 36500 (it is less than 1)`},
 		"no bucket and no default bucket": {
 			postgres("enabled", "true"), "",
 			`backup.nova.dev/bucket: "" is refused: use s3://bucket/prefix, since the configuration names no bucket for all`,
@@ -141,7 +141,7 @@ func TestBackups_AdmitsOldMistakes(t *testing.T) {
 	for name, c := range map[string]struct{ object, oldObject, want string }{
 		"an old bad value": {
 			enabled("keep-minimum", "0", "retention-days", "9"), enabled("keep-minimum", "0"),
-			`novawire: backup.nova.dev/keep-minimum: "0" is refused: use a whole number from 1 to 36500`,
+			`novawire: backup.nova.dev/keep-minimum: "0" is refused: use a whole number from 1 to 36500 (it is less than 1)`,
 		},
 		"an old unknown key":               {enabled("shedule", "x"), enabled("shedule", "x"), `novawire: backup.nova.dev/shedule: "x" is refused: use backup.nova.dev/schedule`},
 		"a bucket that was always missing": {postgres("enabled", "true"), postgres("enabled", "true"), `novawire: backup.nova.dev/bucket: "" is refused: use s3://bucket/prefix, since the configuration names no bucket for all`},

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -80,13 +81,18 @@ func (v Variable) Flag() string {
 // Check returns a [validate.Refusal] when the value is not allowed. It does not
 // repeat the value of a secret.
 func (v Variable) Check(value string) error {
-	if v.check == nil || v.check(value) == nil {
+	if v.check == nil {
+		return nil
+	}
+	err := v.check(value)
+	if err == nil {
 		return nil
 	}
 	refusal := validate.Refusal{Setting: v.Name, Value: validate.Redact(value), Allowed: v.Allowed}
 	if v.Secret {
 		refusal.Value = validate.Hidden
 	}
+	refusal.Problem = problemOf(err, refusal.Value)
 	return refusal
 }
 
@@ -149,7 +155,7 @@ func checkDatabaseURL(value string) error {
 
 func checkAddress(value string) error {
 	if !validate.Address(value) {
-		return errNotAllowed
+		return errors.New("it is not a host and a port with a colon between them")
 	}
 	return nil
 }
@@ -168,8 +174,11 @@ func SplitDatabases(list string) (names []string, all bool, err error) {
 		var name string
 		if strings.HasPrefix(rest, `"`) {
 			name, rest, err = cutQuoted(rest[1:])
-			if rest = strings.TrimSpace(rest); err != nil || rest != "" && rest[0] != ',' {
-				return nil, false, errNotAllowed
+			if rest = strings.TrimSpace(rest); err != nil {
+				return nil, false, err
+			}
+			if rest != "" && rest[0] != ',' {
+				return nil, false, errors.New("a comma is missing after a quoted name")
 			}
 		} else {
 			end := strings.IndexByte(rest, ',')
@@ -179,8 +188,11 @@ func SplitDatabases(list string) (names []string, all bool, err error) {
 			name, rest = strings.TrimSpace(rest[:end]), rest[end:]
 			all = all || name == "*"
 		}
-		if name == "" || strings.ContainsRune(name, 0) {
-			return nil, false, errNotAllowed
+		if name == "" {
+			return nil, false, errors.New("one of the names is empty")
+		}
+		if strings.ContainsRune(name, 0) {
+			return nil, false, errors.New("one of the names contains a NUL character")
 		}
 		names = append(names, name)
 		if rest == "" {
@@ -195,7 +207,7 @@ func cutQuoted(text string) (name, rest string, err error) {
 	for {
 		before, after, found := strings.Cut(text, `"`)
 		if !found {
-			return "", "", errNotAllowed
+			return "", "", errQuote
 		}
 		name += before
 		if text, found = strings.CutPrefix(after, `"`); !found {
@@ -215,7 +227,7 @@ func checkLocation(value string) error {
 	if check := storeLocations[scheme]; check != nil {
 		return check(value)
 	}
-	return errNotAllowed
+	return errors.New("it does not begin with s3://")
 }
 
 func checkS3Location(value string) error {
@@ -227,8 +239,14 @@ func checkS3Location(value string) error {
 func SplitBucket(value string) (bucket, prefix string, err error) {
 	rest, ok := strings.CutPrefix(value, "s3://")
 	bucket, prefix, _ = strings.Cut(rest, "/")
-	if !ok || len(bucket) < 3 || len(bucket) > 63 || strings.ContainsAny(value, " \t\r\n?#") {
-		return "", "", errNotAllowed
+	if !ok {
+		return "", "", errors.New("it does not begin with s3://")
+	}
+	if i := strings.IndexAny(value, " \t\r\n?#"); i >= 0 {
+		return "", "", fmt.Errorf("it contains %q", value[i])
+	}
+	if err := checkBucketName(bucket); err != nil {
+		return "", "", err
 	}
 	return bucket, strings.Trim(prefix, "/"), nil
 }
@@ -244,26 +262,19 @@ func SplitObjectLock(value string) (mode string, days int, err error) {
 		return "", 0, nil
 	}
 	mode, text, _ := strings.Cut(value, ":")
-	days, ok := validate.WholeNumber(text, 1, maximumNumber)
-	if !ok || mode != "governance" && mode != "compliance" {
+	if mode != "governance" && mode != "compliance" {
 		return "", 0, errNotAllowed
+	}
+	days, ok := validate.WholeNumber(text, 1, maximumNumber)
+	if !ok {
+		return "", 0, fmt.Errorf("the days: %w", checkNumber(text, 1, maximumNumber))
 	}
 	return mode, days, nil
 }
 
 // checkRegion takes the names of S3-compatible stores as well.
 func checkRegion(value string) error {
-	if !validate.RegionLabel(value) {
-		return errNotAllowed
-	}
-	return nil
-}
-
-func checkEndpoint(value string) error {
-	if _, ok := validate.HTTPURL(value); !ok {
-		return errNotAllowed
-	}
-	return nil
+	return checkCharacters(value, lowerAndDigits+"-", "lower-case letters, digits and dashes", 40)
 }
 
 // maximumNumber bounds the numbers that have no bound of their own, so that no
@@ -271,26 +282,15 @@ func checkEndpoint(value string) error {
 const maximumNumber = 36500
 
 func atLeastOne(value string) error {
-	if _, ok := validate.WholeNumber(value, 1, maximumNumber); !ok {
-		return errNotAllowed
-	}
-	return nil
+	return checkNumber(value, 1, maximumNumber)
 }
 
 func checkParallelism(value string) error {
-	if _, ok := validate.WholeNumber(value, 1, 16); !ok {
-		return errNotAllowed
-	}
-	return nil
+	return checkNumber(value, 1, 16)
 }
 
 func durationBetween(minimum, maximum time.Duration) func(string) error {
-	return func(value string) error {
-		if _, ok := validate.Duration(value, minimum, maximum); !ok {
-			return errNotAllowed
-		}
-		return nil
-	}
+	return func(value string) error { return checkDuration(value, minimum, maximum) }
 }
 
 func anyOf(values ...string) func(string) error {

@@ -1,6 +1,8 @@
 package backup
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/nova/novawire/internal/validate"
@@ -22,7 +24,13 @@ func (p Policy) ParseServiceAccountAnnotations(namespace map[string]string) (map
 	for _, pair := range strings.Split(text, ",") {
 		key, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
 		if !ok || !isAnnotationKey(key) {
-			return nil, []validate.Refusal{{Source: "namespace", Setting: AnnotationServiceAccountAnnotations, Value: validate.Redact(text), Allowed: "key=value,key=value"}}
+			problem := fmt.Sprintf("%q is not the key of an annotation", validate.Redact(key))
+			if !ok {
+				problem = fmt.Sprintf("%q has no equals sign", validate.Redact(pair))
+			}
+			refusal := validate.Refusal{Source: "namespace", Setting: AnnotationServiceAccountAnnotations, Value: validate.Redact(text), Allowed: "key=value,key=value"}
+			refusal.Problem = problemOf(errors.New(problem), refusal.Value)
+			return nil, []validate.Refusal{refusal}
 		}
 		annotations[key] = value
 	}

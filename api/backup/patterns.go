@@ -1,6 +1,10 @@
 package backup
 
-import "strings"
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
 
 // SplitPatterns splits a comma list of psql patterns. Inside double quotes commas and
 // dots have no meaning.
@@ -10,12 +14,12 @@ func SplitPatterns(list string) (patterns []string, err error) {
 	for _, c := range list + "," {
 		switch {
 		case c < ' ':
-			return nil, errNotAllowed
+			return nil, errors.New("it contains a control character")
 		case c == '"':
 			quoted = !quoted
 		case c == ',' && !quoted:
 			if strings.TrimSpace(pattern.String()) == "" {
-				return nil, errNotAllowed
+				return nil, errors.New("one of the patterns is empty")
 			}
 			patterns = append(patterns, strings.TrimSpace(pattern.String()))
 			pattern.Reset()
@@ -24,7 +28,7 @@ func SplitPatterns(list string) (patterns []string, err error) {
 		pattern.WriteRune(c)
 	}
 	if quoted {
-		return nil, errNotAllowed
+		return nil, errQuote
 	}
 	return patterns, nil
 }
@@ -55,11 +59,11 @@ func checkPatterns(most int) func(string) error {
 		for _, pattern := range patterns {
 			parts := PatternParts(pattern)
 			if len(parts) > most {
-				return errNotAllowed
+				return fmt.Errorf("a pattern has %d parts with dots between them, more than %d", len(parts), most)
 			}
 			for _, part := range parts {
 				if part == "" {
-					return errNotAllowed
+					return errors.New("a part of a pattern beside a dot is empty")
 				}
 			}
 		}

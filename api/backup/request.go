@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -147,9 +146,7 @@ func ParseRequest(defaults Request, annotations map[string]string) (Request, []v
 		if err := rule.set(&r, value); err != nil {
 			r = before
 			refusal := validate.Refusal{Setting: rule.key, Value: validate.Redact(value), Allowed: keyOf(rule.key).Allowed}
-			if !errors.Is(err, errNotAllowed) {
-				refusal.Problem = err.Error()
-			}
+			refusal.Problem = problemOf(err, refusal.Value)
 			refusals = append(refusals, refusal)
 		}
 	}

@@ -1,6 +1,8 @@
 package backup
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -61,11 +63,14 @@ func setBool(field *bool, value string) error {
 // setTimeZone accepts what CronJob accepts: a name of the IANA database, which is part
 // of the program.
 func setTimeZone(r *Request, value string) error {
-	if value == "" || strings.EqualFold(value, "local") {
-		return errNotAllowed
+	if value == "" {
+		return errEmpty
+	}
+	if strings.EqualFold(value, "local") {
+		return errors.New("it depends on the machine")
 	}
 	if _, err := time.LoadLocation(value); err != nil {
-		return errNotAllowed
+		return errors.New("the database has no such name")
 	}
 	r.TimeZone = value
 	return nil
@@ -74,8 +79,11 @@ func setTimeZone(r *Request, value string) error {
 // setVariable validates a value by the rule of the variable that passes it to pg-backup.
 func setVariable(field *string, variable, value string) error {
 	for _, v := range environment {
-		if v.Name == variable && v.Check(value) != nil {
-			return errNotAllowed
+		if v.Name != variable || v.check == nil {
+			continue
+		}
+		if err := v.check(value); err != nil {
+			return err
 		}
 	}
 	*field = value
@@ -89,7 +97,7 @@ func setNumber(field *int, variable, value string) error {
 	}
 	n, err := digits(value)
 	if err != nil {
-		return errNotAllowed
+		return err
 	}
 	*field = n
 	return nil
@@ -113,12 +121,20 @@ func setURLSecret(r *Request, value string) error {
 		return setSecretKey(&r.URLSecret, value)
 	}
 	for part, key := range parts {
-		if !slices.Contains([]string{PartUser, PartPassword, PartHost, PartPort}, part) || setSecretKey(&SecretKey{}, name+"/"+key) != nil {
-			return errNotAllowed
+		if !slices.Contains([]string{PartUser, PartPassword, PartHost, PartPort}, part) {
+			return fmt.Errorf("%q is not user, password, host or port", validate.Redact(part))
+		}
+		if err := setSecretKey(&SecretKey{}, name+"/"+key); err != nil {
+			return err
 		}
 	}
-	if parts[PartUser] == "" || parts[PartPassword] == "" || len(parts) != strings.Count(secret.Key, "=") {
-		return errNotAllowed
+	for _, part := range []string{PartUser, PartPassword} {
+		if parts[part] == "" {
+			return fmt.Errorf("it names no key for the %s", part)
+		}
+	}
+	if len(parts) != strings.Count(secret.Key, "=") {
+		return errors.New("it names a part twice")
 	}
 	r.URLSecret = secret
 	return nil
@@ -127,40 +143,39 @@ func setURLSecret(r *Request, value string) error {
 // setSecretKey parses name/key.
 func setSecretKey(field *SecretKey, value string) error {
 	name, key, ok := strings.Cut(value, "/")
-	if !ok || !isObjectName(name) || key == "" || len(key) > 253 || strings.Trim(strings.ToLower(key), lowerAndDigits+"-._") != "" {
-		return errNotAllowed
+	if !ok {
+		return errors.New("it names no key: a slash is missing")
+	}
+	if err := checkObjectName(name); err != nil {
+		return fmt.Errorf("the name: %w", err)
+	}
+	if err := checkCharacters(key, letters+lowerAndDigits+"-._", "letters, digits, dashes, dots and underscores", 253); err != nil {
+		return fmt.Errorf("the key: %w", err)
 	}
 	*field = SecretKey{name, key}
 	return nil
 }
 
 func setObjectName(field *string, value string) error {
-	if !isObjectName(value) {
-		return errNotAllowed
+	if err := checkObjectName(value); err != nil {
+		return err
 	}
 	*field = value
 	return nil
 }
 
-const lowerAndDigits = "abcdefghijklmnopqrstuvwxyz0123456789"
+const (
+	lowerAndDigits = "abcdefghijklmnopqrstuvwxyz0123456789"
+	letters        = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
 
 // isObjectName reports whether a name is an RFC 1123 subdomain, Kubernetes' rule for
 // most names.
-func isObjectName(name string) bool {
-	if name == "" || len(name) > 253 {
-		return false
-	}
-	for _, label := range strings.Split(name, ".") {
-		if label == "" || strings.Trim(label, lowerAndDigits+"-") != "" || label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-	}
-	return true
-}
+func isObjectName(name string) bool { return checkObjectName(name) == nil }
 
 func setRegion(r *Request, value string) error {
-	if !validate.RegionLabel(value) {
-		return errNotAllowed
+	if err := checkRegion(value); err != nil {
+		return err
 	}
 	r.AWSRegion = value
 	return nil
@@ -183,16 +198,26 @@ func setOnDelete(r *Request, value string) error {
 }
 
 func setImage(r *Request, value string) error {
-	if value == "" || len(value) > 512 || strings.ContainsAny(value, " \t\r\n") {
-		return errNotAllowed
+	switch {
+	case value == "":
+		return errEmpty
+	case len(value) > 512:
+		return fmt.Errorf("it has %d characters, more than 512", len(value))
+	case strings.ContainsAny(value, " \t\r\n"):
+		return errors.New("it contains a blank")
 	}
 	r.ClientImage = value
 	return nil
 }
 
 func setUnprotectedReason(r *Request, value string) error {
-	if value == "" || len(value) > 200 || strings.IndexFunc(value, func(c rune) bool { return !unicode.IsPrint(c) }) >= 0 {
-		return errNotAllowed
+	switch {
+	case value == "":
+		return errEmpty
+	case len(value) > 200:
+		return fmt.Errorf("it has %d bytes, more than 200", len(value))
+	case strings.IndexFunc(value, func(c rune) bool { return !unicode.IsPrint(c) }) >= 0:
+		return errors.New("it contains a character that cannot be printed")
 	}
 	r.UnprotectedReason = value
 	return nil
@@ -200,8 +225,8 @@ func setUnprotectedReason(r *Request, value string) error {
 
 func setRun(r *Request, value string) error {
 	token := strings.TrimPrefix(value, runDrill)
-	if token == "" || len(token) > 63 || strings.Trim(strings.ToLower(token), lowerAndDigits+"-_.:+") != "" {
-		return errNotAllowed
+	if err := checkCharacters(token, letters+lowerAndDigits+"-_.:+", "letters, digits and -_.:+", 63); err != nil {
+		return err
 	}
 	r.Run = value
 	return nil
