@@ -61,7 +61,8 @@ func TestRust_SIGTERM(t *testing.T) {
 			c := startCollector(t)
 			endpoint := map[string]string{"grpc": c.grpc, "http/protobuf": c.http}[protocol]
 			later := "OTEL_BSP_SCHEDULE_DELAY=3600000"
-			n := startNova(t, append(exporting("user-service", protocol, endpoint), later), append(exporting("content-service", protocol, endpoint), later))
+			// Long enough for this test to look, also on a busy machine.
+			n := startNova(t, append(exporting("user-service", protocol, endpoint), later, "SHUTDOWN_DELAY=20"), append(exporting("content-service", protocol, endpoint), later))
 			n.feed(t, http.StatusOK, sampled)
 			if spans := c.ofTrace(callersTrace); len(spans) > 0 {
 				t.Fatalf("exported before the end: %+v", spans)
@@ -86,6 +87,15 @@ func TestRust_SIGTERM(t *testing.T) {
 	}
 }
 
+// A wrong delay is a line, not the end of a service.
+func TestRust_WrongShutdownDelay(t *testing.T) {
+	cargo(t, "build", "--locked", "--workspace")
+	p := start(t, "content-service", "DATABASE_URL=postgres://nova@127.0.0.1:1/nova_content", "SHUTDOWN_DELAY=soon")
+	p.find("", "a line with the value that is used", 1, func(l line) bool {
+		return l.Level == "WARN" && l.Fields["message"] == `SHUTDOWN_DELAY: "soon" is no number of seconds, 2 is used`
+	})
+}
+
 // A wrong setting ends the program with one line, which names the variable and holds no
 // secret.
 func TestRust_WrongSettings(t *testing.T) {
@@ -100,7 +110,7 @@ func TestRust_WrongSettings(t *testing.T) {
 		"no database":               {"content-service", nil, nil, "DATABASE_URL is not set"},
 		"a database that is no URL": {"content-service", nil, []string{"DATABASE_URL=postgres://nova:s3cret@127.0.0.1:port/x"}, "DATABASE_URL is no URL"},
 		"an unknown argument":       {"content-service", []string{"migrat"}, []string{database}, "allowed is migrate"},
-		"a database that is away":   {"content-service", []string{"migrate"}, []string{database}, "connect"},
+		"a database that is away":   {"content-service", []string{"migrate"}, []string{database}, "onnection refused"},
 		"no cache":                  {"user-service", nil, []string{database}, "REDIS_URL is not set"},
 		"a cache that is no URL":    {"user-service", nil, []string{database, "REDIS_URL=redis//:s3cret@x"}, "REDIS_URL is no URL"},
 		"no content-service":        {"user-service", nil, []string{database, "REDIS_URL=redis://127.0.0.1:1"}, "CONTENT_SERVICE is not set"},

@@ -6,6 +6,7 @@
 //! ```
 
 use std::error::Error;
+use std::iter::successors;
 use std::time::Duration;
 use std::{env, process::ExitCode};
 
@@ -40,7 +41,9 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            error!("{reason}");
+            // The client of PostgreSQL gives the cause as source alone.
+            let causes = successors(reason.source(), |&cause| cause.source()).map(|cause| format!(": {cause}"));
+            error!("{reason}{}", causes.collect::<String>());
             ExitCode::FAILURE
         }
     }
@@ -77,14 +80,14 @@ struct Store(Pool);
 /// Each query is a span, named after what it does and never by its text. `err` makes an
 /// error the status of the span and an ERROR line with the trace id.
 impl Store {
-    #[instrument(name = "select posts", skip_all, err, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    #[instrument(name = "select posts", skip_all, err(Debug), fields(otel.kind = "client", db.system.name = "postgresql"))]
     async fn posts(&self, authors: &[i64]) -> Result<Vec<Post>, PoolError> {
         let query = "SELECT id, author, title FROM posts WHERE author = ANY($1) ORDER BY id DESC LIMIT 20";
         let rows = self.0.get().await?.query(query, &[&authors]).await?;
         Ok(rows.iter().map(|row| Post { id: row.get(0), author: row.get(1), title: row.get(2) }).collect())
     }
 
-    #[instrument(name = "select trending", skip_all, err, fields(otel.kind = "client", db.system.name = "postgresql"))]
+    #[instrument(name = "select trending", skip_all, err(Debug), fields(otel.kind = "client", db.system.name = "postgresql"))]
     async fn trending(&self) -> Result<Option<Trending>, PoolError> {
         let query = "SELECT title FROM posts ORDER BY likes DESC, id DESC LIMIT 1";
         let row = self.0.get().await?.query_opt(query, &[]).await?;

@@ -23,8 +23,9 @@ use crate::Telemetry;
 use crate::metrics::{count, counters, exposition};
 
 /// Between SIGTERM and the end of new connections: Kubernetes needs a moment to take the
-/// pod out of its Services, and until then requests still arrive.
-const LEAVE: Duration = Duration::from_secs(2);
+/// pod out of its Services, and until then requests still arrive. SHUTDOWN_DELAY is
+/// another number of seconds.
+const LEAVE: u64 = 2;
 
 /// How long requests may take to finish after that.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -35,6 +36,13 @@ pub async fn serve(address: &str, app: Router, telemetry: Telemetry) -> io::Resu
     let listener = tokio::net::TcpListener::bind(address).await;
     let listener = listener.map_err(|error| io::Error::new(error.kind(), format!("listen on {address}: {error}")))?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let delay = std::env::var("SHUTDOWN_DELAY").unwrap_or_default();
+    let delay = Duration::from_secs(delay.parse().unwrap_or_else(|_| {
+        if !delay.is_empty() {
+            warn!("SHUTDOWN_DELAY: {delay:?} is no number of seconds, {LEAVE} is used");
+        }
+        LEAVE
+    }));
     let leaving = Arc::new(AtomicBool::new(false));
     let closed = Arc::new(Notify::new());
     // In this order: what no route matches goes to the second router's fallback, observed.
@@ -45,7 +53,7 @@ pub async fn serve(address: &str, app: Router, telemetry: Telemetry) -> io::Resu
             terminate.recv().await;
             info!("SIGTERM: finishing requests");
             leaving.store(true, Ordering::Relaxed);
-            tokio::time::sleep(LEAVE).await;
+            tokio::time::sleep(delay).await;
             closed.notify_one();
         }
     };

@@ -107,7 +107,7 @@ impl Backends {
     }
 
     /// `err` makes an error the status of the span and an ERROR line with the trace id.
-    #[instrument(skip_all, err)]
+    #[instrument(skip_all, err(Debug))]
     async fn build(&self, user: i64) -> Result<Feed, Box<dyn Error + Send + Sync>> {
         let authors = self.followed(user).await?;
         let mut content = self.content.clone();
