@@ -289,13 +289,7 @@ func (r *redis) start() {
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)
 	}
-	pgtest.Eventually(r.t, "Redis answers", patience, func() bool {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+r.port)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	})
+	awaitPort(r.t, "127.0.0.1:"+r.port)
 }
 
 func (r *redis) stop() {
@@ -311,4 +305,15 @@ func freeAddress(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
+}
+
+func awaitPort(t *testing.T, address string) {
+	t.Helper()
+	pgtest.Eventually(t, address+" is listened on", patience, func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
 }
