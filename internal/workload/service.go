@@ -14,6 +14,7 @@ type Rule string
 const (
 	ByAnnotation Rule = "annotation"    // inject.nova.dev/service-name of the pod, the namespace or the configuration
 	ByLabel      Rule = "label"         // the first of serviceNameLabels that the pod carries
+	ByController Rule = "controller"    // a label of a controller that gives each run another name
 	ByOwner      Rule = "workload name" // the name of the owner
 )
 
@@ -29,7 +30,8 @@ type Service struct {
 type Annotation struct{ Value, From string }
 
 // ServiceOf names the service of a pod: the annotation decides, then the first
-// of nameLabels that the pod carries with a value, then the owner.
+// of nameLabels that the pod carries with a value, then a label of controllers whose pods
+// have another owner with each run, then the owner.
 func ServiceOf(a Annotation, nameLabels []string, labels map[string]string, o Owner) Service {
 	if a.Value != "" {
 		return Service{a.Value, ByAnnotation, a.From}
@@ -38,6 +40,9 @@ func ServiceOf(a Annotation, nameLabels []string, labels map[string]string, o Ow
 		if name := labels[key]; name != "" {
 			return Service{name, ByLabel, key}
 		}
+	}
+	if name, label := nameByController(labels); name != "" {
+		return Service{name, ByController, label}
 	}
 	return Service{o.Name, ByOwner, o.Kind}
 }

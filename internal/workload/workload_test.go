@@ -141,3 +141,37 @@ func TestGeneratedSuffix(t *testing.T) {
 		}
 	}
 }
+
+// The labels are those that the controllers set on pods.
+func TestServiceOf_Controllers(t *testing.T) {
+	for name, c := range map[string]struct {
+		labels map[string]string
+		want   string
+	}{
+		"a Knative revision":            {map[string]string{"serving.knative.dev/service": "feed", "serving.knative.dev/configuration": "feed", "serving.knative.dev/revision": "feed-00042"}, "feed"},
+		"a Knative Configuration alone": {map[string]string{"serving.knative.dev/configuration": "feed", "serving.knative.dev/revision": "feed-00042"}, "feed"},
+		"a KEDA ScaledJob":              {map[string]string{"scaledjob.keda.sh/name": "import"}, "import"},
+		"a runner of a scale set":       {map[string]string{"actions.github.com/scale-set-name": "runners", "actions-ephemeral-runner": "True"}, "runners"},
+		"a runner of a deployment":      {map[string]string{"runner-deployment-name": "runners", "runner-template-hash": "5d8f"}, "runners"},
+		"a Tekton task":                 {map[string]string{"tekton.dev/taskRun": "build-run-x2v9k", "tekton.dev/task": "build", "tekton.dev/pipeline": "ci"}, "build"},
+		"a task inside of a pipeline":   {map[string]string{"tekton.dev/taskRun": "ci-x2v9k-lint", "tekton.dev/pipeline": "ci", "tekton.dev/pipelineTask": "lint"}, "ci"},
+		"a task of a run without one":   {map[string]string{"tekton.dev/taskRun": "ci-x2v9k-lint", "tekton.dev/pipeline": "ci-x2v9k"}, "ci"},
+		"a label of somebody else":      {map[string]string{"tekton.dev/task": "build"}, "owner"},
+		"an Argo Workflow":              {map[string]string{"workflows.argoproj.io/workflow": "report-bcdfg"}, "report"},
+		"an Argo Workflow with a name":  {map[string]string{"workflows.argoproj.io/workflow": "hello-world"}, "hello-world"},
+		"an Argo CronWorkflow":          {map[string]string{"workflows.argoproj.io/workflow": "report-1795737600"}, "report"},
+		"an Airflow task":               {map[string]string{"dag_id": "etl", "task_id": "load", "run_id": "manual__2026", "airflow_version": "3.0.6"}, "etl"},
+		"a dag of another program":      {map[string]string{"dag_id": "etl"}, "owner"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := workload.ServiceOf(workload.Annotation{}, nil, c.labels, workload.Owner{Kind: "Job", Name: "owner"})
+			if got.Name != c.want || (got.Rule == workload.ByController) != (c.want != "owner") {
+				t.Errorf("service %+v, want %s", got, c.want)
+			}
+			c.labels["app.kubernetes.io/name"] = "chosen"
+			if got := workload.ServiceOf(workload.Annotation{}, []string{"app.kubernetes.io/name"}, c.labels, workload.Owner{}); got.Name != "chosen" {
+				t.Errorf("a label of the configuration is weaker: %+v", got)
+			}
+		})
+	}
+}
