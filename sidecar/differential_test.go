@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/nova/novawire/internal/testing/fakeotlp"
@@ -78,6 +79,11 @@ func corpus() (all []probe) {
 	http1("an unknown field", "/v1/traces", protobufType, "", message(99, []byte("x")))
 	http1("text that is not UTF-8", "/v1/traces", protobufType, "", bytes.Replace(span, []byte("GET /"), []byte("GET\xff/"), 1))
 	http1("an id of the wrong length", "/v1/traces", protobufType, "", message(1, message(2, message(2, message(1, []byte("short"))))))
+	http1("a name that is a number", "/v1/traces", protobufType, "", message(1, message(2, message(2, []byte{5 << 3, 1}))))
+	http1("a varint that does not end", "/v1/traces", protobufType, "", message(1, message(2, message(2, append([]byte{6 << 3}, bytes.Repeat([]byte{0xff}, 11)...)))))
+	http1("scopes in their old place", "/v1/traces", protobufType, "", message(1, message(1000, message(2, message(5, []byte("GET /"))))))
+	http1("a group", "/v1/traces", protobufType, "", append(group(99), span...))
+	http1("a metric with two kinds of data", "/v1/metrics", protobufType, "", message(1, message(2, message(2, message(5, message(1)), message(7, message(1))))))
 	http1("nested deep", "/v1/traces", protobufType, "", message(1, message(2, message(2, message(9, message(2, nestedValue(200)))))))
 	http1("no content type", "/v1/traces", "", "", span)
 	http1("another content type", "/v1/traces", "text/plain", "", span)
@@ -102,6 +108,7 @@ func corpus() (all []probe) {
 	grpc("zstd", traces, "zstd", 1, encoder.EncodeAll(span, nil))
 	grpc("deflate", traces, "deflate", 1, span)
 	grpc("garbage", traces, "", 0, []byte("garbage"))
+	grpc("a name that is a number", traces, "", 0, message(1, message(2, message(2, []byte{5 << 3, 1}))))
 	grpc("text that is not UTF-8", traces, "", 0, bytes.Replace(span, []byte("GET /"), []byte("GET\xff/"), 1))
 	grpc("an unknown method", services["traces"]+"/Import", "", 0, span)
 	grpc("an unknown service", strings.Replace(traces, "v1", "v9", 1), "", 0, span)
@@ -112,6 +119,11 @@ func corpus() (all []probe) {
 	last.body = last.body[:len(last.body)-3]
 	grpc("a compressed message without an encoding", traces, "", 1, span)
 	return all
+}
+
+// group is an empty group, which protobuf had before its version 3.
+func group(number protowire.Number) []byte {
+	return protowire.AppendTag(protowire.AppendTag(nil, number, protowire.StartGroupType), number, protowire.EndGroupType)
 }
 
 // services are OTLP's, by signal.
