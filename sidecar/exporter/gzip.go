@@ -43,6 +43,24 @@ type gzipCompressor struct{}
 
 func (gzipCompressor) Name() string { return gzipName }
 
-func (gzipCompressor) Compress(w io.Writer) (io.WriteCloser, error) { return newGzip(w), nil }
+func (gzipCompressor) Compress(w io.Writer) (io.WriteCloser, error) {
+	return newGzip(parts{w}), nil
+}
+
+// parts writes in parts of an HTTP/2 frame at most. gRPC takes a buffer of its pool for each
+// write: one of 1 MiB for the 64 KiB that the compressor writes at once of what cannot be
+// compressed, and so sixteen times the memory of the request.
+type parts struct{ io.Writer }
+
+const partBytes = 16 << 10
+
+func (p parts) Write(b []byte) (n int, err error) {
+	for len(b) > 0 && err == nil {
+		var m int
+		m, err = p.Writer.Write(b[:min(partBytes, len(b))])
+		n, b = n+m, b[m:]
+	}
+	return n, err
+}
 
 func (gzipCompressor) Decompress(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
