@@ -46,7 +46,8 @@ func nestedValue(depth int) []byte {
 	return bytes.Join(heads, nil)
 }
 
-// bomb is a request that is small and takes much memory when it is decoded.
+// bomb is a request that is small and would take much memory if it were decoded, or were
+// handled as a whole.
 type bomb struct {
 	signal, kind string
 	body         []byte
@@ -61,6 +62,7 @@ func bombs() map[string]bomb {
 		"empty data points":      {"metrics", protobufType, message(1, message(2, message(2, message(5, repeated([]byte{0x0a, 0}, 4<<20)))))},
 		"empty metrics":          {"metrics", protobufType, message(1, message(2, repeated([]byte{0x12, 0}, 4<<20)))},
 		"empty resources":        {"traces", protobufType, repeated([]byte{0x0a, 0}, 4<<20)},
+		"resources that grow":    {"traces", protobufType, repeated(message(1, message(2, message(2))), 4<<20)},
 		"empty scopes":           {"traces", protobufType, message(1, repeated([]byte{0x12, 0}, 4<<20))},
 		"empty attributes":       {"traces", protobufType, span(repeated([]byte{0x4a, 0}, 4<<20))},
 		"attributes of resource": {"traces", protobufType, message(1, message(1, repeated([]byte{0x0a, 0}, 4<<20)), message(2, message(2)))},
@@ -83,6 +85,10 @@ func bombs() map[string]bomb {
 	return all
 }
 
+// podAttributes are what a pod's resources are given: a request of many small resources
+// grows by them.
+var podAttributes = sidecarapi.EnvResourceAttributes + "=k8s.pod.name=" + strings.Repeat("x", 250) + ",k8s.namespace.name=" + strings.Repeat("y", 250)
+
 func spanNamed(name string) []byte { return message(2, message(5, []byte(name))) }
 
 func random(size int) []byte {
@@ -103,7 +109,7 @@ func compressed(body []byte) []byte {
 // memory loses its queue and its ledger.
 func TestReceiver_BombsStayWithinTheContainersMemory(t *testing.T) {
 	backend := receiver(t, fakeotlp.Options{})
-	p := start(t, to(backend, sidecarapi.ProtocolGRPC, fmt.Sprint("GOMEMLIMIT=", container/5*4))...)
+	p := start(t, to(backend, sidecarapi.ProtocolGRPC, fmt.Sprint("GOMEMLIMIT=", container/5*4), podAttributes)...)
 	want := sendBombs(t, p)
 	if peak := p.memory("VmHWM") - p.memory("RssFile"); peak > container {
 		t.Errorf("memory peaked at %d bytes, the container has %d", peak, container)

@@ -115,7 +115,7 @@ func (g memoryGroup) kills() int64 {
 func TestContainer_SurvivesEveryBomb(t *testing.T) {
 	backend := receiver(t, fakeotlp.Options{})
 	group := newMemoryGroup(t, container)
-	p := group.start(to(backend, sidecarapi.ProtocolGRPC)...)
+	p := group.start(to(backend, sidecarapi.ProtocolGRPC, podAttributes)...)
 	want := sendBombs(t, p)
 	if kills := group.kills(); kills != 0 {
 		t.Fatalf("the kernel killed %d processes for memory:\n%s", kills, p.log())

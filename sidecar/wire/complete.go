@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -40,12 +41,12 @@ const lengths = 10
 // Growth is by how many bytes a resource grows at most.
 func (a *Attributes) Growth() int { return a.bytes + lengths }
 
-// Complete returns a copy of the request in which each resource has the attributes that
-// it lacked. It replaces nothing but the SDKs' placeholder for a service without a name.
+// Complete appends to a buffer a copy of the request in which each resource has the
+// attributes that it lacked. It replaces nothing but the SDKs' placeholder for a service without a name.
 // Scopes in their old place are put in the one of today, where backends look for them.
 // [Scan] must have accepted the request.
-func (a *Attributes) Complete(request []byte) []byte {
-	c := completion{Attributes: a, missing: make([]bool, len(a.keys)), to: make([]byte, 0, len(request)+a.Growth())}
+func (a *Attributes) Complete(to, request []byte) []byte {
+	c := completion{Attributes: a, missing: make([]bool, len(a.keys)), to: slices.Grow(to, len(request)+a.Growth())}
 	for f := range fieldsOf(request) {
 		if f.number == 1 {
 			c.complete(f.value)

@@ -340,7 +340,7 @@ func FuzzScan(f *testing.F) {
 		if again, err := Scan(s, Repair(s, request)); err != nil || again.InvalidText || again.Items != sum.Items {
 			t.Errorf("after the repair: %+v, %v; before: %+v", again, err, sum)
 		}
-		completed := attributes.Complete(request)
+		completed := attributes.Complete(nil, request)
 		if again, err := Scan(s, completed); err != nil || again.Items != sum.Items || again.Resources != sum.Resources || len(completed) > len(request)+sum.Resources*attributes.Growth() {
 			t.Errorf("completed: %+v, %v, %d bytes; before: %+v, %d bytes", again, err, len(completed), sum, len(request))
 		}

@@ -4,6 +4,7 @@ package resource
 
 import (
 	"context"
+	"sync"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
@@ -75,9 +76,19 @@ func newCompleter(cfg component.Config) completer {
 // Capabilities says that the data in the pipeline stays as it is.
 func (completer) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
 
-func (c completer) complete(ctx context.Context) context.Context {
+// buffers hold completed requests until the exporter has copied them.
+var buffers sync.Pool // of *[]byte
+
+// complete calls next with the completed request.
+func (c completer) complete(ctx context.Context, next func(context.Context) error) error {
+	buffer, ok := buffers.Get().(*[]byte)
+	if !ok {
+		buffer = new([]byte)
+	}
+	defer buffers.Put(buffer)
 	r := wire.FromContext(ctx)
-	return wire.NewContext(ctx, wire.Request{Body: c.attributes.Complete(r.Body), Items: r.Items})
+	*buffer = c.attributes.Complete((*buffer)[:0], r.Body)
+	return next(wire.NewContext(ctx, wire.Request{Body: *buffer, Items: r.Items}))
 }
 
 type traces struct {
@@ -86,7 +97,7 @@ type traces struct {
 }
 
 func (p traces) ConsumeTraces(ctx context.Context, none ptrace.Traces) error {
-	return p.next.ConsumeTraces(p.complete(ctx), none)
+	return p.complete(ctx, func(ctx context.Context) error { return p.next.ConsumeTraces(ctx, none) })
 }
 
 type metrics struct {
@@ -95,7 +106,7 @@ type metrics struct {
 }
 
 func (p metrics) ConsumeMetrics(ctx context.Context, none pmetric.Metrics) error {
-	return p.next.ConsumeMetrics(p.complete(ctx), none)
+	return p.complete(ctx, func(ctx context.Context) error { return p.next.ConsumeMetrics(ctx, none) })
 }
 
 type logs struct {
@@ -104,5 +115,5 @@ type logs struct {
 }
 
 func (p logs) ConsumeLogs(ctx context.Context, none plog.Logs) error {
-	return p.next.ConsumeLogs(p.complete(ctx), none)
+	return p.complete(ctx, func(ctx context.Context) error { return p.next.ConsumeLogs(ctx, none) })
 }

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"bytes"
 	"context"
 	"testing"
 
@@ -17,7 +18,11 @@ import (
 // The processor of each signal completes the request in the context.
 func TestProcessor(t *testing.T) {
 	var got wire.Request
-	see := func(ctx context.Context) error { got = wire.FromContext(ctx); return nil }
+	see := func(ctx context.Context) error {
+		got = wire.FromContext(ctx)
+		got.Body = bytes.Clone(got.Body)
+		return nil
+	}
 	nextTraces, _ := consumer.NewTraces(func(ctx context.Context, _ ptrace.Traces) error { return see(ctx) })
 	nextMetrics, _ := consumer.NewMetrics(func(ctx context.Context, _ pmetric.Metrics) error { return see(ctx) })
 	nextLogs, _ := consumer.NewLogs(func(ctx context.Context, _ plog.Logs) error { return see(ctx) })
