@@ -64,6 +64,9 @@ func TestConfiguration_TailsWiredPods(t *testing.T) {
 	if path := c.Pipeline.Inputs[0].Text("path"); files == "" || path != files+"/containers/*.log" {
 		t.Errorf("the input tails %s, the agent keeps %s", path, files)
 	}
+	if formats := c.Pipeline.Inputs[0].Text("multiline.parser"); formats != "docker, cri" {
+		t.Errorf("the formats that are read are %q: Docker's json-file and that of CRI are wanted", formats)
+	}
 	for _, f := range c.Pipeline.Filters {
 		if name := f.Text("name"); name == "grep" || name == "kubernetes" {
 			t.Errorf("the filter %s decides about lines, or waits for the API server", name)

@@ -45,6 +45,8 @@ func TestDecoder_RecordShapes(t *testing.T) {
 		"on standard error":            {chunks.V1(1, append(m{{"stream", "stderr"}}, line...)), `{"message":"hello","stream":"stderr"`, 1000},
 		"with members beside the line": {chunks.V1(1, append(m{{"extra", 1}, {"message", "other"}, {"same", "x"}}, m{{"log", `{"message":"hello","same":"x"}`}}...)), `{"message":"hello","same":"x","extra":1,"record.message":"other"`, 1000},
 		"text with members beside it":  {chunks.V1(1, m{{"log", "hello"}, {"message", "other"}}), `{"message":"hello","record.message":"other"`, 1000},
+		"a line of Docker's json-file": {chunks.V1(1, m{{"log", `{"message":"hello"}` + "\n"}, {"stream", "stdout"}}), `{"message":"hello"`, 1000},
+		"text of Docker's json-file":   {chunks.V1(1, m{{"log", "hello\n"}}), `{"message":"hello"`, 1000},
 		"binary line":                  {chunks.V1(1, m{{"log", []byte("hello")}}), `{"message":"hello"`, 1000},
 		"a line that is no text":       {chunks.V1(1, m{{"log", 5}, {"stream", "stdout"}, {"time", "t"}}), `{"log":5,"stream":"stdout","time":"t"`, 1000},
 		"merged, without its line":     {chunks.V1(1, m{{"level", "ERROR"}, {"fields", m{{"message", "hello"}}}, {"span", m{{"trace_id", "4bf92f3577b34da6a3ce929d0e0e4736"}}}}), `{"level":"ERROR","message":"hello","span":{"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"},"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","xray_trace_id":"1-4bf92f35-77b34da6a3ce929d0e0e4736"`, 1000},
