@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"github.com/aymanbagabas/go-udiff"
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	yamlnode "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
 
 	"github.com/nova/novawire/internal/workload"
@@ -32,6 +34,7 @@ type Document struct {
 	rewritten bool         // the changes could not be made in place
 	generated bool         // made by a controller; in no file
 	mistakes  Mistakes
+	nodes     *yamlnode.Node // see tree
 }
 
 // object is a Kubernetes object of a document: the only one, or an item of a List.
@@ -40,7 +43,7 @@ type object struct {
 	document    *Document
 	path        []string // in the document
 	offset      int      // of a JSON object in the text
-	line        int      // in the file
+	line        int      // in the file; 0 if it was not looked for
 	raw         []byte
 	templates   []template
 	uninspected []string // paths of containers that are in no pod template
@@ -108,18 +111,18 @@ func (d *Document) collect(o *object, list header) {
 	}
 	switch {
 	case err != nil && o.Kind != "":
-		d.fail(o.line, fmt.Errorf("%s/%s: %w", o.Kind, o.name(), err))
+		o.fail(fmt.Errorf("%s/%s: %w", o.Kind, o.name(), err))
 		return
 	case err != nil:
-		d.fail(o.line, err)
+		o.fail(err)
 		return
 	case o.Kind == "" || o.APIVersion == "":
-		d.fail(o.line, errors.New("not a Kubernetes object: apiVersion and kind are required"))
+		o.fail(errors.New("not a Kubernetes object: apiVersion and kind are required"))
 		return
 	}
 	if items < 0 || !strings.HasSuffix(o.Kind, "List") || o.Metadata.Name != "" {
 		if err := o.inspect(); err != nil {
-			d.fail(o.line, fmt.Errorf("%s/%s: %w", o.Kind, o.name(), err))
+			o.fail(fmt.Errorf("%s/%s: %w", o.Kind, o.name(), err))
 			return
 		}
 		d.objects = append(d.objects, o)
@@ -132,14 +135,14 @@ func (d *Document) collect(o *object, list header) {
 func (d *Document) collectItems(list *object, items int) {
 	decoder := jsontext.NewDecoder(bytes.NewBuffer(list.raw[items:]))
 	if _, err := decoder.ReadToken(); err != nil {
-		d.fail(list.line, jsonError(err))
+		list.fail(jsonError(err))
 		return
 	}
 	line, counted := list.line, list.offset
 	for i := 0; decoder.PeekKind() != ']'; i++ {
 		value, err := decoder.ReadValue()
 		if err != nil {
-			d.fail(list.line, jsonError(err))
+			list.fail(jsonError(err))
 			return
 		}
 		if value.Kind() == 'n' {
@@ -147,7 +150,7 @@ func (d *Document) collectItems(list *object, items int) {
 		}
 		end := items + int(decoder.InputOffset())
 		item := &object{
-			document: d, line: list.line, raw: list.raw[end-len(value) : end],
+			document: d, raw: list.raw[end-len(value) : end],
 			path: append(slices.Clone(list.path), "items", strconv.Itoa(i)),
 		}
 		if d.json {
@@ -156,7 +159,7 @@ func (d *Document) collectItems(list *object, items int) {
 			item.line, counted = line, item.offset
 		}
 		if value.Kind() != '{' {
-			d.fail(item.line, fmt.Errorf("%s: item %d is not an object", list.Kind, i+1))
+			item.fail(fmt.Errorf("%s: item %d is not an object", list.Kind, i+1))
 			continue
 		}
 		d.collect(item, list.header)
@@ -234,26 +237,27 @@ func readMetadata(raw jsontext.Value) (objectMetadata, error) {
 	}
 	m.Name, m.GenerateName, m.Namespace = text(fields.Name), text(fields.GenerateName), text(fields.Namespace)
 	var err error
-	if m.Labels, err = stringMap("metadata.labels", fields.Labels); err != nil {
+	if m.Labels, err = stringMap("labels", fields.Labels); err != nil {
 		return m, err
 	}
-	m.Annotations, err = stringMap("metadata.annotations", fields.Annotations)
+	m.Annotations, err = stringMap("annotations", fields.Annotations)
 	return m, err
 }
 
-func stringMap(path string, values map[string]jsontext.Value) (map[string]string, error) {
+// stringMap returns a member of the metadata, or the first mistake in it.
+func stringMap(name string, values map[string]jsontext.Value) (map[string]string, error) {
 	if values == nil {
 		return nil, nil
 	}
 	m := make(map[string]string, len(values))
-	var err error
-	for key, value := range values {
-		if value.Kind() != '"' && value.Kind() != 'n' && (err == nil || key < err.Error()) {
-			err = notText(path+"."+key, value)
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		value := values[key]
+		if value.Kind() != '"' && value.Kind() != 'n' {
+			return m, &valueError{[]string{"metadata", name, key}, notText("metadata."+name+"."+key, value)}
 		}
 		m[key] = text(value)
 	}
-	return m, err
+	return m, nil
 }
 
 // notText reports a value that YAML does not read as text although Kubernetes needs text.
@@ -290,7 +294,7 @@ func (o *object) name() string {
 
 // where returns the file, the line, the kind and the name of an object.
 func (o *object) where() string {
-	return fmt.Sprintf("%s:%d: %s/%s", o.document.file, o.line, o.Kind, o.name())
+	return fmt.Sprintf("%s:%d: %s/%s", o.document.file, o.position(), o.Kind, o.name())
 }
 
 // owner returns the workload that pods of the object belong to. For a Pod it is zero:

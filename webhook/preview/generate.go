@@ -63,7 +63,7 @@ func generatedDocument(source *object, raw []byte) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Document{file: source.document.file, line: source.line, lead: documentMarker, text: text, generated: true}
+	d := &Document{file: source.document.file, line: source.position(), lead: documentMarker, text: text, generated: true}
 	if d.parse(); len(d.mistakes) > 0 || len(d.objects) != 1 {
 		return nil, fmt.Errorf("read the generated object: %w", d.mistakes)
 	}

@@ -129,6 +129,7 @@ func HasNamespace(documents []*Document) bool { return namespacesOf(documents) !
 // wireDocument decides about all templates of a document and changes its text. It
 // must not change w: it runs for several documents at once.
 func (w *wirer) wireDocument(d *Document) (results []Object, mistakes Mistakes) {
+	defer func() { d.nodes = nil }()
 	var changes []change
 	for _, o := range d.objects {
 		if len(o.templates) == 0 && len(o.uninspected) == 0 {

@@ -210,8 +210,8 @@ func (d *Document) edit(changes []change) ([]udiff.Edit, error) {
 		}
 		return w.edits, nil
 	}
-	var root yamlnode.Node
-	if err := yamlnode.Unmarshal(d.text, &root); err != nil {
+	root, err := d.tree()
+	if err != nil {
 		return nil, err
 	}
 	if bytes.HasPrefix(d.text, []byte("\xef\xbb\xbf")) {
@@ -235,7 +235,7 @@ func (d *Document) edit(changes []change) ([]udiff.Edit, error) {
 			return nil, err
 		}
 	}
-	w.keepMissingNewline(r, &root)
+	w.keepMissingNewline(r, root)
 	return w.edits, nil
 }
 

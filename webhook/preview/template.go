@@ -76,8 +76,8 @@ func (o *object) inspect() error {
 		if t.offset, t.raw, ok = lookup(o.raw, path); !ok {
 			return fmt.Errorf("%s is missing", strings.Join(path, "."))
 		}
-		if err := checkVariables(t.raw); err != nil {
-			return fmt.Errorf("%s%w", prefix(path), err)
+		if wrong := checkVariables(t.raw); wrong != nil {
+			return &valueError{slices.Concat(path, wrong.path), fmt.Errorf("%s%w", prefix(path), wrong.error)}
 		}
 		o.templates = append(o.templates, t)
 	}
@@ -191,7 +191,7 @@ func enter(decoder *jsontext.Decoder, key string) bool {
 
 // checkVariables reports the first variable of a container whose value is not text,
 // such as yes, which YAML reads as a boolean. The API server refuses it.
-func checkVariables(raw []byte) error {
+func checkVariables(raw []byte) *valueError {
 	type containers []struct {
 		Name jsontext.Value `json:"name"`
 		Env  []struct {
@@ -206,16 +206,17 @@ func checkVariables(raw []byte) error {
 		} `json:"spec"`
 	}
 	if json.Unmarshal(raw, &pod) != nil {
-		return nil //nolint:nilerr // the engine reports it
+		return nil // the engine reports it
 	}
 	for _, list := range []struct {
 		field      string
 		containers containers
 	}{{"initContainers", pod.Spec.InitContainers}, {"containers", pod.Spec.Containers}} {
-		for _, c := range list.containers {
-			for _, v := range c.Env {
+		for i, c := range list.containers {
+			for k, v := range c.Env {
 				if len(v.Value) > 0 && v.Value.Kind() != '"' && v.Value.Kind() != 'n' {
-					return notText(fmt.Sprintf("spec.%s: container %s: env %s: value", list.field, text(c.Name), text(v.Name)), v.Value)
+					where := fmt.Sprintf("spec.%s: container %s: env %s: value", list.field, text(c.Name), text(v.Name))
+					return &valueError{[]string{"spec", list.field, strconv.Itoa(i), "env", strconv.Itoa(k), "value"}, notText(where, v.Value)}
 				}
 			}
 		}
