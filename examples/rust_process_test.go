@@ -16,7 +16,7 @@ func TestRust_WithoutEnvironment(t *testing.T) {
 	n := startNova(t, nil, nil)
 	n.feed(t, http.StatusOK, sampled)
 	for _, p := range []*process{n.user, n.content} {
-		said := p.find("", "a line says why nothing is exported", 1, func(l line) bool {
+		said := p.find(t, "", "a line says why nothing is exported", 1, func(l line) bool {
 			return l.Fields["message"] == "traces are not exported: OTEL_EXPORTER_OTLP_ENDPOINT is not set"
 		})
 		if len(said) != 1 {
@@ -25,7 +25,7 @@ func TestRust_WithoutEnvironment(t *testing.T) {
 		if got := p.log(callersTrace); len(got) > 0 {
 			t.Errorf("lines of a trace: %v", got)
 		}
-		if p.metric("http_server_requests_total") == "0" {
+		if p.metric(t, "http_server_requests_total") == "0" {
 			t.Error("requests are not counted")
 		}
 	}
@@ -91,7 +91,7 @@ func TestRust_SIGTERM(t *testing.T) {
 func TestRust_WrongShutdownDelay(t *testing.T) {
 	cargo(t, "build", "--locked", "--workspace")
 	p := start(t, "content-service", "DATABASE_URL=postgres://nova@127.0.0.1:1/nova_content", "SHUTDOWN_DELAY=soon")
-	p.find("", "a line with the value that is used", 1, func(l line) bool {
+	p.find(t, "", "a line with the value that is used", 1, func(l line) bool {
 		return l.Level == "WARN" && l.Fields["message"] == `SHUTDOWN_DELAY: "soon" is no number of seconds, 2 is used`
 	})
 }

@@ -224,9 +224,9 @@ func (p *process) log(trace string) (found []line) {
 
 // find waits for so many lines of a trace that satisfy a condition: the service has
 // written them before it answered, but this process may not have read them yet.
-func (p *process) find(trace, what string, count int, holds func(line) bool) (found []line) {
-	p.t.Helper()
-	pgtest.Eventually(p.t, what, patience, func() bool {
+func (p *process) find(t *testing.T, trace, what string, count int, holds func(line) bool) (found []line) {
+	t.Helper()
+	pgtest.Eventually(t, what, patience, func() bool {
 		found = slices.DeleteFunc(p.log(trace), func(l line) bool { return !holds(l) })
 		return len(found) >= count
 	})
@@ -252,11 +252,11 @@ func (p *process) get(path string, headers ...string) (status int, body string, 
 }
 
 // metric returns a series of /metrics, "" if it is missing, without its exemplar.
-func (p *process) metric(name string) string {
-	p.t.Helper()
+func (p *process) metric(t *testing.T, name string) string {
+	t.Helper()
 	_, text, err := p.get("/metrics")
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for line := range strings.Lines(text) {
 		if rest, ok := strings.CutPrefix(line, name+" "); ok {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/nova/novawire/fluentbit/record"
+	"github.com/nova/novawire/internal/testing/chunks"
 	"github.com/nova/novawire/internal/testing/pgtest"
 )
 
@@ -82,9 +84,9 @@ func (n *nova) forget() {
 func (n *nova) usesCache(t *testing.T) {
 	t.Helper()
 	pgtest.Eventually(t, "the cache is used", patience, func() bool {
-		before := n.content.metric("http_server_requests_total")
+		before := n.content.metric(t, "http_server_requests_total")
 		n.feed(t, http.StatusOK)
-		return n.content.metric("http_server_requests_total") == before
+		return n.content.metric(t, "http_server_requests_total") == before
 	})
 }
 
@@ -95,7 +97,7 @@ func TestRust_Services(t *testing.T) {
 	t.Run("the P0 counters are 0 before the first request", func(t *testing.T) {
 		for _, p := range []*process{n.user, n.content} {
 			for _, name := range []string{"http_server_requests_total", "http_server_errors_total", "grpc_client_requests_total", "grpc_client_errors_total", "redis_timeout_total"} {
-				if got := p.metric(name); got != "0" {
+				if got := p.metric(t, name); got != "0" {
 					t.Errorf("%s is %q, want 0", name, got)
 				}
 			}
@@ -135,7 +137,7 @@ func TestRust_Services(t *testing.T) {
 	t.Run("the request's lines carry its trace id and a span of it", func(t *testing.T) {
 		spans := c.ofTrace(callersTrace)
 		for name, p := range map[string]*process{"GET /feed/{user}": n.user, "content.v1.Content/List": n.content, "GET /trending": n.content} {
-			l := p.find(callersTrace, "a line of "+name, 1, func(l line) bool { return l.Fields["message"] == name })[0]
+			l := p.find(t, callersTrace, "a line of "+name, 1, func(l line) bool { return l.Fields["message"] == name })[0]
 			if !slices.ContainsFunc(spans, func(s span) bool { return s.id == l.SpanID && s.name == name }) || l.Fields["http.response.status_code"] != 200.0 {
 				t.Errorf("span id or status of %s", l.text)
 			}
@@ -168,7 +170,7 @@ func TestRust_Services(t *testing.T) {
 	t.Run("a caller that samples nothing gets no spans, and lines with its id", func(t *testing.T) {
 		const trace = "22222222222222222222222222222222"
 		n.feed(t, http.StatusOK, strings.Replace(strings.TrimSuffix(sampled, "01")+"00", callersTrace, trace, 1))
-		n.user.find(trace, "a line has the trace id", 1, func(line) bool { return true })
+		n.user.find(t, trace, "a line has the trace id", 1, func(line) bool { return true })
 		const after = "33333333333333333333333333333333"
 		n.feed(t, http.StatusOK, strings.Replace(sampled, callersTrace, after, 1))
 		pgtest.Eventually(t, "a later trace arrives", patience, func() bool { return len(c.ofTrace(after)) > 0 })
@@ -178,17 +180,17 @@ func TestRust_Services(t *testing.T) {
 	})
 
 	t.Run("without Redis the feed is complete, and each command counts", func(t *testing.T) {
-		before := n.user.metric("redis_timeout_total")
+		before := n.user.metric(t, "redis_timeout_total")
 		n.redis.stop()
 		const trace = "44444444444444444444444444444444"
 		if body := n.feed(t, http.StatusOK, strings.Replace(sampled, callersTrace, trace, 1)); !strings.Contains(body, "second") {
 			t.Errorf("the feed is %s", body)
 		}
-		if after := n.user.metric("redis_timeout_total"); before != "0" || after != "2" { // GET and SETEX
+		if after := n.user.metric(t, "redis_timeout_total"); before != "0" || after != "2" { // GET and SETEX
 			t.Errorf("redis_timeout_total was %s and is %s, want 2", before, after)
 		}
-		n.user.find(trace, "a line of the request", 1, func(l line) bool { return l.Fields["message"] == "GET /feed/{user}" }) // the last one
-		lines := n.user.find(trace, "lines that count it", 2, func(l line) bool { return l.Level == "WARN" && l.Fields["redis_timeout_total"] == 1.0 })
+		n.user.find(t, trace, "a line of the request", 1, func(l line) bool { return l.Fields["message"] == "GET /feed/{user}" }) // the last one
+		lines := n.user.find(t, trace, "lines that count it", 2, func(l line) bool { return l.Level == "WARN" && l.Fields["redis_timeout_total"] == 1.0 })
 		if len(lines) != 2 {
 			t.Errorf("%d lines count it, want 2: %v", len(lines), lines)
 		}
@@ -209,7 +211,7 @@ func TestRust_Services(t *testing.T) {
 		pgtest.Eventually(t, "the failed spans arrive", patience, func() bool {
 			return slices.ContainsFunc(c.ofTrace(trace), func(s span) bool { return s.failed && s.parent == callersSpan })
 		})
-		n.user.find(trace, "a line with the reason", 1, func(l line) bool { return l.Level == "ERROR" && l.Fields["error"] != nil })
+		n.user.find(t, trace, "a line with the reason", 1, func(l line) bool { return l.Level == "ERROR" && l.Fields["error"] != nil })
 		if err := n.postgres.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -219,13 +221,17 @@ func TestRust_Services(t *testing.T) {
 		})
 	})
 
+	t.Run("the Fluent Bit plugin counts the same from content-service's lines", func(t *testing.T) { sameCounts(t, n.content) })
+
 	t.Run("without content-service gRPC calls count", func(t *testing.T) {
 		n.forget()
-		before, _ := strconv.Atoi(n.user.metric("grpc_client_errors_total"))
+		before, _ := strconv.Atoi(n.user.metric(t, "grpc_client_errors_total"))
 		n.content.end(syscall.SIGKILL)
 		n.feed(t, http.StatusServiceUnavailable)
 		expect(t, n.user, map[string]string{"grpc_client_errors_total": strconv.Itoa(before + 1)})
 	})
+
+	t.Run("the Fluent Bit plugin counts the same from user-service's lines", func(t *testing.T) { sameCounts(t, n.user) })
 }
 
 // expect compares counters.
@@ -233,10 +239,43 @@ func expect(t *testing.T, p *process, want map[string]string) {
 	t.Helper()
 	got := map[string]string{}
 	for name := range want {
-		got[name] = p.metric(name)
+		got[name] = p.metric(t, name)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("counters (-want +got):\n%s", diff)
+	}
+}
+
+// sameCounts compares what the plugin counts in a service's lines, for the CloudWatch
+// alarms, with the counters, for Prometheus' alerts.
+func sameCounts(t *testing.T, p *process) {
+	t.Helper()
+	counter := func(name string) uint32 {
+		value, err := strconv.ParseUint(p.metric(t, name), 10, 32)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return uint32(value)
+	}
+	want := record.Tally{HTTPServerErrors: counter("http_server_errors_total"), GRPCClientErrors: counter("grpc_client_errors_total"), RedisTimeouts: counter("redis_timeout_total")}
+	if want.HTTPServerErrors == 0 {
+		t.Error("nothing has failed")
+	}
+	var got record.Tally
+	pgtest.Eventually(t, "all lines are read", patience, func() bool { // the last request's is the last
+		got = record.Tally{}
+		for _, l := range p.log("") {
+			decoder := record.Decoder{Pods: &record.Pods{Node: "node-a", Destination: func(*record.Pod) any { return nil }}}
+			chunk := decoder.Decode(chunks.Line(chunks.Noon, l.text, chunks.Kubernetes("nova", "user-service", "app", "node-a")), "kube.x", 0)
+			for i := range chunk.Events {
+				got.Add(chunk.Tally(&chunk.Events[i]))
+			}
+		}
+		got.ErrorLines = 0 // no counter of the services
+		return got.HTTPServerErrors >= want.HTTPServerErrors
+	})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("counters (-) and lines (+) differ:\n%s", diff)
 	}
 }
 
