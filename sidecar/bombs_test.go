@@ -64,6 +64,7 @@ func bombs() map[string]bomb {
 		"empty resources":        {"traces", protobufType, repeated([]byte{0x0a, 0}, 4<<20)},
 		"resources that grow":    {"traces", protobufType, repeated(message(1, message(2, message(2))), 4<<20)},
 		"empty scopes":           {"traces", protobufType, message(1, repeated([]byte{0x12, 0}, 4<<20))},
+		"a large resource":       {"traces", protobufType, message(1, message(1, message(1, message(1, make([]byte, 900_000)))), message(2, repeated([]byte{0x12, 0}, 4<<20)))},
 		"empty attributes":       {"traces", protobufType, span(repeated([]byte{0x4a, 0}, 4<<20))},
 		"attributes of resource": {"traces", protobufType, message(1, message(1, repeated([]byte{0x0a, 0}, 4<<20)), message(2, message(2)))},
 		"empty events":           {"traces", protobufType, span(repeated([]byte{0x5a, 0}, 4<<20))},

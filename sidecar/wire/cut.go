@@ -115,7 +115,9 @@ func (c *cutter) walk(m *message, content []byte) error {
 // framing is the most that tag and length of a message take.
 const framing = 3 + 5
 
-// add puts an item into the request being built, or into the next.
+// add puts an item into the request being built, or into the next. What is around the item
+// is at most half of a request: it goes with every request, and otherwise small items would
+// make many times the bytes that were sent.
 func (c *cutter) add(whole []byte, itemBytes int) error {
 	context := 0                      // of this item alone
 	size, resources := 0, c.resources // of the request being built, with what this item opens
@@ -134,8 +136,9 @@ func (c *cutter) add(whole []byte, itemBytes int) error {
 		c.oversize++
 		return nil
 	}
-	grown := Summary{Items: c.items + 1, Resources: resources}
-	if !c.several.Allow(size+len(whole), grown) {
+	several := c.several
+	several.Bytes = max(several.Bytes, min(2*(context+c.limits.Growth), c.limits.Bytes))
+	if !several.Allow(size+len(whole), Summary{Items: c.items + 1, Resources: resources}) {
 		if err := c.flush(); err != nil {
 			return err
 		}

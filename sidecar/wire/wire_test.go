@@ -236,6 +236,25 @@ func TestCut_CountsWhatIsAround(t *testing.T) {
 	}
 }
 
+// What is around small items goes with each piece: the pieces must not be many times what
+// was sent.
+func TestCut_BoundsWhatIsRepeated(t *testing.T) {
+	for _, around := range []int{100, 1_000, 1_300, 3_000, 4_900} {
+		resource := lengthDelimited(1, lengthDelimited(1, bytes.Repeat([]byte("k"), around)))
+		request := lengthDelimited(1, append(resource, lengthDelimited(2, bytes.Repeat([]byte{0x12, 0}, 20_000))...))
+		for _, limits := range []Limits{{Bytes: 10_000}, {Bytes: 10_000, Share: 4}, {Bytes: 10_000, Share: 4, Growth: 100}} {
+			yielded, items := 0, 0
+			oversize, err := Cut(ledger.Traces, request, limits, func(piece []byte, n int) error {
+				yielded, items = yielded+len(piece), items+n
+				return nil
+			})
+			if err != nil || oversize != 0 || items != 20_000 || yielded > 3*len(request) {
+				t.Errorf("%d bytes around the items, limits %+v: %d items in pieces of %d bytes, the request has %d; left out %d, %v", around, limits, items, yielded, len(request), oversize, err)
+			}
+		}
+	}
+}
+
 // An error of yield ends the cut, wherever it is.
 func TestCut_EndsWithYield(t *testing.T) {
 	for signal, request := range samples(t) {
