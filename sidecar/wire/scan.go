@@ -128,8 +128,15 @@ func consumeTag(content []byte) (number protowire.Number, wireType protowire.Typ
 	if b := content[0]; b < 0x80 && b >= 1<<3 {
 		return protowire.Number(b >> 3), protowire.Type(b & 7), 1
 	}
-	return protowire.ConsumeTag(content)
+	if number, wireType, n = protowire.ConsumeTag(content); number > protowire.MaxValidNumber || n > maxTag {
+		return 0, 0, -1
+	}
+	return number, wireType, n
 }
+
+// maxTag is how many bytes a tag may have: it is a number of 32 bits. Not all libraries
+// read a longer one, and those that are strict refuse the whole batch.
+const maxTag = 5
 
 func consumeLength(content []byte) (length uint64, n int) {
 	if len(content) > 0 && content[0] < 0x80 {
