@@ -140,17 +140,20 @@ func pair(keyValue []byte) (key, text []byte) {
 			continue
 		}
 		if f.number == 2 {
-			text = textOf(f.value)
+			text = mergeText(text, f.value)
 		}
 	}
 	return key, text
 }
 
-// textOf returns the text of an AnyValue: of several values the last counts.
-func textOf(anyValue []byte) (text []byte) {
-	for f := range fieldsOf(anyValue) {
-		if text = nil; f.number == 1 {
+// mergeText returns the text of an AnyValue that is merged with an earlier one, which has
+// the text: of several values the last counts. What is no value changes nothing.
+func mergeText(text, later []byte) []byte {
+	for f := range fieldsOf(later) {
+		if f.number == 1 {
 			text = f.value
+		} else if anyValue.field(f.number).kind != unknown {
+			text = nil
 		}
 	}
 	return text

@@ -98,6 +98,38 @@ func TestAttributes_CompleteOddForms(t *testing.T) {
 	}
 }
 
+// The name of a service is read as decoders read it.
+func TestAttributes_CompletePlaceholderInOddForms(t *testing.T) {
+	placeholder, other := lengthDelimited(1, []byte("unknown_service")), []byte{0x18, 7}
+	ours := NewAttributes([]Attribute{{"service.name", "cart"}})
+	cases := map[string]struct {
+		values [][]byte // of the attribute: decoders merge them
+		want   any
+	}{
+		"before a field of a later OTLP":        {[][]byte{join(placeholder, lengthDelimited(99, nil))}, "cart"},
+		"in the first of several values":        {[][]byte{placeholder, nil}, "cart"},
+		"in the last of several values":         {[][]byte{other, placeholder}, "cart"},
+		"replaced by another value":             {[][]byte{join(placeholder, other)}, int64(7)},
+		"replaced by the last of the values":    {[][]byte{placeholder, other}, int64(7)},
+		"that replaces another value":           {[][]byte{join(other, placeholder)}, "cart"},
+		"replaced by an empty text":             {[][]byte{placeholder, lengthDelimited(1, nil)}, ""},
+		"in a list, which is no name":           {[][]byte{lengthDelimited(5, lengthDelimited(1, placeholder))}, []any{"unknown_service"}},
+		"before a field of a later OTLP, twice": {[][]byte{join(placeholder, lengthDelimited(99, nil)), lengthDelimited(99, nil)}, "cart"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			attribute := lengthDelimited(1, []byte("service.name"))
+			for _, v := range c.values {
+				attribute = append(attribute, lengthDelimited(2, v)...)
+			}
+			request := lengthDelimited(1, lengthDelimited(1, lengthDelimited(1, attribute)))
+			if diff := cmp.Diff([]map[string]any{{"service.name": c.want}}, resourcesOf(t, ours.Complete(nil, request))); diff != "" {
+				t.Errorf("resources (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func join(parts ...[]byte) (all []byte) {
 	for _, p := range parts {
 		all = append(all, p...)
