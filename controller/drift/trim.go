@@ -19,28 +19,31 @@ func transform(o any) (any, error) {
 
 // Trim returns a pod with the parts that admission reads, so that the cache of a large cluster
 // stays small: of the environment of a container only the variables of OpenTelemetry and of
-// Novawire, and no volumes and no status.
+// Novawire, and no volumes, resources or status.
 func Trim(pod *corev1.Pod) *corev1.Pod {
 	annotations := maps.Clone(pod.Annotations)
 	delete(annotations, corev1.LastAppliedConfigAnnotation)
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: pod.Name, GenerateName: pod.GenerateName, Namespace: pod.Namespace, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
-			Labels: pod.Labels, Annotations: annotations, OwnerReferences: pod.OwnerReferences, DeletionTimestamp: pod.DeletionTimestamp,
+			Labels: interned.all(pod.Labels), Annotations: interned.all(annotations), OwnerReferences: pod.OwnerReferences, DeletionTimestamp: pod.DeletionTimestamp,
 		},
 		Spec: corev1.PodSpec{
 			HostNetwork: pod.Spec.HostNetwork, RestartPolicy: pod.Spec.RestartPolicy, NodeSelector: pod.Spec.NodeSelector, OS: pod.Spec.OS,
-			Affinity: nodeAffinity(pod.Spec.Affinity), SecurityContext: windowsOptions(pod.Spec.SecurityContext), Resources: pod.Spec.Resources,
+			Affinity: nodeAffinity(pod.Spec.Affinity), SecurityContext: windowsOptions(pod.Spec.SecurityContext),
 			InitContainers: trimContainers(pod.Spec.InitContainers), Containers: trimContainers(pod.Spec.Containers),
 		},
 		Status: corev1.PodStatus{Phase: pod.Status.Phase},
 	}
 }
 
+// reference stands for each value that is not a literal: admission reads only that it is one.
+var reference = &corev1.EnvVarSource{}
+
 func trimContainers(list []corev1.Container) (trimmed []corev1.Container) {
 	for _, c := range list {
 		t := corev1.Container{
-			Name: c.Name, Image: c.Image, RestartPolicy: c.RestartPolicy, EnvFrom: c.EnvFrom, Ports: c.Ports, Resources: c.Resources,
+			Name: interned.one(c.Name), Image: interned.one(c.Image), RestartPolicy: c.RestartPolicy, EnvFrom: c.EnvFrom, Ports: c.Ports,
 			LivenessProbe: trimProbe(c.LivenessProbe), ReadinessProbe: trimProbe(c.ReadinessProbe), StartupProbe: trimProbe(c.StartupProbe),
 		}
 		if mentionsPort(c.Command...) || mentionsPort(c.Args...) {
@@ -51,9 +54,14 @@ func trimContainers(list []corev1.Container) (trimmed []corev1.Container) {
 		}
 		for _, v := range c.Env {
 			if strings.HasPrefix(v.Name, "OTEL_") || strings.HasPrefix(v.Name, "NOVAWIRE_") || mentionsPort(v.Value) {
-				t.Env = append(t.Env, v)
+				kept := corev1.EnvVar{Name: interned.one(v.Name), Value: interned.one(v.Value)}
+				if v.ValueFrom != nil {
+					kept.ValueFrom = reference
+				}
+				t.Env = append(t.Env, kept)
 			}
 		}
+		t.Env = slices.Clip(t.Env)
 		trimmed = append(trimmed, t)
 	}
 	return trimmed
