@@ -99,6 +99,37 @@ func TestExplain_NotWired(t *testing.T) {
 	}
 }
 
+// A workload is explained by its template while it has no pods, and its template is what
+// the command changes.
+func TestExplain_Workload(t *testing.T) {
+	m := startManager(t)
+	e := &explainTest{environment: m, parent: m, namespace: m.namespace(nil)}
+	d := deployment(e.namespace, "app", nil)
+	d.Spec.Template.Labels = map[string]string{"app": "app", injection.LabelWiring: injection.WiringDisabled} // not those of the selector
+	e.create(d)
+	found, code := e.explainObject("deploy/app")
+	if code != 1 || found.Cause != "opted-out" || len(found.Commands) != 1 {
+		t.Fatalf("exit %d, %+v", code, found)
+	}
+	e.shell(found.Commands[0])
+	if found, code := e.explainObject("deployment/app"); code != 0 || found.State != "wired" {
+		t.Errorf("after its command: exit %d, %+v", code, found)
+	}
+	for name, args := range map[string][]string{
+		"a kind that it does not know": {"explain", "service/app"},
+		"two objects":                  {"explain", "pod/a", "pod/b"},
+		"an unknown output":            {"explain", "pod/a", "-o", "xml"},
+		"a pod for status":             {"status", "pod/a"},
+		"an interval of nothing":       {"status", "--watch", "--interval", "1ms"},
+	} {
+		t.Run(name+" is a wrong command line", func(t *testing.T) {
+			if _, errs, code := cli(t, args...); code != 2 || strings.Count(errs, "\n") != 1 {
+				t.Errorf("exit %d: %s", code, errs)
+			}
+		})
+	}
+}
+
 func (e *explainTest) run(c unwired) {
 	e.namespace = e.environment.namespace(nil)
 	if c.unlabel {
@@ -148,7 +179,12 @@ type explained struct {
 
 func (e *explainTest) explain() (explained, int) {
 	e.Helper()
-	out, errs, code := cli(e, "explain", "pod/app", "-n", e.namespace, "-o", "json", "--config", filepath.Join(e.dir, "config.yaml"), "--kubeconfig", filepath.Join(e.dir, "kubeconfig"))
+	return e.explainObject("pod/app")
+}
+
+func (e *explainTest) explainObject(object string) (explained, int) {
+	e.Helper()
+	out, errs, code := cli(e, "explain", object, "-n", e.namespace, "-o", "json", "--config", filepath.Join(e.dir, "config.yaml"), "--kubeconfig", filepath.Join(e.dir, "kubeconfig"))
 	var result struct{ Pods []explained }
 	if err := json.Unmarshal([]byte(out), &result); err != nil || len(result.Pods) != 1 {
 		e.Fatalf("%v, exit %d\n%s\n%s", err, code, out, errs)

@@ -34,7 +34,10 @@ func (m *environment) createProbeNamespace() {
 		} {
 			if strings.Contains(document, "\nkind: "+kind+"\n") {
 				m.decode(document, o)
-				m.create(o)
+				// It stays: without a namespace controller a deleted Namespace never goes.
+				if err := m.client.Create(m.Context(), o); client.IgnoreAlreadyExists(err) != nil {
+					m.Fatal(err)
+				}
 			}
 		}
 	}

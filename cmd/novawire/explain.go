@@ -112,12 +112,21 @@ func (f explainFlags) run(cmd *cobra.Command, argument string) error {
 func (c clusterFlags) programs(novawire string) diagnosis.Programs {
 	flags := ""
 	if c.kubeconfig != "" {
-		flags += " --kubeconfig=" + c.kubeconfig
+		flags += " --kubeconfig=" + shellWord(c.kubeconfig)
 	}
 	if c.context != "" {
-		flags += " --context=" + c.context
+		flags += " --context=" + shellWord(c.context)
 	}
 	return diagnosis.Programs{Kubectl: "kubectl" + flags, Novawire: novawire, NovawireFlags: flags}
+}
+
+// shellWord quotes a value for a command that users copy, if it needs quotes.
+func shellWord(value string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/@+,="
+	if value != "" && strings.Trim(value, plain) == "" {
+		return value
+	}
+	return "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
 }
 
 // explainFile explains manifests without a cluster.
