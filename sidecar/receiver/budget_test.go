@@ -178,6 +178,33 @@ func TestReadAll(t *testing.T) {
 	})
 }
 
+// A limit below the steps by which buffers grow holds too, and so does one below that of
+// requests, which bodies in zstd have.
+func TestReadAll_OtherLimits(t *testing.T) {
+	cases := map[string]struct{ largest, limit, most int }{
+		"a small limit":               {200_000, 200_000, 200_001},
+		"a limit below the requests'": {8 << 20, 2 << 20, 2<<20 + 1},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			for _, size := range []int{c.limit - 1, c.limit, c.limit + 1} {
+				for _, length := range []int64{-1, int64(size)} {
+					s := newServer(&Config{MaxRequestBytes: c.largest, HeldBytes: 1000}, zap.NewNop(), new(ledger.Ledger))
+					want := bytes.Repeat([]byte{1}, size)
+					got, err := s.readAll(t.Context(), s.budget.share(new(int)), bytes.NewReader(want), length, int64(c.limit))
+					if size > c.limit {
+						if !errors.Is(err, errTooBig) {
+							t.Errorf("%d bytes, length %d: %v", size, length, err)
+						}
+					} else if err != nil || !bytes.Equal(got, want) || cap(got) > c.most {
+						t.Errorf("%d bytes, length %d: got %d in a buffer of %d, %v", size, length, len(got), cap(got), err)
+					}
+				}
+			}
+		})
+	}
+}
+
 // A frame of zstd takes what it says of the budget, or the most that a request may have.
 func TestUnzstd(t *testing.T) {
 	const limit = 9 << 20 // more than the window of encoders

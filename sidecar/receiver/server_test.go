@@ -242,6 +242,25 @@ func TestServer_ShutdownWhileAddressIsInUse(t *testing.T) {
 			t.Errorf("took %s", took)
 		}
 	})
+	synctest.Test(t, func(t *testing.T) { // nothing that it started is left when it returns
+		s := newServer(&Config{Listen: []string{"first"}}, zap.NewNop(), new(ledger.Ledger))
+		tries := 0
+		s.listen = func(ctx context.Context, _ string) (net.Listener, error) {
+			if tries++; tries > 1 {
+				<-ctx.Done()
+				time.Sleep(time.Second)
+			}
+			return nil, errors.New("address already in use")
+		}
+		_ = s.Start(t.Context(), nil)
+		time.Sleep(listenRetry)
+		synctest.Wait()
+		begun := time.Now()
+		_ = s.Shutdown(t.Context())
+		if took := time.Since(begun); took != time.Second {
+			t.Errorf("it returned after %s, its work after a second", took)
+		}
+	})
 	never := newServer(&Config{}, zap.NewNop(), new(ledger.Ledger)) // as when another component does not start
 	if err := never.Shutdown(t.Context()); err != nil {
 		t.Error(err)
