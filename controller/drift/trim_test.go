@@ -19,7 +19,10 @@ func TestTrim(t *testing.T) {
 	pod := func(name string) *corev1.Pod {
 		return &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: "{}", "a": fmt.Sprint("b", len(name))}},
-			Spec: corev1.PodSpec{Volumes: []corev1.Volume{{Name: "v"}}, Containers: []corev1.Container{{Name: "app", Command: []string{"serve"}, Env: env}}},
+			Spec: corev1.PodSpec{
+				Volumes:    []corev1.Volume{{Name: "v"}},
+				Containers: []corev1.Container{{Name: "app", Command: []string{"serve"}, Env: env}},
+			},
 		}
 	}
 	one, two := Trim(pod("pod-1")), Trim(pod("pod-2"))
