@@ -134,7 +134,7 @@ func (c *comparison) comparePieces(want reference) {
 	for _, item := range items {
 		at := slices.Index(rest, item)
 		if at < 0 {
-			c.Errorf("limits %+v: an item in a piece is none of the request's, or not in order: %s", limits, item)
+			c.Errorf("limits %+v: an item in a piece is not one of the request's, or not in order: %s", limits, item)
 			return
 		}
 		rest = rest[at+1:]

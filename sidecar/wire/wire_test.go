@@ -219,7 +219,10 @@ func TestCut_CountsWhatIsAround(t *testing.T) {
 	}{
 		"three scopes of one resource that may grow": {Limits{Bytes: 900, Growth: 400}, one, 1},
 		"three resources of which two fit":           {Limits{Bytes: 900}, bytes.Repeat(one, 3), 2},
-		"two resources of which one may grow":        {Limits{Bytes: 1100, Growth: 400}, bytes.Repeat(one, 2), 2},
+		"items of a resource that grows by more than a share": {
+			Limits{Bytes: 4000, Growth: 1500, Share: 4}, lengthDelimited(1, bytes.Repeat(span, 50)), 1,
+		},
+		"two resources of which one may grow": {Limits{Bytes: 1100, Growth: 400}, bytes.Repeat(one, 2), 2},
 	} {
 		pieces, items := 0, 0
 		oversize, err := Cut(ledger.Traces, c.request, c.limits, func(piece []byte, n int) error {
