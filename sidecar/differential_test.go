@@ -83,6 +83,7 @@ func corpus() (all []probe) {
 	http1("a varint that does not end", "/v1/traces", protobufType, "", message(1, message(2, message(2, append([]byte{6 << 3}, bytes.Repeat([]byte{0xff}, 11)...)))))
 	http1("scopes in their old place", "/v1/traces", protobufType, "", message(1, message(1000, message(2, message(5, []byte("GET /"))))))
 	http1("a group", "/v1/traces", protobufType, "", append(group(99), span...))
+	http1("a field number above protobuf's", "/v1/traces", protobufType, "", append([]byte{0x80, 0x80, 0x80, 0x80, 0x10, 0}, span...))
 	http1("a metric with two kinds of data", "/v1/metrics", protobufType, "", message(1, message(2, message(2, message(5, message(1)), message(7, message(1))))))
 	http1("nested deep", "/v1/traces", protobufType, "", message(1, message(2, message(2, message(9, message(2, nestedValue(200)))))))
 	http1("no content type", "/v1/traces", "", "", span)
