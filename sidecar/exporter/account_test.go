@@ -17,11 +17,12 @@ import (
 
 // chance is a sender and a backend that do what they like.
 type chance struct {
-	*rand.Rand
-	largest  int            // request that the backend takes, in bytes
-	accepted int64          // by the exporter
-	taken    map[string]int // by the backend: how often, by the name of the span
-	rejected int64          // of those
+	*rand.Rand // of the sender
+	backend    *rand.Rand
+	largest    int            // request that the backend takes, in bytes
+	accepted   int64          // by the exporter
+	taken      map[string]int // by the backend: how often, by the name of the span
+	rejected   int64          // of those
 }
 
 // request has spans with names of their own, and sizes and surroundings of all kinds.
@@ -51,7 +52,7 @@ func (c *chance) answer(t *testing.T, r request) result {
 		t.Errorf("a request of %d items has %d: %v", r.items, td.SpanCount(), err)
 	}
 	failure := result{kind: "failure", err: errors.New("failure")}
-	switch n := c.IntN(20); {
+	switch n := c.backend.IntN(20); {
 	case r.bytes > c.largest:
 		failure.outcome = tooLarge
 		return failure
@@ -85,7 +86,7 @@ func (c *chance) answer(t *testing.T, r request) result {
 func TestExporter_AccountsForEachItem(t *testing.T) {
 	const seeds, runs = 40, 3
 	for seed := range uint64(seeds) {
-		c := &chance{Rand: rand.New(rand.NewPCG(seed, 1)), taken: map[string]int{}}
+		c := &chance{Rand: rand.New(rand.NewPCG(seed, 1)), backend: rand.New(rand.NewPCG(seed, 2)), taken: map[string]int{}}
 		c.largest = 300 + c.IntN(3000)
 		dir, stored, exported := t.TempDir(), seed%2 == 0, int64(0)
 		for run := range runs {

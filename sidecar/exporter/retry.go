@@ -65,7 +65,7 @@ func (e *signalExporter) send(batch request) {
 			e.mu.Unlock()
 			return
 		case outcome == tooLarge && next.items > 1:
-			e.maxBytes = max(minRequest, next.bytes/2)
+			e.takeLess(next.bytes / 2)
 			e.notices.warn("too_large", "backend refused a request for its size; it is sent in smaller ones from now on", zap.Int("bytes", next.bytes), zap.Int("max_bytes", e.maxBytes), zap.Error(result.err))
 			pending = append(e.halve(next), pending[1:]...)
 			continue
@@ -74,6 +74,13 @@ func (e *signalExporter) send(batch request) {
 		pending = pending[1:]
 	}
 	e.ack(settled)
+}
+
+// takeLess makes later batches no larger.
+func (e *signalExporter) takeLess(bytes int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.maxBytes = max(minRequest, bytes)
 }
 
 // minRequest is a size that no backend refuses.

@@ -22,7 +22,7 @@ type signalExporter struct {
 	notices     *notices
 
 	sender   sender        // nil: no backend takes this signal
-	maxBytes int           // of a request: what the backend took last; the consumer's alone
+	maxBytes int           // of a request: what the backend took last; the consumer writes it, under mu
 	lastErr  error         // of the last request that failed; the consumer's alone
 	wake     chan struct{} // the queue has become worth a look
 	done     chan struct{} // closed: the consumer has ended
