@@ -70,7 +70,9 @@ func program(t testing.TB, name string) string {
 func cli(t testing.TB, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	process := exec.Command(program(t, "novawire"), args...)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	process := exec.CommandContext(ctx, program(t, "novawire"), args...)
 	process.Stdout, process.Stderr = &out, &errs
 	if err := process.Run(); err != nil && process.ProcessState == nil {
 		t.Fatal(err)

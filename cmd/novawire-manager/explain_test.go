@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -195,7 +196,10 @@ func (e *explainTest) explainObject(object string) (explained, int) {
 // shell runs a command as a user who copies it.
 func (e *explainTest) shell(command string) {
 	e.Helper()
-	shell := exec.Command("sh", "-c", "set -e; "+command)
+	ctx, cancel := context.WithTimeout(e.Context(), time.Minute)
+	defer cancel()
+	shell := exec.CommandContext(ctx, "sh", "-c", "set -e; "+command)
+	shell.WaitDelay = time.Second // of a pipe that a child keeps open
 	shell.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(e.dir, "kubeconfig"),
 		"PATH="+filepath.Dir(program(e, "novawire"))+":"+os.Getenv("KUBEBUILDER_ASSETS")+":"+os.Getenv("PATH"))
 	if out, err := shell.CombinedOutput(); err != nil {
