@@ -36,8 +36,13 @@ func manualRestore(m backup.Manifest, location string) []string {
 		lines = append(lines, "export PGOPTIONS="+shellQuote("-c lc_monetary="+m.Facts.MonetaryLocale))
 	}
 	lines = append(lines, createdb(m.Facts.Properties))
+	_, hypertables := m.Facts.Extensions["timescaledb"]
 	for _, base := range m.StreamsOf(backup.StreamBase) {
-		lines = append(lines, read(base)+` | pg_restore --section=pre-data -d "$NEW"`, read(base)+` | pg_restore --section=data -d "$NEW"`)
+		lines = append(lines, read(base)+` | pg_restore --section=pre-data -d "$NEW"`)
+		if hypertables {
+			lines = append(lines, callTimescaleDB("timescaledb_pre_restore"))
+		}
+		lines = append(lines, read(base)+` | pg_restore --section=data -d "$NEW"`)
 	}
 	for _, s := range m.StreamsOf(backup.StreamData) {
 		lines = append(lines, fmt.Sprintf(`%s | pg_restore --section=data -d "$NEW" # %s`, read(s), oneLine(pgarchive.SQLName(s.Schema, s.Table))))
@@ -45,7 +50,16 @@ func manualRestore(m backup.Manifest, location string) []string {
 	for _, base := range m.StreamsOf(backup.StreamBase) {
 		lines = append(lines, read(base)+` | pg_restore --section=post-data -d "$NEW"`)
 	}
+	if hypertables {
+		lines = append(lines, callTimescaleDB("timescaledb_post_restore"))
+	}
 	return lines
+}
+
+// callTimescaleDB calls a function in whatever schema the extension is.
+func callTimescaleDB(function string) string {
+	return `psql -X -v ON_ERROR_STOP=1 -d "$NEW" -c ` + shellQuote("DO $$ BEGIN EXECUTE (SELECT format('SELECT %s."+function+
+		"()', extnamespace::regnamespace) FROM pg_catalog.pg_extension WHERE extname = 'timescaledb'); END $$")
 }
 
 func createdb(p backup.Properties) string {

@@ -45,7 +45,7 @@ func TestInstall(t *testing.T) {
 	}{
 		{nil, "name a command: install, check or agent; --help explains them"},
 		{[]string{"instal", to}, `"instal" is not a command; did you mean install?`},
-		{[]string{"run"}, `"run" is not a command; use one of install, check, agent, --version`},
+		{[]string{"run"}, `"run" is not a command; use one of install, check, agent, --help, --version`},
 		{[]string{"install"}, "install: name one folder"},
 		{[]string{"install", to, to}, "install: name one folder"},
 		{[]string{"check"}, "check: name a file"},

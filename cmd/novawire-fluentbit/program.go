@@ -25,6 +25,7 @@ const (
   novawire-fluentbit install DIR   copy the plugin to DIR
   novawire-fluentbit check FILE…   check configurations of Fluent Bit (YAML)
   novawire-fluentbit agent         link the log files of wired pods for Fluent Bit (agent -h lists the flags)
+  novawire-fluentbit --help
   novawire-fluentbit --version
 
 Exit codes: 0 success; 1 failure, which standard error explains; 2 wrong usage.
@@ -72,7 +73,7 @@ func execute(args []string, stdout, stderr io.Writer) error {
 	case verb == "--version":
 		return agent.UsageError{Err: fmt.Errorf("--version: it takes no argument, got %q", args[1])}
 	}
-	return agent.UsageError{Err: validate.UnknownWord(verb, "command", []string{"install", "check", "agent", "--version"})}
+	return agent.UsageError{Err: validate.UnknownWord(verb, "command", []string{"install", "check", "agent", "--help", "--version"})}
 }
 
 // check returns all mistakes of the configurations.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -109,6 +111,9 @@ func (c *clusterFlags) register(f *pflag.FlagSet) {
 
 func (c clusterFlags) connect() (*rest.Config, error) {
 	config, err := c.loader().ClientConfig()
+	if clientcmd.IsEmptyConfig(err) { // client-go names a variable that is not for people
+		return nil, fmt.Errorf("find the cluster: no kubeconfig in %s: name one with --kubeconfig", strings.Join(clientcmd.NewDefaultClientConfigLoadingRules().Precedence, " or "))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("find the cluster: %w", err)
 	}
@@ -172,8 +177,15 @@ func (f *findings) ok(format string, args ...any)        { f.add(levelOK, "", fo
 func (f *findings) warn(fix, format string, args ...any) { f.add(levelWarn, fix, format, args...) }
 func (f *findings) fail(fix, format string, args ...any) { f.add(levelFail, fix, format, args...) }
 
-// unknown records that something could not be checked.
+const fixNoAnswer = "see whether `kubectl version` gets an answer; --kubeconfig and --context select another cluster"
+
+// unknown records that something could not be checked. It is a failure if the API server
+// gave no answer.
 func (f *findings) unknown(what string, err error) {
+	if apierrors.ReasonForError(err) == metav1.StatusReasonUnknown {
+		f.fail(fixNoAnswer, "%s not checked: %v", what, err)
+		return
+	}
 	f.warn("ask someone who may read it, or grant the right", "%s not checked: %v", what, err)
 }
 

@@ -14,7 +14,9 @@ import (
 
 // checkAll runs every check, from the cluster to the namespaces.
 func checkAll(ctx context.Context, c *checker) {
-	c.checkServer(ctx)
+	if !c.checkServer(ctx) {
+		return // every other check would report the same
+	}
 	c.checkManager()
 	checkWebhooks(ctx, c)
 	c.checkCertificates(ctx)
@@ -26,20 +28,21 @@ func checkAll(ctx context.Context, c *checker) {
 }
 
 // checkServer compares the version of the API server with what the installation needs.
-func (c *checker) checkServer(ctx context.Context) {
+// It reports whether the server answers.
+func (c *checker) checkServer(ctx context.Context) bool {
 	c.check = "server"
 	server, err := c.cluster.ServerVersion(ctx)
 	if err != nil {
-		c.fail("", "the API server does not answer: %v", err)
-		return
+		c.fail(fixNoAnswer, "the API server does not answer: %v", err)
+		return false
 	}
 	var major, minor, configured int
 	if _, err := fmt.Sscanf(strings.TrimPrefix(c.in.config.Injection.KubernetesVersion, "v"), "1.%d", &configured); err != nil {
 		configured = 0 // the configuration was validated
 	}
 	if _, err := fmt.Sscanf(server, "v%d.%d", &major, &minor); err != nil {
-		c.warn("", "the API server has the version %q, which is no version of Kubernetes", server)
-		return
+		c.warn("", "the API server has the version %q, which is not a version of Kubernetes", server)
+		return true
 	}
 	fix := fmt.Sprintf("set injection.kubernetesVersion: %q in the configuration", fmt.Sprintf("%d.%d", major, minor))
 	switch {
@@ -52,6 +55,7 @@ func (c *checker) checkServer(ctx context.Context) {
 	default:
 		c.ok("Kubernetes %s", server)
 	}
+	return true
 }
 
 // checkManager reports what is known about the Deployment.

@@ -47,7 +47,7 @@ command line.`,
 	}
 	f := cmd.Flags()
 	flags.cluster.register(f)
-	f.StringVar(&flags.namespace, "namespace", defaultNamespace, "namespace of the webhook's Service")
+	f.StringVarP(&flags.namespace, "namespace", "n", defaultNamespace, "namespace of the webhook's Service")
 	f.StringVar(&flags.service, "service", defaultService, "the webhook's Service")
 	f.StringVar(&flags.address, "address", "", "host:port of one replica, instead of port forwarding to all")
 	f.DurationVar(&flags.timeout, "timeout", 30*time.Second, "time limit of the whole check")

@@ -81,6 +81,9 @@ func (f explainFlags) run(cmd *cobra.Command, argument string) error {
 		if isObject && errors.Is(err, os.ErrNotExist) && !strings.Contains(name, ".") {
 			return commandline.UsageError("explain: %q is not a file, and the kind %q is not one of pod, deployment, statefulset, daemonset, job and cronjob", argument, kind)
 		}
+		if !isObject && errors.Is(err, os.ErrNotExist) && !strings.Contains(name, ".") {
+			return commandline.UsageError("explain: %q is not a file; an object of the cluster is named as deploy/%s or pod/%s", argument, argument, argument)
+		}
 		return f.explainFile(cmd, argument)
 	}
 	cluster, namespace, err := f.cluster.open(f.namespace)

@@ -51,7 +51,7 @@ func rootCommand(name string) *cobra.Command {
 		Short: "Wires Kubernetes workloads for observability and backup",
 		Long: `Novawire wires the workloads of a namespace that is labelled nova.dev/wiring: enabled
 for observability and backup, without touching their manifests. This is its command line;
-in a cluster runs novawire-manager.
+novawire-manager is what runs in a cluster.
 
 Exit codes: 0 success, 1 bad input or a problem found, 2 a wrong command line.`,
 		Version:     version.String(),

@@ -18,7 +18,7 @@ func (p program) checkVerb() *cobra.Command {
 		Long:  "Counts the rows of every table of a database of the server in DATABASE_URL, and their fingerprints, and compares\nthem with the manifest. It changes nothing.\n\n" + exitCodes(),
 		Args:  cobra.NoArgs,
 	}
-	choice := selectionFlags(cmd)
+	choice := selectionFlags(cmd, onlyDatabase)
 	to := cmd.Flags().String("to", "", "the database that was restored (default: the name of the one that was backed up)")
 	addFromCopy(cmd)
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {

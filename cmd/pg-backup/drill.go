@@ -20,7 +20,7 @@ func (p program) drillVerb() *cobra.Command {
 		Long:  "Starts a PostgreSQL of the backup's major version from the programs at hand, on a socket in a folder of its own,\nrestores the newest backup of each database, compares rows and fingerprints of every table with the manifest,\nand writes verify.json beside it. It never touches another server.\n\n" + exitCodes(),
 		Args:  cobra.NoArgs,
 	}
-	chosen := selectionFlags(cmd)
+	chosen := selectionFlags(cmd, everyDatabase)
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {
 		identities, err := s.identities()
 		if err != nil {

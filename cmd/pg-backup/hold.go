@@ -16,7 +16,7 @@ func (p program) holdVerb() *cobra.Command {
 		Long:  "Puts a hold.json beside the manifest; a backup that has one is never pruned.\n\n" + exitCodes(),
 		Args:  cobra.NoArgs,
 	}
-	chosen := selectionFlags(cmd)
+	chosen := selectionFlags(cmd, onlyDatabase)
 	reason := cmd.Flags().String("reason", "", "the reason, for others who find the hold")
 	release := cmd.Flags().Bool("release", false, "remove the hold")
 	addFromCopy(cmd)

@@ -31,6 +31,9 @@ func (p program) installVerb() *cobra.Command {
 }
 
 func install(dir string) error {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return usageError("install: %q is not a folder", dir)
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)

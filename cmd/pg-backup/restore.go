@@ -20,7 +20,7 @@ func (p program) restoreVerb() *cobra.Command {
 		Long:  "Restores into a database of the server in DATABASE_URL that does not exist yet, or is empty. One that has anything\nin it is refused.\n\n" + exitCodes(),
 		Args:  cobra.NoArgs,
 	}
-	chosen := selectionFlags(cmd)
+	chosen := selectionFlags(cmd, onlyDatabase)
 	to := cmd.Flags().String("to", "", "the database to make (default: the name of the one that was backed up)")
 	only := cmd.Flags().StringArray("only", nil, "only these schemas, or tables as schema.table, written as SQL does and separated by commas; what they need comes too")
 	globals := cmd.Flags().Bool("globals", false, "also make the roles and tablespaces that the server does not have; those that it has are left as they are")

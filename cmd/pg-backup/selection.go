@@ -16,9 +16,15 @@ type selection struct{ database, id *string }
 
 const latest = "latest"
 
-func selectionFlags(cmd *cobra.Command) selection {
+// What a verb does without the flag database.
+const (
+	everyDatabase = "every database that has backups"
+	onlyDatabase  = "the one that has backups, if it is the only one"
+)
+
+func selectionFlags(cmd *cobra.Command, without string) selection {
 	return selection{
-		database: cmd.Flags().String("database", "", "the database whose backup is used (default: every database that has backups)"),
+		database: cmd.Flags().String("database", "", "the database whose backup is used (default: "+without+")"),
 		id:       cmd.Flags().String("backup", latest, "the backup's id, as list shows it"),
 	}
 }

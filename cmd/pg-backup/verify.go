@@ -20,7 +20,7 @@ func (p program) verifyVerb() *cobra.Command {
 		Long:  "Reads every object of the newest backup of each database and compares size, SHA-256, frame checksums, rows and\nfingerprints with the manifest. What is found to be damaged is marked, and list shows it.\n\n" + exitCodes(),
 		Args:  cobra.NoArgs,
 	}
-	chosen := selectionFlags(cmd)
+	chosen := selectionFlags(cmd, everyDatabase)
 	deep := cmd.Flags().Bool("deep", false, "have pg_restore read every archive too")
 	addFromCopy(cmd)
 	cmd.RunE = p.verb(func(ctx context.Context, s *session, _ []string) error {

@@ -10,9 +10,9 @@ import (
 
 // Nearest returns the candidate with the smallest edit distance to name, the
 // first one where several are equal, and "" when every candidate is more than three
-// edits away: beyond that it is another word, not a misspelling.
+// edits away, or more than a third of the name: that is another word, not a misspelling.
 func Nearest(name string, candidates []string) string {
-	best, bestDistance := "", 4
+	best, bestDistance := "", min(3, max(1, len(name)/3))+1
 	for _, candidate := range candidates {
 		if d := editDistance(name, candidate); d < bestDistance {
 			best, bestDistance = candidate, d
@@ -30,23 +30,28 @@ func UnknownWord(word, what string, allowed []string) error {
 	return fmt.Errorf("%q is not a %s; use one of %s", word, what, strings.Join(allowed, ", "))
 }
 
-// editDistance is the Levenshtein distance, computed one row at a time.
+// editDistance counts the bytes to insert, delete or replace, and the pairs of neighbours
+// to swap, that make b of a.
 func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	d := make([][]int, len(a)+1)
+	for i := range d {
+		d[i] = make([]int, len(b)+1)
+		d[i][0] = i
 	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
+	for j := range d[0] {
+		d[0][j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		for j := 1; j <= len(b); j++ {
+			replace := d[i-1][j-1]
+			if a[i-1] != b[j-1] {
+				replace++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
+			d[i][j] = min(d[i-1][j]+1, d[i][j-1]+1, replace)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
+			}
 		}
 	}
-	return row[len(b)]
+	return d[len(a)][len(b)]
 }
