@@ -19,7 +19,7 @@ import (
 func TestTutorial_Manifests(t *testing.T) {
 	c, err := client.New(cluster.Config(t), client.Options{})
 	must(t, err)
-	for _, file := range []string{"shop.yaml", "database.yaml"} {
+	for _, file := range []string{"shop.yaml", "orders.yaml", "database.yaml"} {
 		text, err := os.ReadFile(filepath.Join("../../examples/tutorial", file))
 		must(t, err)
 		for document := range strings.SplitSeq(string(text), "\n---\n") {
