@@ -91,8 +91,8 @@ func TestInstall(t *testing.T) {
 	if passwd, err := os.ReadFile(filepath.Join(dir, "passwd")); err != nil || !bytes.HasPrefix(passwd, []byte("root:")) {
 		t.Errorf("%q %v", passwd, err)
 	}
-	if o := newEnvironment(t).run("install", "/nonexistent/dir"); o.code != 1 || o.stderr == "" {
-		t.Errorf("exit %d", o.code)
+	if o := newEnvironment(t).run("install", "/nonexistent/dir"); o.code != backupapi.CategoryUsage.ExitCode() || !strings.Contains(o.stderr, `\"/nonexistent/dir\" is not a folder`) {
+		t.Errorf("exit %d: %s", o.code, o.stderr)
 	}
 }
 
