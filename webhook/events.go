@@ -5,6 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 
+	"github.com/nova/novawire/internal/validate"
 	"github.com/nova/novawire/webhook/inject"
 )
 
@@ -22,5 +23,5 @@ func (e EventRecorder) Warn(namespace string, owner ObjectReference, reason inje
 		Namespace:  namespace,
 		Name:       owner.Name,
 		UID:        types.UID(owner.UID),
-	}, nil, corev1.EventTypeWarning, reason.Event(), "Wire", "%s", message)
+	}, nil, corev1.EventTypeWarning, reason.Event(), "Wire", "%s", validate.EventNote(message))
 }

@@ -30,9 +30,13 @@ func (s PodState) Drifted() bool { return s == PodMissing || s == PodStale || s 
 // namespaceSelector has the same list.
 var excludedNamespaces = []string{"kube-system", "kube-public", "kube-node-lease", "novawire-system"}
 
+// IsExcluded reports whether no pod of a namespace is reviewed, whatever its labels: it runs
+// the cluster, or Novawire where it is usually installed.
+func IsExcluded(namespace string) bool { return slices.Contains(excludedNamespaces, namespace) }
+
 // OptedIn reports whether the API server sends the pods of a namespace to the webhook.
 func OptedIn(namespace string, labels map[string]string) bool {
-	return labels[LabelWiring] == WiringEnabled && !slices.Contains(excludedNamespaces, namespace)
+	return labels[LabelWiring] == WiringEnabled && !IsExcluded(namespace)
 }
 
 // NamespaceStatus is the content of [AnnotationStatus] on a Namespace: how many of its pods

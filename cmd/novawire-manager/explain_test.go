@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
 // unwired is one way in which a pod is not wired.
@@ -44,7 +45,7 @@ const withoutGateway = "apiVersion: config.nova.dev/v1alpha1\nkind: ManagerConfi
 // run as they are, wire the pod.
 func TestExplain_NotWired(t *testing.T) {
 	if _, err := exec.LookPath("kubectl"); err != nil && os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		t.Skip(`run it with: eval "$(tools/provide env)"`)
+		prerequisite.Skip(t, `kubectl is missing; run: eval "$(tools/provide env)"`)
 	}
 	m := startManager(t)
 	m.write("config.yaml", []byte(withoutGateway))

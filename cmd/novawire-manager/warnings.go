@@ -44,7 +44,7 @@ func (d deploymentWarnings) record(ctx context.Context, reason, message string) 
 		ObjectMeta:          metav1.ObjectMeta{Namespace: d.namespace, Name: defaultService + "." + hex.EncodeToString(sum[:8])},
 		EventTime:           metav1.NowMicro(),
 		ReportingController: "novawire-manager", ReportingInstance: "novawire-manager",
-		Action: "Run", Reason: reason, Type: corev1.EventTypeWarning, Note: validate.Truncate(message, 1024),
+		Action: "Run", Reason: reason, Type: corev1.EventTypeWarning, Note: validate.EventNote(message),
 		Regarding: corev1.ObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Namespace: d.namespace, Name: defaultService},
 	}
 	if _, err := clients.EventsV1().Events(d.namespace).Create(ctx, event, metav1.CreateOptions{}); err != nil {

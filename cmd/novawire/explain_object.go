@@ -146,7 +146,7 @@ func (e *explainer) podsOf(ctx context.Context, k explainedKind, name string, ra
 	var pods []corev1.Pod
 	err := kubernetes.Pods.Pages(ctx, e.cluster, e.namespace, metav1.ListOptions{}, func(page []corev1.Pod) error {
 		for _, p := range page {
-			if ownerOf(&p.ObjectMeta) == (workload.Owner{Kind: k.kind, Name: name}) && !finished(p) {
+			if kubernetes.OwnerOf(&p.ObjectMeta) == (workload.Owner{Kind: k.kind, Name: name}) && !finished(p) {
 				pods = append(pods, p)
 			}
 		}
@@ -163,7 +163,7 @@ func (e *explainer) podsOf(ctx context.Context, k explainedKind, name string, ra
 
 func (e *explainer) explainPod(ctx context.Context, pod *corev1.Pod, owner workload.Owner) podExplanation {
 	if owner == (workload.Owner{}) {
-		owner = ownerOf(&pod.ObjectMeta)
+		owner = kubernetes.OwnerOf(&pod.ObjectMeta)
 	}
 	state := e.in.state(pod, e.ns)
 	found := podExplanation{Name: pod.Name, State: state.PodState}

@@ -31,7 +31,7 @@ func TestCheck_NoCluster(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("KUBECONFIG", c.kubeconfig)
 			stdout, stderr, code := cli(t, "", c.args...)
-			if code != commandline.ExitProblem || !strings.Contains(stdout+stderr, c.want) || strings.Count(stdout, "\nfail")+strings.Count(" "+stdout, " fail") != c.lines {
+			if code != commandline.ExitProblem || !strings.Contains(stdout+stderr, c.want) || strings.Count("\n"+stdout, "\nfail ") != c.lines {
 				t.Errorf("exit %d\n%s\n%s", code, stdout, stderr)
 			}
 		})

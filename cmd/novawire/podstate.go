@@ -40,12 +40,3 @@ func drifted(s inject.State, p diagnosis.Programs, namespace, pod string, owner 
 	}
 	return f
 }
-
-// ownerOf returns the workload that a pod belongs to, by the rule of injection.
-func ownerOf(m *metav1.ObjectMeta) workload.Owner {
-	p := workload.Pod{Name: m.Name, GenerateName: m.GenerateName, Labels: m.Labels}
-	for _, o := range m.OwnerReferences {
-		p.Owners = append(p.Owners, workload.OwnerReference{Kind: o.Kind, Name: o.Name, Controller: o.Controller != nil && *o.Controller})
-	}
-	return workload.OwnerOf(p)
-}

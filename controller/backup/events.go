@@ -13,9 +13,6 @@ import (
 	"github.com/nova/novawire/internal/validate"
 )
 
-// maxNoteBytes is the API server's limit for an Event's note.
-const maxNoteBytes = 1024
-
 // recordEvent records an Event about the source or, if it does not exist,
 // about its CronJob.
 func (r *reconciler) recordEvent(s *state, eventType, reason, format string, args ...any) {
@@ -40,7 +37,7 @@ func (r *reconciler) recordRelatedEvent(s *state, related *corev1.ObjectReferenc
 	if related != nil {
 		second = related
 	}
-	r.events.Eventf(regarding, second, eventType, reason, "Backup", "%s", validate.Truncate(fmt.Sprintf(format, args...), maxNoteBytes))
+	r.events.Eventf(regarding, second, eventType, reason, "Backup", "%s", validate.EventNote(fmt.Sprintf(format, args...)))
 }
 
 // eventReasons are the reasons of Events about attempts, by verb. Attempts of

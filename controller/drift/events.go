@@ -9,12 +9,10 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/internal/kubernetes"
 	"github.com/nova/novawire/internal/validate"
 	"github.com/nova/novawire/internal/workload"
 )
-
-// maxNoteBytes is the API server's limit for an Event's note.
-const maxNoteBytes = 1024
 
 // reportKey identifies an Event: there is one for each owner and state.
 type reportKey struct {
@@ -46,7 +44,7 @@ func (r reports) add(pod *corev1.Pod, state State) {
 	}
 	key := reportKey{regarding.UID, state.PodState}
 	if r[key] == nil {
-		r[key] = &report{regarding: regarding, workload: ownerOf(pod), pod: pod.Name, state: state}
+		r[key] = &report{regarding: regarding, workload: kubernetes.OwnerOf(&pod.ObjectMeta), pod: pod.Name, state: state}
 	}
 	r[key].pod = min(r[key].pod, pod.Name)
 	r[key].pods++
@@ -77,7 +75,7 @@ func (r *report) message() string {
 	if r.state.Drifted() {
 		text += "; " + r.remedy()
 	}
-	return validate.Truncate(text, maxNoteBytes)
+	return validate.EventNote(text)
 }
 
 // remedy names the command that creates the pods again, which wires them.
@@ -91,12 +89,4 @@ func (r *report) remedy() string {
 		return "the pods of the next Job will be wired"
 	}
 	return fmt.Sprintf("to wire new pods, restart %s %s", r.workload.Kind, r.workload.Name)
-}
-
-func ownerOf(pod *corev1.Pod) workload.Owner {
-	p := workload.Pod{Name: pod.Name, GenerateName: pod.GenerateName, Labels: pod.Labels}
-	for _, o := range pod.OwnerReferences {
-		p.Owners = append(p.Owners, workload.OwnerReference{Kind: o.Kind, Name: o.Name, Controller: o.Controller != nil && *o.Controller})
-	}
-	return workload.OwnerOf(p)
 }

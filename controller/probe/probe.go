@@ -198,11 +198,8 @@ func (p *prober) report(ctx context.Context, what string, r result) {
 		return
 	}
 	logger.Error(nil, "admission does not work", "check", what, "reason", r.message)
-	p.events.Eventf(manager, nil, corev1.EventTypeWarning, r.reason, r.cause, "%s", validate.Truncate(r.message, maxNoteBytes))
+	p.events.Eventf(manager, nil, corev1.EventTypeWarning, r.reason, r.cause, "%s", validate.EventNote(r.message))
 }
-
-// maxNoteBytes is the API server's limit for an Event's note.
-const maxNoteBytes = 1024
 
 func serverVersion(config *rest.Config) string {
 	d, err := discovery.NewDiscoveryClientForConfig(config)

@@ -4,7 +4,6 @@ package diagnosis
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -100,7 +99,7 @@ func Why(e Evidence, p Programs) Finding {
 // for the pod, or skips it.
 func beforeAdmission(e Evidence, p Programs) (Finding, bool) {
 	name := e.Namespace.Name
-	if isExcluded(name, e.System) {
+	if injection.IsExcluded(name) || name == e.System {
 		return Finding{ExcludedNamespace, "pods of the namespace " + name + " are never wired: it runs the cluster or Novawire itself", nil}, true
 	}
 	configuration, webhook := find(e.Webhooks)
@@ -121,12 +120,6 @@ func beforeAdmission(e Evidence, p Programs) (Finding, bool) {
 		return f, true
 	}
 	return Finding{}, false
-}
-
-// isExcluded reports whether the shipped webhook leaves the namespace out, whatever its
-// labels.
-func isExcluded(namespace, system string) bool {
-	return slices.Contains([]string{"kube-system", "kube-public", "kube-node-lease", system}, namespace)
 }
 
 // past explains a pod that would be wired if it were created now.
