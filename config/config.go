@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/nova/novawire/controller/backup/resources"
+	"github.com/nova/novawire/internal/version"
 	"github.com/nova/novawire/webhook/inject"
 )
 
@@ -33,6 +34,7 @@ type Manager struct {
 // the manager's image, "" if it is unknown: see [EnvImage].
 func Default(managerImage string) Manager {
 	c := Manager{Injection: inject.DefaultConfig(), Backup: resources.DefaultConfig()}
+	c.Injection.Version = version.Version
 	c.useImages(managerImage)
 	return c
 }

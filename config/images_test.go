@@ -49,6 +49,9 @@ func TestDefault_Images(t *testing.T) {
 			if got.Injection.Sidecar.Image != c.sidecar || got.Backup.Image != c.backup {
 				t.Errorf("sidecar %s, backup %s; want %s and %s", got.Injection.Sidecar.Image, got.Backup.Image, c.sidecar, c.backup)
 			}
+			if got.Injection.Version != c.version {
+				t.Errorf("version %q, want %q", got.Injection.Version, c.version)
+			}
 		})
 	}
 }

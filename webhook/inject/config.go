@@ -22,6 +22,10 @@ const revision = 2
 
 // Config is the section "injection" of the configuration file.
 type Config struct {
+	// Version is the version of the program, which the status annotation records; "" for
+	// none. It is no setting: neither the file nor the hash has it, so that an upgrade
+	// that changes nothing else makes no pod stale.
+	Version string `json:"-"`
 	// ClusterName becomes k8s.cluster.name; "" leaves the attribute out.
 	ClusterName string `json:"clusterName"`
 	// DeploymentEnvironment becomes deployment.environment.name; "" leaves it out.

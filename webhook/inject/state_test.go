@@ -162,3 +162,29 @@ func TestEngine_State_Golden(t *testing.T) {
 		})
 	}
 }
+
+func TestEngine_Version(t *testing.T) {
+	versioned := func(version string) *Engine { return engineWith(t, func(c *Config) { c.Version = version }) }
+	wired := wiredBy(t, versioned("v0.4.0"), bare)
+	if got := status(t, wired).Version; got != "v0.4.0" {
+		t.Errorf("the status has the version %q", got)
+	}
+	if got := wiredBy(t, versioned(""), bare); strings.Contains(got, `\"version\"`) {
+		t.Errorf("a build without a version writes one: %s", got)
+	}
+	t.Run("an upgrade that changes nothing else makes no pod stale", func(t *testing.T) {
+		next := versioned("v0.5.0")
+		if next.Hash() != versioned("v0.4.0").Hash() {
+			t.Error("the hash depends on the version")
+		}
+		for _, pod := range []string{wired, wiredBy(t, versioned(""), bare)} {
+			state, err := next.State([]byte(pod), Namespace{Name: "nova"})
+			if err != nil || state.PodState != injection.PodWired {
+				t.Errorf("%v, %v", state, err)
+			}
+			if again := wiredBy(t, next, pod); again != pod {
+				t.Errorf("it is wired again: %s", again)
+			}
+		}
+	})
+}

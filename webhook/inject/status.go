@@ -12,6 +12,8 @@ import (
 // It also shows the engine, when it sees the pod again, which values the user had
 // set: everything that is not listed as kept was written by the engine.
 type Status struct {
+	// Version is the version of the program that wired the pod; "" for a build without one.
+	Version string `json:"version,omitempty"`
 	// Config is the hash of the configuration that the pod was wired with.
 	Config string `json:"config"`
 	// Collector is where the telemetry goes.

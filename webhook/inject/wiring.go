@@ -63,7 +63,7 @@ func newWiring(e *Engine, p *pod, ns Namespace, owner workload.Owner) *wiring {
 	}
 	w.previous, w.hasPrevious = ReadStatus(p.Metadata.Annotations)
 	w.stale = w.hasPrevious && w.previous.Config != e.hash
-	w.status.Config = e.hash
+	w.status.Version, w.status.Config = e.config.Version, e.hash
 	w.patch.json = make([]byte, 0, 4096)
 	w.scratch = w.buffer[:0]
 	for _, list := range [...][]container{p.Spec.Containers, p.Spec.InitContainers} {
