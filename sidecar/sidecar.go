@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -47,16 +46,20 @@ func Run(ctx context.Context, lookup func(name string) (string, bool), out io.Wr
 	memory := readMemory(lookup, cgroup)
 	memory.apply()
 	stats := new(ledger.Ledger)
+	if err := stats.Mirror(settings.TerminationFile); err != nil {
+		log.Warn("the ledger is not kept for a kill", zap.Error(err))
+	}
 	var releasing sync.WaitGroup
 	defer releasing.Wait()
 	releasing.Go(func() { releaseMemory(ctx, stats) })
 	config := newConfig(settings, len(refusals), memory, fips(lookup))
+	config.Telemetry.Pod, _ = lookup(sidecarapi.EnvPodUID)
 	err := runCollector(ctx, collectorSettings(config, lookup, stats, log))
 	if err != nil {
 		log.Error("collector ended; telemetry is not received", zap.Error(err))
 		<-ctx.Done()
 	}
-	return errors.Join(err, publish(stats, out, settings.TerminationFile))
+	return errors.Join(err, publish(stats, out))
 }
 
 // fips reports whether AWS's own variable asks for endpoints with validated cryptography.
@@ -110,19 +113,10 @@ func podCredentials(lookup func(string) (string, bool)) aws.CredentialsProvider 
 	return found
 }
 
-// publish prints the ledger, and writes it to the termination file, which the kubelet
-// creates and reads.
-func publish(stats *ledger.Ledger, out io.Writer, terminationFile string) error {
-	line := stats.Line()
-	if _, err := out.Write(line); err != nil {
-		return fmt.Errorf("print ledger: %w", err)
+// publish prints the ledger, and closes it in the termination file.
+func publish(stats *ledger.Ledger, out io.Writer) error {
+	if _, err := out.Write(stats.Line()); err != nil {
+		return errors.Join(fmt.Errorf("print ledger: %w", err), stats.Close())
 	}
-	file, err := os.OpenFile(terminationFile, os.O_WRONLY|os.O_TRUNC, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // not in a pod
-	} else if err != nil {
-		return fmt.Errorf("write termination message: %w", err)
-	}
-	_, err = file.Write(line)
-	return errors.Join(err, file.Close())
+	return stats.Close()
 }

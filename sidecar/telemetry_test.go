@@ -1,11 +1,17 @@
 package sidecar_test
 
 import (
+	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
+	ledgerapi "github.com/nova/novawire/api/ledger"
 	sidecarapi "github.com/nova/novawire/api/sidecar"
 	"github.com/nova/novawire/internal/testing/fakeotlp"
 )
@@ -51,5 +57,64 @@ func TestTelemetry_AddressInUse(t *testing.T) {
 	reconcile(t, app, p.stop()["traces"], backend, "traces")
 	if !strings.Contains(p.log(), "metrics address is in use; will retry") {
 		t.Errorf("the port is not told:\n%s", p.log())
+	}
+}
+
+// The manager reads the ledger while the sidecar runs, and waits for the final one of a pod
+// that is about to end.
+func TestTelemetry_Ledger(t *testing.T) {
+	t.Parallel()
+	backend := receiver(t, fakeotlp.Options{})
+	backend.Misbehave(func(request int) fakeotlp.Fault {
+		if request < 2 {
+			return fakeotlp.Fault{Refuse: fakeotlp.Busy}
+		}
+		return fakeotlp.Fault{}
+	})
+	p := start(t, append(to(backend, sidecarapi.ProtocolGRPC), sidecarapi.EnvPodUID+"=uid-1")...)
+	app := newClient(t, p.otlp)
+	final := make(chan ledgerapi.Message, 1)
+	go func() { final <- p.ledger("?" + ledgerapi.Final) }()
+	_ = app.send(app.spans(10, 0))
+	if m := p.ledger(""); !m.Running || m.Pod != "uid-1" || m.Started == "" || m.Ledger["traces"].Accepted != 10 || m.Ledger["traces"].AcceptedBytes == 0 {
+		t.Errorf("running: %+v", m)
+	}
+	e := p.stop()["traces"]
+	if diff := cmp.Diff(e, (<-final).Ledger["traces"]); diff != "" || e.Exported != 10 || e.ExportedBytes < e.AcceptedBytes {
+		t.Errorf("final: %+v, -termination message +answer:\n%s", e, diff)
+	}
+}
+
+// ledger reads the ledger; the zero value if it is not served.
+func (p *process) ledger(query string) (m ledgerapi.Message) {
+	response, err := http.Get("http://" + p.status + ledgerapi.Path + query)
+	if err != nil {
+		return m
+	}
+	defer response.Body.Close()
+	text, _ := io.ReadAll(response.Body)
+	m, _ = ledgerapi.ParseMessage(text)
+	return m
+}
+
+// A kill leaves the ledger in the termination message: what was taken is known, and what
+// the sidecar held.
+func TestLedger_Killed(t *testing.T) {
+	t.Parallel()
+	backend := receiver(t, fakeotlp.Options{})
+	p := start(t, to(backend, sidecarapi.ProtocolGRPC)...)
+	app := newClient(t, p.otlp)
+	_ = app.send(app.spans(10, 0))
+	eventually(t, "the spans are exported", func() bool { return p.metric(`novawire_sidecar_exported_total{signal="traces"}`) == 10 })
+	backend.Misbehave(func(int) fakeotlp.Fault { return fakeotlp.Fault{Refuse: fakeotlp.Busy} })
+	_ = app.send(app.spans(7, 0))
+	p.end(syscall.SIGKILL)
+	text, err := os.ReadFile(p.terminationFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := ledgerapi.ParseMessage(text)
+	if e := m.Ledger["traces"]; err != nil || !m.Running || e.Accepted != 17 || e.Exported != 10 || e.Balance() != 7 {
+		t.Errorf("%v: %s", err, text)
 	}
 }

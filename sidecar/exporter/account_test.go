@@ -106,7 +106,7 @@ func TestExporter_AccountsForEachItem(t *testing.T) {
 				before := c.accepted
 				for range 1 + c.IntN(20) {
 					r := c.request()
-					e.stats.Accept(r.Items)
+					e.stats.Accept(r.Items, len(r.Body))
 					if err := e.enqueue(r); err != nil {
 						t.Error(err)
 					}

@@ -165,7 +165,7 @@ func TestExporter_SignalsAreIndependent(t *testing.T) {
 	for signal, e := range stats.Entries() {
 		got[signal] = e.Dropped
 	}
-	want := map[string]map[string]int64{"traces": {"shutdown": 2}, "logs": {}, "metrics": {"no_backend": 1}}
+	want := map[string]map[string]int64{"traces": {"shutdown": 2}, "logs": nil, "metrics": {"no_backend": 1}}
 	if diff := cmp.Diff(want, got); diff != "" || logged.Load() != 1 {
 		t.Errorf("%d records arrived; dropped (-want +got):\n%s", logged.Load(), diff)
 	}

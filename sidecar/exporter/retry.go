@@ -90,6 +90,7 @@ const minRequest = 4 << 10
 func (e *signalExporter) settle(settled *ledger.Totals, r request, o outcome, result result) {
 	switch o {
 	case exported:
+		e.stats.ExportBytes(r.bytes)
 		rejected := min(result.rejected, r.items)
 		settled.Exported += int64(r.items - rejected)
 		settled.Dropped[ledger.Rejected] += int64(rejected)
@@ -160,10 +161,7 @@ func (e *signalExporter) ack(settled ledger.Totals) {
 }
 
 func (e *signalExporter) count(t ledger.Totals) {
-	e.stats.Export(int(t.Exported))
-	for why, n := range t.Dropped {
-		e.stats.Drop(ledger.Reason(why), int(n))
-	}
+	e.stats.Settle(t.Exported, t.Dropped)
 }
 
 func total(t ledger.Totals) (items int) {

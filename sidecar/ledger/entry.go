@@ -1,49 +1,28 @@
 package ledger
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strconv"
+	"sync/atomic"
+
+	ledgerapi "github.com/nova/novawire/api/ledger"
+)
 
 // Entry is the printed form of the counters of one signal.
-type Entry struct {
-	Accepted        int64            `json:"accepted"`
-	Exported        int64            `json:"exported"`
-	Refused         map[string]int64 `json:"refused"`
-	RefusedRequests map[string]int64 `json:"refused_requests"`
-	Dropped         map[string]int64 `json:"dropped"`
-	Stored          int64            `json:"stored"`
-}
+type Entry = ledgerapi.Entry
 
-// Balance returns how many items were accepted and are neither exported, dropped nor
-// stored: those that a running sidecar holds, and zero once it has ended.
-func (e Entry) Balance() int64 {
-	left := e.Accepted - e.Exported - e.Stored
-	for _, n := range e.Dropped {
-		left -= n
-	}
-	return left
-}
+// Line returns the ledger as one line of JSON; log shippers find it by "ledger".
+func (l *Ledger) Line() []byte { return l.appendLine(nil, false) }
 
-// Entry returns the counts as they are now. Reasons that did not occur are absent.
-func (c *Counters) Entry() Entry {
-	e := Entry{
-		Accepted: c.accepted.Load(), Exported: c.exported.Load(), Stored: c.stored.Load(),
-		Refused: map[string]int64{}, RefusedRequests: map[string]int64{}, Dropped: map[string]int64{},
-	}
-	for r := range refusals {
-		put(e.Refused, r.String(), c.refused[r].Load())
-	}
-	for r := range badRequests {
-		put(e.RefusedRequests, r.String(), c.requests[r].Load())
-	}
-	for r := range reasons {
-		put(e.Dropped, r.String(), c.dropped[r].Load())
+// RunningLine returns the line of a sidecar that has not ended.
+func (l *Ledger) RunningLine() []byte { return l.appendLine(nil, true) }
+
+// Entry returns the counts as they are now.
+func (c *Counters) Entry() (e Entry) {
+	if err := json.Unmarshal(c.append(nil), &e); err != nil { // it was encoded here
+		panic(err)
 	}
 	return e
-}
-
-func put(to map[string]int64, key string, n int64) {
-	if n != 0 {
-		to[key] = n
-	}
 }
 
 // Entries returns the entries of all signals, by name.
@@ -55,11 +34,63 @@ func (l *Ledger) Entries() map[string]Entry {
 	return entries
 }
 
-// Line returns the ledger as one line of JSON; log shippers find it by "ledger".
-func (l *Ledger) Line() []byte {
-	line, err := json.Marshal(map[string]any{"ledger": l.Entries()})
-	if err != nil { // maps of strings and integers
-		panic(err)
+// appendLine appends the line. It allocates little, because it is written for each request.
+// Reasons that did not occur are absent.
+func (l *Ledger) appendLine(dst []byte, running bool) []byte {
+	dst = append(dst, '{')
+	if running {
+		dst = append(dst, `"running":true,`...)
 	}
-	return append(line, '\n')
+	dst = append(dst, `"ledger":{`...)
+	for i, s := range Signals {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, '"'), s.String()...), `":`...)
+		dst = l.Counters(s).append(dst)
+	}
+	return append(dst, "}}\n"...)
 }
+
+func (c *Counters) append(dst []byte) []byte {
+	dst = appendNumber(dst, `{"accepted":`, &c.accepted)
+	dst = appendNumber(dst, `,"exported":`, &c.exported)
+	dst = appendNumber(dst, `,"accepted_bytes":`, &c.acceptedBytes)
+	dst = appendNumber(dst, `,"exported_bytes":`, &c.exportedBytes)
+	dst = appendNumber(dst, `,"stored":`, &c.stored)
+	dst = appendReasons(dst, `,"refused":{`, Refusal.String, c.refused[:], load)
+	dst = appendReasons(dst, `,"refused_requests":{`, BadRequest.String, c.requests[:], load)
+	dst = appendReasons(dst, `,"dropped":{`, Reason.String, c.dropped[:], load)
+	if r := c.restored.Load(); r != nil {
+		dst = strconv.AppendInt(append(dst, `,"restored":{"accepted":`...), r.Accepted, 10)
+		dst = strconv.AppendInt(append(dst, `,"exported":`...), r.Exported, 10)
+		dst = append(appendReasons(dst, `,"dropped":{`, Reason.String, r.Dropped[:], identity), '}')
+	}
+	return append(dst, '}')
+}
+
+func appendNumber(dst []byte, name string, n *atomic.Int64) []byte {
+	return strconv.AppendInt(append(dst, name...), n.Load(), 10)
+}
+
+// appendReasons appends an object with the numbers that are not zero; nothing if all are.
+func appendReasons[R ~int, N any](dst []byte, open string, name func(R) string, counts []N, value func(*N) int64) []byte {
+	begin := open
+	for i := range counts {
+		n := value(&counts[i])
+		if n == 0 {
+			continue
+		}
+		dst = append(append(append(dst, begin...), '"'), name(R(i))...)
+		dst = strconv.AppendInt(append(dst, `":`...), n, 10)
+		begin = ","
+	}
+	if begin == open {
+		return dst
+	}
+	return append(dst, '}')
+}
+
+func load(n *atomic.Int64) int64 { return n.Load() }
+
+func identity(n *int64) int64 { return *n }

@@ -75,17 +75,24 @@ func (r Reason) String() string {
 
 // Counters is the counters of one signal. Its methods are safe for concurrent use.
 type Counters struct {
-	accepted, exported, stored atomic.Int64
-	retries                    atomic.Int64 // requests that were repeated
-	refused                    [refusals]atomic.Int64
-	requests                   [badRequests]atomic.Int64
-	dropped                    [reasons]atomic.Int64
+	accepted, exported, stored   atomic.Int64
+	acceptedBytes, exportedBytes atomic.Int64
+	retries                      atomic.Int64 // requests that were repeated
+	refused                      [refusals]atomic.Int64
+	requests                     [badRequests]atomic.Int64
+	dropped                      [reasons]atomic.Int64
+	restored                     atomic.Pointer[Totals] // nil: nothing was
 
 	queueBytes, queueLimit atomic.Int64
+
+	ledger *Ledger // nil: it is kept in no file
 }
 
 // Ledger holds the counters of all signals.
-type Ledger struct{ counters [signals]Counters }
+type Ledger struct {
+	counters [signals]Counters
+	mirror   *mirror // nil: it is kept in no file
+}
 
 // Counters returns the counters of a signal.
 func (l *Ledger) Counters(s Signal) *Counters { return &l.counters[s] }
@@ -99,20 +106,46 @@ func (l *Ledger) Activity() (all int64) {
 	return all
 }
 
-// Accept counts items that were accepted.
-func (c *Counters) Accept(items int) { c.accepted.Add(int64(items)) }
+// Accept counts items that were accepted, in a request of so many bytes.
+func (c *Counters) Accept(items, bytes int) {
+	c.acceptedBytes.Add(int64(bytes))
+	c.accepted.Add(int64(items))
+	c.changed()
+}
 
 // Refuse counts items that were not accepted.
-func (c *Counters) Refuse(why Refusal, items int) { c.refused[why].Add(int64(items)) }
+func (c *Counters) Refuse(why Refusal, items int) {
+	c.refused[why].Add(int64(items))
+	c.changed()
+}
 
 // RefuseRequest counts a request whose items are unknown.
-func (c *Counters) RefuseRequest(why BadRequest) { c.requests[why].Add(1) }
+func (c *Counters) RefuseRequest(why BadRequest) {
+	c.requests[why].Add(1)
+	c.changed()
+}
+
+// ExportBytes counts the bytes of a request that the backend has taken.
+func (c *Counters) ExportBytes(bytes int) { c.exportedBytes.Add(int64(bytes)) }
+
+// Settle counts what became of items: those that the backend has acknowledged, and those
+// that will never reach it.
+func (c *Counters) Settle(exported int64, dropped [reasons]int64) {
+	c.exported.Add(exported)
+	for why, n := range dropped {
+		c.dropped[why].Add(n)
+	}
+	c.changed()
+}
 
 // Export counts items that the backend has acknowledged.
-func (c *Counters) Export(items int) { c.exported.Add(int64(items)) }
+func (c *Counters) Export(items int) { c.Settle(int64(items), [reasons]int64{}) }
 
 // Drop counts items that will never reach the backend.
-func (c *Counters) Drop(why Reason, items int) { c.dropped[why].Add(int64(items)) }
+func (c *Counters) Drop(why Reason, items int) {
+	c.dropped[why].Add(int64(items))
+	c.changed()
+}
 
 // Retry counts a request to the backend that repeats an earlier one.
 func (c *Counters) Retry() { c.retries.Add(1) }
@@ -134,11 +167,11 @@ func (c *Counters) SetStored(items int) { c.stored.Store(int64(items)) }
 
 // Restore adds the totals of earlier runs, which their storage kept.
 func (c *Counters) Restore(t Totals) {
-	c.accepted.Add(t.Accepted)
-	c.exported.Add(t.Exported)
-	for r, n := range t.Dropped {
-		c.dropped[r].Add(n)
+	if t != (Totals{}) {
+		c.restored.Store(&t)
 	}
+	c.accepted.Add(t.Accepted)
+	c.Settle(t.Exported, t.Dropped)
 }
 
 // Totals is the part of the counters that outlives the process in its storage.

@@ -154,7 +154,7 @@ func (s *server) consume(ctx context.Context, signal ledger.Signal, r wire.Reque
 		}
 	}
 	if err == nil {
-		s.stats.Counters(signal).Accept(r.Items)
+		s.stats.Counters(signal).Accept(r.Items, len(r.Body))
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package receiver
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -165,7 +166,7 @@ func TestTake_WaitsForMemory(t *testing.T) {
 				if diff := cmp.Diff(c.want, k.pieces); diff != "" {
 					t.Errorf("pieces (-want +got):\n%s", diff)
 				}
-				if got := k.counters.Entry(); got.Accepted != c.entry.Accepted || !cmp.Equal(got.Refused, c.entry.Refused) {
+				if got := k.counters.Entry(); got.Accepted != c.entry.Accepted || !maps.Equal(got.Refused, c.entry.Refused) {
 					t.Errorf("the ledger has %+v, want %+v", got, c.entry)
 				}
 			})

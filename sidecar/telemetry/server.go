@@ -1,5 +1,5 @@
-// Package telemetry serves the sidecar's own state: /metrics, /health and /ready on one
-// address. The sidecar works without it: an address that is in use is logged and tried
+// Package telemetry serves the sidecar's own state: /metrics, /ledger, /health and /ready on
+// one address. The sidecar works without it: an address that is in use is logged and tried
 // again.
 package telemetry
 
@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/extension/extensioncapabilities"
 	"go.uber.org/zap"
 
+	ledgerapi "github.com/nova/novawire/api/ledger"
 	"github.com/nova/novawire/sidecar/ledger"
 )
 
@@ -25,6 +26,7 @@ type Config struct {
 	Listen   string `yaml:"listen"`
 	Backend  string `yaml:"backend"`
 	Problems int    `yaml:"ignored_settings"` // variables that are wrong or missing
+	Pod      string `yaml:"-"`                // its UID
 }
 
 // Type is the extension's name in a configuration.
@@ -35,7 +37,7 @@ var Type = component.MustNewType("telemetry")
 func NewFactory(config Config, stats *ledger.Ledger) extension.Factory {
 	return extension.NewFactory(Type, func() component.Config { return &config },
 		func(_ context.Context, set extension.Settings, cfg component.Config) (extension.Extension, error) {
-			return &server{config: cfg.(*Config), set: set, stats: stats}, nil
+			return &server{config: cfg.(*Config), set: set, stats: stats, started: time.Now(), final: make(chan struct{})}, nil
 		}, component.StabilityLevelStable)
 }
 
@@ -48,6 +50,9 @@ type server struct {
 	stats  *ledger.Ledger
 
 	ready   atomic.Bool
+	started time.Time
+	final   chan struct{} // closed: the ledger does not change any more
+	waiting sync.WaitGroup
 	http    *http.Server
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -73,6 +78,7 @@ func (s *server) Start(ctx context.Context, _ component.Host) error {
 	routes.HandleFunc("GET /health", func(http.ResponseWriter, *http.Request) {})
 	routes.HandleFunc("GET /ready", s.serveReady)
 	routes.HandleFunc("GET /metrics", s.serveMetrics)
+	routes.HandleFunc("GET "+ledgerapi.Path, s.serveLedger)
 	s.http = &http.Server{Handler: routes, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 8 << 10}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx)) // beyond the call that starts
 	s.stop = stop
@@ -101,10 +107,22 @@ func (s *server) serve(ctx context.Context) {
 	}
 }
 
-// Shutdown closes connections at once: a scrape that breaks off is repeated.
+// lastWords is how long those who wait for the final ledger have to read it.
+const lastWords = 250 * time.Millisecond
+
+// Shutdown answers those who wait for the final ledger: the collector stops its pipelines
+// before its extensions. Other connections are closed at once: a scrape that breaks off is
+// repeated.
 func (s *server) Shutdown(context.Context) error {
 	if s.stop == nil {
 		return nil
+	}
+	close(s.final)
+	answered := make(chan struct{})
+	go func() { s.waiting.Wait(); close(answered) }()
+	select {
+	case <-answered:
+	case <-time.After(lastWords):
 	}
 	s.stop()
 	_ = s.http.Close()
@@ -116,6 +134,26 @@ func (s *server) serveReady(w http.ResponseWriter, _ *http.Request) {
 	if !s.ready.Load() {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
+}
+
+// serveLedger serves the ledger; with the query "final", when the sidecar ends. So a manager
+// gets the last account of a pod whose object is gone already.
+func (s *server) serveLedger(w http.ResponseWriter, r *http.Request) {
+	line := s.stats.RunningLine
+	if r.URL.Query().Has(ledgerapi.Final) {
+		s.waiting.Add(1)
+		defer s.waiting.Done()
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+		select {
+		case <-s.final:
+			line = s.stats.Line
+		case <-r.Context().Done():
+			return
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"pod":%q,"started":%q,%s`, s.config.Pod, s.started.UTC().Format(time.RFC3339Nano), line()[1:])
+	_ = http.NewResponseController(w).Flush()
 }
 
 func (s *server) serveMetrics(w http.ResponseWriter, _ *http.Request) {

@@ -1,0 +1,122 @@
+// Package ledger is the contract of the accounts of telemetry: what a sidecar says about
+// itself, and what the manager adds up of all sidecars.
+package ledger
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+)
+
+// The signals, as the accounts name them.
+const (
+	Traces  = "traces"
+	Metrics = "metrics"
+	Logs    = "logs"
+)
+
+// Signals lists the signals.
+func Signals() []string { return []string{Traces, Metrics, Logs} }
+
+// Entry is the account of one signal. An item is a span, a data point or a log record.
+type Entry struct {
+	Accepted int64 `json:"accepted"`
+	Exported int64 `json:"exported"`
+	// Bytes of OTLP, uncompressed: of accepted requests, and of those that the backend took.
+	AcceptedBytes   int64            `json:"accepted_bytes"`
+	ExportedBytes   int64            `json:"exported_bytes"`
+	Stored          int64            `json:"stored"` // left in the storage for the next start
+	Refused         map[string]int64 `json:"refused,omitempty"`
+	RefusedRequests map[string]int64 `json:"refused_requests,omitempty"`
+	Dropped         map[string]int64 `json:"dropped,omitempty"`
+	// Restored is the part of the account that the storage kept of earlier runs.
+	Restored *Restored `json:"restored,omitempty"`
+	// Unaccounted are items that were accepted and whose outcome nobody knows: those that a
+	// sidecar held when it was killed. Only the manager sets it.
+	Unaccounted int64 `json:"unaccounted,omitempty"`
+}
+
+// Restored is what outlives a sidecar in its storage.
+type Restored struct {
+	Accepted int64            `json:"accepted"`
+	Exported int64            `json:"exported"`
+	Dropped  map[string]int64 `json:"dropped,omitempty"`
+}
+
+// Balance returns how many items were accepted and have no outcome: those that a running
+// sidecar holds, and zero once it has ended.
+func (e Entry) Balance() int64 {
+	return e.Accepted - e.Exported - e.Stored - e.Unaccounted - Sum(e.Dropped)
+}
+
+// Balance returns how many items the storage held.
+func (r Restored) Balance() int64 { return r.Accepted - r.Exported - Sum(r.Dropped) }
+
+// Plus returns the sum of two accounts; Restored is that of neither.
+func (e Entry) Plus(o Entry) Entry {
+	e.Accepted += o.Accepted
+	e.Exported += o.Exported
+	e.AcceptedBytes += o.AcceptedBytes
+	e.ExportedBytes += o.ExportedBytes
+	e.Stored += o.Stored
+	e.Unaccounted += o.Unaccounted
+	e.Refused = plus(e.Refused, o.Refused, 1)
+	e.RefusedRequests = plus(e.RefusedRequests, o.RefusedRequests, 1)
+	e.Dropped = plus(e.Dropped, o.Dropped, 1)
+	e.Restored = nil
+	return e
+}
+
+// Sum adds up numbers by reason.
+func Sum(by map[string]int64) (all int64) {
+	for _, n := range by {
+		all += n
+	}
+	return all
+}
+
+// plus returns a + sign·b without zeros; nil if nothing is left.
+func plus(a, b map[string]int64, sign int64) map[string]int64 {
+	if len(b) == 0 {
+		return a
+	}
+	sum := make(map[string]int64, len(a)+len(b))
+	maps.Copy(sum, a)
+	for reason, n := range b {
+		sum[reason] += sign * n
+	}
+	maps.DeleteFunc(sum, func(_ string, n int64) bool { return n == 0 })
+	if len(sum) == 0 {
+		return nil
+	}
+	return sum
+}
+
+// Message is what a sidecar says about itself: the last line of its log, its termination
+// message, and the answer at Path.
+type Message struct {
+	// Running reports that the account was not closed: the sidecar runs, or it was killed.
+	Running bool             `json:"running,omitempty"`
+	Pod     string           `json:"pod,omitempty"`     // UID; only at Path
+	Started string           `json:"started,omitempty"` // of the process, RFC 3339; only at Path
+	Ledger  map[string]Entry `json:"ledger"`            // by signal
+}
+
+// Path is where a sidecar serves its ledger, on its port of metrics. With the query Final it
+// answers when the sidecar ends.
+const (
+	Path  = "/ledger"
+	Final = "final"
+)
+
+// ParseMessage reads a message.
+func ParseMessage(text []byte) (Message, error) {
+	var m Message
+	if err := json.Unmarshal(text, &m); err != nil {
+		return Message{}, fmt.Errorf("read ledger: %w", err)
+	}
+	if m.Ledger == nil {
+		return Message{}, fmt.Errorf("read ledger: no member %q", "ledger")
+	}
+	return m, nil
+}
