@@ -44,16 +44,16 @@ func TestPackages(t *testing.T) {
 
 func TestProgramSizes(t *testing.T) {
 	dir := t.TempDir()
-	const gcflags = "k8s.io/api/...=-l"
+	const gcflags, align = "k8s.io/api/...=-l", "-s -w -funcalign=16"
 	// The flags of a release, so that `make release` finds the packages compiled.
-	build := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace", "-gcflags", gcflags, "-ldflags", "-s -w", "-o", dir, ".", "../novawire-manager")
+	build := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace", "-gcflags", gcflags, "-ldflags", align, "-o", dir, ".", "../novawire-manager")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	for _, file := range []string{"../../Dockerfile", "../../tools/release/build.go"} {
-		if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), `"`+gcflags+`"`) {
-			t.Errorf("%s builds without the -gcflags of this test, %q: %v", file, gcflags, err)
+		if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), `"`+gcflags+`"`) || !strings.Contains(string(text), `"`+align+" ") {
+			t.Errorf("%s builds without the flags of this test, %q and %q: %v", file, gcflags, align, err)
 		}
 	}
 	for name, limit := range map[string]int64{"novawire": programLimit, "novawire-manager": managerLimit} {
