@@ -123,7 +123,7 @@ func TestPreview_WiresTheExample(t *testing.T) {
 }
 
 func TestHelpAndVersion(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"preview", "--help"}, {"--version"}} {
+	for _, args := range [][]string{{"--help"}, {"preview", "--help"}, {"--version"}, {"help"}, {"help", "backup"}, {"help", "backup", "list"}, {"help", "help"}} {
 		stdout, stderr, code := cli(t, "", args...)
 		if code != 0 || stdout == "" {
 			t.Errorf("%v: exit %d: %s", args, code, stderr)
@@ -143,6 +143,10 @@ func TestRun_RefusesUnknownCommands(t *testing.T) {
 		{[]string{"xyzzy-plugh"}, `novawire: "xyzzy-plugh" is not a command; use one of `},
 		{[]string{"backup", "lst"}, `novawire backup: "lst" is not a command; did you mean list?`},
 		{[]string{"check", "cert"}, `novawire check: "cert" is not a command; did you mean certs?`},
+		{[]string{"chek", "-o", "json"}, `novawire: "chek" is not a command; did you mean check?`},
+		{[]string{"backup", "lst", "-o", "json"}, `novawire backup: "lst" is not a command; did you mean list?`},
+		{[]string{"help", "chek"}, `novawire: "chek" is not a command; did you mean check?`},
+		{[]string{"help", "backup", "lst"}, `novawire backup: "lst" is not a command; did you mean list?`},
 	} {
 		_, stderr, code := cli(t, "", c.args...)
 		if code != commandline.ExitUsage || !strings.HasPrefix(stderr, c.want) {

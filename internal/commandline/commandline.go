@@ -63,7 +63,38 @@ func ExitCode(err error) int {
 func Prepare(root *cobra.Command) {
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(helpCommand())
 	refuseWrongArguments(root)
+}
+
+// helpCommand is cobra's, except that it refuses a word that is no command: cobra's own
+// prints the help of the program and succeeds.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Print the help of a command",
+		RunE: func(help *cobra.Command, args []string) error {
+			cmd, rest, err := help.Root().Find(args)
+			if err == nil && cmd.HasSubCommands() {
+				err = unknownCommand(cmd, rest)
+			}
+			if err != nil {
+				return err
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+		ValidArgsFunction: func(help *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+			if cmd, _, err := help.Root().Find(args); err == nil {
+				for _, c := range cmd.Commands() {
+					if c.IsAvailableCommand() {
+						names = append(names, cobra.CompletionWithDesc(c.Name(), c.Short))
+					}
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
 }
 
 // refuseWrongArguments sets unknownCommand for each command with subcommands, and makes
@@ -110,8 +141,12 @@ func NoArguments(cmd *cobra.Command, args []string) error {
 	return UsageError("%s: it takes no argument, got %q", name(cmd), args[0])
 }
 
-// flagError names the nearest flag for one that is not known.
+// flagError names the nearest flag for one that is not known. Where the command is not
+// known either, it names the command: its flags cannot be known.
 func flagError(cmd *cobra.Command, err error) error {
+	if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 {
+		return unknownCommand(cmd, words)
+	}
 	if unknown := (*pflag.NotExistError)(nil); errors.As(err, &unknown) && len(unknown.GetSpecifiedName()) > 1 {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
