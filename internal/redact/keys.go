@@ -1,0 +1,120 @@
+package redact
+
+import (
+	"hash/maphash"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/nova/novawire/api/redaction"
+)
+
+// keyRule redacts the values of the keys that a glob or a preset names.
+type keyRule struct {
+	target
+	glob  string                // in lower case
+	match func(key string) bool // of a preset
+}
+
+// Key is what the rules say about a key.
+type Key struct {
+	whole *target // nil: the value is not redacted because of its key
+	isSQL bool
+}
+
+// Whole reports whether the value is redacted as a whole, and whether it is dropped
+// with its key.
+func (k Key) Whole() (whole, drop bool) {
+	return k.whole != nil, k.whole != nil && k.whole.action == redaction.Drop
+}
+
+// decided remembers a key: most keys come again and again.
+type decided struct {
+	key   string
+	found bool
+	Key
+	clean bool // the key itself holds nothing to redact
+}
+
+// maxRemembered bounds what a remembered key takes.
+const maxRemembered = 96
+
+// Key returns what the rules say about a key.
+func (r *Redactor) Key(key []byte) Key { return r.decide(key).Key }
+
+func (r *Redactor) decide(key []byte) *decided {
+	d := &r.decided[maphash.Bytes(r.seed, key)%uint64(len(r.decided))]
+	if d.found && d.key == string(key) {
+		return d
+	}
+	fresh := decided{Key: r.keyOf(lower(string(key))), clean: len(r.find(key)) == 0}
+	if len(key) > maxRemembered {
+		return &fresh
+	}
+	fresh.key, fresh.found = string(key), true
+	*d = fresh
+	return d
+}
+
+func (r *Rules) keyOf(key string) (k Key) {
+	for i := range r.keys {
+		rule := &r.keys[i]
+		if rule.match != nil && rule.match(key) || rule.match == nil && matches(rule.glob, key) {
+			k.whole = &rule.target
+			break
+		}
+	}
+	if k.whole == nil {
+		k.whole = r.allKeys
+	}
+	k.isSQL = r.sql != nil && isSQLKey(key)
+	return k
+}
+
+// AppendWhole appends what stands in the place of the value of a key, and counts it.
+func (r *Redactor) AppendWhole(to []byte, k Key, content []byte) []byte {
+	r.Counts[k.whole.name]++
+	return r.appendInstead(to, k.whole, content)
+}
+
+// CountDrop counts a value that is dropped with its key.
+func (r *Redactor) CountDrop(k Key) { r.Counts[k.whole.name]++ }
+
+// matches reports whether a glob matches: * stands for any text, ? for a character.
+func matches(glob, text string) bool {
+	star, from := -1, 0
+	g, t := 0, 0
+	for t < len(text) {
+		switch {
+		case g < len(glob) && glob[g] == '*':
+			star, from = g, t
+			g++
+		case g < len(glob) && glob[g] == '?':
+			_, size := utf8.DecodeRuneInString(text[t:])
+			g, t = g+1, t+size
+		case g < len(glob) && glob[g] == text[t]:
+			g, t = g+1, t+1
+		case star >= 0:
+			from++
+			g, t = star+1, from
+		default:
+			return false
+		}
+	}
+	return strings.Trim(glob[g:], "*") == ""
+}
+
+// lower lowers ASCII letters and keeps every other byte.
+func lower(text string) string {
+	lowered := []byte(text)
+	for i, c := range lowered {
+		lowered[i] = lowerByte(c)
+	}
+	return string(lowered)
+}
+
+func lowerByte(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c | 0x20
+	}
+	return c
+}

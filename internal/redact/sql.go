@@ -1,0 +1,110 @@
+package redact
+
+import "bytes"
+
+// scanSQL finds the literals of an SQL statement: texts in single quotes and between
+// dollar quotes, and numbers. Comments count as literals: anything may stand there. Text
+// in double quotes or backquotes is an identifier, as standard SQL and MySQL have it, and
+// stays.
+//
+// A quote behind a backslash ends a text in some databases and not in others, so that
+// nobody can tell what follows: it is taken as a literal to its end.
+func scanSQL(spans []span, text []byte, rule *valueRule) []span {
+	for i := 0; i < len(text); {
+		from := i
+		literal := true
+		switch c := text[i]; {
+		case c == '\'':
+			i = quotedEnd(text, i)
+		case c == '$':
+			i, literal = dollarEnd(text, i)
+		case c == '-' && hasAt(text, i, "--"), c == '#' && !hasAt(text, i+1, ">"):
+			i += restOfLine(text[i:])
+		case c == '/' && hasAt(text, i, "/*"):
+			i = after(text, i+2, "*/")
+		case c == '"' || c == '`':
+			i, literal = identifierEnd(text, i), false
+		case isDigit(c) || c == '.' && i+1 < len(text) && isDigit(text[i+1]):
+			i = numberEnd(text, i)
+		case isWord(c):
+			i, literal = wordEnd(text, i), false
+		default:
+			i, literal = i+1, false
+		}
+		if literal {
+			spans = append(spans, span{from, i, rule})
+		}
+	}
+	return spans
+}
+
+func hasAt(text []byte, at int, what string) bool {
+	return at <= len(text) && bytes.HasPrefix(text[at:], []byte(what))
+}
+
+// after returns the index behind the next occurrence of what, or the end.
+func after(text []byte, from int, what string) int {
+	if n := bytes.Index(text[from:], []byte(what)); n >= 0 {
+		return from + n + len(what)
+	}
+	return len(text)
+}
+
+func quotedEnd(text []byte, i int) int {
+	for i++; i < len(text); i++ {
+		switch {
+		case text[i] == '\\' && i+1 < len(text) && text[i+1] == '\'':
+			return len(text)
+		case text[i] == '\'' && i+1 < len(text) && text[i+1] == '\'':
+			i++
+		case text[i] == '\'':
+			return i + 1
+		}
+	}
+	return len(text)
+}
+
+// dollarEnd returns the end of a text between dollar quotes (PostgreSQL, "Dollar-Quoted
+// String Constants"), or of a parameter such as $1, which is no literal.
+func dollarEnd(text []byte, i int) (end int, literal bool) {
+	tag := i + 1
+	for tag < len(text) && isWord(text[tag]) && text[tag] != '$' {
+		tag++
+	}
+	if tag < len(text) && text[tag] == '$' && !(i+1 < tag && isDigit(text[i+1])) {
+		return after(text, tag+1, string(text[i:tag+1])), true
+	}
+	return tag, false
+}
+
+// identifierEnd returns the end of a quoted identifier. A quote that is never closed is
+// none.
+func identifierEnd(text []byte, i int) int {
+	if n := bytes.IndexByte(text[i+1:], text[i]); n >= 0 {
+		return i + 1 + n + 1
+	}
+	return i + 1
+}
+
+func isWord(c byte) bool { return isAlphanumeric(c) || c == '_' || c >= 0x80 }
+
+// wordEnd returns the end of a keyword or an identifier, also of one that holds digits
+// or a dollar sign. The prefix of a text, such as E'…' or N'…', ends before its quote.
+func wordEnd(text []byte, i int) int {
+	for i < len(text) && (isWord(text[i]) || text[i] == '$') {
+		i++
+	}
+	return i
+}
+
+// numberEnd returns the end of a number: 1, 1.5, 1e-9, 0x1f, 1_000.
+func numberEnd(text []byte, i int) int {
+	for ; i < len(text); i++ {
+		c := text[i]
+		signed := (c == '+' || c == '-') && lowerByte(text[i-1]) == 'e' && i+1 < len(text) && isDigit(text[i+1])
+		if !isWord(c) && c != '.' && !signed {
+			break
+		}
+	}
+	return i
+}

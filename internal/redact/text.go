@@ -1,0 +1,138 @@
+package redact
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/nova/novawire/api/redaction"
+)
+
+// Verdict says what became of a text.
+type Verdict uint8
+
+// The verdicts. After Drop nothing was appended: the caller removes the attribute, or
+// uses [Masked] where there is none.
+const (
+	Keep    Verdict = iota // nothing was appended: the text stays as it is
+	Changed                // the new text was appended
+	Drop
+)
+
+// span is a match.
+type span struct {
+	from, to int
+	*valueRule
+}
+
+// Value redacts the text of a value. k is what the rules say about its key, or the zero
+// Key. A text that is JSON is redacted as such.
+func (r *Redactor) Value(to []byte, k Key, text []byte) ([]byte, Verdict) {
+	if r.allTexts == nil && isOpening(text) {
+		if to, verdict, isJSON := r.json(to, text, 0); isJSON {
+			return to, verdict
+		}
+	}
+	return r.wholeOrPart(to, k, text)
+}
+
+// isOpening reports whether a text may be an object or an array of JSON.
+func isOpening(text []byte) bool { return len(text) > 1 && (text[0] == '{' || text[0] == '[') }
+
+// wholeOrPart redacts all of a text, if a rule that cannot be read might mean it, or what
+// matches in it.
+func (r *Redactor) wholeOrPart(to []byte, k Key, text []byte) ([]byte, Verdict) {
+	if r.allTexts == nil || len(text) == 0 {
+		return r.text(to, k, text)
+	}
+	r.Counts[r.allTexts.name]++
+	return r.appendInstead(to, r.allTexts, text), Changed
+}
+
+// Number reports whether a number in decimal is redacted, and counts it.
+func (r *Redactor) Number(text []byte) bool { return len(r.values) > 0 && r.Contains(text) }
+
+// Name redacts a text that names something, such as a metric or a scope: it stays as it
+// is if only a rule that cannot be read might mean it.
+func (r *Redactor) Name(to, text []byte) ([]byte, Verdict) { return r.text(to, Key{}, text) }
+
+// KeyName redacts a key itself.
+func (r *Redactor) KeyName(to, key []byte) ([]byte, Verdict) {
+	if len(r.values) == 0 || r.decide(key).clean {
+		return to, Keep
+	}
+	to, verdict := r.text(to, Key{}, key)
+	if verdict == Drop {
+		return append(to, Masked...), Changed
+	}
+	return to, verdict
+}
+
+// Contains reports whether a rule matches in bytes that cannot be changed in part, and
+// counts it.
+func (r *Redactor) Contains(content []byte) bool {
+	spans := r.find(content)
+	for _, s := range spans {
+		r.Counts[s.name]++
+	}
+	return len(spans) > 0
+}
+
+func (r *Redactor) text(to []byte, k Key, text []byte) ([]byte, Verdict) {
+	spans := r.find(text)
+	if k.isSQL {
+		spans = r.sql.scan(spans, text, r.sql)
+	}
+	if len(spans) == 0 {
+		return to, Keep
+	}
+	return r.replace(to, text, spans)
+}
+
+// find returns the matches of all rules that look at any text. They are valid until the
+// next call.
+func (r *Redactor) find(text []byte) []span {
+	spans := r.spans[:0]
+	seen := r.look(text)
+	for i := range r.values {
+		if rule := &r.values[i]; rule.may(seen, text) {
+			spans = rule.scan(spans, text, rule)
+		}
+	}
+	r.spans = spans
+	return spans
+}
+
+// replace writes a text without its matches. Matches that overlap are one, with the
+// action of the earliest rule among them: so a short match never saves the rest of a
+// longer one. Each rule counts.
+func (r *Redactor) replace(to, text []byte, spans []span) ([]byte, Verdict) {
+	for _, s := range spans {
+		if s.action == redaction.Drop {
+			r.Counts[s.name]++
+			return to, Drop
+		}
+	}
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Or(a.from-b.from, b.to-a.to, a.rule-b.rule) })
+	copied := 0
+	for i := 0; i < len(spans); {
+		one := spans[i]
+		r.Counts[one.name]++
+		for i++; i < len(spans) && spans[i].from < one.to; i++ {
+			s := spans[i]
+			if s.rule != one.rule {
+				r.Counts[s.name]++
+			}
+			if one.to = max(one.to, s.to); s.rule < one.rule {
+				one.valueRule = s.valueRule
+			}
+		}
+		to = append(to, text[copied:one.from]...)
+		copied = one.to
+		if one.instead != "" && one.action == redaction.Mask {
+			to = append(to, one.instead...)
+		} else {
+			to = r.appendInstead(to, &one.target, text[one.from:one.to])
+		}
+	}
+	return append(to, text[copied:]...), Changed
+}
