@@ -85,6 +85,21 @@ func hasDay(days, months map[int]bool) bool {
 // PerDay returns the number of starts on a day on which the schedule runs.
 func (c Cron) PerDay() int { return c.perDay }
 
+// RunsOn reports whether the schedule starts on a day. Of two restricted day fields one is
+// enough, as in every cron.
+func (c Cron) RunsOn(day time.Time) bool {
+	has := func(field, value int) bool {
+		values, err := cronFields[field].values(c.fields[field])
+		return err == nil && values[value]
+	}
+	date, weekday := has(2, day.Day()), has(4, int(day.Weekday()))
+	onDay := date && weekday
+	if !matchesAny(c.fields[2]) && !matchesAny(c.fields[4]) {
+		onDay = date || weekday
+	}
+	return has(3, int(day.Month())) && onDay
+}
+
 // Schedule returns the expression with each H replaced by a value derived from the seed.
 func (c Cron) Schedule(seed uint64) string {
 	resolved := c.fields

@@ -28,6 +28,8 @@ type Status struct {
 	LastFailure *Attempt `json:"lastFailure,omitempty"`
 	// Failures counts attempts that failed, by category.
 	Failures map[Category]int `json:"failures,omitempty"`
+	// History has the results of the newest days; nil before the first attempt.
+	History *History `json:"history,omitempty"`
 	// UnprotectedReason is the value of [AnnotationUnprotectedReason] on a source that the
 	// audit does not read.
 	UnprotectedReason string `json:"unprotectedReason,omitempty"`

@@ -43,6 +43,7 @@ func applyResult(s backupapi.Status, a attempt) backupapi.Status {
 	if r.DryRun {
 		return s
 	}
+	s.History = s.History.With(beganAt(a, s.TimeZone), dayResult(a))
 	s.Databases = slices.Clone(s.Databases)
 	late := latest != s.LastRun && latest != s.LastDrill
 	for _, d := range r.Databases {
@@ -53,6 +54,36 @@ func applyResult(s backupapi.Status, a attempt) backupapi.Status {
 	}
 	slices.SortFunc(s.Databases, func(a, b backupapi.DatabaseStatus) int { return strings.Compare(a.Name, b.Name) })
 	return s
+}
+
+// dayResult returns what an attempt of a run or a drill adds to its day. A drill that had
+// no database to restore proves nothing.
+func dayResult(a attempt) backupapi.DayResult {
+	ok := a.result.Succeeded()
+	switch {
+	case a.verb == resources.VerbDrill && !ok:
+		return backupapi.DayRestoreFailed
+	case a.verb == resources.VerbDrill && (len(a.result.Databases) > 0 || a.result.Truncated):
+		return backupapi.DayProven
+	case a.verb == resources.VerbDrill:
+		return 0
+	case !ok:
+		return backupapi.DayFailed
+	}
+	return backupapi.DaySucceeded
+}
+
+// beganAt returns when an attempt began, in the time zone of its schedule: a run that
+// begins before midnight belongs to the day before.
+func beganAt(a attempt, zone string) time.Time {
+	began := a.result.Started
+	if began.IsZero() || began.After(a.finished) {
+		began = a.finished
+	}
+	if location, err := time.LoadLocation(zone); err == nil {
+		began = began.In(location)
+	}
+	return began
 }
 
 // newest returns the attempt that finished last. Attempts can arrive out of order.

@@ -3,6 +3,7 @@ package backup
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,5 +77,53 @@ func TestApplyResult_DoesNotModifyItsArgument(t *testing.T) {
 	applyResult(before, runOf(2, backupapi.CategorySource, "a", "b"))
 	if diff := cmp.Diff(text, before.Encode()); diff != "" {
 		t.Errorf("the status before changed:\n%s", diff)
+	}
+}
+
+func TestApplyResult_History(t *testing.T) {
+	drill := func(category backupapi.Category, names ...string) attempt {
+		a := runOf(0, category, names...)
+		a.verb, a.result.Verb = resources.VerbDrill, resources.VerbDrill
+		return a
+	}
+	dry := runOf(0, backupapi.CategorySucceeded, "a")
+	dry.result.DryRun = true
+	verify := runOf(0, backupapi.CategorySucceeded, "a")
+	verify.verb = resources.VerbVerify
+	overnight := runOf(0, backupapi.CategorySucceeded, "a")
+	overnight.result.Started = time.Date(2026, 11, 25, 22, 30, 0, 0, time.UTC)
+	overnight.finished = overnight.result.Started.Add(2 * time.Hour)
+	ahead := overnight
+	ahead.result.Started = overnight.finished.AddDate(1, 0, 0)
+	for name, c := range map[string]struct {
+		attempts []attempt
+		zone     string
+		want     string // until, days
+	}{
+		"a run that succeeds":                             {[]attempt{overnight}, "", "2026-11-25 1"},
+		"the time zone of the schedule decides the day":   {[]attempt{overnight}, "Europe/Berlin", "2026-11-25 1"},
+		"the time zone of the schedule is ahead":          {[]attempt{overnight}, "Asia/Tokyo", "2026-11-26 1"},
+		"an unknown time zone is UTC":                     {[]attempt{overnight}, "Mars/Crater", "2026-11-25 1"},
+		"a clock that is ahead does not drop the history": {[]attempt{ahead}, "", "2026-11-26 1"},
+		"a run that fails and is repeated":                {[]attempt{runOf(0, backupapi.CategorySource, "a"), runOf(1, backupapi.CategorySucceeded, "a")}, "", "3"},
+		"a drill that restores":                           {[]attempt{drill(backupapi.CategorySucceeded, "a")}, "", "4"},
+		"a drill that fails":                              {[]attempt{drill(backupapi.CategoryVerify, "a")}, "", "8"},
+		"a drill without a database proves nothing":       {[]attempt{drill(backupapi.CategorySucceeded)}, "", "none"},
+		"a dry run":    {[]attempt{dry}, "", "none"},
+		"another verb": {[]attempt{verify}, "", "none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := backupapi.Status{TimeZone: c.zone}
+			for _, a := range c.attempts {
+				s = applyResult(s, a)
+			}
+			got := "none"
+			if s.History != nil {
+				got = s.History.Until + " " + s.History.Days
+			}
+			if !strings.HasSuffix(got, c.want) {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
 	}
 }
