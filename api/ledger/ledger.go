@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 )
 
 // The signals, as the accounts name them.
@@ -83,6 +85,9 @@ func plus(a, b map[string]int64, sign int64) map[string]int64 {
 	sum := make(map[string]int64, len(a)+len(b))
 	maps.Copy(sum, a)
 	for reason, n := range b {
+		if _, known := sum[reason]; !known && len(sum) >= maxReasons {
+			reason = Other
+		}
 		sum[reason] += sign * n
 	}
 	maps.DeleteFunc(sum, func(_ string, n int64) bool { return n == 0 })
@@ -109,7 +114,8 @@ const (
 	Final = "final"
 )
 
-// ParseMessage reads a message.
+// ParseMessage reads a message. Whoever may create a pod may write one: numbers that no
+// sidecar counts, and names that no sidecar has, are refused, because they are added up.
 func ParseMessage(text []byte) (Message, error) {
 	var m Message
 	if err := json.Unmarshal(text, &m); err != nil {
@@ -118,5 +124,46 @@ func ParseMessage(text []byte) (Message, error) {
 	if m.Ledger == nil {
 		return Message{}, fmt.Errorf("read ledger: no member %q", "ledger")
 	}
+	for signal, e := range m.Ledger {
+		if !slices.Contains(Signals(), signal) {
+			return Message{}, fmt.Errorf("read ledger: %.20q: use %s", signal, strings.Join(Signals(), ", "))
+		}
+		if err := e.check(); err != nil {
+			return Message{}, fmt.Errorf("read ledger of %s: %w", signal, err)
+		}
+	}
 	return m, nil
+}
+
+// Bounds of what one sidecar says. A pod that receives a billion items each second reaches
+// the largest number after years.
+const (
+	maxNumber  = 1 << 56
+	maxReasons = 32
+	maxReason  = 64
+)
+
+func (e Entry) check() error {
+	numbers := []int64{e.Accepted, e.Exported, e.AcceptedBytes, e.ExportedBytes, e.Stored, e.Unaccounted}
+	reasons := []map[string]int64{e.Refused, e.RefusedRequests, e.Dropped}
+	if r := e.Restored; r != nil {
+		numbers, reasons = append(numbers, r.Accepted, r.Exported), append(reasons, r.Dropped)
+	}
+	for _, by := range reasons {
+		if len(by) > maxReasons {
+			return fmt.Errorf("%d reasons: at most %d are allowed", len(by), maxReasons)
+		}
+		for reason, n := range by {
+			if len(reason) > maxReason {
+				return fmt.Errorf("reason %.20q…: at most %d bytes are allowed", reason, maxReason)
+			}
+			numbers = append(numbers, n)
+		}
+	}
+	for _, n := range numbers {
+		if n < 0 || n > maxNumber {
+			return fmt.Errorf("%d: use a number from 0 to %d", n, int64(maxNumber))
+		}
+	}
+	return nil
 }

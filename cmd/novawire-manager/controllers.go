@@ -17,6 +17,7 @@ import (
 	"github.com/nova/novawire/controller/audit"
 	backupcontroller "github.com/nova/novawire/controller/backup"
 	"github.com/nova/novawire/controller/drift"
+	"github.com/nova/novawire/controller/ledger"
 	"github.com/nova/novawire/controller/probe"
 	"github.com/nova/novawire/controller/servicemonitor"
 	"github.com/nova/novawire/internal/kubernetes"
@@ -39,6 +40,7 @@ type controllers struct {
 	audit        *audit.Metrics
 	defaults     func() backupapi.Request
 	drift        drift.Options
+	ledger       ledger.Options
 	probe        *probe.Options // nil: no synthetic pods
 	probed       *probe.Metrics
 	monitors     *servicemonitor.Options // nil: no ServiceMonitors are created
@@ -56,6 +58,13 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags managerFlag
 		monitors = &servicemonitor.Options{Labels: flags.serviceMonitorLabels}
 	}
 	probed := probe.NewMetrics(metrics.Registry)
+	observer, err := ledger.NewObserver(cluster, mgr.GetScheme())
+	if err != nil {
+		return fmt.Errorf("add the ledger: %w", err)
+	}
+	if err := mgr.Add(observer); err != nil {
+		return fmt.Errorf("add the ledger: %w", err)
+	}
 	return mgr.Add(&controllers{
 		probe: probeOptions(flags, probed), probed: probed,
 		cluster: cluster, namespace: flags.certs.namespace, restartDelay: 5 * time.Second, monitors: monitors,
@@ -64,6 +73,10 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags managerFlag
 		drift: drift.Options{
 			Engine:  func() drift.Engine { return driftEngine{current.Engine()} },
 			Metrics: drift.NewMetrics(metrics.Registry), Changed: current.changed[1],
+		},
+		ledger: ledger.Options{
+			Namespace: flags.certs.namespace, Observer: observer, Metrics: ledger.NewMetrics(metrics.Registry),
+			Interval: ledger.Interval, StoreInterval: ledger.StoreInterval, AskInterval: ledger.AskInterval,
 		},
 	})
 }
@@ -90,6 +103,7 @@ func (c *controllers) Start(ctx context.Context) error {
 		c.options.Statuses.Reset() // another replica may write them from now on
 		c.audit.Reset()
 		c.drift.Metrics.Reset()
+		c.ledger.Metrics.Reset()
 		c.probed.Reset()
 		if ctx.Err() == nil {
 			slog.Error("the controllers stopped; restarting", "error", err, "delay", c.restartDelay.String())
@@ -124,6 +138,9 @@ func (c *controllers) lead(ctx context.Context) error {
 	}
 	if err := drift.Add(mgr, c.drift); err != nil {
 		return fmt.Errorf("add the drift controller: %w", err)
+	}
+	if err := ledger.Add(mgr, c.ledger); err != nil {
+		return err
 	}
 	if c.probe != nil {
 		if err := probe.Add(mgr, *c.probe); err != nil {

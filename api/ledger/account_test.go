@@ -1,0 +1,225 @@
+package ledger
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+)
+
+// said returns a message about spans.
+func said(e Entry) Message { return Message{Ledger: map[string]Entry{Traces: e}} }
+
+func TestPod(t *testing.T) {
+	final := said(Entry{Accepted: 10, Exported: 7, AcceptedBytes: 100, Dropped: map[string]int64{"shutdown": 3}})
+	killed := said(Entry{Accepted: 10, Exported: 7, AcceptedBytes: 100})
+	cases := map[string]struct {
+		steps   func(p *Pod)
+		want    Entry // of traces
+		unknown int
+	}{
+		"a run that ended is counted once, however often it is shown": {
+			func(p *Pod) { p.Saw("a", killed); p.End("a", &final); p.End("a", &final); p.Saw("a", killed) },
+			Entry{Accepted: 10, Exported: 7, AcceptedBytes: 100, Dropped: map[string]int64{"shutdown": 3}},
+			0,
+		},
+		"what a killed sidecar held is unaccounted": {
+			func(p *Pod) { p.End("a", &killed) },
+			Entry{Accepted: 10, Exported: 7, AcceptedBytes: 100, Unaccounted: 3},
+			0,
+		},
+		"killed between the export and its count as accepted": {
+			func(p *Pod) { m := said(Entry{Accepted: 5, Exported: 7}); p.End("a", &m) },
+			Entry{Accepted: 7, Exported: 7},
+			0,
+		},
+		"the runs of a container are added up": {
+			func(p *Pod) { p.End("a", &final); p.End("b", &killed) },
+			Entry{Accepted: 20, Exported: 14, AcceptedBytes: 200, Dropped: map[string]int64{"shutdown": 3}, Unaccounted: 3},
+			0,
+		},
+		"a run without a final ledger keeps what was read last, and is unknown": {
+			func(p *Pod) { p.Saw("a", killed); p.End("a", nil) },
+			Entry{Accepted: 10, Exported: 7, AcceptedBytes: 100, Unaccounted: 3},
+			1,
+		},
+		"a run that was replaced unseen is unknown": {
+			func(p *Pod) { p.Saw("a", killed); p.Saw("b", killed) },
+			Entry{Accepted: 20, Exported: 14, AcceptedBytes: 200, Unaccounted: 3},
+			1,
+		},
+		"runs that nobody saw are unknown": {
+			func(p *Pod) { p.End("d", &final); p.Missed(4) },
+			Entry{Accepted: 10, Exported: 7, AcceptedBytes: 100, Dropped: map[string]int64{"shutdown": 3}},
+			3,
+		},
+		"storage takes over what a killed run held": {
+			func(p *Pod) {
+				p.End("a", &killed)
+				m := said(Entry{Accepted: 14, Exported: 14, AcceptedBytes: 40, Restored: &Restored{Accepted: 10, Exported: 7}})
+				p.End("b", &m)
+			},
+			Entry{Accepted: 14, Exported: 14, AcceptedBytes: 140},
+			0,
+		},
+		"storage takes over what a run stored": {
+			func(p *Pod) {
+				first := said(Entry{Accepted: 10, Exported: 7, Stored: 3})
+				p.End("a", &first)
+				m := said(Entry{Accepted: 14, Exported: 13, Stored: 1, Restored: &Restored{Accepted: 10, Exported: 7}})
+				p.Saw("b", m)
+			},
+			Entry{Accepted: 14, Exported: 13, Stored: 1},
+			0,
+		},
+		"storage that knows less than was accepted, as on a full disk": {
+			func(p *Pod) {
+				p.End("a", &killed)
+				m := said(Entry{Accepted: 9, Exported: 9, Restored: &Restored{Accepted: 8, Exported: 7}})
+				p.End("b", &m)
+			},
+			Entry{Accepted: 11, Exported: 9, AcceptedBytes: 100, Unaccounted: 2},
+			0,
+		},
+		"storage of another pod is that pod's": {
+			func(p *Pod) {
+				m := said(Entry{Accepted: 114, Exported: 113, Stored: 1, Restored: &Restored{Accepted: 100, Exported: 100}})
+				p.End("a", &m)
+			},
+			Entry{Accepted: 14, Exported: 13, Stored: 1},
+			0,
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			p := &Pod{}
+			c.steps(p)
+			got := p.Total()[Traces]
+			if fmt.Sprint(got) != fmt.Sprint(c.want) || p.Unknown != c.unknown {
+				t.Errorf("%+v, %d unknown; want %+v, %d", got, p.Unknown, c.want, c.unknown)
+			}
+			if p.Run == "" && got.Balance() != 0 {
+				t.Errorf("it does not balance: %+v", got)
+			}
+		})
+	}
+}
+
+func TestAccount_Close(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	m := said(Entry{Accepted: 5, Exported: 5})
+	a := &Account{}
+	a.Pod("u1", "nova", "feed").End("r", &m)
+	a.Close("u1", now)
+	if a.Pod("u1", "nova", "feed") != nil {
+		t.Error("a counted pod is opened again")
+	}
+	a.Close("u1", now)
+	a.Pod("u2", "nova", "feed").Saw("r", m)
+	for _, s := range Report(a) {
+		if s.Signals[Traces].Accepted != 10 || s.Pods != 1 || s.GonePods != 1 {
+			t.Errorf("the report has %+v", s)
+		}
+	}
+	a.Close("u2", now.Add(2*remembered))
+	if len(a.Counted) != 1 {
+		t.Errorf("counted pods are remembered for ever: %v", a.Counted)
+	}
+}
+
+// Whoever creates pods cannot make the totals grow without end.
+func TestAccount_Close_Bounds(t *testing.T) {
+	a := &Account{}
+	for i := range maxServices + 10 {
+		uid := fmt.Sprint(i)
+		m := said(Entry{Accepted: 1, Dropped: map[string]int64{"reason" + uid: 1}})
+		a.Pod(uid, "nova", "service"+uid).End("r", &m)
+		a.Close(uid, time.Unix(0, 0))
+	}
+	if n := len(a.Totals["nova"]); n > maxServices+1 || a.Totals["nova"][Other].Pods != 10 {
+		t.Errorf("%d services, other: %+v", n, a.Totals["nova"][Other])
+	}
+	if d := a.Totals["nova"]["service0"].Signals[Traces].Dropped; len(d) > maxReasons {
+		t.Errorf("%d reasons", len(d))
+	}
+}
+
+func TestDecode(t *testing.T) {
+	for name, data := range map[string][]byte{"no gzip": []byte("{}"), "cut off": {0x1f, 0x8b, 8, 0}} {
+		if _, err := Decode(data); err == nil || !strings.HasPrefix(err.Error(), "read account: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if a, err := Decode(nil); err != nil || len(Report(a)) != 0 {
+		t.Errorf("no data: %v", err)
+	}
+}
+
+// Pods come and go, sidecars end and are killed, with and without storage; the manager sees
+// everything several times, in any order that a cluster shows, and is replaced by one that
+// has only what was written. The sum has each item once.
+func TestAccount_Churn(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		now := time.Unix(1_800_000_000, 0)
+		written, _ := (&Account{}).Encode()
+		account := &Account{}
+		var accepted, exported, held int64
+		for pod := range 1 + r.IntN(5) {
+			uid := fmt.Sprint("uid-", pod)
+			stored := r.IntN(2) == 0
+			var kept Restored // of the storage
+			for run := range 1 + r.IntN(4) {
+				id, e := fmt.Sprint("run-", run), Entry{}
+				if stored && kept.Accepted > 0 {
+					restored := kept
+					e = Entry{Accepted: kept.Accepted, Exported: kept.Exported, Restored: &restored}
+				}
+				took := r.Int64N(100)
+				sent := r.Int64N(e.Balance() + took + 1)
+				accepted, exported = accepted+took, exported+sent
+				e.Accepted += took / 2
+				if p := account.Pod(uid, "nova", "feed"); r.IntN(2) == 0 {
+					p.Saw(id, said(e)) // while it runs
+				}
+				if r.IntN(3) == 0 { // a manager that is replaced repeats what it has not written
+					account, _ = Decode(written)
+				}
+				if stored && kept.Accepted > 0 {
+					e.Accepted = kept.Accepted + took
+				} else {
+					e.Accepted = took
+				}
+				e.Exported += sent
+				left := e.Balance()
+				if stored {
+					kept = Restored{Accepted: e.Accepted, Exported: e.Exported}
+					if r.IntN(2) == 0 {
+						e.Stored = left
+					}
+				} else {
+					held += left
+				}
+				m := said(e)
+				for range 1 + r.IntN(2) {
+					account.Pod(uid, "nova", "feed").End(id, &m)
+				}
+				written, _ = account.Encode()
+			}
+			if stored {
+				held += kept.Balance()
+			}
+			account.Close(uid, now)
+			written, _ = account.Encode()
+		}
+		account, err := Decode(written)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := Report(account)[0].Signals[Traces]
+		if got.Accepted != accepted || got.Exported != exported || got.Stored+got.Unaccounted != held || got.Balance() != 0 {
+			t.Fatalf("seed %d: accepted %d, exported %d, held %d; the account has %+v", seed, accepted, exported, held, got)
+		}
+	}
+}

@@ -1,0 +1,153 @@
+package ledger
+
+import (
+	"maps"
+	"slices"
+)
+
+// Pod is the account of one pod: of the run of its sidecar that is under way, and of those
+// that have ended. A run is one start of the container.
+type Pod struct {
+	Namespace string `json:"namespace"`
+	Service   string `json:"service"`
+	// Ended is the number of runs in Sum; Last has the ids of the newest of them.
+	Ended int      `json:"ended,omitempty"`
+	Last  []string `json:"last,omitempty"`
+	// Unknown is the number of ended runs whose final ledger nobody has seen.
+	Unknown int              `json:"unknown,omitempty"`
+	Sum     map[string]Entry `json:"sum,omitempty"`
+
+	Run string           `json:"run,omitempty"` // id of the run under way; "": none is known
+	Now map[string]Entry `json:"now,omitempty"` // as it was seen last
+
+	// Base is what the storage had from another pod before the first run: that pod's account
+	// has it.
+	Base map[string]Restored `json:"base,omitempty"`
+}
+
+// rememberedRuns is how many ended runs the status of a container can show: its state and
+// its last state.
+const rememberedRuns = 2
+
+// Saw takes a ledger of a run. It reports whether the account has changed. Runs must be
+// given in their order; a ledger of a run that has ended already changes nothing.
+func (p *Pod) Saw(run string, m Message) bool {
+	if !p.begin(run) || sameEntries(p.Now, m.Ledger) {
+		return false
+	}
+	p.Now = m.Ledger
+	return true
+}
+
+// End closes a run with its final ledger, or with that of the moment in which it was killed;
+// nil if there is neither. It reports whether the account has changed.
+func (p *Pod) End(run string, m *Message) bool {
+	if !p.begin(run) {
+		return false
+	}
+	if m != nil {
+		p.Now = m.Ledger
+	}
+	p.end(m != nil)
+	return true
+}
+
+// begin makes a run the one under way. It ends an earlier one, of which nothing more is
+// known. It returns false if the run has ended already.
+func (p *Pod) begin(run string) bool {
+	if slices.Contains(p.Last, run) {
+		return false
+	}
+	if p.Run != "" && p.Run != run {
+		p.end(false)
+	}
+	p.Run = run
+	return true
+}
+
+// Missed notes that more runs have ended than were seen.
+func (p *Pod) Missed(ended int) bool {
+	if ended <= p.Ended {
+		return false
+	}
+	p.Unknown += ended - p.Ended
+	p.Ended = ended
+	return true
+}
+
+// Close ends the account, because the pod is gone.
+func (p *Pod) Close() {
+	if p.Run != "" {
+		p.end(false)
+	}
+}
+
+// end adds the run under way to those that have ended. What it held has no outcome: it is
+// unaccounted.
+func (p *Pod) end(known bool) {
+	p.Now = maps.Clone(p.Now) // it is the message's
+	for signal, e := range p.Now {
+		switch held := e.Balance(); {
+		case held > 0:
+			e.Unaccounted = held
+		case held < 0: // killed after an item was exported and before it was counted as accepted
+			e.Accepted -= held
+		}
+		p.Now[signal] = e
+	}
+	p.Sum = p.total()
+	if !known {
+		p.Unknown++
+	}
+	p.Ended++
+	p.Last = append(p.Last, p.Run)
+	p.Last = p.Last[max(0, len(p.Last)-rememberedRuns):]
+	p.Run, p.Now = "", nil
+}
+
+// Total returns the account of all runs, by signal.
+func (p *Pod) Total() map[string]Entry { return p.total() }
+
+func (p *Pod) total() map[string]Entry {
+	total := make(map[string]Entry, len(p.Sum))
+	for signal, e := range p.Sum {
+		total[signal] = e
+	}
+	for signal, e := range p.Now {
+		total[signal] = p.continued(signal, total[signal], e)
+	}
+	return total
+}
+
+// continued adds the run under way to the sum of those before it. A ledger that was restored
+// from storage has those before it already. What they accepted and the storage does not know
+// is unaccounted.
+func (p *Pod) continued(signal string, sum, e Entry) Entry {
+	r := e.Restored
+	if r == nil {
+		return sum.Plus(e)
+	}
+	base, isFirst := p.Base[signal], p.Ended == 0
+	if isFirst {
+		base = *r
+		if p.Base == nil {
+			p.Base = map[string]Restored{}
+		}
+		p.Base[signal] = base
+	}
+	total := e
+	total.Restored = nil
+	total.Accepted -= base.Accepted
+	total.Exported -= base.Exported
+	total.Dropped = plus(e.Dropped, base.Dropped, -1)
+	total.Stored -= base.Balance()
+	total.AcceptedBytes += sum.AcceptedBytes
+	total.ExportedBytes += sum.ExportedBytes
+	total.Refused = plus(e.Refused, sum.Refused, 1)
+	total.RefusedRequests = plus(e.RefusedRequests, sum.RefusedRequests, 1)
+	if lost := sum.Accepted + base.Accepted - r.Accepted; lost > 0 && !isFirst {
+		total.Accepted += lost
+		total.Unaccounted += lost
+	}
+	return total
+}
