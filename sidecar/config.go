@@ -9,6 +9,7 @@ import (
 	"github.com/nova/novawire/api/attribute"
 	sidecarapi "github.com/nova/novawire/api/sidecar"
 	"github.com/nova/novawire/internal/aws"
+	"github.com/nova/novawire/internal/redact"
 	otlpexporter "github.com/nova/novawire/sidecar/exporter"
 	"github.com/nova/novawire/sidecar/processor/resource"
 	otlpreceiver "github.com/nova/novawire/sidecar/receiver"
@@ -86,6 +87,7 @@ func receiverConfig(s sidecarapi.Settings, m memory, batch wire.Limits, growth i
 		Concurrency:     int(max(1, m.limit/(64<<20))),
 		Piece:           piece,
 		JSONMemory:      int(m.limit / 4),
+		Redact:          redact.New(s.Redact, s.RedactKey),
 		MessageTimeout:  15 * time.Second,
 		StopTimeout:     time.Second,
 	}

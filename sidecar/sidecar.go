@@ -46,6 +46,7 @@ func Run(ctx context.Context, lookup func(name string) (string, bool), out io.Wr
 	memory := readMemory(lookup, cgroup)
 	memory.apply()
 	stats := new(ledger.Ledger)
+	stats.SetRules(settings.Redact.Names())
 	if err := stats.Mirror(settings.TerminationFile); err != nil {
 		log.Warn("the ledger is not kept for a kill", zap.Error(err))
 	}

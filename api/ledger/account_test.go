@@ -54,6 +54,16 @@ func TestPod(t *testing.T) {
 			Entry{Accepted: 10, Exported: 7, AcceptedBytes: 100, Dropped: map[string]int64{"shutdown": 3}},
 			3,
 		},
+		"redactions of the runs are added up, which no storage keeps": {
+			func(p *Pod) {
+				first := said(Entry{Accepted: 2, Exported: 2, Redacted: map[string]int64{"email": 2}})
+				p.End("a", &first)
+				m := said(Entry{Accepted: 3, Exported: 3, Redacted: map[string]int64{"email": 4}, Restored: &Restored{Accepted: 2, Exported: 2}})
+				p.End("b", &m)
+			},
+			Entry{Accepted: 3, Exported: 3, Redacted: map[string]int64{"email": 6}},
+			0,
+		},
 		"storage takes over what a killed run held": {
 			func(p *Pod) {
 				p.End("a", &killed)

@@ -31,6 +31,8 @@ type Entry struct {
 	Refused         map[string]int64 `json:"refused,omitempty"`
 	RefusedRequests map[string]int64 `json:"refused_requests,omitempty"`
 	Dropped         map[string]int64 `json:"dropped,omitempty"`
+	// Redacted counts redactions in accepted items, by rule. It is no part of the balance.
+	Redacted map[string]int64 `json:"redacted,omitempty"`
 	// Restored is the part of the account that the storage kept of earlier runs.
 	Restored *Restored `json:"restored,omitempty"`
 	// Unaccounted are items that were accepted and whose outcome nobody knows: those that a
@@ -65,6 +67,7 @@ func (e Entry) Plus(o Entry) Entry {
 	e.Refused = plus(e.Refused, o.Refused, 1)
 	e.RefusedRequests = plus(e.RefusedRequests, o.RefusedRequests, 1)
 	e.Dropped = plus(e.Dropped, o.Dropped, 1)
+	e.Redacted = plus(e.Redacted, o.Redacted, 1)
 	e.Restored = nil
 	return e
 }
@@ -145,7 +148,7 @@ const (
 
 func (e Entry) check() error {
 	numbers := []int64{e.Accepted, e.Exported, e.AcceptedBytes, e.ExportedBytes, e.Stored, e.Unaccounted}
-	reasons := []map[string]int64{e.Refused, e.RefusedRequests, e.Dropped}
+	reasons := []map[string]int64{e.Refused, e.RefusedRequests, e.Dropped, e.Redacted}
 	if r := e.Restored; r != nil {
 		numbers, reasons = append(numbers, r.Accepted, r.Exported), append(reasons, r.Dropped)
 	}

@@ -145,6 +145,7 @@ func (p *Pod) continued(signal string, sum, e Entry) Entry {
 	total.ExportedBytes += sum.ExportedBytes
 	total.Refused = plus(e.Refused, sum.Refused, 1)
 	total.RefusedRequests = plus(e.RefusedRequests, sum.RefusedRequests, 1)
+	total.Redacted = plus(e.Redacted, sum.Redacted, 1)
 	if lost := sum.Accepted + base.Accepted - r.Accepted; lost > 0 && !isFirst {
 		total.Accepted += lost
 		total.Unaccounted += lost

@@ -1,6 +1,7 @@
 package redaction
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"regexp/syntax"
@@ -11,7 +12,7 @@ import (
 )
 
 // Form describes the form of the rules in a few words.
-const Form = "rules `[NAME: ]mask|hash|drop key GLOB`, `… value PATTERN` or `… preset NAME`, separated by `;` or new lines, and `fail open` or `fail closed`"
+const Form = "rules such as `mask preset email` or `drop key *.password`, separated by `;` or new lines"
 
 // Parse reads rules. Each stands on a line of its own or ends at a semicolon:
 //
@@ -47,6 +48,32 @@ func Parse(text string) (Rules, []error) {
 	return p.rules, p.mistakes
 }
 
+// Mistakes returns what is wrong with rules, and what that leads to.
+func Mistakes(text string) (all []string) {
+	rules, mistakes := Parse(text)
+	for _, mistake := range mistakes {
+		if problem := mistake.Error(); errors.Is(mistake, errFail) {
+			all = append(all, problem)
+		} else {
+			all = append(all, problem+rules.consequence())
+		}
+	}
+	return all
+}
+
+var errFail = errors.New(`after "fail" stands open or closed; closed is used`)
+
+// consequence says what a rule that cannot be read leads to.
+func (r Rules) consequence() string {
+	switch {
+	case r.AllTexts:
+		return "; until it can, the values of all attributes and all texts are masked"
+	case r.AllKeys:
+		return "; until it can, the values of all attributes are masked"
+	}
+	return "; it is ignored"
+}
+
 type parser struct {
 	rules        Rules
 	mistakes     []error
@@ -58,7 +85,7 @@ func (p *parser) mistake(number int, kind Kind, problem string) {
 	if number > 0 {
 		problem = fmt.Sprintf("rule %d cannot be read: %s", number, problem)
 	}
-	p.mistakes = append(p.mistakes, fmt.Errorf("%s", problem))
+	p.mistakes = append(p.mistakes, errors.New(problem))
 	if kind == Key {
 		p.rules.AllKeys = true
 	} else {
@@ -74,7 +101,7 @@ func (p *parser) fail(words []string) {
 	case len(words) == 1 && words[0] == "closed":
 		p.closed = true
 	default:
-		p.mistakes = append(p.mistakes, fmt.Errorf(`after "fail" stands open or closed; closed is used`))
+		p.mistakes = append(p.mistakes, errFail)
 	}
 }
 

@@ -67,17 +67,17 @@ func TestParse_Unreadable(t *testing.T) {
 		text, mistake     string
 		allKeys, allTexts bool
 	}{
-		"an action that is none":               {"maks value secret", "rule 1 cannot be read: it begins with mask, hash or drop", false, true},
-		"an action that is none, for a key":    {"maks key secret", "rule 1 cannot be read: it begins with", true, false},
-		"a kind that is none":                  {"mask keys secret", "after the action stands key, value or preset", false, true},
-		"a preset that is none":                {"mask preset emails", "did you mean email?", false, true},
-		"a pattern that is none":               {"mask value secret(", "this one is not valid", false, true},
+		"a wrong action":                       {"maks value secret", "rule 1 cannot be read: it begins with mask, hash or drop", false, true},
+		"a wrong action, for a key":            {"maks key secret", "rule 1 cannot be read: it begins with", true, false},
+		"a wrong kind":                         {"mask keys secret", "after the action stands key, value or preset", false, true},
+		"a wrong preset":                       {"mask preset emails", "did you mean email?", false, true},
+		"a wrong pattern":                      {"mask value secret(", "this one is not valid", false, true},
 		"a pattern that matches everywhere":    {"mask value secret*|x*", "matches the empty text", false, true},
 		"a pattern that would take memory":     {"mask value ((a{10}){10}){5}b{600}", "too large", false, true},
 		"a pattern of large classes":           {`mask value (\pL{50}){10}\w{501}`, "too large", false, true},
 		"a glob that is missing":               {"drop key", "after key stands a glob", true, false},
 		"two globs":                            {"drop key secret other", "without spaces", true, false},
-		"a name that is none":                  {"A.B: drop key secret", "its name is not", true, false},
+		"a wrong name":                         {"A.B: drop key secret", "its name is not", true, false},
 		"a reserved name":                      {"unreadable: drop key secret", "is reserved", true, false},
 		"a rule too many":                      {many + "mask key secret", "there are more than 16 rules", true, false},
 		"a long argument":                      {"mask value secret" + strings.Repeat("x", 600), "longer than 512 bytes", false, true},

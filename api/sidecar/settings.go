@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nova/novawire/api/attribute"
+	"github.com/nova/novawire/api/redaction"
 	"github.com/nova/novawire/internal/validate"
 )
 
@@ -35,6 +36,8 @@ const (
 	EnvListen          = "NOVAWIRE_LISTEN"
 	EnvMetricsListen   = "NOVAWIRE_METRICS_LISTEN"
 	EnvTerminationFile = "NOVAWIRE_TERMINATION_FILE"
+	EnvRedact          = "NOVAWIRE_REDACT"
+	EnvRedactKey       = "NOVAWIRE_REDACT_KEY"
 )
 
 // Values of [EnvBackend]: who receives what the sidecar exports.
@@ -74,6 +77,9 @@ type Settings struct {
 	StorageDir     string // empty: the queue is in memory alone
 
 	Resource []attribute.KeyValue // to insert where absent
+
+	Redact    redaction.Rules
+	RedactKey string // of hashes; secret: never printed
 
 	Listen          []string // addresses that take OTLP, each by gRPC and HTTP
 	MetricsListen   string
@@ -132,6 +138,13 @@ func firstRegion(lookup func(string) (string, bool)) string {
 func (s *Settings) reconcile(lookup func(string) (string, bool)) (refusals []validate.Refusal) {
 	report := func(name, problem string) {
 		refusals = append(refusals, validate.Refusal{Setting: name, Problem: problem, Ignored: true})
+	}
+	text, _ := lookup(EnvRedact)
+	for _, mistake := range redaction.Mistakes(text) {
+		report(EnvRedact, mistake)
+	}
+	if s.Redact.Hashes() && s.RedactKey == "" {
+		report(EnvRedactKey, "is not set; rules that hash mask instead")
 	}
 	if s.Backend == BackendXRay {
 		if asked, _ := lookup(EnvProtocol); asked == string(ProtocolGRPC) {

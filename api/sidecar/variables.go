@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nova/novawire/api/attribute"
+	"github.com/nova/novawire/api/redaction"
 	"github.com/nova/novawire/internal/validate"
 )
 
@@ -200,6 +201,17 @@ var variables = []Variable{
 			s.Resource = attributes
 			return len(mistakes) == 0
 		},
+	},
+	{
+		Name: EnvRedact, Default: "–; set by injection", Allowed: redaction.Form, Meaning: "what is redacted before anything is stored or sent ([redaction.md](redaction.md))",
+		set: func(s *Settings, value string) bool {
+			s.Redact, _ = redaction.Parse(value) // each mistake is reported of its own
+			return true
+		},
+	},
+	{
+		Name: EnvRedactKey, Default: "–", Allowed: "a text, as from a Secret by `valueFrom`", Meaning: "key of the hashes; without it, rules that hash mask",
+		set: func(s *Settings, value string) bool { return assign(&s.RedactKey, value, true) },
 	},
 	{
 		Name: EnvListen, Default: "`127.0.0.1:4317,127.0.0.1:4318`", value: fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", PortOTLPGRPC, PortOTLPHTTP), Allowed: "a comma list of `host:port`", Meaning: "addresses that take OTLP, each of them by gRPC and by HTTP",

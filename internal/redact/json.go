@@ -255,7 +255,7 @@ func (w *jsonWriter) str() (content []byte, ok bool) {
 	return nil, false
 }
 
-// scalar reads true, false, null or a number. What is none of them is no JSON.
+// scalar reads true, false, null or a number.
 func (w *jsonWriter) scalar() bool {
 	from, digits := w.at, true
 	for w.at < len(w.text) && !endsScalar[w.text[w.at]] {

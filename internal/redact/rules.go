@@ -27,6 +27,7 @@ type Rules struct {
 	class  [256]uint64
 
 	allKeys, allTexts *target
+	drops             bool // a rule for values drops
 	hashKey           []byte
 	seed              maphash.Seed
 }
@@ -46,6 +47,7 @@ func New(set redaction.Rules, hashKey string) *Rules {
 	}
 	r := &Rules{names: set.Names(), hashKey: []byte(hashKey), seed: maphash.MakeSeed()}
 	for i, rule := range set.List {
+		r.drops = r.drops || rule.Action == redaction.Drop && rule.Kind != redaction.Key
 		t := target{rule: i, name: r.nameOf(rule.Name), action: rule.Action}
 		if t.action == redaction.Hash && hashKey == "" {
 			t.action = redaction.Mask
@@ -87,6 +89,9 @@ func (r *Rules) Names() []string {
 	return r.names
 }
 
+// MarshalYAML shows the names alone: a pattern may hold a secret.
+func (r *Rules) MarshalYAML() (any, error) { return r.Names(), nil }
+
 // Counts are how often each name of [Rules.Names] has redacted.
 type Counts [redaction.MaxRules + 1]int
 
@@ -103,6 +108,7 @@ type Redactor struct {
 	Counts Counts // since the caller has cleared them
 
 	spans   []span
+	scratch []byte
 	decided [256]decided
 }
 

@@ -8,7 +8,7 @@ import "bytes"
 // stays.
 //
 // A quote behind a backslash ends a text in some databases and not in others, so that
-// nobody can tell what follows: it is taken as a literal to its end.
+// what follows is unclear: the rest of the statement counts as a literal.
 func scanSQL(spans []span, text []byte, rule *valueRule) []span {
 	for i := 0; i < len(text); {
 		from := i

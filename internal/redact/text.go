@@ -51,6 +51,24 @@ func (r *Redactor) wholeOrPart(to []byte, k Key, text []byte) ([]byte, Verdict) 
 // Number reports whether a number in decimal is redacted, and counts it.
 func (r *Redactor) Number(text []byte) bool { return len(r.values) > 0 && r.Contains(text) }
 
+// DropsValues reports whether a rule may drop a value because of its text.
+func (r *Redactor) DropsValues() bool { return r.drops }
+
+// Drops reports whether [Redactor.Value] drops the text, and counts it if so. Callers ask
+// before they write what stands around it.
+func (r *Redactor) Drops(k Key, text []byte) bool {
+	if !r.drops {
+		return false
+	}
+	before := r.Counts
+	var verdict Verdict
+	if r.scratch, verdict = r.Value(r.scratch[:0], k, text); verdict == Drop {
+		return true
+	}
+	r.Counts = before
+	return false
+}
+
 // Name redacts a text that names something, such as a metric or a scope: it stays as it
 // is if only a rule that cannot be read might mean it.
 func (r *Redactor) Name(to, text []byte) ([]byte, Verdict) { return r.text(to, Key{}, text) }
@@ -104,7 +122,7 @@ func (r *Redactor) find(text []byte) []span {
 
 // replace writes a text without its matches. Matches that overlap are one, with the
 // action of the earliest rule among them: so a short match never saves the rest of a
-// longer one. Each rule counts.
+// longer one. So are matches of one rule without text between them. Each rule counts.
 func (r *Redactor) replace(to, text []byte, spans []span) ([]byte, Verdict) {
 	for _, s := range spans {
 		if s.action == redaction.Drop {
@@ -117,7 +135,7 @@ func (r *Redactor) replace(to, text []byte, spans []span) ([]byte, Verdict) {
 	for i := 0; i < len(spans); {
 		one := spans[i]
 		r.Counts[one.name]++
-		for i++; i < len(spans) && spans[i].from < one.to; i++ {
+		for i++; i < len(spans) && (spans[i].from < one.to || spans[i].from == one.to && spans[i].rule == one.rule); i++ {
 			s := spans[i]
 			if s.rule != one.rule {
 				r.Counts[s.name]++

@@ -19,7 +19,7 @@ func (l *Ledger) RunningLine() []byte { return l.appendLine(nil, true) }
 
 // Entry returns the counts as they are now.
 func (c *Counters) Entry() (e Entry) {
-	if err := json.Unmarshal(c.append(nil), &e); err != nil { // it was encoded here
+	if err := json.Unmarshal(c.append(nil, true), &e); err != nil { // it was encoded here
 		panic(err)
 	}
 	return e
@@ -34,9 +34,23 @@ func (l *Ledger) Entries() map[string]Entry {
 	return entries
 }
 
-// appendLine appends the line. It allocates little, because it is written for each request.
-// Reasons that did not occur are absent.
+// maxMessage is how long a termination message may be, in bytes (Kubernetes).
+const maxMessage = 4096
+
+// allRules stands for all rules of redaction where a line has no room for each.
+const allRules = "all"
+
+// appendLine appends the line, which fits a termination message.
 func (l *Ledger) appendLine(dst []byte, running bool) []byte {
+	if line := l.appendAccounts(dst, running, true); len(line)-len(dst) <= maxMessage {
+		return line
+	}
+	return l.appendAccounts(dst, running, false)
+}
+
+// appendAccounts appends the line. It allocates little, because it is written for each
+// request. Reasons that did not occur are absent.
+func (l *Ledger) appendAccounts(dst []byte, running, eachRule bool) []byte {
 	dst = append(dst, '{')
 	if running {
 		dst = append(dst, `"running":true,`...)
@@ -47,17 +61,26 @@ func (l *Ledger) appendLine(dst []byte, running bool) []byte {
 			dst = append(dst, ',')
 		}
 		dst = append(append(append(dst, '"'), s.String()...), `":`...)
-		dst = l.Counters(s).append(dst)
+		dst = l.Counters(s).append(dst, eachRule)
 	}
 	return append(dst, "}}\n"...)
 }
 
-func (c *Counters) append(dst []byte) []byte {
+func (c *Counters) append(dst []byte, eachRule bool) []byte {
 	dst = appendNumber(dst, `{"accepted":`, &c.accepted)
 	dst = appendNumber(dst, `,"exported":`, &c.exported)
 	dst = appendNumber(dst, `,"accepted_bytes":`, &c.acceptedBytes)
 	dst = appendNumber(dst, `,"exported_bytes":`, &c.exportedBytes)
 	dst = appendNumber(dst, `,"stored":`, &c.stored)
+	if eachRule {
+		dst = appendReasons(dst, `,"redacted":{`, func(i int) string { return c.rules[i] }, c.redacted[:len(c.rules)], load)
+	} else {
+		sum := [1]int64{}
+		for i := range c.redacted {
+			sum[0] += load(&c.redacted[i])
+		}
+		dst = appendReasons(dst, `,"redacted":{`, func(int) string { return allRules }, sum[:], identity)
+	}
 	dst = appendReasons(dst, `,"refused":{`, Refusal.String, c.refused[:], load)
 	dst = appendReasons(dst, `,"refused_requests":{`, BadRequest.String, c.requests[:], load)
 	dst = appendReasons(dst, `,"dropped":{`, Reason.String, c.dropped[:], load)

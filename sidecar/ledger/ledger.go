@@ -7,7 +7,11 @@
 // prints; it decides nothing.
 package ledger
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/nova/novawire/api/redaction"
+)
 
 // Signal is a kind of telemetry.
 type Signal int
@@ -82,6 +86,8 @@ type Counters struct {
 	requests                     [badRequests]atomic.Int64
 	dropped                      [reasons]atomic.Int64
 	restored                     atomic.Pointer[Totals] // nil: nothing was
+	redacted                     [redaction.MaxRules + 1]atomic.Int64
+	rules                        []string // of redaction
 
 	queueBytes, queueLimit atomic.Int64
 
@@ -92,6 +98,13 @@ type Counters struct {
 type Ledger struct {
 	counters [signals]Counters
 	mirror   *mirror // nil: it is kept in no file
+}
+
+// SetRules names the rules of redaction. It must be called before anything is counted.
+func (l *Ledger) SetRules(names []string) {
+	for _, s := range Signals {
+		l.Counters(s).rules = names
+	}
 }
 
 // Counters returns the counters of a signal.
@@ -111,6 +124,15 @@ func (c *Counters) Accept(items, bytes int) {
 	c.acceptedBytes.Add(int64(bytes))
 	c.accepted.Add(int64(items))
 	c.changed()
+}
+
+// Redact counts how often each rule has redacted in items that are accepted next.
+func (c *Counters) Redact(counts [redaction.MaxRules + 1]int) {
+	for rule, n := range counts {
+		if n > 0 {
+			c.redacted[rule].Add(int64(n))
+		}
+	}
 }
 
 // Refuse counts items that were not accepted.

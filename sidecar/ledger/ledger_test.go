@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	ledgerapi "github.com/nova/novawire/api/ledger"
+	"github.com/nova/novawire/api/redaction"
 )
 
 func TestLedger_Line(t *testing.T) {
@@ -39,8 +41,16 @@ func TestLedger_Line(t *testing.T) {
 func TestLedger_Line_FitsTerminationMessage(t *testing.T) {
 	var stats Ledger
 	const many = 1 << 62
+	rules := make([]string, redaction.MaxRules+1)
+	for i := range rules {
+		rules[i] = strings.Repeat("x", redaction.MaxName)
+	}
+	stats.SetRules(rules)
 	for _, s := range Signals {
 		a := stats.Counters(s)
+		for i := range rules {
+			a.redacted[i].Store(many / 32)
+		}
 		restored := Totals{Accepted: many, Exported: many}
 		for r := range restored.Dropped {
 			restored.Dropped[r] = many
@@ -56,8 +66,13 @@ func TestLedger_Line_FitsTerminationMessage(t *testing.T) {
 			a.requests[r].Store(many)
 		}
 	}
-	if n := len(stats.Line()); n > 4096 {
-		t.Errorf("the line has %d bytes", n)
+	line := stats.Line()
+	if len(line) > 4096 {
+		t.Errorf("the line has %d bytes", len(line))
+	}
+	var m ledgerapi.Message
+	if err := json.Unmarshal(line, &m); err != nil || m.Ledger["logs"].Redacted["all"] != (redaction.MaxRules+1)*(many/32) {
+		t.Errorf("the line has no sum of redactions: %v\n%s", err, line)
 	}
 }
 
@@ -77,6 +92,22 @@ func TestLedger_WriteMetrics(t *testing.T) {
 	}
 	if want := 3 * (7 + int(refusals) + int(badRequests) + int(reasons)); series != want {
 		t.Errorf("%d series, want %d", series, want)
+	}
+}
+
+func TestLedger_Redact(t *testing.T) {
+	var stats Ledger
+	stats.SetRules([]string{"email", "pins"})
+	stats.Counters(Logs).Redact([redaction.MaxRules + 1]int{1: 3})
+	if diff := cmp.Diff(map[string]int64{"pins": 3}, stats.Entries()["logs"].Redacted); diff != "" {
+		t.Errorf("entry (-want +got):\n%s", diff)
+	}
+	var text bytes.Buffer
+	stats.WriteMetrics(&text)
+	for _, want := range []string{`novawire_sidecar_redacted_total{signal="logs",rule="pins"} 3`, `novawire_sidecar_redacted_total{signal="traces",rule="email"} 0`} {
+		if !strings.Contains(text.String(), want+"\n") {
+			t.Errorf("no %s in\n%s", want, text.String())
+		}
 	}
 }
 

@@ -36,6 +36,18 @@ func (l *Ledger) WriteMetrics(w io.Writer) {
 	for r := range reasons {
 		l.reason(w, "dropped_total", r.String(), func(a *Counters) *atomic.Int64 { return &a.dropped[r] })
 	}
+	if rules := l.counters[0].rules; len(rules) > 0 {
+		l.writeRedacted(w, rules)
+	}
+}
+
+func (l *Ledger) writeRedacted(w io.Writer, rules []string) {
+	family(w, "redacted_total", "counter", "Redactions in accepted items, by rule.")
+	for i, rule := range rules {
+		for _, s := range Signals {
+			fmt.Fprintf(w, "%sredacted_total{signal=%q,rule=%q} %d\n", prefix, s, rule, l.Counters(s).redacted[i].Load())
+		}
+	}
 }
 
 const prefix = "novawire_sidecar_"

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/receiver"
 
+	"github.com/nova/novawire/internal/redact"
 	"github.com/nova/novawire/sidecar/ledger"
 	"github.com/nova/novawire/sidecar/wire"
 )
@@ -32,6 +33,9 @@ type Config struct {
 	Piece wire.Limits `yaml:"piece"`
 	// JSONMemory bounds what a request in JSON may take when it is decoded, in bytes.
 	JSONMemory int `yaml:"json_memory"`
+
+	// Redact are the rules of redaction; nil for none.
+	Redact *redact.Rules `yaml:"redact,omitempty"`
 
 	MessageTimeout time.Duration `yaml:"message_timeout"` // from the first to the last byte of a request
 	StopTimeout    time.Duration `yaml:"stop_timeout"`    // for requests under way at shutdown

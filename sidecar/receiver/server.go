@@ -30,6 +30,7 @@ type server struct {
 	working   chan struct{} // a place for each request that is worked on
 	zstd      func() (*zstd.Decoder, error)
 	lastWait  atomic.Int64 // for memory, in nanoseconds of Unix time
+	redactors sync.Pool    // of *wire.Redactor
 
 	listen      func(ctx context.Context, address string) (net.Listener, error)
 	start, stop sync.Once

@@ -41,13 +41,17 @@ func (s *server) take(ctx context.Context, signal ledger.Signal, body []byte, e 
 	if sum.InvalidText {
 		limits.Bytes, limits.ItemBytes = limits.Bytes/repairGrowth, limits.ItemBytes/repairGrowth
 	}
+	r := s.redactor()
+	defer s.release(r)
 	if limits.Allow(len(body), sum) {
-		err := s.consume(ctx, signal, wire.Request{Body: repaired(signal, body, sum), Items: sum.Items}, false)
-		s.refuse(signal, sum.Items, err)
-		return partial{}, err
+		if request, ok := s.prepare(r, signal, body, sum.Items, sum, limits); ok {
+			err := s.consume(ctx, signal, request, false)
+			s.refuse(signal, sum.Items, err)
+			return partial{}, err
+		}
 	}
 	limits.Share = pieceShare
-	return s.takePieces(ctx, signal, body, sum, limits)
+	return s.takePieces(ctx, signal, body, sum, limits, r)
 }
 
 // pieceShare makes the pieces of a large request a quarter of what one request may be:
@@ -68,14 +72,19 @@ func repaired(signal ledger.Signal, body []byte, sum wire.Summary) []byte {
 // takePieces hands a large request to the pipeline piece by piece. Once a piece is
 // taken the request cannot be refused as a whole any more: the sender would repeat
 // what was taken. What cannot be taken then is refused as a part.
-func (s *server) takePieces(ctx context.Context, signal ledger.Signal, body []byte, sum wire.Summary, limits wire.Limits) (p partial, err error) {
-	taken, patient := false, true
+func (s *server) takePieces(ctx context.Context, signal ledger.Signal, body []byte, sum wire.Summary, limits wire.Limits, r *wire.Redactor) (p partial, err error) {
+	taken, patient, tooLarge := false, true, 0
 	room := time.Now().Add(roomWait)
 	oversize, err := wire.Cut(signal, body, limits, func(piece []byte, items int) error {
 		if taken && int64(len(body)) > s.stats.Counters(signal).QueueLimit() {
 			s.awaitRoom(ctx, signal, len(piece), room)
 		}
-		err := s.consume(ctx, signal, wire.Request{Body: repaired(signal, piece, sum), Items: items}, taken && patient)
+		request, ok := s.prepare(r, signal, piece, items, sum, limits)
+		if !ok {
+			tooLarge += items
+			return nil
+		}
+		err := s.consume(ctx, signal, request, taken && patient)
 		switch {
 		case err == nil:
 			taken = true
@@ -93,7 +102,7 @@ func (s *server) takePieces(ctx context.Context, signal ledger.Signal, body []by
 		s.refuse(signal, sum.Items, err)
 		return partial{}, err
 	}
-	if oversize > 0 {
+	if oversize += tooLarge; oversize > 0 {
 		s.stats.Counters(signal).Refuse(ledger.TooLarge, oversize)
 		p.rejected += oversize
 		p.reason = fmt.Sprintf("items larger than %d bytes cannot be delivered to the backend", itemLimit(limits))
@@ -141,8 +150,8 @@ func (s *server) waited() time.Time { return time.Unix(0, s.lastWait.Load()) }
 
 // consume hands a request to the pipeline, and counts what it takes. A patient call waits
 // once where memory is short.
-func (s *server) consume(ctx context.Context, signal ledger.Signal, r wire.Request, patient bool) error {
-	next, handed := s.consumers[signal], wire.NewContext(ctx, r)
+func (s *server) consume(ctx context.Context, signal ledger.Signal, r ready, patient bool) error {
+	next, handed := s.consumers[signal], wire.NewContext(ctx, r.Request)
 	err := next(handed)
 	if err != nil && patient && !consumererror.IsPermanent(err) && time.Since(s.waited()) > waitAgain {
 		runtime.GC() // what was cut before is garbage that the limiter counts
@@ -154,6 +163,9 @@ func (s *server) consume(ctx context.Context, signal ledger.Signal, r wire.Reque
 		}
 	}
 	if err == nil {
+		if r.redacted != nil {
+			s.stats.Counters(signal).Redact(*r.redacted)
+		}
 		s.stats.Counters(signal).Accept(r.Items, len(r.Body))
 	}
 	return err

@@ -31,8 +31,9 @@ func newOfficial(signal ledger.Signal) proto.Message {
 // need, lists packed or not, unknown fields.
 type generator struct {
 	*rand.Rand
-	old     bool // scopes may be in their old place
-	invalid bool // texts may not be UTF-8
+	old     bool     // scopes may be in their old place
+	invalid bool     // texts may not be UTF-8
+	texts   []string // nil: some that matter to the completion of resources
 }
 
 func (g *generator) one(in int) bool { return g.IntN(in) == 0 }
@@ -120,6 +121,9 @@ func (g *generator) lengthDelimited(n protowire.Number, value []byte) []byte {
 }
 
 func (g *generator) text() string {
+	if g.texts != nil {
+		return g.texts[g.IntN(len(g.texts))]
+	}
 	texts := []string{"", "service.name", "service.name", "k8s.pod.name", "unknown_service", "unknown_service:java", "cart", "ein Täxt", "with\xff", "\xc3\x28", "\xed\xa0\x80"}
 	if g.invalid && g.one(3) {
 		return texts[g.IntN(len(texts))]

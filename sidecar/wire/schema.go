@@ -1,6 +1,6 @@
 // Package wire reads and changes OTLP requests in protobuf's wire form, without
 // decoding them: it checks them and counts their items, cuts them into smaller
-// requests, repairs text that is not UTF-8 and completes resources. Messages and
+// requests, redacts secrets, repairs text that is not UTF-8 and completes resources. Messages and
 // field numbers are those of opentelemetry-proto 1.x. It decides nothing.
 package wire
 
@@ -22,6 +22,7 @@ type message struct {
 type field struct {
 	kind kind
 	to   *message // of kind child and path
+	free bool     // a text that is about one item: not the name of something that comes again
 }
 
 type kind uint8
@@ -80,7 +81,10 @@ func (m *message) field(number protowire.Number) *field {
 	return &unknownField
 }
 
-var unknownField field
+var (
+	unknownField field
+	free         = field{kind: text, free: true}
+)
 
 // requests are the export requests, by signal.
 var requests = [...]*message{ledger.Traces: traces(), ledger.Metrics: metrics(), ledger.Logs: logs()}
@@ -123,13 +127,13 @@ func request(element *message) *message {
 }
 
 func traces() *message {
-	event := &message{fields: fields{1: {kind: fixed64}, 2: {kind: text}, 3: {kind: child, to: keyValue}, 4: {kind: varint}}.array()}
+	event := &message{fields: fields{1: {kind: fixed64}, 2: free, 3: {kind: child, to: keyValue}, 4: {kind: varint}}.array()}
 	link := &message{fields: fields{
-		1: {kind: traceID}, 2: {kind: spanID}, 3: {kind: text}, 4: {kind: child, to: keyValue}, 5: {kind: varint}, 6: {kind: fixed32},
+		1: {kind: traceID}, 2: {kind: spanID}, 3: free, 4: {kind: child, to: keyValue}, 5: {kind: varint}, 6: {kind: fixed32},
 	}.array()}
-	status := &message{fields: fields{2: {kind: text}, 3: {kind: varint}}.array()}
+	status := &message{fields: fields{2: free, 3: {kind: varint}}.array()}
 	return request(&message{item: true, fields: fields{
-		1: {kind: traceID}, 2: {kind: spanID}, 3: {kind: text}, 4: {kind: spanID}, 5: {kind: text}, 6: {kind: varint},
+		1: {kind: traceID}, 2: {kind: spanID}, 3: free, 4: {kind: spanID}, 5: free, 6: {kind: varint},
 		7: {kind: fixed64}, 8: {kind: fixed64}, 9: {kind: child, to: keyValue}, 10: {kind: varint},
 		11: {kind: child, to: event}, 12: {kind: varint}, 13: {kind: child, to: link}, 14: {kind: varint},
 		15: {kind: child, to: status}, 16: {kind: fixed32},
@@ -139,7 +143,7 @@ func traces() *message {
 func logs() *message {
 	return request(&message{item: true, fields: fields{
 		1: {kind: fixed64}, 2: {kind: varint}, 3: {kind: text}, 5: {kind: child, to: anyValue}, 6: {kind: child, to: keyValue}, 7: {kind: varint},
-		8: {kind: fixed32}, 9: {kind: traceID}, 10: {kind: spanID}, 11: {kind: fixed64}, 12: {kind: text},
+		8: {kind: fixed32}, 9: {kind: traceID}, 10: {kind: spanID}, 11: {kind: fixed64}, 12: free,
 	}.array()})
 }
 
