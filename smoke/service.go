@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -86,6 +87,19 @@ func (o Options) get(ctx context.Context, url string, header http.Header) ([]byt
 	return body, nil
 }
 
+// What OpenMetrics has and the text format of Prometheus does not: an exemplar after a
+// sample, and four types.
+var (
+	exemplar    = regexp.MustCompile(`(?m)^([a-zA-Z_:][\w:]*(?:\{(?:[^"}\n]|"(?:[^"\\\n]|\\.)*")*\})? \S+(?: \S+)?) # \{.*$`)
+	furtherType = regexp.MustCompile(`(?m)^# TYPE \S+ (?:unknown|info|stateset|gaugehistogram)$`)
+)
+
+// asText makes the text format of Prometheus out of OpenMetrics. Libraries that have
+// exemplars answer with it whatever a request accepts.
+func asText(metrics []byte) []byte {
+	return furtherType.ReplaceAll(exemplar.ReplaceAll(metrics, []byte("$1")), []byte("# without a type"))
+}
+
 // metrics checks that the text parses and has every counter.
 func (o Options) metrics(ctx context.Context, url string) error {
 	body, err := o.get(ctx, url, http.Header{"Accept": {"text/plain;version=0.0.4"}})
@@ -93,7 +107,7 @@ func (o Options) metrics(ctx context.Context, url string) error {
 		return err
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(body))
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(asText(body)))
 	if err != nil {
 		return fmt.Errorf("parse metrics: %w", err)
 	}
