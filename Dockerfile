@@ -1,8 +1,10 @@
 # Builds every program of the product in one stage: docker build --target NAME .
+# The stages at the end build the Rust services of the examples.
 # BuildKit is not required. Base images are build arguments, so that locally built ones
 # can be used if no registry can be reached.
 ARG GO_IMAGE=golang:1.26-bookworm
 ARG CLIENTS_IMAGE=debian:trixie-slim
+ARG RUST_IMAGE=rust:1.95-slim-bookworm
 # Major versions of PostgreSQL in the pg-backup image. Debian trixie has 17; a base image
 # with the repository of apt.postgresql.org has all: --build-arg POSTGRESQL="14 15 16 17 18".
 ARG POSTGRESQL=17
@@ -76,3 +78,27 @@ RUN apt-get update && \
 COPY --from=build /out/pg-backup /usr/local/bin/pg-backup
 USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/pg-backup"]
+
+# The services of examples/rust: static too, glibc included, and without TLS. cargo goes by
+# the time of a file, not by its text, so what an earlier build left never counts as fresh.
+FROM ${RUST_IMAGE} AS rust
+LABEL dev.nova.stage=build
+ENV CARGO_TARGET_DIR=/target
+WORKDIR /src
+COPY examples/rust .
+RUN find . -type f -exec touch {} + && \
+    host=$(rustc -vV | sed -n 's/^host: //p') && \
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target "$host" && \
+    mkdir -p /out && cp "/target/$host/release/user-service" "/target/$host/release/content-service" /out/
+
+FROM scratch AS rust-service
+USER 65532:65532
+EXPOSE 8080
+
+FROM rust-service AS user-service
+COPY --from=rust /out/user-service /user-service
+ENTRYPOINT ["/user-service"]
+
+FROM rust-service AS content-service
+COPY --from=rust /out/content-service /content-service
+ENTRYPOINT ["/content-service"]
