@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -30,9 +31,17 @@ const (
 // The previewed pod of each workload equals, field by field, the pod in the cluster.
 func TestPreview(t *testing.T) {
 	t.Parallel()
-	previewed := preview(t, examples)
-	t.Cleanup(func() { kubectl(t, "", "delete", "--ignore-not-found", "--wait=false", "-f", examples) })
-	kubectl(t, "", "apply", "-f", examples)
+	text, err := os.ReadFile(examples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "nova.yaml") // the namespace nova is TestTutorial's
+	if err := os.WriteFile(file, []byte(movedTo("nova-preview", string(text))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	previewed := preview(t, file)
+	t.Cleanup(func() { kubectl(t, "", "delete", "--ignore-not-found", "--wait=false", "-f", file) })
+	kubectl(t, "", "apply", "-f", file)
 
 	for _, w := range previewed {
 		t.Run(w.Kind+" "+w.Name, func(t *testing.T) {
@@ -50,6 +59,11 @@ func TestPreview(t *testing.T) {
 			}
 		})
 	}
+}
+
+// movedTo returns the manifests of examples in another namespace.
+func movedTo(namespace, manifests string) string {
+	return regexp.MustCompile(`(?m)(namespace: |^  name: |\.)nova($|\.svc)`).ReplaceAllString(manifests, "${1}"+namespace+"${2}")
 }
 
 // workload holds the fields of a manifest with a pod template that the test needs.

@@ -19,8 +19,10 @@ import (
 func TestTutorial_Manifests(t *testing.T) {
 	c, err := client.New(cluster.Config(t), client.Options{})
 	must(t, err)
-	for _, file := range []string{"shop.yaml", "orders.yaml", "database.yaml"} {
-		text, err := os.ReadFile(filepath.Join("../../examples/tutorial", file))
+	files, err := filepath.Glob("../../examples/tutorial/*.yaml")
+	must(t, err)
+	for _, file := range append([]string{"../../examples/nova.yaml"}, files...) {
+		text, err := os.ReadFile(file)
 		must(t, err)
 		for document := range strings.SplitSeq(string(text), "\n---\n") {
 			var o unstructured.Unstructured
