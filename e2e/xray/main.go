@@ -1,6 +1,6 @@
 // Command xray is a fake of AWS's OTLP endpoints for the end-to-end tests, and with -logs
 // of CloudWatch Logs. It accepts requests that are signed with its key and reports the
-// others as problems. /report returns what it accepted.
+// others as problems. /report returns what it accepted, /logs the log events.
 package main
 
 import (
@@ -46,14 +46,18 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer receiver.Close()
+	mux := routes(receiver)
 	if *logs != "" {
 		service, err := fakelogs.Start(ctx, fakelogs.Options{Region: key.Region, AccessKey: key.AccessKey, SecretKey: key.SecretKey, Address: *logs})
 		if err != nil {
 			return err
 		}
 		defer service.Close()
+		mux.HandleFunc("GET /logs", func(w http.ResponseWriter, _ *http.Request) {
+			_ = json.NewEncoder(w).Encode(logReport{service.Stored(), service.Violations()})
+		})
 	}
-	server := &http.Server{Addr: *address, Handler: routes(receiver), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Addr: *address, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -68,7 +72,13 @@ type report struct {
 	Problems []string
 }
 
-func routes(r *fakeotlp.Receiver) http.Handler {
+// logReport is the response of /logs.
+type logReport struct {
+	Events     []fakelogs.Event
+	Violations []string // requests that the service does not allow
+}
+
+func routes(r *fakeotlp.Receiver) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /report", func(w http.ResponseWriter, _ *http.Request) {
