@@ -122,6 +122,9 @@ func TestExplain_Workload(t *testing.T) {
 		"two objects":                  {"explain", "pod/a", "pod/b"},
 		"an unknown output":            {"explain", "pod/a", "-o", "xml"},
 		"a pod for status":             {"status", "pod/a"},
+		"two namespaces":               {"telemetry", "a", "b"},
+		"a negative price":             {"telemetry", "--price-per-gb", "-1"},
+		"an output of telemetry":       {"telemetry", "-o", "xml"},
 		"an interval of nothing":       {"status", "--watch", "--interval", "1ms"},
 	} {
 		t.Run(name+" is a wrong command line", func(t *testing.T) {

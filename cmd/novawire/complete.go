@@ -43,14 +43,27 @@ func (c *clusterFlags) complete(namespace *string, ask func(ctx context.Context,
 
 // completeNamespaces completes the flag --namespace, and --context from the kubeconfig.
 func (c *clusterFlags) completeNamespaces(cmd *cobra.Command) {
-	suggest(cmd, "namespace", c.complete(nil, func(ctx context.Context, cluster *kubernetes.Client, _ string, _ []string) ([]string, error) {
+	suggest(cmd, "namespace", c.namespaces(0))
+	c.completeContexts(cmd)
+}
+
+// namespaces suggests namespaces: for a flag, or for the first of so many arguments.
+func (c *clusterFlags) namespaces(arguments int) cobra.CompletionFunc {
+	return c.complete(nil, func(ctx context.Context, cluster *kubernetes.Client, _ string, args []string) ([]string, error) {
+		if arguments > 0 && len(args) >= arguments { // all are given
+			return nil, nil
+		}
 		namespaces, err := kubernetes.Namespaces.List(ctx, cluster, "", metav1.ListOptions{})
 		names := make([]string, len(namespaces))
 		for i, ns := range namespaces {
 			names[i] = ns.Name
 		}
 		return names, err
-	}))
+	})
+}
+
+// completeContexts completes the flag --context from the kubeconfig.
+func (c *clusterFlags) completeContexts(cmd *cobra.Command) {
 	suggest(cmd, "context", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		config, err := c.loader().RawConfig()
 		if err != nil {

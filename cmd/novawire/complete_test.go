@@ -57,6 +57,8 @@ func TestComplete(t *testing.T) {
 		"explain -n complete-these sts/":                                      {"sts/new", "sts/none", "sts/recorded"},
 		"explain -n complete-these sts/new ":                                  nil,
 		"explain --output ":                                                   {"text", "json"},
+		"telemetry complete-":                                                 {"complete-these"},
+		"telemetry complete-these ":                                           nil,
 		"status --output ":                                                    {"table", "json", "yaml"},
 		"status -n complete-these sts/n":                                      {"sts/new", "sts/none"},
 		"check -n complete-":                                                  {"complete-these"},

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 	"sigs.k8s.io/yaml"
 
 	"github.com/nova/novawire/internal/commandline"
@@ -23,9 +19,8 @@ import (
 type statusFlags struct {
 	cluster           clusterFlags
 	namespace, system string
-	config, output    string
-	watch             bool
-	interval          time.Duration
+	config            string
+	display           display
 }
 
 func statusCommand() *cobra.Command {
@@ -52,11 +47,8 @@ Exit codes: 0 success, 1 the cluster did not answer, 2 a wrong command line.`,
 			return err
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case flags.output != "table" && flags.output != "json" && flags.output != "yaml":
-				return commandline.UsageError("status: output %q: use table, json or yaml", flags.output)
-			case flags.interval < time.Second:
-				return commandline.UsageError("status: --interval %s: use 1s or more", flags.interval)
+			if err := flags.display.check("status"); err != nil {
+				return err
 			}
 			return flags.run(cmd, args)
 		},
@@ -66,9 +58,7 @@ Exit codes: 0 success, 1 the cluster did not answer, 2 a wrong command line.`,
 	f.StringVarP(&flags.namespace, "namespace", "n", "", "only this namespace; default: all, or with KIND/NAME that of the kubeconfig's context")
 	f.StringVar(&flags.system, "system-namespace", defaultNamespace, "namespace of the manager")
 	f.StringVar(&flags.config, "config", "", "the manager's configuration file; default: the cluster's")
-	f.StringVarP(&flags.output, "output", "o", "table", "table, json or yaml")
-	f.BoolVarP(&flags.watch, "watch", "w", false, "show it again whenever it has changed, until Ctrl-C")
-	f.DurationVar(&flags.interval, "interval", 5*time.Second, "how often --watch asks the cluster")
+	flags.display.register(f)
 	flags.cluster.completeNamespaces(cmd)
 	cmd.ValidArgsFunction = flags.cluster.completeExplained(&flags.namespace)
 	suggestValues(cmd, "output", "table", "json", "yaml")
@@ -100,45 +90,9 @@ func (f statusFlags) run(cmd *cobra.Command, args []string) error {
 	if f.namespace == "" && only.Kind == "" {
 		namespace = ""
 	}
-	var last []byte
-	for {
-		text, err := f.show(cmd.Context(), cluster, namespace, only, cmd.ErrOrStderr())
-		if err != nil {
-			if f.watch && errors.Is(err, context.Canceled) {
-				return nil
-			}
-			return err
-		}
-		if !bytes.Equal(text, last) {
-			if err := f.print(cmd.OutOrStdout(), text, last != nil); err != nil {
-				return err
-			}
-			last = text
-		}
-		if !f.watch {
-			return nil
-		}
-		select {
-		case <-cmd.Context().Done():
-			return nil
-		case <-time.After(f.interval):
-		}
-	}
-}
-
-// print writes one state. On a terminal it replaces the one before.
-func (f statusFlags) print(w io.Writer, text []byte, again bool) error {
-	file, isFile := w.(*os.File)
-	switch {
-	case f.watch && f.output == "table" && isFile && term.IsTerminal(int(file.Fd())):
-		text = append([]byte("\x1b[H\x1b[2J"), text...) // home, erase
-	case again && f.output == "table":
-		text = append([]byte("\n"), text...)
-	case again && f.output == "yaml":
-		text = append([]byte("---\n"), text...)
-	}
-	_, err := w.Write(text)
-	return err
+	return f.display.run(cmd, func(ctx context.Context) ([]byte, error) {
+		return f.show(ctx, cluster, namespace, only, cmd.ErrOrStderr())
+	})
 }
 
 // show reads the cluster once and returns its state in the output's form.
@@ -162,16 +116,7 @@ func (f statusFlags) show(ctx context.Context, cluster *kubernetes.Client, names
 	if namespace != "" && len(namespaces) == 0 {
 		s.Notes = append(s.Notes, fmt.Sprintf("the namespace %s did not opt in: kubectl label namespace %s nova.dev/wiring=enabled", namespace, namespace))
 	}
-	var out bytes.Buffer
-	switch f.output {
-	case "json":
-		err = writeJSON(&out, s)
-	case "yaml":
-		err = writeYAML(&out, s)
-	default:
-		err = s.writeTable(&out, namespace != "", only.Kind != "", time.Now())
-	}
-	return out.Bytes(), err
+	return f.display.encode(s, func(w io.Writer) error { return s.writeTable(w, namespace != "", only.Kind != "", time.Now()) })
 }
 
 func writeYAML(w io.Writer, v any) error {
