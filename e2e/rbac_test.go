@@ -34,6 +34,8 @@ func (r right) String() string { return strings.TrimSuffix(r.verb+" "+r.resource
 var rarelyUsed = map[right]string{
 	{"", "namespaces", "get"}:                        "a namespace younger than the cache",
 	{"", "namespaces", "list"}:                       "an API server that does not stream lists",
+	{"", "limitranges", "list"}:                      "the same",
+	{"", "resourcequotas", "list"}:                   "the same",
 	{"", "secrets", "list"}:                          "the same",
 	{"", "serviceaccounts", "list"}:                  "the same",
 	{"", "pods", "list"}:                             "the same",

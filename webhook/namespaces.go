@@ -30,9 +30,11 @@ type CachedNamespaces struct {
 	Cache   client.Reader
 	Live    client.Reader
 	Metrics *Metrics
+	// Limits are those of LimitRanges and ResourceQuotas; nil for none.
+	Limits *CachedLimits
 }
 
-// Namespace returns the annotations of a namespace. The API server only sends reviews
+// Namespace returns the annotations and the limits of a namespace. The API server only sends reviews
 // from namespaces that are opted in, so a cached namespace without the label is
 // outdated, like a missing one. If the namespace cannot be read it has no
 // annotations and the defaults apply: that is never a reason not to wire a pod.
@@ -49,5 +51,5 @@ func (n *CachedNamespaces) Namespace(ctx context.Context, name string) inject.Na
 			ns = fresh
 		}
 	}
-	return inject.Namespace{Name: name, Annotations: ns.Annotations}
+	return inject.Namespace{Name: name, Annotations: ns.Annotations, Limits: n.Limits.Namespace(name)}
 }

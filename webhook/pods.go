@@ -9,8 +9,8 @@ import (
 	"github.com/nova/novawire/webhook/inject"
 )
 
-// Namespaces returns the annotations of a namespace, or none if it cannot read them
-// in time. It never fails.
+// Namespaces returns the annotations and the limits of a namespace, or none if it cannot
+// read them in time. It never fails.
 type Namespaces interface {
 	Namespace(ctx context.Context, name string) inject.Namespace
 }

@@ -61,8 +61,9 @@ func TestCheck(t *testing.T) {
 				e.create(&corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Name: "small", Namespace: e.namespace}, Spec: corev1.LimitRangeSpec{
 					Limits: []corev1.LimitRangeItem{{Type: corev1.LimitTypeContainer, Max: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("16Mi")}}},
 				}})
+				e.eventually("known to the manager", func() bool { return e.has(checked{"warn", "namespaces", "limit-range", ""}) })
 			},
-			want: checked{"fail", "namespaces", "refused because of the sidecar: pods \"novawire-check-", "annotate namespace"}, mend: true,
+			want: checked{"warn", "namespaces", "wired without the sidecar: the limits of the namespace refuse it (limit-range memory)", "annotate namespace"}, mend: true,
 		},
 		"a quota that has room for the app alone": {
 			do: func(e *explainTest) {
@@ -70,8 +71,9 @@ func TestCheck(t *testing.T) {
 					Hard: corev1.ResourceList{corev1.ResourceRequestsMemory: resource.MustParse("16Mi")},
 				}})
 				e.shell(`kubectl -n ` + e.namespace + ` patch resourcequota small --subresource=status --type=merge -p '{"status":{"hard":{"requests.memory":"16Mi"},"used":{"requests.memory":"0"}}}'`)
+				e.eventually("known to the manager", func() bool { return e.has(checked{"warn", "namespaces", "resource-quota", ""}) })
 			},
-			want: checked{"fail", "namespaces", "exceeded quota: small", "annotate namespace"}, mend: true,
+			want: checked{"warn", "namespaces", "the limits of the namespace refuse it (resource-quota requests.memory)", "annotate namespace"}, mend: true,
 		},
 		"the manager lost its rights": {
 			do: func(e *explainTest) {

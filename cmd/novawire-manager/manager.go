@@ -171,7 +171,11 @@ func newManager(cluster *rest.Config, flags managerFlags, served certificate) (m
 // addAdmission registers the webhooks.
 func addAdmission(ctx context.Context, mgr manager.Manager, current *reloader, drain *drainer) error {
 	counts := webhook.NewMetrics(metrics.Registry)
-	namespaces := &webhook.CachedNamespaces{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Metrics: counts}
+	limits, err := newLimitsWatch(ctx, mgr)
+	if err != nil {
+		return err
+	}
+	namespaces := &webhook.CachedNamespaces{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Metrics: counts, Limits: &limits.known}
 	events := webhook.EventRecorder{Recorder: mgr.GetEventRecorder("novawire")}
 	services := webhook.LiveServices{Live: mgr.GetAPIReader()}
 	// Requesting the informer now fills the cache before the first review.

@@ -41,6 +41,7 @@ func TestAdmission(t *testing.T) {
 		{"completes a pod that a second webhook changed, and doubles nothing", reinvocation},
 		{"warns at apply about what will happen to the pods", warnsAtApply},
 		{"writes an Event for the owner of a pod that needs one", writesEvents},
+		{"changes the sidecar so that the limits of the namespace admit the pod, or wires it without", respectsLimits},
 		{"loads a changed configuration and keeps the previous one when the new one is bad", reloads},
 		{"counts what it decided", countsDecisions},
 		{"refuses a mistake in a backup annotation", refusesBackups},

@@ -15,6 +15,7 @@ import (
 	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/controller/backup/resources"
 	"github.com/nova/novawire/internal/kubernetes"
+	"github.com/nova/novawire/webhook/inject"
 )
 
 // checkPods tries a pod in each opted-in namespace and looks at those that run.
@@ -56,6 +57,9 @@ func (c *checker) checkNamespace(ctx context.Context, ns *metav1.PartialObjectMe
 	pod := probePod(ns.Name)
 	tried, err := c.tryPod(ctx, pod)
 	switch {
+	case err == nil && noRoom(tried) != "":
+		c.warn(c.sidecarFix(ns.Name), "%s: a new pod is wired without the sidecar: the limits of the namespace refuse it (%s)", ns.Name, noRoom(tried))
+		return
 	case err == nil && c.in.state(tried, ns).PodState != injection.PodMissing:
 		c.ok("%s: a new pod is wired, and quotas, limits and Pod Security admit it", ns.Name)
 		return
@@ -72,6 +76,20 @@ func (c *checker) checkNamespace(ctx context.Context, ns *metav1.PartialObjectMe
 		return
 	}
 	c.fail(c.sidecarFix(ns.Name), "%s: a pod is refused because of the sidecar: %v", ns.Name, err)
+}
+
+// noRoom returns the notes of the status annotation about limits that have no room for
+// the sidecar.
+func noRoom(pod *corev1.Pod) string {
+	status, _ := inject.ReadStatus(pod.Annotations)
+	var notes []string
+	for _, note := range status.Notes {
+		reason, _, _ := strings.Cut(note, " ")
+		if reason == string(inject.RefusedByLimitRange) || reason == string(inject.RefusedByQuota) {
+			notes = append(notes, note)
+		}
+	}
+	return strings.Join(notes, ", ")
 }
 
 // sidecarFix avoids the sidecar if there is a gateway, else makes it smaller.

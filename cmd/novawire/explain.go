@@ -94,11 +94,11 @@ func (f explainFlags) run(cmd *cobra.Command, argument string) error {
 	if err != nil {
 		return err
 	}
+	e := explainer{cluster: cluster, in: in, namespace: namespace, programs: f.cluster.programs(cmd.Root().DisplayName())}
+	found, err := e.explain(cmd.Context(), k, name)
 	for _, note := range in.notes {
 		fmt.Fprintln(cmd.ErrOrStderr(), "note: "+note)
 	}
-	e := explainer{cluster: cluster, in: in, namespace: namespace, programs: f.cluster.programs(cmd.Root().DisplayName())}
-	found, err := e.explain(cmd.Context(), k, name)
 	if err != nil {
 		return err
 	}

@@ -62,6 +62,7 @@ type explainer struct {
 	programs  diagnosis.Programs
 
 	ns       *metav1.PartialObjectMetadata
+	limits   *inject.Limits
 	evidence diagnosis.Evidence // what is the same for all pods
 	trial    *diagnosis.Trial   // of the first pod that needed one; the others have the same template
 }
@@ -124,13 +125,16 @@ func (e *explainer) readCluster(ctx context.Context) (err error) {
 	if e.ns, err = kubernetes.Namespaces.Get(ctx, e.cluster, "", e.namespace); err != nil {
 		return fmt.Errorf("read the namespace %s: %w", e.namespace, err)
 	}
+	if e.limits, err = readLimits(ctx, e.cluster, e.namespace); err != nil {
+		e.in.note("the limits of the namespace are not known: %v", err)
+	}
 	webhooks, err := mutatingWebhooks(ctx, e.cluster)
 	e.evidence = diagnosis.Evidence{Namespace: e.ns, Webhooks: webhooks, System: e.in.namespace, Manager: e.in.manager()}
 	return err
 }
 
 func (e *explainer) injected() inject.Namespace {
-	return inject.Namespace{Name: e.namespace, Annotations: e.ns.Annotations}
+	return inject.Namespace{Name: e.namespace, Annotations: e.ns.Annotations, Limits: e.limits}
 }
 
 // podsOf returns the pod, or the pods of a workload that have not ended. A workload

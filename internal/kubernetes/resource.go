@@ -26,6 +26,8 @@ var (
 	Pods         = Resource[corev1.Pod]{Version: "v1", Resource: "pods"}
 	Services     = Resource[corev1.Service]{Version: "v1", Resource: "services"}
 	Secrets      = Resource[corev1.Secret]{Version: "v1", Resource: "secrets"}
+	LimitRanges  = Resource[corev1.LimitRange]{Version: "v1", Resource: "limitranges"}
+	Quotas       = Resource[corev1.ResourceQuota]{Version: "v1", Resource: "resourcequotas"}
 	ConfigMaps   = Resource[corev1.ConfigMap]{Version: "v1", Resource: "configmaps"}
 	DaemonSets   = Resource[appsv1.DaemonSet]{Group: "apps", Version: "v1", Resource: "daemonsets"}
 	Deployments  = Resource[appsv1.Deployment]{Group: "apps", Version: "v1", Resource: "deployments"}

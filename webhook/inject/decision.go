@@ -58,6 +58,10 @@ const (
 	PodResources       Reason = "pod-resources"
 	Guaranteed         Reason = "guaranteed"
 	UserCollector      Reason = "user-collector"
+	Resized            Reason = "resized"
+
+	RefusedByLimitRange Reason = "limit-range"
+	RefusedByQuota      Reason = "resource-quota"
 )
 
 // Level is how important a reason is. It decides where users see the reason.
@@ -109,6 +113,11 @@ var reasons = map[Reason]struct {
 	PodResources:       {"no requests and limits set: the pod has pod-level resources", Info},
 	Guaranteed:         {"requests equal limits, so that the pod keeps the QoS class Guaranteed", Info},
 	UserCollector:      {"kept: the pod already has a container with the name of the sidecar", Info},
+
+	Resized: {"requests and limits changed, so that the LimitRange of the namespace admits the pod", Info},
+
+	RefusedByLimitRange: {"no sidecar: the LimitRange of the namespace would refuse the pod", Act},
+	RefusedByQuota:      {"no sidecar: the ResourceQuota of the namespace has no room for it", Act},
 
 	NotReviewed:        {"created before its namespace opted in, or while the webhook did not answer", Act},
 	OlderConfiguration: {"wired with another configuration", Info},

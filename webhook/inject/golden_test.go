@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,7 +19,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 // TestEngine_Pod runs the cases in testdata. The comment of a file says what the case
-// proves. config.yaml and namespace.yaml are optional; pod.yaml is the input,
+// proves. config.yaml, namespace.yaml and limits.yaml are optional; pod.yaml is the input,
 // notes.txt the decision and wired.yaml the output. A second run on the output must
 // change nothing.
 func TestEngine_Pod(t *testing.T) {
@@ -91,7 +92,33 @@ func namespaceOf(t *testing.T, archive *txtar.Archive) Namespace {
 	if err := yaml.UnmarshalStrict(section(archive, "namespace.yaml"), &ns.Annotations); err != nil {
 		t.Fatal(err)
 	}
+	ns.Limits = limitsOf(t, string(section(archive, "limits.yaml")))
 	return ns
+}
+
+// limitsOf returns the limits of LimitRanges and ResourceQuotas in YAML documents.
+func limitsOf(t *testing.T, text string) *Limits {
+	t.Helper()
+	objects := map[string][]byte{}
+	for i, document := range strings.Split(text, "---\n") {
+		if strings.TrimSpace(document) == "" {
+			continue
+		}
+		var object struct{ Kind string }
+		raw, err := yaml.YAMLToJSON([]byte(document))
+		if err == nil {
+			err = json.Unmarshal(raw, &object)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects[fmt.Sprintf("%s/%d", object.Kind, i)] = raw
+	}
+	limits, err := ParseLimits(objects)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return limits
 }
 
 func section(archive *txtar.Archive, name string) []byte {

@@ -58,6 +58,9 @@ func (e *Engine) Hash() string { return e.hash }
 type Namespace struct {
 	Name        string
 	Annotations map[string]string
+	// Limits are those of its LimitRanges and ResourceQuotas; nil if there are none, or if
+	// they are not known.
+	Limits *Limits
 }
 
 // Result is the decision about one pod, with the patch that carries it out.

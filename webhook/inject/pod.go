@@ -38,6 +38,9 @@ type spec struct {
 
 	SecurityContext securityContext `json:"securityContext"`
 
+	PriorityClassName     string         `json:"priorityClassName"`
+	ActiveDeadlineSeconds jsontext.Value `json:"activeDeadlineSeconds"`
+
 	Resources      jsontext.Value `json:"resources"` // of the pod as a whole
 	InitContainers []container    `json:"initContainers"`
 	Containers     []container    `json:"containers"`

@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"bytes"
 	"maps"
 	"slices"
 	"strconv"
@@ -160,7 +159,7 @@ func (w *wiring) sidecarAttributes() []byte {
 // gets none, because its containers must not exceed them. In a pod of QoS class
 // Guaranteed the requests equal the limits, so that the class stays.
 func (w *wiring) appendResources(dst []byte) []byte {
-	if isSet(w.pod.Spec.Resources) && !bytes.Equal(w.pod.Spec.Resources, []byte("{}")) {
+	if w.hasPodResources() {
 		w.note(Note{Reason: PodResources, Container: sidecarapi.ContainerName})
 		return dst
 	}
@@ -168,6 +167,9 @@ func (w *wiring) appendResources(dst []byte) []byte {
 	if w.guaranteed() {
 		w.note(Note{Reason: Guaranteed, Container: sidecarapi.ContainerName})
 		r.CPURequest, r.MemoryRequest = r.CPULimit, r.MemoryLimit
+	}
+	if len(w.resized) > 0 {
+		w.note(Note{Reason: Resized, Container: sidecarapi.ContainerName, Detail: strings.Join(w.resized, ", ")})
 	}
 	dst = append(dst, `,"resources":{"limits":`...)
 	dst = appendAmounts(dst, r.CPULimit, r.MemoryLimit)

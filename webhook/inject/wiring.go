@@ -17,6 +17,7 @@ type wiring struct {
 	pod       *pod
 	raw       []byte // the pod as JSON
 	namespace string
+	limits    *Limits
 	anyUser   bool               // the platform assigns the user of containers
 	layers    [2]injection.Layer // the layers of the request, for explanations
 	refusals  []validate.Refusal
@@ -32,7 +33,8 @@ type wiring struct {
 	setsEndpoint bool                // containers get an OTLP endpoint
 	service      workload.Service
 	ports        ports
-	merged       bool // Istio's agent serves the app's metrics
+	merged       bool     // Istio's agent serves the app's metrics
+	resized      []string // what was changed of the sidecar's resources
 
 	patch              patch
 	createdAnnotations bool // the pod had no annotations and the patch adds the map
@@ -44,7 +46,7 @@ type wiring struct {
 }
 
 func newWiring(e *Engine, p *pod, ns Namespace, owner workload.Owner) *wiring {
-	w := &wiring{engine: e, pod: p, ports: defaultPorts, namespace: ns.Name, owner: owner}
+	w := &wiring{engine: e, pod: p, ports: defaultPorts, namespace: ns.Name, limits: ns.Limits, owner: owner}
 	if w.owner.Kind == "" {
 		w.owner = ownerOf(p.Metadata)
 	}
@@ -147,9 +149,31 @@ func (w *wiring) chooseCollector() (Reason, bool) {
 		}
 		if note, found := w.choosePorts(); found {
 			w.withoutSidecar(note)
+			break
+		}
+		if note, refused := w.fitSidecar(); refused {
+			w.gatewayInstead(note)
 		}
 	}
 	return "", false
+}
+
+// gatewayInstead uses the gateway if there is one, else no collector.
+func (w *wiring) gatewayInstead(why Note) {
+	detail := "no endpoint is set"
+	if w.hasGateway() {
+		detail = "the gateway is used"
+	}
+	if why.Detail != "" {
+		detail = why.Detail + "; " + detail
+	}
+	why.Detail = detail
+	if !w.hasGateway() {
+		w.withoutSidecar(why)
+		return
+	}
+	w.collector = injection.CollectorGateway
+	w.note(why)
 }
 
 func (w *wiring) withoutSidecar(why Note) {

@@ -6,7 +6,9 @@ package preview
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,10 +52,10 @@ func Wire(documents []*Document, options Options) ([]*Document, []Object, error)
 			w.exists[w.keyOf(o)] = true
 		}
 	}
+	all := w.readLimits(documents)
 	results := make([][]Object, len(documents))
 	mistakes := make([]Mistakes, len(documents))
 	parallel(len(documents), func(i int) { results[i], mistakes[i] = w.wireDocument(documents[i]) })
-	var all Mistakes
 	for i, d := range documents {
 		all = append(all, mistakes[i]...)
 		w.objects = append(w.objects, results[i]...)
@@ -100,6 +102,7 @@ func (m Mistakes) orNil() error {
 type wirer struct {
 	options    Options
 	namespaces map[string]*object // nil if the input has no Namespace
+	limits     map[string]*inject.Limits
 	objects    []Object
 	services   map[[2]string]string // the first workload of each namespace and service name
 	exists     map[key]bool         // objects of the input and generated ones
@@ -120,6 +123,32 @@ func namespacesOf(documents []*Document) map[string]*object {
 		}
 	}
 	return namespaces
+}
+
+// readLimits reads the LimitRanges and ResourceQuotas of the input.
+func (w *wirer) readLimits(documents []*Document) (mistakes Mistakes) {
+	objects := map[string]map[string][]byte{}
+	for _, d := range documents {
+		for _, o := range d.objects {
+			if o.APIVersion != "v1" || o.Kind != "LimitRange" && o.Kind != "ResourceQuota" {
+				continue
+			}
+			namespace := w.namespaceOf(o)
+			if objects[namespace] == nil {
+				objects[namespace] = map[string][]byte{}
+			}
+			objects[namespace][o.Kind+"/"+o.Metadata.Name] = o.raw
+		}
+	}
+	w.limits = make(map[string]*inject.Limits, len(objects))
+	for _, namespace := range slices.Sorted(maps.Keys(objects)) {
+		limits, err := inject.ParseLimits(objects[namespace])
+		if err != nil {
+			mistakes = append(mistakes, fmt.Errorf("namespace %s: %w", namespace, err))
+		}
+		w.limits[namespace] = limits
+	}
+	return mistakes
 }
 
 // HasNamespace reports whether a document has a Namespace. Without one, all objects
@@ -207,7 +236,7 @@ func (w *wirer) noteClashes() {
 func (w *wirer) namespace(o *object) (ns inject.Namespace, excluded string) {
 	name := w.namespaceOf(o)
 	if w.namespaces == nil {
-		return inject.Namespace{Name: name}, ""
+		return inject.Namespace{Name: name, Limits: w.limits[name]}, ""
 	}
 	n, ok := w.namespaces[name]
 	switch {
@@ -216,7 +245,7 @@ func (w *wirer) namespace(o *object) (ns inject.Namespace, excluded string) {
 	case n.Metadata.Labels[injection.LabelWiring] != injection.WiringEnabled:
 		return inject.Namespace{}, fmt.Sprintf("namespace %s is not labelled %s: %s", name, injection.LabelWiring, injection.WiringEnabled)
 	}
-	return inject.Namespace{Name: name, Annotations: n.Metadata.Annotations}, ""
+	return inject.Namespace{Name: name, Annotations: n.Metadata.Annotations, Limits: w.limits[name]}, ""
 }
 
 func (w *wirer) namespaceOf(o *object) string {

@@ -302,3 +302,36 @@ func TestRead_ReportsEveryMistake(t *testing.T) {
 		})
 	}
 }
+
+// The input's LimitRanges and ResourceQuotas count in their own namespaces.
+func TestWire_Limits(t *testing.T) {
+	const pod = "\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: app, namespace: %}\nspec: {containers: [{name: app, image: app}]}\n"
+	const maximum = "apiVersion: v1\nkind: LimitRange\nmetadata: {name: small, namespace: first}\nspec: {limits: [{type: Container, max: {memory: 16Mi}}]}\n"
+	const quota = "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: small}\nspec: {hard: {limits.memory: 16Mi}}\n"
+	for name, c := range map[string]struct{ text, want string }{
+		"a LimitRange":                  {maximum + strings.ReplaceAll(pod, "%", "first"), "limit-range"},
+		"a LimitRange behind the pod":   {strings.ReplaceAll(pod, "%", "first") + "---\n" + maximum, "limit-range"},
+		"that of another namespace":     {maximum + strings.ReplaceAll(pod, "%", "second"), ""},
+		"a quota of the default one":    {quota + strings.ReplaceAll(pod, "%", "nova"), "resource-quota"},
+		"with a Namespace":              {"apiVersion: v1\nkind: Namespace\nmetadata: {name: first, labels: {nova.dev/wiring: enabled}}\n---\n" + maximum + strings.ReplaceAll(pod, "%", "first"), "limit-range"},
+		"a custom resource of its name": {strings.Replace(maximum, "v1", "example.com/v1", 1) + strings.ReplaceAll(pod, "%", "first"), ""},
+	} {
+		out, _, objects, err := wireText(t, c.text)
+		if err != nil || len(objects) != 1 {
+			t.Fatalf("%s: %v, %d objects", name, err, len(objects))
+		}
+		got := ""
+		for _, n := range objects[0].Result.Notes {
+			if n.Reason == inject.RefusedByLimitRange || n.Reason == inject.RefusedByQuota {
+				got = string(n.Reason)
+			}
+		}
+		if got != c.want || strings.Contains(out, "novawire-collector") != (c.want == "") {
+			t.Errorf("%s: %q, want %q:\n%s", name, got, c.want, out)
+		}
+	}
+	_, _, _, err := wireText(t, strings.Replace(maximum, "[{type: Container, max: {memory: 16Mi}}]", "nothing", 1)+strings.ReplaceAll(pod, "%", "first"))
+	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "namespace first: LimitRange/small") {
+		t.Errorf("a LimitRange that is none: %v", err)
+	}
+}
