@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/nova/novawire/api"
+	"github.com/nova/novawire/api/redaction"
 )
 
 const quantities = "a Kubernetes quantity"
@@ -32,6 +33,7 @@ var keys = []api.Key{
 	{Name: AnnotationSidecarCPULimit, On: api.OnPod, Default: "from config", Allowed: quantities + ", at least `10m`", Meaning: "CPU limit of the sidecar"},
 	{Name: AnnotationSidecarMemoryRequest, On: api.OnPod, Default: "from config", Allowed: quantities, Meaning: "memory request of the sidecar"},
 	{Name: AnnotationSidecarMemoryLimit, On: api.OnPod, Default: "from config", Allowed: quantities + ", at least `32Mi`", Meaning: "memory limit of the sidecar"},
+	{Name: AnnotationRedact, On: api.OnPod, Default: "–", Allowed: redaction.Form, Meaning: "what the sidecar redacts, beside the rules of the platform and of the namespace ([redaction.md](redaction.md))"},
 	{Name: AnnotationStatus, On: api.OnPod, Default: "–", Allowed: "JSON", Meaning: "version, configuration hash, what was done, what was skipped and why", Written: true},
 
 	{Name: AnnotationServiceMonitor, On: api.OnService, Default: "`true`", Allowed: "`true`, `false`", Meaning: "whether a Service that selects wired pods gets a ServiceMonitor, if the manager creates them (`--service-monitors`)"},

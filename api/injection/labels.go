@@ -57,6 +57,7 @@ const (
 	AnnotationSidecarCPULimit      = AnnotationPrefix + "sidecar-cpu-limit"
 	AnnotationSidecarMemoryRequest = AnnotationPrefix + "sidecar-memory-request"
 	AnnotationSidecarMemoryLimit   = AnnotationPrefix + "sidecar-memory-limit"
+	AnnotationRedact               = AnnotationPrefix + "redact"
 	// AnnotationStatus is written by the webhook, never read as a request.
 	AnnotationStatus = AnnotationPrefix + "status"
 )

@@ -40,6 +40,7 @@ type Request struct {
 	MetricsPath        string
 	MetricsScheme      string
 	Sidecar            Resources
+	Redact             string // the rules of all layers, as api/redaction reads them
 }
 
 // Layer is one source of annotations.
@@ -85,6 +86,7 @@ func (p Policy) ParseRequest(defaults Request, layers ...Layer) (Request, []vali
 			}
 		}
 		refusals = p.setOpenTelemetryAttributes(&r, refusals, layer)
+		refusals = p.addRedaction(&r, refusals, layer)
 		refusals = fitResources(&r.Sidecar, refusals, layer)
 		refusals = appendUnknown(refusals, layer, known)
 	}
@@ -216,6 +218,7 @@ var requestRules = []requestRule{
 	{AnnotationSidecarMemoryLimit, func(r *Request, _, v string) error {
 		return setQuantity(&r.Sidecar.MemoryLimit, v, MinimumSidecarMemory)
 	}},
+	{AnnotationRedact, func(*Request, string, string) error { return nil }}, // Policy.addRedaction
 }
 
 func oneOf[T ~string](field *T, value string, allowed ...T) error {

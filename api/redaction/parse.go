@@ -48,9 +48,11 @@ func Parse(text string) (Rules, []error) {
 	return p.rules, p.mistakes
 }
 
-// Mistakes returns what is wrong with rules, and what that leads to.
-func Mistakes(text string) (all []string) {
-	rules, mistakes := Parse(text)
+// Mistakes returns what is wrong with rules, and what that leads to. joined are the rules that
+// they are part of, which may say whether a mistake is closed or open.
+func Mistakes(text, joined string) (all []string) {
+	_, mistakes := Parse(text)
+	rules, _ := Parse(joined)
 	for _, mistake := range mistakes {
 		if problem := mistake.Error(); errors.Is(mistake, errFail) {
 			all = append(all, problem)

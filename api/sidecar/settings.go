@@ -140,7 +140,7 @@ func (s *Settings) reconcile(lookup func(string) (string, bool)) (refusals []val
 		refusals = append(refusals, validate.Refusal{Setting: name, Problem: problem, Ignored: true})
 	}
 	text, _ := lookup(EnvRedact)
-	for _, mistake := range redaction.Mistakes(text) {
+	for _, mistake := range redaction.Mistakes(text, text) {
 		report(EnvRedact, mistake)
 	}
 	if s.Redact.Hashes() && s.RedactKey == "" {

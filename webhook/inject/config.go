@@ -116,6 +116,11 @@ func (c Config) Validate() error {
 	} else if err := c.AllowedOverrides.SidecarMaximum.Check(defaults.Sidecar); err != nil {
 		wrong("allowedOverrides.sidecarMaximum", "%w: the sidecar's own resources have to be within it", err)
 	}
+	for _, env := range []map[string]string{c.Sidecar.Env, c.Sidecar.SecretEnv} {
+		if _, ok := env[sidecarapi.EnvRedact]; ok {
+			wrong("sidecar", "%s: write the rules as %s in the defaults, where those of namespaces and pods are added", sidecarapi.EnvRedact, injection.AnnotationRedact)
+		}
+	}
 	if c.Sidecar.Configured() {
 		for _, m := range sidecarapi.CheckVariables(c.Sidecar.Env, slices.Sorted(maps.Keys(c.Sidecar.SecretEnv))) {
 			wrong("sidecar.env", "%w", m)

@@ -29,6 +29,10 @@ func TestConfig_Validate(t *testing.T) {
 		"an unknown setting": {func(c *Config) {
 			c.Sidecar.Env = map[string]string{"NOVAWIRE_ENDPOINT": "http://a", "NOVAWIRE_BAKEND": "x"}
 		}, "sidecar.env: NOVAWIRE_BAKEND"},
+		"rules of redaction that would replace others": {func(c *Config) {
+			c.Sidecar.Env = map[string]string{"NOVAWIRE_ENDPOINT": "http://a", "NOVAWIRE_REDACT": "mask preset email"}
+		}, "sidecar: NOVAWIRE_REDACT: write the rules as inject.nova.dev/redact"},
+		"a rule of redaction that cannot be read": {func(c *Config) { c.Defaults = env("inject.nova.dev/redact", "mask preset mail") }, "defaults: inject.nova.dev/redact: rule 1 cannot be read"},
 		"a Secret without a key": {func(c *Config) {
 			c.Sidecar.Env, c.Sidecar.SecretEnv = env("NOVAWIRE_ENDPOINT", "http://a"), env("NOVAWIRE_HEADERS", "name")
 		}, "sidecar.secretEnv.NOVAWIRE_HEADERS: "},

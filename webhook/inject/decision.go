@@ -35,6 +35,8 @@ const (
 	NotAllowed         Reason = "annotation-not-allowed"
 	Misplaced          Reason = "misplaced-annotation"
 	NameClash          Reason = "service-name-clash"
+	BadRedaction       Reason = "bad-redaction"
+	NoRedaction        Reason = "no-redaction"
 	BadAttribute       Reason = "bad-attribute"
 	HiddenVariables    Reason = "hidden-variables"
 	HiddenAttributes   Reason = "hidden-attributes"
@@ -90,6 +92,8 @@ var reasons = map[Reason]struct {
 	NotAllowed:         {"ignored", Act},
 	Misplaced:          {"has no effect on the workload itself: move it to the metadata of the pod template", Warning},
 	NameClash:          {"has the same service name: the telemetry of the two cannot be distinguished", Warning},
+	BadRedaction:       {"not as written", Act},
+	NoRedaction:        {"has no effect on traces and metrics: they do not pass a sidecar", Act},
 	BadAttribute:       {"left out", Act},
 	HiddenVariables:    {"no variables set: envFrom can define OTEL_ variables, and env would override them; to set ours anyway, list the container in inject.nova.dev/containers", Warning},
 	HiddenAttributes:   {"kept: the value comes from a reference, so no attributes can be added", Act},

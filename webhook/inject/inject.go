@@ -116,6 +116,7 @@ func (e *Engine) decide(raw []byte, ns Namespace, owner workload.Owner, explain 
 	if reason, skip := w.chooseCollector(); skip {
 		return Result{Decision: Decision{Action: Skipped, Reason: reason, Notes: w.notes}}, nil
 	}
+	w.checkRedaction()
 	w.nameService()
 	w.wireContainers()
 	w.mergeMetrics()

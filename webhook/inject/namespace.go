@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/api/redaction"
 )
 
 // NamespaceConfig is what differs from the configuration in one namespace. What is
@@ -42,7 +43,10 @@ func (c Config) in(namespace string) Config {
 	if n.Gateway != nil {
 		c.Gateway = *n.Gateway
 	}
-	c.Defaults = merged(c.Defaults, n.Defaults)
+	rules := redaction.Join(c.Defaults[injection.AnnotationRedact], n.Defaults[injection.AnnotationRedact])
+	if c.Defaults = merged(c.Defaults, n.Defaults); n.Defaults[injection.AnnotationRedact] != "" {
+		c.Defaults[injection.AnnotationRedact] = rules // they add up
+	}
 	env, secretEnv := c.Sidecar.Env, c.Sidecar.SecretEnv
 	c.Sidecar.Env = merged(without(env, n.Sidecar.SecretEnv), n.Sidecar.Env)
 	c.Sidecar.SecretEnv = merged(without(secretEnv, n.Sidecar.Env), n.Sidecar.SecretEnv)

@@ -133,6 +133,10 @@ func (w *wiring) appendSidecar(dst []byte) []byte {
 	if w.ports.metrics != sidecarapi.MetricsPort {
 		dst = appendVariable(append(dst, ','), sidecarapi.EnvMetricsListen, ":"+itoa(w.ports.metrics))
 	}
+	if rules := w.request.Redact; rules != "" {
+		w.explain(sidecarapi.ContainerName, sidecarapi.EnvRedact, rules, "redaction", w.source(injection.AnnotationRedact))
+		dst = appendVariable(append(dst, ','), sidecarapi.EnvRedact, escapeReferences(rules))
+	}
 	dst = append(append(dst, w.engine.settings...), ']')
 	return append(w.appendResources(dst), '}')
 }

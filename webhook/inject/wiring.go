@@ -58,8 +58,11 @@ func newWiring(e *Engine, p *pod, ns Namespace, owner workload.Owner) *wiring {
 	w.request, w.refusals = e.config.AllowedOverrides.ParseRequest(e.defaults, w.layers[:]...)
 	for _, refusal := range w.refusals {
 		reason := BadAnnotation
-		if refusal.Forbidden {
+		switch {
+		case refusal.Forbidden:
 			reason = NotAllowed
+		case refusal.Setting == injection.AnnotationRedact:
+			reason = BadRedaction
 		}
 		w.note(Note{Reason: reason, Subject: refusal.Setting, Detail: noteDetail(refusal)})
 	}
@@ -95,6 +98,9 @@ func (w *wiring) explain(container, subject, value, rule, source string) {
 // noteDetail returns the detail of a note about an ignored annotation: the value, its
 // source and the allowed values.
 func noteDetail(r validate.Refusal) string {
+	if r.Value == validate.Hidden {
+		return "of the " + r.Source + ": " + r.Problem
+	}
 	if r.Allowed == "" {
 		return strconv.Quote(r.Value) + " of the " + r.Source + ": " + r.Problem
 	}
