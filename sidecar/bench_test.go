@@ -32,17 +32,18 @@ func runSides[T any](b *testing.B, measure func(side, *sink) T) (ours, stock T) 
 		s := launch(b, to)
 		return measure(s, to)
 	}
-	return run(launchOurs), run(launchStock)
+	return run(func(b *testing.B, to *sink) side { return launchOurs(b, to) }), run(launchStock)
 }
 
-func launchOurs(b *testing.B, to *sink) side {
+func launchOurs(b *testing.B, to *sink, environment ...string) side {
 	b.Helper()
 	path, err := program()
 	if err != nil {
 		b.Fatal(err)
 	}
 	otlp := freeAddress(b)
-	return launch(b, otlp, path, nil, "NOVAWIRE_ENDPOINT=http://"+to.address, "NOVAWIRE_LISTEN="+otlp, "NOVAWIRE_METRICS_LISTEN="+freeAddress(b))
+	environment = append(environment, "NOVAWIRE_ENDPOINT=http://"+to.address, "NOVAWIRE_LISTEN="+otlp, "NOVAWIRE_METRICS_LISTEN="+freeAddress(b))
+	return launch(b, otlp, path, nil, environment...)
 }
 
 const stockConfig = `

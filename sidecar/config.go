@@ -12,6 +12,7 @@ import (
 	"github.com/nova/novawire/internal/redact"
 	otlpexporter "github.com/nova/novawire/sidecar/exporter"
 	"github.com/nova/novawire/sidecar/processor/resource"
+	"github.com/nova/novawire/sidecar/processor/spanmetrics"
 	otlpreceiver "github.com/nova/novawire/sidecar/receiver"
 	"github.com/nova/novawire/sidecar/telemetry"
 	"github.com/nova/novawire/sidecar/wire"
@@ -29,6 +30,7 @@ type Config struct {
 	Receiver      otlpreceiver.Config `yaml:"receiver"`
 	MemoryLimiter MemoryLimiter       `yaml:"memory_limiter"`
 	Resource      resource.Config     `yaml:"resource"`
+	SpanMetrics   spanmetrics.Config  `yaml:"span_metrics"`
 	Exporter      otlpexporter.Config `yaml:"exporter"`
 	Telemetry     telemetry.Config    `yaml:"telemetry"`
 }
@@ -63,6 +65,7 @@ func newConfig(s sidecarapi.Settings, problems int, m memory, fips bool) Config 
 		Receiver:      receiverConfig(s, m, batch, attributes.Growth()),
 		MemoryLimiter: MemoryLimiter{CheckInterval: time.Second, LimitMiB: uint32(m.hard()), SpikeLimitMiB: uint32(m.spike())}, //nolint:gosec // MiB of a container
 		Resource:      attributes,
+		SpanMetrics:   spanMetrics(s),
 		Exporter: otlpexporter.Config{
 			Protocol: string(s.Protocol), Targets: targets(s, fips), Headers: secretHeaders(s.Headers), Compression: s.Compression,
 			TLS:     otlpexporter.TLS{CAFile: s.CAFile, CertFile: s.CertFile, KeyFile: s.KeyFile},
@@ -71,6 +74,27 @@ func newConfig(s sidecarapi.Settings, problems int, m memory, fips bool) Config 
 		},
 		Telemetry: telemetry.Config{Listen: s.MetricsListen, Backend: s.Backend, Problems: problems},
 	}
+}
+
+// spanProcessors returns the names of the processors of spans that are on.
+func (c Config) spanProcessors() (names []string) {
+	if c.SpanMetrics.Enabled {
+		names = append(names, spanmetrics.Type.String())
+	}
+	return names
+}
+
+func spanMetrics(s sidecarapi.Settings) spanmetrics.Config {
+	config := spanmetrics.Config{Enabled: s.SpanMetrics, SeriesLimit: s.SpanMetricsSeries}
+	for _, a := range s.Resource {
+		switch a.Key {
+		case "k8s.pod.uid":
+			config.PodUID = a.Value
+		case "k8s.pod.name":
+			config.PodName = a.Value
+		}
+	}
+	return config
 }
 
 // receiverConfig divides the memory: a third for the largest request, a thirty-second for

@@ -30,6 +30,7 @@ import (
 	otlpexporter "github.com/nova/novawire/sidecar/exporter"
 	"github.com/nova/novawire/sidecar/ledger"
 	"github.com/nova/novawire/sidecar/processor/resource"
+	"github.com/nova/novawire/sidecar/processor/spanmetrics"
 	otlpreceiver "github.com/nova/novawire/sidecar/receiver"
 	"github.com/nova/novawire/sidecar/telemetry"
 )
@@ -84,7 +85,7 @@ func collectorSettings(config Config, lookup func(string) (string, bool), stats 
 	return otelcol.CollectorSettings{
 		BuildInfo:               component.BuildInfo{Command: "novawire-sidecar", Description: "the collector of a wired pod", Version: version.String()},
 		Factories:               func() (otelcol.Factories, error) { return factories(config, lookup, stats, log) },
-		ConfigProviderSettings:  topologyProvider(),
+		ConfigProviderSettings:  topologyProvider(topology(config.spanProcessors()...)),
 		DisableGracefulShutdown: true, // main handles signals
 		SkipSettingGRPCLogger:   true,
 	}
@@ -93,11 +94,17 @@ func collectorSettings(config Config, lookup func(string) (string, bool), stats 
 func factories(config Config, lookup func(string) (string, bool), stats *ledger.Ledger, log *zap.Logger) (f otelcol.Factories, err error) {
 	credentials := podCredentials(lookup)
 	limiter := configured{Factory: memorylimiterprocessor.NewFactory(), config: config.MemoryLimiter.config()}
+	processors := []processor.Factory{limiter, resource.NewFactory(config.Resource)}
+	var derived telemetry.Writer
+	if config.SpanMetrics.Enabled {
+		metrics := spanmetrics.NewMetrics(config.SpanMetrics, log)
+		processors, derived = append(processors, spanmetrics.NewFactory(config.SpanMetrics, metrics)), metrics
+	}
 	var errs [4]error
 	f.Receivers, errs[0] = otelcol.MakeFactoryMap[receiver.Factory](otlpreceiver.NewFactory(config.Receiver, stats))
-	f.Processors, errs[1] = otelcol.MakeFactoryMap[processor.Factory](limiter, resource.NewFactory(config.Resource))
+	f.Processors, errs[1] = otelcol.MakeFactoryMap(processors...)
 	f.Exporters, errs[2] = otelcol.MakeFactoryMap[exporter.Factory](otlpexporter.NewFactory(config.Exporter, credentials, stats))
-	f.Extensions, errs[3] = otelcol.MakeFactoryMap[extension.Factory](telemetry.NewFactory(config.Telemetry, stats))
+	f.Extensions, errs[3] = otelcol.MakeFactoryMap[extension.Factory](telemetry.NewFactory(config.Telemetry, stats, derived))
 	f.Telemetry = newTelemetry(log)
 	return f, errors.Join(errs[:]...)
 }

@@ -9,42 +9,51 @@ import (
 	"go.opentelemetry.io/collector/processor"
 )
 
-// topology says which components there are and how they are connected. It is the same
-// for every sidecar, and holds no setting: what configures a component is its factory's
-// default configuration, so that no value passes through text and back.
-func topology() map[string]any {
-	pipeline := func() map[string]any {
+// topology says which components there are and how they are connected. It holds no
+// setting: what configures a component is its factory's default configuration, so that no
+// value passes through text and back. A processor that is off is in no pipeline. spans are
+// the further processors of traces, the last of all: they see what the backend will see.
+func topology(spans ...string) map[string]any {
+	pipeline := func(more ...string) map[string]any {
+		processors := []any{"memory_limiter", "resource"}
+		for _, name := range more {
+			processors = append(processors, name)
+		}
 		return map[string]any{
 			"receivers":  []any{"otlp"},
-			"processors": []any{"memory_limiter", "resource"},
+			"processors": processors,
 			"exporters":  []any{"otlp"},
 		}
+	}
+	processors := map[string]any{"memory_limiter": nil, "resource": nil}
+	for _, name := range spans {
+		processors[name] = nil
 	}
 	return map[string]any{
 		"extensions": map[string]any{"telemetry": nil},
 		"receivers":  map[string]any{"otlp": nil},
-		"processors": map[string]any{"memory_limiter": nil, "resource": nil},
+		"processors": processors,
 		"exporters":  map[string]any{"otlp": nil},
 		"service": map[string]any{
 			"extensions": []any{"telemetry"},
-			"pipelines":  map[string]any{"traces": pipeline(), "metrics": pipeline(), "logs": pipeline()},
+			"pipelines":  map[string]any{"traces": pipeline(spans...), "metrics": pipeline(), "logs": pipeline()},
 		},
 	}
 }
 
-// topologyProvider gives the collector the topology: nothing is read from files, flags
-// or the network.
-func topologyProvider() otelcol.ConfigProviderSettings {
+// topologyProvider gives the collector a topology: nothing is read from files, flags or the
+// network.
+func topologyProvider(topology map[string]any) otelcol.ConfigProviderSettings {
 	return otelcol.ConfigProviderSettings{ResolverSettings: confmap.ResolverSettings{
 		URIs:              []string{"topology:"},
-		ProviderFactories: []confmap.ProviderFactory{confmap.NewProviderFactory(func(confmap.ProviderSettings) confmap.Provider { return provider{} })},
+		ProviderFactories: []confmap.ProviderFactory{confmap.NewProviderFactory(func(confmap.ProviderSettings) confmap.Provider { return provider{topology} })},
 	}}
 }
 
-type provider struct{}
+type provider struct{ topology map[string]any }
 
-func (provider) Retrieve(context.Context, string, confmap.WatcherFunc) (*confmap.Retrieved, error) {
-	return confmap.NewRetrieved(topology())
+func (p provider) Retrieve(context.Context, string, confmap.WatcherFunc) (*confmap.Retrieved, error) {
+	return confmap.NewRetrieved(p.topology)
 }
 
 func (provider) Scheme() string { return "topology" }

@@ -33,6 +33,8 @@ const (
 	EnvBatchSize       = "NOVAWIRE_BATCH_SIZE"
 	EnvMaxRequestSize  = "NOVAWIRE_MAX_REQUEST_SIZE"
 	EnvStorageDir      = "NOVAWIRE_STORAGE_DIR"
+	EnvSpanMetrics     = "NOVAWIRE_SPAN_METRICS"
+	EnvSpanSeries      = "NOVAWIRE_SPAN_METRICS_SERIES"
 	EnvListen          = "NOVAWIRE_LISTEN"
 	EnvMetricsListen   = "NOVAWIRE_METRICS_LISTEN"
 	EnvTerminationFile = "NOVAWIRE_TERMINATION_FILE"
@@ -80,6 +82,9 @@ type Settings struct {
 
 	Redact    redaction.Rules
 	RedactKey string // of hashes; secret: never printed
+
+	SpanMetrics       bool // expose metrics of the requests that spans stand for
+	SpanMetricsSeries int  // how many series of them may have labels of their own
 
 	Listen          []string // addresses that take OTLP, each by gRPC and HTTP
 	MetricsListen   string

@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -212,6 +213,21 @@ var variables = []Variable{
 	{
 		Name: EnvRedactKey, Default: "–", Allowed: "a text, as from a Secret by `valueFrom`", Meaning: "key of the hashes; without it, rules that hash mask",
 		set: func(s *Settings, value string) bool { return assign(&s.RedactKey, value, true) },
+	},
+	{
+		Name: EnvSpanMetrics, Default: "`false`; set by injection", value: "false", Allowed: "`true`, `false`", Meaning: "whether `/metrics` has the requests, errors and durations that spans stand for, and the P0 indicators",
+		set: func(s *Settings, value string) bool {
+			return assign(&s.SpanMetrics, value == "true", value == "true" || value == "false")
+		},
+		harmless: true,
+	},
+	{
+		Name: EnvSpanSeries, Default: "`100`", value: "100", Allowed: "a number from `10` to `1000`", Meaning: "how many histograms of them may have labels of their own; the requests of all others are counted together",
+		set: func(s *Settings, value string) bool {
+			n, err := strconv.Atoi(value)
+			return assign(&s.SpanMetricsSeries, n, err == nil && n >= 10 && n <= 1000)
+		},
+		harmless: true,
 	},
 	{
 		Name: EnvListen, Default: "`127.0.0.1:4317,127.0.0.1:4318`", value: fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", PortOTLPGRPC, PortOTLPHTTP), Allowed: "a comma list of `host:port`", Meaning: "addresses that take OTLP, each of them by gRPC and by HTTP",

@@ -6,6 +6,7 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -32,12 +33,17 @@ type Config struct {
 // Type is the extension's name in a configuration.
 var Type = component.MustNewType("telemetry")
 
+// Writer writes further metrics in Prometheus' text format, or in that of OpenMetrics.
+type Writer interface {
+	WriteMetrics(w io.Writer, openMetrics bool)
+}
+
 // NewFactory returns a factory of extensions with the given configuration, which serve
-// the ledger.
-func NewFactory(config Config, stats *ledger.Ledger) extension.Factory {
+// the ledger, and the metrics of more unless it is nil.
+func NewFactory(config Config, stats *ledger.Ledger, more Writer) extension.Factory {
 	return extension.NewFactory(Type, func() component.Config { return &config },
 		func(_ context.Context, set extension.Settings, cfg component.Config) (extension.Extension, error) {
-			return &server{config: cfg.(*Config), set: set, stats: stats, started: time.Now(), final: make(chan struct{})}, nil
+			return &server{config: cfg.(*Config), set: set, stats: stats, more: more, started: time.Now(), final: make(chan struct{})}, nil
 		}, component.StabilityLevelStable)
 }
 
@@ -48,6 +54,7 @@ type server struct {
 	config *Config
 	set    extension.Settings
 	stats  *ledger.Ledger
+	more   Writer
 
 	ready   atomic.Bool
 	started time.Time
@@ -154,11 +161,4 @@ func (s *server) serveLedger(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	fmt.Fprintf(w, `{"pod":%q,"started":%q,%s`, s.config.Pod, s.started.UTC().Format(time.RFC3339Nano), line()[1:])
 	_ = http.NewResponseController(w).Flush()
-}
-
-func (s *server) serveMetrics(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	s.stats.WriteMetrics(w)
-	fmt.Fprintf(w, "# HELP novawire_sidecar_mistakes Variables that are ignored or missing.\n# TYPE novawire_sidecar_mistakes gauge\nnovawire_sidecar_mistakes %d\n", s.config.Problems)
-	fmt.Fprintf(w, "# HELP novawire_sidecar_info The build and its backend.\n# TYPE novawire_sidecar_info gauge\nnovawire_sidecar_info{version=%q,backend=%q} 1\n", s.set.BuildInfo.Version, s.config.Backend)
 }
