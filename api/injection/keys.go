@@ -29,6 +29,7 @@ var keys = []api.Key{
 	{Name: AnnotationMetricsPath, On: api.OnPod, Default: "`/metrics`", Allowed: "an absolute path", Meaning: "`prometheus.io/path`"},
 	{Name: AnnotationMetricsScheme, On: api.OnPod, Default: "`http`", Allowed: "`http`, `https`", Meaning: "`prometheus.io/scheme`"},
 	{Name: AnnotationMetricsEndpoint, On: api.OnPod, Default: "–", Allowed: "`http://:9090/metrics`", Meaning: "the app's own endpoint, if `prometheus.io/*` point to a sidecar of somebody else", Written: true},
+	{Name: AnnotationSpanMetrics, On: api.OnPod, Default: "`false`", Allowed: "`true`, `false`", Meaning: "whether the sidecar exposes requests, errors and durations from spans, and the P0 indicators"},
 	{Name: AnnotationSidecarCPURequest, On: api.OnPod, Default: "from config", Allowed: quantities, Meaning: "CPU request of the sidecar"},
 	{Name: AnnotationSidecarCPULimit, On: api.OnPod, Default: "from config", Allowed: quantities + ", at least `10m`", Meaning: "CPU limit of the sidecar"},
 	{Name: AnnotationSidecarMemoryRequest, On: api.OnPod, Default: "from config", Allowed: quantities, Meaning: "memory request of the sidecar"},

@@ -53,6 +53,7 @@ const (
 	AnnotationMetricsPort          = AnnotationPrefix + "metrics-port"
 	AnnotationMetricsPath          = AnnotationPrefix + "metrics-path"
 	AnnotationMetricsScheme        = AnnotationPrefix + "metrics-scheme"
+	AnnotationSpanMetrics          = AnnotationPrefix + "span-metrics"
 	AnnotationSidecarCPURequest    = AnnotationPrefix + "sidecar-cpu-request"
 	AnnotationSidecarCPULimit      = AnnotationPrefix + "sidecar-cpu-limit"
 	AnnotationSidecarMemoryRequest = AnnotationPrefix + "sidecar-memory-request"

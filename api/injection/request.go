@@ -39,6 +39,7 @@ type Request struct {
 	MetricsPort        string // a port's name or number; "" if no layer sets it
 	MetricsPath        string
 	MetricsScheme      string
+	SpanMetrics        bool
 	Sidecar            Resources
 	Redact             string // the rules of all layers, as api/redaction reads them
 }
@@ -193,12 +194,7 @@ var requestRules = []requestRule{
 		r.Logs = logs == LoggingStructured
 		return err
 	}},
-	{AnnotationMetrics, func(r *Request, _, v string) error {
-		var metrics string
-		err := oneOf(&metrics, v, "true", "false")
-		r.Metrics = metrics == "true"
-		return err
-	}},
+	{AnnotationMetrics, func(r *Request, _, v string) error { return setBool(&r.Metrics, v) }},
 	{AnnotationMetricsPort, setMetricsPort},
 	{AnnotationMetricsPath, func(r *Request, _, v string) error {
 		if !strings.HasPrefix(v, "/") || strings.ContainsAny(v, " \t\r\n") {
@@ -210,6 +206,7 @@ var requestRules = []requestRule{
 	{AnnotationMetricsScheme, func(r *Request, _, v string) error {
 		return oneOf(&r.MetricsScheme, v, "http", "https")
 	}},
+	{AnnotationSpanMetrics, func(r *Request, _, v string) error { return setBool(&r.SpanMetrics, v) }},
 	{AnnotationSidecarCPURequest, func(r *Request, _, v string) error { return setQuantity(&r.Sidecar.CPURequest, v, "") }},
 	{AnnotationSidecarCPULimit, func(r *Request, _, v string) error {
 		return setQuantity(&r.Sidecar.CPULimit, v, MinimumSidecarCPU)
@@ -234,6 +231,13 @@ func oneOf[T ~string](field *T, value string, allowed ...T) error {
 	}
 	last := len(names) - 1
 	return fmt.Errorf("%s or %s", strings.Join(names[:last], ", "), names[last])
+}
+
+func setBool(field *bool, value string) error {
+	var text string
+	err := oneOf(&text, value, "true", "false")
+	*field = text == "true"
+	return err
 }
 
 func setServiceName(r *Request, source, v string) error {

@@ -51,6 +51,7 @@ func TestParseRequest_IgnoresBadValues(t *testing.T) {
 		"containers":             {"", "a,,b", ","},
 		"logs":                   {"yes", "true"},
 		"metrics":                {"yes", "on"},
+		"span-metrics":           {"", "yes", "TRUE"},
 		"metrics-port":           {"", "0", "65536", "UPPER", "sixteen-letters-x", "+80", "0080", "-80", "8080-", "-a", "a--b"},
 		"metrics-path":           {"", "metrics", "/a b"},
 		"metrics-scheme":         {"HTTP", "ftp"},

@@ -186,6 +186,7 @@ func defaultRequest(c Config) injection.Request {
 		Metrics:       true,
 		MetricsPath:   "/metrics",
 		MetricsScheme: "http",
+		SpanMetrics:   c.Sidecar.Env[sidecarapi.EnvSpanMetrics] == "true",
 		Sidecar:       c.Sidecar.Resources,
 	}
 }

@@ -113,7 +113,7 @@ func TestEngine_Explain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ns := Namespace{Name: "nova", Annotations: map[string]string{"inject.nova.dev/trace-sampling": "0.5", "inject.nova.dev/protocol": "grpc"}}
+	ns := Namespace{Name: "nova", Annotations: map[string]string{"inject.nova.dev/trace-sampling": "0.5", "inject.nova.dev/protocol": "grpc", "inject.nova.dev/span-metrics": "true"}}
 	template := []byte(`{"metadata":{"annotations":{"inject.nova.dev/protocol":"http/protobuf","inject.nova.dev/trace-sampling":"bad"}},
 		"spec":{"containers":[{"name":"app","ports":[{"name":"metrics","containerPort":9090}],"env":[{"name":"OTEL_PROPAGATORS","value":"b3"}]}]}}`)
 	owner := workload.Owner{Kind: "Deployment", Name: "shop"}
@@ -132,6 +132,7 @@ func TestEngine_Explain(t *testing.T) {
 		"OTEL_PROPAGATORS":            {"app", "", "b3", "kept", "the container's own variable"},
 		"prometheus.io/path":          {"", "", "/m", "metrics", "config defaults inject.nova.dev/metrics-path"},
 		"prometheus.io/scheme":        {"", "", "http", "metrics", "default"},
+		"NOVAWIRE_SPAN_METRICS":       {"novawire-collector", "", "true", "span metrics", "namespace annotation inject.nova.dev/span-metrics"},
 		"container":                   {"novawire-collector", "", config.Sidecar.Image, "collector", "default"},
 	} {
 		want.Subject = subject

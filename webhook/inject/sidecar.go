@@ -25,9 +25,12 @@ func sidecarTemplate(s Sidecar) []byte {
 }
 
 // sidecarSettings returns the configured variables of the sidecar as JSON elements of
-// env, sorted by name.
+// env, sorted by name. The one that annotations override is not among them.
 func sidecarSettings(s Sidecar) (dst []byte) {
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
+		if name == sidecarapi.EnvSpanMetrics {
+			continue
+		}
 		dst = append(dst, ',')
 		dst = appendVariable(dst, name, escapeReferences(s.Env[name]))
 	}
@@ -75,6 +78,13 @@ func (w *wiring) placeSidecar() {
 		return
 	}
 	w.explain(sidecarapi.ContainerName, "container", w.engine.config.Sidecar.Image, "collector", w.source(injection.AnnotationCollector))
+	if w.request.SpanMetrics {
+		from := w.source(injection.AnnotationSpanMetrics)
+		if from == "default" { // which is off: the sidecar's own variable
+			from = "config sidecar.env"
+		}
+		w.explain(sidecarapi.ContainerName, sidecarapi.EnvSpanMetrics, "true", "span metrics", from)
+	}
 	if w.engine.native && len(w.pod.Spec.InitContainers) == 0 {
 		w.patch.add("spec", wantedList)
 		w.patch.json = append(w.appendSidecar(append(w.patch.json, '[')), ']')
@@ -127,6 +137,9 @@ func (w *wiring) appendSidecar(dst []byte) []byte {
 	}
 	dst = append(dst, ',')
 	dst = appendVariable(dst, sidecarapi.EnvResourceAttributes, w.sidecarAttributes())
+	if w.request.SpanMetrics {
+		dst = appendVariable(append(dst, ','), sidecarapi.EnvSpanMetrics, "true")
+	}
 	if w.ports.grpc != sidecarapi.PortOTLPGRPC {
 		dst = appendVariable(append(dst, ','), sidecarapi.EnvListen, "127.0.0.1:"+itoa(w.ports.grpc)+",127.0.0.1:"+itoa(w.ports.http))
 	}
