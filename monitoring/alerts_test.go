@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,6 +31,8 @@ const (
 	suspendedInfo = `novawire_backup_info{namespace="nova",statefulset="auth",suspended="true"} `
 	ofDatabase    = `{namespace="nova",statefulset="auth",database="nova_auth"} `
 	ofService     = `{namespace="nova",service="feed",pod="a"} `
+	fromSpans     = `{namespace="nova",service="feed",pod="a",source="spans"} `
+	ofOtherPod    = `{namespace="nova",service="feed",pod="b"} `
 	ofLeaf        = `{kind="leaf",instance="a"} `
 	ofSidecar     = `{namespace="nova",pod="a",signal="traces"} `
 	dropped       = `novawire_sidecar_dropped_total{namespace="nova",pod="a",signal="traces",reason="queue_full"} `
@@ -45,6 +48,18 @@ const (
 var alertCases = []alertCase{
 	// Half of ten requests per second fail from the second hour on.
 	{"half of the requests fail", "NovaHTTPServerErrorsFastBurn", "1m", []string{"http_server_errors_total" + ofService + "0x60 0+300x120", "http_server_requests_total" + ofService + "0+600x180"}, "1h30m", 1},
+	{"half of the requests fail, by spans alone", "NovaHTTPServerErrorsFastBurn", "1m", []string{"http_server_errors_total" + fromSpans + "0x60 0+300x120", "http_server_requests_total" + fromSpans + "0+600x180"}, "1h30m", 1},
+	{"the application and spans count the same few requests", "NovaHTTPServerErrorsFastBurn", "1m", slices.Concat(fewFail(ofService, "180"), fewFail(fromSpans, "180")), "2h", 0},
+	{"one pod counts itself, another by spans", "NovaHTTPServerErrorsFastBurn", "1m", slices.Concat(fewFail(ofOtherPod, "180"), fewFail(fromSpans, "180")), "2h", 1},
+	{"the application's own counters end, those of spans go on", "NovaHTTPServerErrorsFastBurn", "1m", slices.Concat(fewFail(ofService, "70 stale"), fewFail(fromSpans, "180")), "1h20m", 0},
+	{"the application says that nothing fails, and spans that something does", "NovaHTTPServerErrors", "1m", []string{"http_server_errors_total" + ofService + "0x60", "http_server_errors_total" + fromSpans + "0x20 1+1x40"}, "25m", 0},
+	{"a counter of spans grows", "NovaHTTPServerErrors", "1m", []string{"http_server_errors_total" + fromSpans + "0x20 1x40"}, "25m", 1},
+	{"a counter of spans is born at 1", "NovaHTTPServerErrors", "1m", []string{"http_server_errors_total" + fromSpans + "_x20 1x40"}, "25m", 1},
+	{"a counter of spans is born beside an older one of the application", "NovaHTTPServerErrors", "1m", []string{"http_server_errors_total" + ofService + "0x60", "http_server_errors_total" + fromSpans + "_x20 1x40"}, "25m", 0},
+	{"a counter of spans stays", "NovaHTTPServerErrors", "1m", []string{"http_server_errors_total" + fromSpans + "7x60"}, "30m", 0},
+	{"calls fail, by spans alone", "NovaGRPCClientErrors", "1m", []string{"grpc_client_errors_total" + fromSpans + "0x20 1x40"}, "25m", 1},
+	{"half of the calls fail, by spans alone", "NovaGRPCClientErrorsFastBurn", "1m", []string{"grpc_client_errors_total" + fromSpans + "0+300x180", "grpc_client_requests_total" + fromSpans + "0+600x180"}, "2h", 1},
+	{"Redis times out, by spans alone", "NovaRedisTimeouts", "1m", []string{"redis_timeout_total" + fromSpans + "0x20 1x40"}, "25m", 1},
 	{"one request of 1000 fails", "NovaHTTPServerErrorsFastBurn", "1m", []string{"http_server_errors_total" + ofService + "0+0.6x180", "http_server_requests_total" + ofService + "0+600x180"}, "2h", 0},
 	{"all of few requests fail", "NovaHTTPServerErrorsFastBurn", "1m", []string{"http_server_errors_total" + ofService + "0+1x180", "http_server_requests_total" + ofService + "0+1x180"}, "2h", 0},
 	{"the short window has recovered", "NovaHTTPServerErrorsFastBurn", "1m", []string{"http_server_errors_total" + ofService + "0+300x60 18000x120", "http_server_requests_total" + ofService + "0+600x180"}, "1h10m", 0},
@@ -153,6 +168,12 @@ var alertCases = []alertCase{
 	{"the API server does not answer the agent", "NovawireLogsPodsUnknown", "1m", []string{`novawire_logs_pods_synced{instance="a"} 1x10 0x20`}, "22m", 1},
 	{"files of a pod are undecided", "NovawireLogsPodsUnknown", "1m", []string{`novawire_logs_files{instance="a",state="undecided"} 0x10 2x20`}, "22m", 1},
 	{"the agent knows all pods", "NovawireLogsPodsUnknown", "1m", []string{`novawire_logs_pods_synced{instance="a"} 1x30`, `novawire_logs_files{instance="a",state="undecided"} 0x30`}, "22m", 0},
+}
+
+// fewFail is a service whose few requests all fail: alone they are below the traffic that an
+// alert needs, and twice they are above it.
+func fewFail(of, values string) []string {
+	return []string{"http_server_errors_total" + of + "0+3.6x" + values, "http_server_requests_total" + of + "0+3.6x" + values}
 }
 
 // TestAlerts runs the cases with Prometheus' own rule engine. Each alert has a case in

@@ -113,19 +113,21 @@ func logDashboard() Dashboard {
 
 // serviceDashboard shows one of Nova's services, chosen by the variables namespace and service.
 func serviceDashboard() Dashboard {
-	const of = `{namespace="$namespace",service="$service"}`
+	const matchers = `namespace="$namespace",service="$service"`
+	const of = `{` + matchers + `}`
+	sum := func(expr, counter string) string { return "sum" + ofPods(expr, counter, ","+matchers) }
 	ratio := func(prefix string) string {
-		return fmt.Sprintf("sum(rate(%[1]s_errors_total%[2]s[5m])) / sum(rate(%[1]s_requests_total%[2]s[5m]))", prefix, of)
+		return sum("rate(%s[5m])", prefix+"_errors_total") + " / " + sum("rate(%s[5m])", prefix+"_requests_total")
 	}
 	return Dashboard{UID: "nova-service", Title: "Nova: one service", Rows: []Row{
 		{"Requests, errors", []Panel{
-			graph("HTTP requests", "reqps", Query{`sum(rate(http_server_requests_total` + of + `[5m]))`, "requests"}),
+			graph("HTTP requests", "reqps", Query{sum("rate(%s[5m])", "http_server_requests_total"), "requests"}),
 			graph("Share of HTTP requests that fail", "percentunit", Query{ratio("http_server"), "errors"}),
 			graph("Share of gRPC calls that fail", "percentunit", Query{ratio("grpc_client"), "errors"}),
-			graph("Redis timeouts", "short", Query{`sum(increase(redis_timeout_total` + of + `[5m]))`, "timeouts"}),
+			graph("Redis timeouts", "short", Query{sum("increase(%s[5m])", "redis_timeout_total"), "timeouts"}),
 		}},
 		{"Pods", []Panel{
-			graph("Scraped pods", "short", Query{`sum(up` + of + `)`, "pods"}),
+			graph("Scraped pods", "short", Query{`sum(min by (pod) (up` + of + `))`, "pods"}),
 			graph("CPU", "short", Query{`sum by (pod) (rate(process_cpu_seconds_total` + of + `[5m]))`, "{{pod}}"}),
 			graph("Memory", "bytes", Query{`sum by (pod) (process_resident_memory_bytes` + of + `)`, "{{pod}}"}),
 		}},

@@ -60,58 +60,66 @@ func TestScrapeConfiguration(t *testing.T) {
 		}
 	})
 
-	t.Run("it relabels pods as the PodMonitor does", func(t *testing.T) {
-		var plain struct {
-			ScrapeConfigs []struct {
-				JobName        string           `json:"job_name"`
-				RelabelConfigs []map[string]any `json:"relabel_configs"`
-			} `json:"scrape_configs"`
-		}
-		if err := yaml.Unmarshal(text, &plain); err != nil {
-			t.Fatal(err)
-		}
-		monitor, err := os.ReadFile("../manifests/base/monitoring/pods.yaml")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var pods struct {
-			Spec struct {
-				PodMetricsEndpoints []struct {
-					Relabelings []map[string]any `json:"relabelings"`
-				} `json:"podMetricsEndpoints"`
-			} `json:"spec"`
-		}
-		if err := yaml.Unmarshal(monitor, &pods); err != nil {
-			t.Fatal(err)
-		}
-		var got []map[string]any
-		for _, job := range plain.ScrapeConfigs {
-			if job.JobName != "nova-pods" {
-				continue
+	for job, file := range map[string]string{"nova-pods": "pods.yaml", "novawire-sidecars": "sidecars.yaml"} {
+		t.Run("it relabels pods as the PodMonitor does: "+job, func(t *testing.T) {
+			monitor, err := os.ReadFile("../manifests/base/monitoring/" + file)
+			if err != nil {
+				t.Fatal(err)
 			}
-			for _, r := range job.RelabelConfigs {
-				// The operator adds these rules itself.
-				source, _ := yaml.Marshal(r["source_labels"])
-				if !regexp.MustCompile(`pod_label_nova_dev_metrics|pod_phase|kubernetes_namespace|kubernetes_pod_name`).Match(source) {
-					got = append(got, r)
-				}
+			if diff := cmp.Diff(monitorRelabelings(t, monitor), jobRelabelings(t, text, job)); diff != "" {
+				t.Errorf("PodMonitor (-) and prometheus.yaml (+) differ:\n%s", diff)
+			}
+		})
+	}
+}
+
+// jobRelabelings returns the rules of a job, without those that the operator adds itself.
+func jobRelabelings(t *testing.T, config []byte, name string) (rules []map[string]any) {
+	t.Helper()
+	var plain struct {
+		ScrapeConfigs []struct {
+			JobName        string           `json:"job_name"`
+			RelabelConfigs []map[string]any `json:"relabel_configs"`
+		} `json:"scrape_configs"`
+	}
+	if err := yaml.Unmarshal(config, &plain); err != nil {
+		t.Fatal(err)
+	}
+	operators := regexp.MustCompile(`pod_label_nova_dev_metrics|pod_phase|kubernetes_namespace|kubernetes_pod_name|pod_container_port_name`)
+	for _, job := range plain.ScrapeConfigs {
+		for _, r := range job.RelabelConfigs {
+			if source, _ := yaml.Marshal(r["source_labels"]); job.JobName == name && !operators.Match(source) {
+				rules = append(rules, r)
 			}
 		}
-		var want []map[string]any
-		for _, r := range pods.Spec.PodMetricsEndpoints[0].Relabelings {
-			if r["action"] == "labeldrop" { // labels that only the operator adds
-				continue
-			}
-			snake := map[string]any{}
-			for key, value := range r {
-				snake[strings.NewReplacer("sourceLabels", "source_labels", "targetLabel", "target_label").Replace(key)] = value
-			}
-			want = append(want, snake)
+	}
+	return rules
+}
+
+// monitorRelabelings returns the rules of a PodMonitor as Prometheus spells them.
+func monitorRelabelings(t *testing.T, monitor []byte) (rules []map[string]any) {
+	t.Helper()
+	var pods struct {
+		Spec struct {
+			PodMetricsEndpoints []struct {
+				Relabelings []map[string]any `json:"relabelings"`
+			} `json:"podMetricsEndpoints"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal(monitor, &pods); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range pods.Spec.PodMetricsEndpoints[0].Relabelings {
+		if r["action"] == "labeldrop" { // labels that only the operator adds
+			continue
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("PodMonitor (-) and prometheus.yaml (+) differ:\n%s", diff)
+		snake := map[string]any{}
+		for key, value := range r {
+			snake[strings.NewReplacer("sourceLabels", "source_labels", "targetLabel", "target_label").Replace(key)] = value
 		}
-	})
+		rules = append(rules, snake)
+	}
+	return rules
 }
 
 // scraped returns the URL at which Prometheus scrapes a pod, by the job nova-pods.

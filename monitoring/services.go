@@ -2,6 +2,7 @@ package monitoring
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -18,7 +19,7 @@ const errorBudget = 0.001
 const minimumRate = 0.1
 
 // services watches the P0 indicators of Nova's services: http_server_errors_total,
-// grpc_client_errors_total and redis_timeout_total.
+// grpc_client_errors_total and redis_timeout_total, by the application or from spans.
 func services() Group {
 	return Group{
 		Name: "services", Namespace: "novawire-system", Title: "Nova's services",
@@ -34,17 +35,30 @@ func services() Group {
 	}
 }
 
+// ofPods applies an expression, which names a counter as %s, to the counter of each pod: to
+// the application's own, or to the one that the sidecar makes of spans in a pod that has no
+// own one, nor had one within the time that the expression looks back. So nothing counts
+// twice.
+func ofPods(expr, counter, matchers string) string {
+	own, spans := counter+`{source!="spans"`+matchers+`}`, counter+`{source="spans"`+matchers+`}`
+	apply := func(selector string) string { return strings.ReplaceAll(expr, "%s", selector) }
+	return fmt.Sprintf("(%s or on (namespace, pod) (%s unless on (namespace, pod) %s))", apply(own), apply(spans), own)
+}
+
 // burnRate alerts if errors use up the budget factor times too fast, in a short and in
 // a long window (The Site Reliability Workbook, "Alerting on SLOs").
 func burnRate(name, prefix, what string, severity Severity, factor float64, short, long string, wait time.Duration) Alert {
 	threshold := fmt.Sprintf("%.4g", factor*errorBudget)
+	rate := func(counter, window string) string {
+		return "sum by (namespace, service) " + ofPods("rate(%s["+window+"])", prefix+counter, "")
+	}
 	above := func(window string) string {
-		return fmt.Sprintf("sum by (namespace, service) (rate(%[1]s_errors_total[%[2]s])) / sum by (namespace, service) (rate(%[1]s_requests_total[%[2]s])) > %[3]s", prefix, window, threshold)
+		return rate("_errors_total", window) + " / " + rate("_requests_total", window) + " > " + threshold
 	}
 	return Alert{
 		Name: name, Severity: severity, For: wait,
 		Expr: above(short) + " and " + above(long) +
-			fmt.Sprintf(" and sum by (namespace, service) (rate(%s_requests_total[%s])) > %g", prefix, long, minimumRate),
+			fmt.Sprintf(" and %s > %g", rate("_requests_total", long), minimumRate),
 		Summary:     "{{ $value | humanizePercentage }} of the " + what + " of {{ $labels.namespace }}/{{ $labels.service }} fail.",
 		Description: fmt.Sprintf("At this rate the error budget of 30 days (99.9 %% success) is used up in %s. Both windows, %s and %s, are above %s.", lasts(factor), short, long, threshold),
 		Meaning:     fmt.Sprintf("The service fails so often that the error budget of 30 days lasts %s. Low traffic (less than %g requests per second) never fires.", lasts(factor), minimumRate),
@@ -62,7 +76,8 @@ func lasts(factor float64) string {
 func anyError(name, metric, what string) Alert {
 	return Alert{
 		Name: name, Severity: Warning,
-		Expr:        fmt.Sprintf("sum by (namespace, service) (increase(%[1]s[10m])) > 0 or sum by (namespace, service) (%[1]s unless %[1]s offset 10m) > 0", metric),
+		Expr: "sum by (namespace, service) " + ofPods("increase(%s[10m])", metric, "") + " > 0 or sum by (namespace, service) " +
+			ofPods("(%s unless %s offset 10m)", metric, "") + " > 0",
 		Summary:     "{{ $labels.namespace }}/{{ $labels.service }} " + what + " in the last 10 minutes.",
 		Description: "{{ $value | humanize }} in 10 minutes ({{ $labels.namespace }}/{{ $labels.service }}, " + metric + ").",
 		Meaning:     "The P0 indicator `" + metric + "` has grown. One error does not call anybody; the burn-rate alerts and the CloudWatch alarm (3 of 5 minutes) do.",
