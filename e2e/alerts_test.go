@@ -97,13 +97,14 @@ func TestAlerts(t *testing.T) {
 	d := newDatabase(t, 17)
 	t.Cleanup(func() { removePluginHosts(t) })
 	failures := map[string]func(*testing.T, monitoring){
-		"the requests of a service fail":                 func(t *testing.T, m monitoring) { serviceFails(m, namespace{n.Resources, t, n.name}) },
-		"backups fail, are late and lose tables":         func(t *testing.T, m monitoring) { backupsFail(m, database{namespace{d.Resources, t, d.name}}) },
-		"reviews are slow and unreadable":                reviewsFail,
-		"managers have no rights and wrong files":        managersFail,
-		"the backend of a sidecar is down":               sidecarFails,
-		"pods are older than the label and the settings": podsDrift,
-		"CloudWatch Logs is down and refuses old lines":  logsFail,
+		"the requests of a service fail":                  func(t *testing.T, m monitoring) { serviceFails(m, namespace{n.Resources, t, n.name}) },
+		"backups fail, are late and lose tables":          func(t *testing.T, m monitoring) { backupsFail(m, database{namespace{d.Resources, t, d.name}}) },
+		"the requests of a service without counters fail": spansFail,
+		"reviews are slow and unreadable":                 reviewsFail,
+		"managers have no rights and wrong files":         managersFail,
+		"the backend of a sidecar is down":                sidecarFails,
+		"pods are older than the label and the settings":  podsDrift,
+		"CloudWatch Logs is down and refuses old lines":   logsFail,
 	}
 	t.Run("arrive", func(t *testing.T) {
 		for name, fail := range failures {
@@ -141,6 +142,42 @@ func serviceFails(m monitoring, n namespace) {
 		alert("NovaHTTPServerErrorsFastBurn", of...), alert("NovaHTTPServerErrorsSlowBurn", of...), alert("NovaHTTPServerErrors", of...),
 		alert("NovaGRPCClientErrorsFastBurn", of...), alert("NovaGRPCClientErrorsSlowBurn", of...), alert("NovaGRPCClientErrors", of...),
 		alert("NovaRedisTimeouts", of...))
+}
+
+// spansFail has an app whose own counters nobody scrapes: what fails is in its spans alone.
+func spansFail(t *testing.T, m monitoring) {
+	n := inNamespace(t, true)
+	d := deployment(n.name, "teller")
+	d.Spec.Template.Annotations = map[string]string{injection.AnnotationSpanMetrics: "true", injection.AnnotationMetrics: "false"}
+	n.create(d)
+	pod := n.pod("teller", readyOrSucceeded)
+	address := n.forward(pod, sidecarapi.PortOTLPHTTP) + "/v1/traces"
+	of := []string{"namespace", n.name, "service", "teller"}
+	m.expect(time.Time{}, func(ctx context.Context) { postJSON(ctx, address, failedSpans) },
+		alert("NovaHTTPServerErrorsFastBurn", of...), alert("NovaHTTPServerErrors", of...),
+		alert("NovaGRPCClientErrorsFastBurn", of...), alert("NovaGRPCClientErrors", of...), alert("NovaRedisTimeouts", of...))
+}
+
+// failedSpans are an HTTP request, a gRPC call and a Redis command that fail.
+const failedSpans = `{"resourceSpans":[{"scopeSpans":[{"spans":[
+	{"traceId":"0123456789abcdef0123456789abcdef","spanId":"0123456789abcde0","name":"GET /cart","kind":2,"startTimeUnixNano":"1800000000000000000","endTimeUnixNano":"1800000000100000000",
+	 "attributes":[{"key":"http.request.method","value":{"stringValue":"GET"}},{"key":"http.response.status_code","value":{"intValue":"500"}}]},
+	{"traceId":"0123456789abcdef0123456789abcdef","spanId":"0123456789abcde1","name":"nova.Users/Get","kind":3,"startTimeUnixNano":"1800000000000000000","endTimeUnixNano":"1800000000050000000",
+	 "attributes":[{"key":"rpc.system","value":{"stringValue":"grpc"}},{"key":"rpc.grpc.status_code","value":{"intValue":"14"}}]},
+	{"traceId":"0123456789abcdef0123456789abcdef","spanId":"0123456789abcde2","name":"GET","kind":3,"startTimeUnixNano":"1800000000000000000","endTimeUnixNano":"1800000000020000000",
+	 "attributes":[{"key":"db.system.name","value":{"stringValue":"redis"}},{"key":"error.type","value":{"stringValue":"timeout"}}],"status":{"code":2}}
+]}]}]}`
+
+// postJSON sends a body. A failure is not reported: the body is sent again.
+func postJSON(ctx context.Context, address, body string) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(body))
+	if err != nil {
+		return
+	}
+	request.Header.Set("Content-Type", "application/json")
+	if answer, err := http.DefaultClient.Do(request); err == nil {
+		_ = answer.Body.Close()
+	}
 }
 
 // reviewsFail sends the manager, through its Service, reviews that it cannot read, slowly.
@@ -273,17 +310,7 @@ func sidecarFails(t *testing.T, m monitoring) {
 	of := []string{"namespace", n.name, "pod", pod.Name, "signal", "traces"}
 	oversize := fmt.Sprintf(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0123456789abcdef0123456789abcdef","spanId":"0123456789abcdef","name":%q}]}]}]}`, strings.Repeat("x", 3<<20))
 	address := n.forward(pod, 4318) + "/v1/traces"
-	m.expect(time.Time{}, func(ctx context.Context) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(oversize))
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		request.Header.Set("Content-Type", "application/json")
-		if answer, err := http.DefaultClient.Do(request); err == nil { // it is sent again
-			_ = answer.Body.Close()
-		}
-	},
+	m.expect(time.Time{}, func(ctx context.Context) { postJSON(ctx, address, oversize) },
 		alert("NovawireSidecarDropped", append(of, "reason", "queue_full")...),
 		alert("NovawireSidecarQueueFilling", of...),
 		alert("NovawireSidecarRefused", append(of, "reason", "oversize")...))

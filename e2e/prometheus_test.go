@@ -80,7 +80,7 @@ func shortened(objects string) string {
 	change(`> 1800`, "> 30")
 	change(`> 300`, "> 5")
 	for unit, seconds := range map[string]int{"m": 1, "h": 60, "d": 1440} {
-		window := regexp.MustCompile(`(\[|offset )([0-9]+)` + unit + `\b`)
+		window := regexp.MustCompile(`(\[|offset\s+)([0-9]+)` + unit + `\b`)
 		objects = window.ReplaceAllStringFunc(objects, func(text string) string {
 			parts := window.FindStringSubmatch(text)
 			n, _ := strconv.Atoi(parts[2])
