@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/cmd/novawire/dashboard"
 	"github.com/nova/novawire/internal/kubernetes"
 	"github.com/nova/novawire/internal/testing/bench"
 	"github.com/nova/novawire/internal/testing/cluster"
@@ -25,8 +28,8 @@ import (
 
 const statusPods, statusNamespaces = 5000, 10
 
-// BenchmarkStatus is the time of `status` with 5,000 wired pods on a real API server. The
-// baseline lists the same pods with the dynamic client and decodes each, as other commands do.
+// BenchmarkStatus is the time of `status`, and of the dashboard until it has the page and
+// its data, with 5,000 wired pods on a real API server. The baseline lists the same pods with the dynamic client and decodes each, as other commands do.
 func BenchmarkStatus(b *testing.B) {
 	const name = "status/5000-pods"
 	bench.Skip(b, name)
@@ -61,14 +64,33 @@ func BenchmarkStatus(b *testing.B) {
 			b.Fatal(n, err)
 		}
 	}
-	var our, their []time.Duration
-	for range bench.Rounds {
-		our, their = append(our, elapsed(ours)), append(their, elapsed(peer))
+	source, err := newDashboardSource(dashboardFlags{cluster: clusterFlags{kubeconfig: file}, system: defaultNamespace}, direct, "novawire")
+	if err != nil {
+		b.Fatal(err)
 	}
-	slices.Sort(our)
-	slices.Sort(their)
-	o, p := our[bench.Rounds/2], their[bench.Rounds/2]
-	bench.Line(name, o.Round(time.Millisecond).String(), p.Round(time.Millisecond).String(), float64(p)/float64(o))
+	page := dashboard.Handler(source)
+	shown := func() {
+		for _, path := range []string{"/", "/api/status"} {
+			w := httptest.NewRecorder()
+			page.ServeHTTP(w, httptest.NewRequestWithContext(b.Context(), http.MethodGet, "http://localhost"+path, nil))
+			if w.Code != http.StatusOK || path != "/" && strings.Count(w.Body.String(), `{"wired":500}`) < statusNamespaces {
+				b.Fatal(w.Code, w.Body)
+			}
+		}
+	}
+	var our, theirs, pages []time.Duration
+	for range bench.Rounds {
+		our, theirs, pages = append(our, elapsed(ours)), append(theirs, elapsed(peer)), append(pages, elapsed(shown))
+	}
+	p := middle(theirs)
+	for name, o := range map[string]time.Duration{name: middle(our), name + "-dashboard": middle(pages)} {
+		bench.Line(name, o.Round(time.Millisecond).String(), p.Round(time.Millisecond).String(), float64(p)/float64(o))
+	}
+}
+
+func middle(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
 }
 
 func elapsed(f func()) time.Duration {

@@ -21,6 +21,7 @@ const (
 var notLinked = []string{
 	"sigs.k8s.io/controller-runtime", "k8s.io/client-go/kubernetes", "k8s.io/client-go/applyconfigurations",
 	"k8s.io/client-go/informers", "k8s.io/client-go/gentype", "k8s.io/client-go/discovery",
+	"github.com/chromedp", // drives the browser of tests
 }
 
 func TestPackages(t *testing.T) {

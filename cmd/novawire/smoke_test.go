@@ -194,7 +194,7 @@ func statefulSet(namespace string, status backupapi.Status) *appsv1.StatefulSet 
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

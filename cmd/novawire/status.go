@@ -114,9 +114,13 @@ func (f statusFlags) show(ctx context.Context, cluster *kubernetes.Client, names
 	}
 	s := summarize(in, namespaces, pods, backups, only)
 	if namespace != "" && len(namespaces) == 0 {
-		s.Notes = append(s.Notes, fmt.Sprintf("the namespace %s did not opt in: kubectl label namespace %s nova.dev/wiring=enabled", namespace, namespace))
+		s.Notes = append(s.Notes, notOptedIn(namespace))
 	}
 	return f.display.encode(s, func(w io.Writer) error { return s.writeTable(w, namespace != "", only.Kind != "", time.Now()) })
+}
+
+func notOptedIn(namespace string) string {
+	return fmt.Sprintf("the namespace %s did not opt in: kubectl label namespace %s nova.dev/wiring=enabled", namespace, namespace)
 }
 
 func writeYAML(w io.Writer, v any) error {
