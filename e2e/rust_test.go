@@ -39,6 +39,14 @@ func TestRust(t *testing.T) {
 		}
 	})
 	t.Run("the backup of its database restores", func(t *testing.T) { database{namespace{n.Resources, t, n.name}}.checkNovaContent() })
+	t.Run("its nightly job ends, although its pod has a sidecar", func(t *testing.T) {
+		kubectl(t, "", "-n", n.name, "create", "job", "tonight", "--from", "cronjob/nightly-report")
+		kubectl(t, "", "-n", n.name, "wait", "job/tonight", "--for", "condition=Complete", "--timeout", "2m")
+		out, _ := kubectl(t, "", "-n", n.name, "logs", "job/tonight", "-c", "report")
+		if !strings.Contains(out, "7 |  1000") {
+			t.Errorf("the report is\n%s", out)
+		}
+	})
 	t.Run("novawire smoke passes", func(t *testing.T) {
 		n := database{namespace{n.Resources, t, n.name}}
 		out, err := n.novawire("smoke", "-n", n.name, "--wait", "1m", "--traces-url", n.forward(n.pod("jaeger", readyOrSucceeded), 16686))
@@ -62,7 +70,7 @@ func (n namespace) stopped(m monitoring, workload string, names ...string) {
 	var want []labels
 	for _, name := range names {
 		want = append(want, alert(name, "namespace", n.name, "service", userService))
-		eventually(n.t, name+" does not fire yet", time.Minute, func(ctx context.Context) (bool, error) {
+		eventually(n.t, name+" does not fire yet", 2*time.Minute, func(ctx context.Context) (bool, error) {
 			firing, err := m.query(ctx, fmt.Sprintf(`ALERTS{alertname=%q,namespace=%q,service=%q}`, name, n.name, userService))
 			return err == nil && len(firing) == 0, nil
 		})
@@ -78,8 +86,9 @@ func installNova(t *testing.T) namespace {
 	n := inNamespace(t, true)
 	objects, _ := kubectl(t, "", "kustomize", "../examples")
 	kubectl(t, movedTo(n.name, objects), "apply", "-f", "-")
+	// content-service waits longer each time that its init container finds no PostgreSQL.
 	for _, workload := range []string{"statefulset/postgres", "deployment/" + contentService, "deployment/" + userService, "deployment/redis", "deployment/jaeger", "deployment/s3"} {
-		kubectl(t, "", "-n", n.name, "rollout", "status", workload, "--timeout", "3m")
+		kubectl(t, "", "-n", n.name, "rollout", "status", workload, "--timeout", "5m")
 	}
 	n.psql("nova_content", "INSERT INTO posts (author, title, likes) SELECT 7, 'post ' || n, n FROM generate_series(1, 1000) n", "INSERT INTO follows VALUES (1, 7)")
 	return n
