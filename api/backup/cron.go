@@ -13,6 +13,7 @@ import (
 // that of Jenkins.
 type Cron struct {
 	fields [5]string
+	values [5]map[int]bool // an H stands for one value
 	// perDay is the number of starts on a day on which the schedule runs.
 	perDay int
 }
@@ -41,21 +42,35 @@ func ParseCron(expression string) (Cron, error) {
 	if len(fields) != len(cronFields) {
 		return Cron{}, fmt.Errorf("%d fields instead of 5", len(fields))
 	}
-	var values [5]map[int]bool
 	for i, rule := range cronFields {
 		var err error
-		if values[i], err = rule.values(fields[i]); err != nil {
+		if c.values[i], err = rule.values(fields[i]); err != nil {
 			return Cron{}, fmt.Errorf("%s %q: %w", rule.name, fields[i], err)
 		}
 		c.fields[i] = fields[i]
 	}
-	c.perDay = len(values[0]) * len(values[1])
-	eitherDay := !matchesAny(fields[2]) && !matchesAny(fields[4]) // a day that matches either field is enough
-	if !eitherDay && !hasDay(values[2], values[3]) {
+	c.perDay = len(c.values[0]) * len(c.values[1])
+	if !c.eitherDay() && !hasDay(c.values[2], c.values[3]) {
 		return Cron{}, fmt.Errorf("no month of %q has a day of %q", fields[3], fields[2])
 	}
 	return c, nil
 }
+
+// eitherDay reports whether a day that matches one of the two day fields is enough.
+func (c Cron) eitherDay() bool { return !matchesAny(c.fields[2]) && !matchesAny(c.fields[4]) }
+
+// Matches reports whether a schedule without H starts in the minute of a time, in its zone.
+func (c Cron) Matches(t time.Time) bool {
+	day, weekday := c.values[2][t.Day()], c.values[4][int(t.Weekday())]
+	onDay := day && weekday
+	if c.eitherDay() {
+		onDay = day || weekday
+	}
+	return onDay && c.values[0][t.Minute()] && c.values[1][t.Hour()] && c.values[3][int(t.Month())]
+}
+
+// HasH reports whether the minute or the hour is an H.
+func (c Cron) HasH() bool { return strings.ContainsRune(c.fields[0]+c.fields[1], 'H') }
 
 // matchesAny reports whether cron treats a day field as unrestricted: an element of
 // its list is * or ?, without a step or with a step of one.

@@ -169,3 +169,30 @@ func FuzzCron(f *testing.F) {
 		}
 	})
 }
+
+// The times of a schedule are those of the library that CronJob uses.
+func TestCron_Matches(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, expression := range []string{"0 1 * * *", "*/15 8-18 * * mon-fri", "30 12 28 2 *", "5/20 0 1,15 * sun", "0 3 */2 * 1", "* * * * *", "0 0 1 1 ?"} {
+		ours, err := ParseCron(expression)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := cron.ParseStandard(expression)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := time.Date(2026, 1, 1, 0, 0, 0, 0, berlin); at.Year() < 2029; at = at.Add(time.Duration(rand.IntN(60*24*3)) * time.Minute) {
+			next := theirs.Next(at)
+			if !ours.Matches(next) {
+				t.Fatalf("%s does not match %s", expression, next)
+			}
+			if got, want := ours.Matches(at), theirs.Next(at.Add(-time.Second)).Equal(at); got != want {
+				t.Fatalf("%s matches %s: %t", expression, at, got)
+			}
+		}
+	}
+}
