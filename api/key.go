@@ -16,6 +16,7 @@ const (
 	OnPod         Object = "Pod"
 	OnService     Object = "Service"
 	OnStatefulSet Object = "StatefulSet"
+	OnWorkload    Object = "workload" // Deployment, StatefulSet or DaemonSet
 )
 
 // Key describes one label or annotation. docs/annotations.md holds all of them; a

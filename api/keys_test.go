@@ -24,7 +24,7 @@ func TestKeys_Documentation(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := string(text)
-	for _, object := range []api.Object{api.OnNamespace, api.OnPod, api.OnService, api.OnStatefulSet} {
+	for _, object := range []api.Object{api.OnNamespace, api.OnPod, api.OnService, api.OnStatefulSet, api.OnWorkload} {
 		table := regexp.MustCompile(`(?s)(<!-- keys ` + string(object) + ` -->\n).*?(<!-- end -->)`)
 		if !table.MatchString(want) {
 			t.Fatalf("%s has no table for %s", file, object)

@@ -15,6 +15,7 @@ func Keys() []api.Key { return slices.Clone(keys) }
 var keys = []api.Key{
 	{Name: LabelWiring, On: api.OnNamespace, Label: true, Default: "–", Allowed: "`enabled`", Meaning: "opts the namespace in"},
 	{Name: AnnotationStatus, On: api.OnNamespace, Default: "–", Allowed: "JSON", Meaning: "configuration hash, and how many pods have drifted (component `namespace-status`)", Written: true},
+	{Name: AnnotationRepair, On: api.OnNamespace, Default: "from config", Allowed: "`none`, `evict`, `restart`", Meaning: "how pods of the namespace are replaced that have drifted (component `repair`)"},
 
 	{Name: LabelWiring, On: api.OnPod, Label: true, Default: "–", Allowed: "`disabled`", Meaning: "the pod is not wired"},
 	{Name: AnnotationCollector, On: api.OnPod, Default: "`sidecar`", Allowed: "`sidecar`, `gateway`, `none`", Meaning: "destination of telemetry: a collector in the pod, a shared collector, or none"},
@@ -38,4 +39,7 @@ var keys = []api.Key{
 	{Name: AnnotationStatus, On: api.OnPod, Default: "–", Allowed: "JSON", Meaning: "version, configuration hash, what was done, what was skipped and why", Written: true},
 
 	{Name: AnnotationServiceMonitor, On: api.OnService, Default: "`true`", Allowed: "`true`, `false`", Meaning: "whether a Service that selects wired pods gets a ServiceMonitor, if the manager creates them (`--service-monitors`)"},
+
+	{Name: AnnotationRepair, On: api.OnWorkload, Default: "that of the Namespace", Allowed: "`none`, `evict`, `restart`", Meaning: "how its pods are replaced that have drifted (component `repair`)"},
+	{Name: AnnotationRepairStatus, On: api.OnWorkload, Default: "–", Allowed: "JSON", Meaning: "a repair that runs, or one that was undone: the workload is left alone while it is there", Written: true},
 }

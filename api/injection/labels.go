@@ -67,6 +67,13 @@ const (
 // a ServiceMonitor for it.
 const AnnotationServiceMonitor = AnnotationPrefix + "service-monitor"
 
+// AnnotationRepair on a Namespace or a workload chooses how its pods are replaced that are not
+// wired as they would be now. Package api/repair holds its values.
+const AnnotationRepair = AnnotationPrefix + "repair"
+
+// AnnotationRepairStatus is written on a workload by the controller that repairs.
+const AnnotationRepairStatus = AnnotationPrefix + "repair-status"
+
 // Annotations that Prometheus reads by convention.
 const (
 	AnnotationPrometheusScrape = "prometheus.io/scrape"

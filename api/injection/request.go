@@ -142,7 +142,7 @@ func (l Layer) refusal(key string, reason error) validate.Refusal {
 func appendUnknown(refusals []validate.Refusal, layer Layer, known int) []validate.Refusal {
 	ours := 0
 	for key := range layer.Annotations {
-		if strings.HasPrefix(key, AnnotationPrefix) && key != AnnotationStatus {
+		if strings.HasPrefix(key, AnnotationPrefix) && !layer.concernsOthers(key) {
 			ours++
 		}
 	}
@@ -150,16 +150,23 @@ func appendUnknown(refusals []validate.Refusal, layer Layer, known int) []valida
 		return refusals
 	}
 	for _, key := range slices.Sorted(maps.Keys(layer.Annotations)) {
-		if !strings.HasPrefix(key, AnnotationPrefix) || key == AnnotationStatus || isRequestKey(key) {
+		if !strings.HasPrefix(key, AnnotationPrefix) || layer.concernsOthers(key) || isRequestKey(key) {
 			continue
 		}
 		problem := "there is no such annotation"
-		if nearest := api.Nearest(keys, key); nearest != "" {
+		if key == AnnotationRepair {
+			problem = "it has an effect on the workload itself or on its Namespace"
+		} else if nearest := api.Nearest(keys, key); nearest != "" {
 			problem += "; did you mean " + nearest + "?"
 		}
 		refusals = append(refusals, validate.Refusal{Source: layer.Source, Setting: key, Value: validate.Redact(layer.Annotations[key]), Problem: problem, Ignored: true})
 	}
 	return refusals
+}
+
+// concernsOthers reports whether an annotation of the layer is not about injection.
+func (l Layer) concernsOthers(key string) bool {
+	return key == AnnotationStatus || key == AnnotationRepair && l.Source == SourceNamespace
 }
 
 type requestRule struct {

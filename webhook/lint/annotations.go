@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nova/novawire/api"
 	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/webhook/inject"
 )
@@ -17,7 +18,7 @@ import (
 // workload's pod template.
 func MisplacedAnnotations(annotations map[string]string) (notes []inject.Note) {
 	for key := range annotations {
-		if strings.HasPrefix(key, injection.AnnotationPrefix) {
+		if _, known := api.Find(injection.Keys(), key, api.OnWorkload); !known && strings.HasPrefix(key, injection.AnnotationPrefix) {
 			notes = append(notes, inject.Note{Reason: inject.Misplaced, Subject: key})
 		}
 	}
