@@ -104,7 +104,8 @@ func TestAccepted(t *testing.T) {
 	}
 	for name, values := range map[string][]string{
 		"defaults": {""}, "everything": {everything}, "nothing": {nothing}, "prod": {"prod-values.yaml"},
-		"pull": {everything, "image: {pullPolicy: Always, pullSecrets: [mirror], registry: 'registry.example.com:5000/nova'}\nmanager: {podLabels: {a: b}, podAnnotations: {a: b}, nodeSelector: {a: b}, tolerations: [{operator: Exists}], extraArgs: [--config-interval=1m], logLevel: debug}"},
+		"repair": {"admissionProbe: {enabled: true}\nrepair: {enabled: true}"},
+		"pull":   {everything, "image: {pullPolicy: Always, pullSecrets: [mirror], registry: 'registry.example.com:5000/nova'}\nmanager: {podLabels: {a: b}, podAnnotations: {a: b}, nodeSelector: {a: b}, tolerations: [{operator: Exists}], extraArgs: [--config-interval=1m], logLevel: debug}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rendered := mustRender(t, "platform", values...)
@@ -195,6 +196,8 @@ func TestSchema(t *testing.T) {
 		{"logging without a Region", "logging: {enabled: true}", "awsRegion"},
 		{"a name that is no Region", "logging: {awsRegion: Frankfurt}", "awsRegion"},
 		{"a pull policy", "image: {pullPolicy: Sometimes}", "pullPolicy"},
+		{"repair without the probe", "repair: {enabled: true}", "admissionProbe.enabled"},
+		{"repair without the controllers", "repair: {enabled: true}\nadmissionProbe: {enabled: true}\nbackup: {enabled: false}", "backup.enabled"},
 		{"a flag without dashes", "manager: {extraArgs: [debug]}", "extraArgs"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
+	"github.com/nova/novawire/api/repair"
 	"github.com/nova/novawire/controller/backup/resources"
 	"github.com/nova/novawire/internal/version"
 	"github.com/nova/novawire/webhook/inject"
@@ -28,12 +29,13 @@ type Manager struct {
 	Kind       string           `json:"kind"`
 	Injection  inject.Config    `json:"injection"`
 	Backup     resources.Config `json:"backup"`
+	Repair     repair.Config    `json:"repair"`
 }
 
 // Default returns the configuration of an empty file. managerImage is the reference of
 // the manager's image, "" if it is unknown: see [EnvImage].
 func Default(managerImage string) Manager {
-	c := Manager{Injection: inject.DefaultConfig(), Backup: resources.DefaultConfig()}
+	c := Manager{Injection: inject.DefaultConfig(), Backup: resources.DefaultConfig(), Repair: repair.Default()}
 	c.Injection.Version = version.Version
 	c.useImages(managerImage)
 	return c
@@ -81,6 +83,9 @@ func (c *Manager) Parse(text []byte) error {
 	}
 	if err := c.Backup.Validate(); err != nil {
 		return oneLine(fmt.Errorf("backup: %w", err))
+	}
+	if err := c.Repair.Validate(); err != nil {
+		return oneLine(fmt.Errorf("repair: %w", err))
 	}
 	return nil
 }

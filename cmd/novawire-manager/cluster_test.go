@@ -148,7 +148,7 @@ func (m *environment) start() {
 	m.Helper()
 	m.process = exec.Command(program(m, "novawire-manager"),
 		"--config", filepath.Join(m.dir, "config.yaml"), "--config-interval", "20ms",
-		"--cert-mode", "files", "--cert-dir", m.dir, "--admission-probe-namespace", "novawire-probe", "--host", "127.0.0.1", "--port", strconv.Itoa(m.port),
+		"--cert-mode", "files", "--cert-dir", m.dir, "--admission-probe-namespace", "novawire-probe", "--repair", "--host", "127.0.0.1", "--port", strconv.Itoa(m.port),
 		"--metrics-address", m.metrics, "--health-address", m.health)
 	m.process.Env = append(os.Environ(), "KUBECONFIG="+filepath.Join(m.dir, "kubeconfig"))
 	m.log = new(logBuffer)

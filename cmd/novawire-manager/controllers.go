@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -14,11 +15,13 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	repairapi "github.com/nova/novawire/api/repair"
 	"github.com/nova/novawire/controller/audit"
 	backupcontroller "github.com/nova/novawire/controller/backup"
 	"github.com/nova/novawire/controller/drift"
 	"github.com/nova/novawire/controller/ledger"
 	"github.com/nova/novawire/controller/probe"
+	"github.com/nova/novawire/controller/repair"
 	"github.com/nova/novawire/controller/servicemonitor"
 	"github.com/nova/novawire/internal/kubernetes"
 )
@@ -43,6 +46,8 @@ type controllers struct {
 	ledger       ledger.Options
 	probe        *probe.Options // nil: no synthetic pods
 	probed       *probe.Metrics
+	admitted     atomic.Bool             // the last synthetic pod was wired
+	repair       *repair.Options         // nil: no pod is replaced
 	monitors     *servicemonitor.Options // nil: no ServiceMonitors are created
 	restartDelay time.Duration           // before a stopped manager is started again
 }
@@ -65,7 +70,7 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags managerFlag
 	if err := mgr.Add(observer); err != nil {
 		return fmt.Errorf("add the ledger: %w", err)
 	}
-	return mgr.Add(&controllers{
+	c := &controllers{
 		probe: probeOptions(flags, probed), probed: probed,
 		cluster: cluster, namespace: flags.certs.namespace, restartDelay: 5 * time.Second, monitors: monitors,
 		options: backupcontroller.Options{Config: current.Backup, Statuses: statuses, Changed: current.changed[0]},
@@ -78,7 +83,19 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags managerFlag
 			Namespace: flags.certs.namespace, Observer: observer, Metrics: ledger.NewMetrics(metrics.Registry),
 			Interval: ledger.Interval, StoreInterval: ledger.StoreInterval, AskInterval: ledger.AskInterval,
 		},
-	})
+	}
+	if c.probe != nil {
+		c.probe.Result = c.admitted.Store
+	}
+	if mode := current.Repair().Mode; mode != repairapi.None && !flags.repair {
+		slog.Warn("nothing is repaired: the component repair is not installed", "key", "repair.mode", "mode", mode)
+	}
+	if flags.repair {
+		c.repair = &repair.Options{
+			Config: current.Repair, Engine: c.drift.Engine, AdmissionWorks: c.admitted.Load, Metrics: repair.NewMetrics(metrics.Registry),
+		}
+	}
+	return mgr.Add(c)
 }
 
 // probeOptions returns nil if no namespace is named for the synthetic pods.
@@ -105,6 +122,10 @@ func (c *controllers) Start(ctx context.Context) error {
 		c.drift.Metrics.Reset()
 		c.ledger.Metrics.Reset()
 		c.probed.Reset()
+		c.admitted.Store(false)
+		if c.repair != nil {
+			c.repair.Metrics.Reset()
+		}
 		if ctx.Err() == nil {
 			slog.Error("the controllers stopped; restarting", "error", err, "delay", c.restartDelay.String())
 		}
@@ -136,8 +157,8 @@ func (c *controllers) lead(ctx context.Context) error {
 	if err := backupcontroller.Add(mgr, options); err != nil {
 		return fmt.Errorf("add the backup controller: %w", err)
 	}
-	if err := drift.Add(mgr, c.drift); err != nil {
-		return fmt.Errorf("add the drift controller: %w", err)
+	if err := c.addDrift(mgr); err != nil {
+		return err
 	}
 	if err := ledger.Add(mgr, c.ledger); err != nil {
 		return err
@@ -159,6 +180,22 @@ func (c *controllers) lead(ctx context.Context) error {
 		return fmt.Errorf("add the ServiceMonitor controller: %w", err)
 	}
 	return mgr.Start(ctx)
+}
+
+// addDrift adds the comparison of pods and, if it is wanted, what replaces them.
+func (c *controllers) addDrift(mgr manager.Manager) error {
+	options := c.drift
+	if c.repair != nil {
+		repairer, err := repair.Add(mgr, *c.repair)
+		if err != nil {
+			return fmt.Errorf("add the repair controller: %w", err)
+		}
+		options.Found = repairer.Found
+	}
+	if err := drift.Add(mgr, options); err != nil {
+		return fmt.Errorf("add the drift controller: %w", err)
+	}
+	return nil
 }
 
 // addServiceMonitors adds the controller of ServiceMonitors, if it is wanted and the cluster

@@ -39,6 +39,7 @@ type managerFlags struct {
 	logLevel       string
 
 	probeNamespace string
+	repair         bool
 
 	serviceMonitors      bool
 	serviceMonitorLabels map[string]string
@@ -89,6 +90,7 @@ Exit codes: 0 ended by a signal, 1 it could not start or run, 2 a wrong command 
 	f.StringVar(&flags.logLevel, "log-level", "info", "lowest level that is logged: debug, info, warn or error; debug includes skipped pods")
 	f.BoolVar(&flags.controllers, "controllers", true, "run the controllers on the replica that leads")
 	f.StringVar(&flags.probeNamespace, "admission-probe-namespace", "", "opted-in namespace in which the leader creates a pod as a dry run each minute, to see that it is wired; empty for no probe")
+	f.BoolVar(&flags.repair, "repair", false, "let the leader replace pods that are not wired as they would be now, where the section repair of the configuration or an annotation asks for it; needs the probe")
 	f.BoolVar(&flags.serviceMonitors, "service-monitors", false, "create a ServiceMonitor for each Service that selects wired pods, if the cluster has the Prometheus Operator")
 	f.StringToStringVar(&flags.serviceMonitorLabels, "service-monitor-labels", nil, "labels of these ServiceMonitors, by which Prometheus selects them")
 	return cmd
@@ -100,6 +102,9 @@ func runManager(ctx context.Context, flags managerFlags, formerArguments bool, s
 		return commandline.UsageError("--log-level %q: use debug, info, warn or error", flags.logLevel)
 	}
 	setUpLogging(stderr, level)
+	if flags.repair && flags.probeNamespace == "" {
+		return commandline.UsageError("--repair needs --admission-probe-namespace: nothing is replaced while the probe fails")
+	}
 	if formerArguments {
 		slog.Warn("the argument is not needed any more: remove it from the Deployment", "argument", formerArgument)
 	}

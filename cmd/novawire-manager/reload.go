@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	backupapi "github.com/nova/novawire/api/backup"
+	repairapi "github.com/nova/novawire/api/repair"
 	"github.com/nova/novawire/config"
 	"github.com/nova/novawire/controller/backup/resources"
 	"github.com/nova/novawire/internal/commandline"
@@ -30,6 +31,7 @@ type reloader struct {
 	lastRead []byte // the content that was read last, valid or not
 	engine   atomic.Pointer[inject.Engine]
 	backup   atomic.Pointer[resources.Config]
+	repair   atomic.Pointer[repairapi.Config]
 	// changed has one channel for each controller, with room for one event: the
 	// controller reconciles everything again, however many changes there were.
 	changed [2]chan event.GenericEvent
@@ -73,6 +75,9 @@ func (r *reloader) Engine() *inject.Engine { return r.engine.Load() }
 // Backup returns the backup section of the current configuration.
 func (r *reloader) Backup() resources.Config { return *r.backup.Load() }
 
+// Repair returns the repair section of the current configuration.
+func (r *reloader) Repair() repairapi.Config { return *r.repair.Load() }
+
 // BackupDefaults returns the backup request of a StatefulSet that only sets enabled.
 func (r *reloader) BackupDefaults() backupapi.Request { return r.Backup().DefaultRequest() }
 
@@ -99,6 +104,7 @@ func (r *reloader) apply(c config.Manager) error {
 	}
 	r.engine.Store(engine)
 	r.backup.Store(&c.Backup)
+	r.repair.Store(&c.Repair)
 	r.generation.Inc()
 	for _, changed := range r.changed {
 		select {

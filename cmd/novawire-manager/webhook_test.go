@@ -55,6 +55,7 @@ func TestAdmission(t *testing.T) {
 		{"sees whether admission works, by pods that it creates as dry runs", probesAdmission},
 		{"admits pods while the webhook is down and wires them when it is back", failsOpen},
 		{"reports the pods that were created while it was away, and those of an older configuration", findsDrift},
+		{"evicts a pod that it missed where the workload asks for it, and no other", repairsWhereAsked},
 		{"exits with success on SIGTERM", endsOnSignal},
 	} {
 		if !t.Run(c.name, func(t *testing.T) { sub := *m; sub.TB = t; c.test(&sub, t) }) {

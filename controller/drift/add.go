@@ -1,6 +1,6 @@
 // Package drift is the controller that compares the pods of namespaces that opted in with what
 // admission would do with them now. It reports pods that are not wired, that were wired with an
-// older configuration, or that were changed afterwards; it repairs nothing.
+// older configuration, or that were changed afterwards; controller/repair replaces them.
 package drift
 
 import (
@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/internal/workload"
 )
 
 // Engine decides about the pods. It is the engine of admission, so that both decide alike.
@@ -51,6 +52,9 @@ type Options struct {
 	Metrics *Metrics
 	// Changed receives an event when the configuration changes.
 	Changed <-chan event.GenericEvent
+	// Found receives the workloads of a namespace that have missing or stale pods, each time
+	// that the namespace is compared; nil if nobody repairs them.
+	Found func(namespace string, owners []workload.Owner)
 }
 
 // batch is the time from the first change of a pod of a namespace until the namespace is
@@ -102,7 +106,7 @@ type podChanged struct {
 
 // Update implements [predicate.TypedPredicate].
 func (podChanged) Update(e event.TypedUpdateEvent[*corev1.Pod]) bool {
-	return counts(e.ObjectOld) != counts(e.ObjectNew) || !maps.Equal(e.ObjectOld.Labels, e.ObjectNew.Labels) ||
+	return Counts(e.ObjectOld) != Counts(e.ObjectNew) || !maps.Equal(e.ObjectOld.Labels, e.ObjectNew.Labels) ||
 		!maps.Equal(e.ObjectOld.Annotations, e.ObjectNew.Annotations) || images(e.ObjectOld) != images(e.ObjectNew)
 }
 

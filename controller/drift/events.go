@@ -2,6 +2,7 @@ package drift
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -48,6 +49,16 @@ func (r reports) add(pod *corev1.Pod, state State) {
 	}
 	r[key].pod = min(r[key].pod, pod.Name)
 	r[key].pods++
+}
+
+// owners returns the workloads that have missing or stale pods.
+func (r reports) owners() (owners []workload.Owner) {
+	for key, report := range r {
+		if (key.state == injection.PodMissing || key.state == injection.PodStale) && !slices.Contains(owners, report.workload) {
+			owners = append(owners, report.workload)
+		}
+	}
+	return owners
 }
 
 // record records the Events that were not recorded before, and returns all that are true now.

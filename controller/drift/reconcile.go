@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/internal/workload"
 )
 
 type reconciler struct {
@@ -24,6 +25,7 @@ type reconciler struct {
 	events  events.EventRecorder
 	engine  func() Engine
 	metrics *Metrics
+	found   func(namespace string, owners []workload.Owner)
 
 	namespaces map[string]*namespaceCache // one reconciliation runs at a time
 	forbidden  bool                       // the status of namespaces may not be written; it was logged
@@ -44,7 +46,10 @@ type podState struct {
 }
 
 func newReconciler(c client.Reader, writer client.Client, recorder events.EventRecorder, o Options) *reconciler {
-	return &reconciler{cache: c, client: writer, events: recorder, engine: o.Engine, metrics: o.Metrics, namespaces: map[string]*namespaceCache{}}
+	if o.Found == nil {
+		o.Found = func(string, []workload.Owner) {}
+	}
+	return &reconciler{cache: c, client: writer, events: recorder, engine: o.Engine, metrics: o.Metrics, found: o.Found, namespaces: map[string]*namespaceCache{}}
 }
 
 // Reconcile compares the pods of a namespace, and reports what differs as metrics, Events and
@@ -58,6 +63,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err != nil || ns.DeletionTimestamp != nil || !injection.OptedIn(ns.Name, ns.Labels) {
 		r.metrics.forget(request.Name)
 		delete(r.namespaces, request.Name)
+		r.found(request.Name, nil)
 		return reconcile.Result{}, r.writeStatus(ctx, ns, "")
 	}
 	engine := r.engine()
@@ -69,7 +75,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	numbers, found, states := map[injection.PodState]int{}, reports{}, map[types.UID]podState{}
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		if !counts(pod) {
+		if !Counts(pod) {
 			continue
 		}
 		state, err := known.state(engine, pod)
@@ -83,14 +89,15 @@ func (r *reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	known.states = states
 	r.metrics.set(ns.Name, numbers)
 	known.reported = r.record(found, known.reported)
+	r.found(ns.Name, found.owners())
 	status := injection.NamespaceStatus{
 		Config: known.hash, Missing: numbers[injection.PodMissing], Stale: numbers[injection.PodStale], Changed: numbers[injection.PodChanged],
 	}
 	return reconcile.Result{}, r.writeStatus(ctx, ns, status.String())
 }
 
-// counts reports whether a pod is compared: one that has ended, or is about to, is not.
-func counts(pod *corev1.Pod) bool {
+// Counts reports whether a pod is compared: one that has ended, or is about to, is not.
+func Counts(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
 }
 

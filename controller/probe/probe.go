@@ -35,6 +35,8 @@ type Options struct {
 	// Interval is the time between two pods; after a failure it is Retry.
 	Interval, Retry time.Duration
 	Metrics         *Metrics
+	// Result receives whether the pod came back wired, each time.
+	Result func(ok bool)
 }
 
 // Defaults of the intervals.
@@ -142,6 +144,9 @@ func (p *prober) check(ctx context.Context) bool {
 		return true
 	}
 	p.Metrics.setSuccess(probed.ok)
+	if p.Result != nil {
+		p.Result(probed.ok)
+	}
 	p.report(ctx, "admission", probed)
 	return hasMutating && hasValidating && probed.ok
 }

@@ -29,7 +29,7 @@ type part struct {
 var parts = []part{
 	{folder: "api", may: []string{"api", "internal/validate"}, not: []string{"."}}, // the standard library alone
 	{folder: "cmd", may: []string{"api", "manifests", "smoke", "webhook", "controller", "sidecar", "backup", "fluentbit", "certs", "config", "internal", "cmd"}},
-	{folder: "config", may: []string{"webhook/inject", "controller", "internal"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
+	{folder: "config", may: []string{"api", "webhook/inject", "controller", "internal"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
 	{folder: "webhook/inject", may: []string{"api", "internal"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
 	{folder: "webhook/diagnosis", may: []string{"api", "internal", "webhook/inject"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
 	{folder: "webhook/lint", may: []string{"api", "internal", "webhook/inject"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},

@@ -68,7 +68,7 @@ release's namespaces and with its labels. The files are copies of manifests.
 {{- $_ := set $object.metadata "labels" (mergeOverwrite (fromYaml (include "novawire.labels" $root)) ($object.metadata.labels | default dict)) -}}
 {{- range $object.subjects -}}{{- $_ := set . "namespace" (include "novawire.namespace" (list $root .namespace)) -}}{{- end }}
 ---
-{{ toYaml $object }}
+{{ toYaml $object | replace "system:serviceaccount:novawire-system:" (printf "system:serviceaccount:%s:" $root.Release.Namespace) }}
 {{- end -}}
 {{- end -}}
 {{- end -}}

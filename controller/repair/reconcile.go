@@ -1,0 +1,354 @@
+package repair
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/nova/novawire/api/injection"
+	repairapi "github.com/nova/novawire/api/repair"
+	"github.com/nova/novawire/internal/validate"
+)
+
+// Times until a workload is looked at again.
+const (
+	often  = 2 * time.Second
+	soon   = 10 * time.Second
+	later  = 30 * time.Second
+	seldom = time.Minute
+)
+
+// maxFailures is how many workloads may be put back with one configuration. After that nothing
+// is repaired until the configuration changes or somebody removes the marks: the fault is not
+// one workload's.
+const maxFailures = 3
+
+// maxUnhelpful is how many replacements of a workload may come back unwired: replicas of the
+// webhook read a changed configuration at different times.
+const maxUnhelpful = 3
+
+// progress is what a repair that is not finished remembers. What has to survive a restart of
+// the manager is in the workload's annotation.
+type progress struct {
+	ready     int       // new pods that are ready
+	at        time.Time // of the last progress
+	last      time.Time // of the last replacement, by the API server's clock
+	judged    bool      // it was looked at what became of it
+	unhelpful int       // replacements that were not wired
+}
+
+// look is one look at a workload.
+type look struct {
+	key
+	*target
+	annotations map[string]string // of the Namespace
+	config      repairapi.Config
+	mode        repairapi.Mode
+	hash        string // of the configuration of injection
+	status      repairapi.Status
+	pods        []podOf
+}
+
+// Reconcile decides what to do next about a workload. It does one step and comes back.
+func (r *Repairer) Reconcile(ctx context.Context, k key) (reconcile.Result, error) {
+	result, err := r.step(ctx, k)
+	if apierrors.IsConflict(err) { // somebody else wrote the workload since it was read
+		return reconcile.Result{RequeueAfter: often}, nil
+	}
+	return result, err
+}
+
+func (r *Repairer) step(ctx context.Context, k key) (reconcile.Result, error) {
+	l := &look{key: k, config: r.Config()}
+	found, err := r.cached(ctx, l)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	isRunning := r.running[k] != nil || l.status.Phase == repairapi.Running
+	if !found || l.status.Failed() || !isRunning && (!r.hasDrifted(k) || l.mode == repairapi.None) {
+		r.forget(k)
+		return reconcile.Result{}, nil
+	}
+	if !isRunning {
+		if reason, after := r.blocked(ctx, l); reason != "" {
+			return r.wait(l, reason, "", after)
+		}
+	}
+	l.target, err = r.read(ctx, k)
+	if apierrors.IsNotFound(err) || err == nil && l.object.GetDeletionTimestamp() != nil {
+		r.forget(k)
+		return reconcile.Result{}, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, fmt.Errorf("read %s: %w", k, err)
+	}
+	l.status = repairapi.ReadStatus(l.object.GetAnnotations())
+	l.hash = r.Engine().Hash(k.namespace)
+	if l.pods, err = r.pods(ctx, k, l.target, l.annotations); err != nil {
+		return reconcile.Result{}, fmt.Errorf("compare the pods of %s: %w", k, err)
+	}
+	if l.status.Phase == repairapi.Running {
+		return r.follow(ctx, l)
+	}
+	if l.status.Failed() { // the cache did not know it yet
+		r.forget(k)
+		return reconcile.Result{}, nil
+	}
+	delete(r.running, k) // somebody removed the annotation: it is theirs
+	return r.begin(ctx, l)
+}
+
+// cached reads what the cache has of the workload and its Namespace, and reports whether both
+// exist. It sets mode and status.
+func (r *Repairer) cached(ctx context.Context, l *look) (bool, error) {
+	m, ns := metadata("apps/v1", l.kind), metadata("v1", "Namespace")
+	if !slices.Contains(kinds, l.kind) {
+		return false, nil
+	}
+	for _, read := range []struct {
+		key  client.ObjectKey
+		into *metav1.PartialObjectMetadata
+	}{{l.objectKey(), m}, {client.ObjectKey{Name: l.namespace}, ns}} {
+		err := r.cache.Get(ctx, read.key, read.into)
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("read %s: %w", l.key, err)
+		}
+	}
+	l.annotations, l.status = ns.Annotations, repairapi.ReadStatus(m.Annotations)
+	mode, err := l.config.ModeOf(l.namespace, ns.Annotations, m.Annotations)
+	if err != nil && r.hasDrifted(l.key) {
+		r.tell(l, m, waitAnnotation, err.Error())
+	}
+	if l.mode = mode; !injection.OptedIn(ns.Name, ns.Labels) {
+		l.mode = repairapi.None
+	}
+	return ns.DeletionTimestamp == nil, nil
+}
+
+// blocked returns why nothing may be replaced now, in the whole cluster, and when to ask again.
+// It reads nothing but memory and the cache.
+func (r *Repairer) blocked(ctx context.Context, l *look) (reason string, after time.Duration) {
+	now := r.now()
+	switch {
+	case !l.config.Open(now):
+		return waitWindow, later
+	case !r.AdmissionWorks():
+		return waitProbe, often
+	case now.Before(r.next):
+		return waitRate, r.next.Sub(now) + time.Second/10
+	case r.running[l.key] == nil && !r.proven[r.Engine().Hash(l.namespace)] && r.othersRun(ctx, l.key):
+		return waitFirst, often
+	}
+	return "", 0
+}
+
+// othersRun reports whether a repair of another workload is not finished.
+func (r *Repairer) othersRun(ctx context.Context, k key) bool {
+	for other := range r.running {
+		if other != k {
+			return true
+		}
+	}
+	return r.count(ctx, func(other key, s repairapi.Status) bool { return other != k && s.Phase == repairapi.Running }) > 0
+}
+
+// count returns how many workloads have a status that is wanted.
+func (r *Repairer) count(ctx context.Context, wanted func(key, repairapi.Status) bool) (n int) {
+	for _, kind := range kinds {
+		var list metav1.PartialObjectMetadataList
+		list.SetGroupVersionKind(metadata("apps/v1", kind+"List").GroupVersionKind())
+		if err := r.cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
+			return maxFailures // the cache is stopped: nothing begins any more
+		}
+		for i := range list.Items {
+			m := &list.Items[i]
+			if m.Annotations[injection.AnnotationRepairStatus] != "" && wanted(key{kind, m.Namespace, m.Name}, repairapi.ReadStatus(m.Annotations)) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// begin starts the repair of a workload whose pods are all well.
+func (r *Repairer) begin(ctx context.Context, l *look) (reconcile.Result, error) {
+	pod, ok := toReplace(l.pods, l.config.States)
+	switch {
+	case !ok:
+		r.forget(l.key)
+		return reconcile.Result{}, nil
+	case l.unable != "":
+		return r.wait(l, waitUnable, l.unable, seldom)
+	case !l.well():
+		return r.wait(l, waitUnsettled, "", soon)
+	}
+	failed := r.count(ctx, func(_ key, s repairapi.Status) bool { return s.Failed() && s.Config == l.hash })
+	if failed >= maxFailures {
+		return r.wait(l, waitFailures, fmt.Sprintf("%d workloads were not ready with configuration %s: nothing is repaired with it any more; "+
+			"change the configuration, or remove the annotation %s from them", failed, l.hash, injection.AnnotationRepairStatus), seldom)
+	}
+	return r.replace(ctx, l, pod)
+}
+
+// follow looks at what became of the last replacement of a workload, and continues.
+func (r *Repairer) follow(ctx context.Context, l *look) (reconcile.Result, error) {
+	p := r.running[l.key]
+	if p == nil { // the manager that began was another one
+		p = &progress{at: r.now(), judged: true}
+		r.running[l.key] = p
+	}
+	changed, err := l.changed()
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if changed != "" {
+		return reconcile.Result{}, r.finish(ctx, l, resultAbandoned, changed)
+	}
+	created := since(l.pods, l.status.Since)
+	for _, pod := range created {
+		if pod.ready && pod.state.PodState == injection.PodWired {
+			r.proven[l.hash] = true
+		}
+	}
+	if reason, unwired := r.notBetter(l, p, created); reason != "" {
+		return reconcile.Result{}, r.giveUp(ctx, l, reason, unwired)
+	}
+	if !l.well() {
+		return reconcile.Result{RequeueAfter: often}, nil
+	}
+	return r.proceed(ctx, l, p)
+}
+
+// proceed replaces the next pod of a workload that is well, or ends its repair.
+func (r *Repairer) proceed(ctx context.Context, l *look, p *progress) (reconcile.Result, error) {
+	pod, more := toReplace(l.pods, l.config.States)
+	if !more {
+		return reconcile.Result{}, r.finish(ctx, l, resultRepaired, "")
+	}
+	if l.mode == repairapi.None {
+		return reconcile.Result{}, r.finish(ctx, l, resultAbandoned, "the repair was switched off")
+	}
+	if again, bad := toReplace(since(l.pods, p.last), l.config.States); bad && !p.judged {
+		if p.unhelpful++; p.unhelpful >= maxUnhelpful {
+			return reconcile.Result{}, r.giveUp(ctx, l, fmt.Sprintf("the new pod %s is %s, although the dry run was wired", again.Name, again.state.Message), true)
+		}
+	}
+	p.judged = true
+	if reason, after := r.blocked(ctx, l); reason != "" {
+		return r.wait(l, reason, "", after)
+	}
+	return r.replace(ctx, l, pod)
+}
+
+// changed says what somebody else changed since the repair began: the result would not be its
+// own.
+func (l *look) changed() (string, error) {
+	hash, err := hashOf(l.template)
+	switch {
+	case err != nil:
+		return "", err
+	case hash != l.status.Template:
+		return "somebody changed the pod template", nil
+	case l.hash != l.status.Config:
+		return "the configuration changed", nil
+	}
+	return "", nil
+}
+
+// notBetter says why a repair is to be undone, if it is: a new pod crashes, or the new pods are
+// not ready in time. unwired reports whether wiring cannot be the cause.
+func (r *Repairer) notBetter(l *look, p *progress, created []podOf) (reason string, unwired bool) {
+	ready := len(created) - unready(created)
+	if ready > p.ready {
+		p.ready, p.at = ready, r.now()
+	}
+	isUnwired := func(pod podOf) bool { return pod.state.PodState == injection.PodMissing }
+	for _, pod := range created {
+		if container := crashLoop(pod.Pod); container != "" {
+			return fmt.Sprintf("container %s of the new pod %s crashes", container, pod.Name), isUnwired(pod)
+		}
+	}
+	if within := time.Duration(l.config.ReadyWithin); r.now().Sub(p.at) < within || l.well() {
+		return "", false
+	}
+	for _, pod := range created {
+		if !pod.ready {
+			return fmt.Sprintf("the new pod %s is not ready: %s", pod.Name, whyUnready(pod.Pod)), isUnwired(pod)
+		}
+	}
+	if len(l.pods) < int(l.desired) {
+		return "no new pod was created", false
+	}
+	return "", false // an old pod is not well
+}
+
+// well reports whether all pods of the workload exist and are ready. Its own status may be that
+// of a moment ago.
+func (l *look) well() bool {
+	return l.settled && len(l.pods) >= int(l.desired) && unready(l.pods) == 0
+}
+
+func unready(pods []podOf) (n int) {
+	for _, p := range pods {
+		if !p.ready {
+			n++
+		}
+	}
+	return n
+}
+
+// wait records why a workload waits. A text is told as an Event, once.
+func (r *Repairer) wait(l *look, reason, text string, after time.Duration) (reconcile.Result, error) {
+	if r.waiting[l.key] != reason {
+		r.waiting[l.key] = reason
+		r.Metrics.show(r.waiting)
+	}
+	if text != "" {
+		r.tell(l, l.object, reason, text)
+	}
+	return reconcile.Result{RequeueAfter: after}, nil
+}
+
+// tell records an Event about what keeps a workload from being repaired, unless it was the last.
+func (r *Repairer) tell(l *look, regarding client.Object, reason, text string) {
+	if r.told[l.key] == reason+text {
+		return
+	}
+	r.told[l.key] = reason + text
+	r.events.Eventf(reference(l.key, regarding), nil, corev1.EventTypeWarning, "RepairWaits", reason, "%s", validate.EventNote("not repaired: "+text))
+}
+
+// works ends the waiting of a workload.
+func (r *Repairer) works(k key) {
+	if _, waited := r.waiting[k]; waited {
+		delete(r.waiting, k)
+		r.Metrics.show(r.waiting)
+	}
+}
+
+func (r *Repairer) forget(k key) {
+	r.works(k)
+	delete(r.running, k)
+	if !r.hasDrifted(k) {
+		delete(r.told, k)
+	}
+}
+
+func reference(k key, o client.Object) *corev1.ObjectReference {
+	return &corev1.ObjectReference{APIVersion: "apps/v1", Kind: k.kind, Namespace: k.namespace, Name: k.name, UID: o.GetUID()}
+}
+
+func (r *Repairer) log(ctx context.Context, l *look, text string, more ...any) {
+	log.FromContext(ctx).WithName("repair").Info(text, append([]any{"workload", l.key.String(), "namespace", l.namespace, "mode", l.mode}, more...)...)
+}
