@@ -7,6 +7,7 @@ import (
 
 	"github.com/nova/novawire/fluentbit/delivery"
 	"github.com/nova/novawire/fluentbit/record"
+	"github.com/nova/novawire/internal/redact"
 )
 
 // streamItems are the items of a chunk that go to one stream.
@@ -76,7 +77,7 @@ const (
 	maxBufferBytes = 8 << 20 // a larger buffer is not kept; a chunk of Fluent Bit has about 2 MiB
 )
 
-func (p *bufferPool) take(pods *record.Pods) *buffer {
+func (p *bufferPool) take(pods *record.Pods, rules *redact.Rules) *buffer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.idle); n > 0 {
@@ -84,7 +85,7 @@ func (p *bufferPool) take(pods *record.Pods) *buffer {
 		p.idle = p.idle[:n-1]
 		return last
 	}
-	return &buffer{decoder: record.Decoder{Pods: pods}}
+	return &buffer{decoder: record.Decoder{Pods: pods, Redact: rules.Redactor()}}
 }
 
 func (p *bufferPool) put(b *buffer) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nova/novawire/api/redaction"
 	"github.com/nova/novawire/internal/aws"
 	"github.com/nova/novawire/internal/validate"
 )
@@ -44,6 +45,12 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	// Listen is the address of /metrics; "" serves none.
 	Listen string
+	// Redact are the rules of redaction, RedactKey the key of their hashes, which is
+	// secret, and RedactMistakes what is wrong with them: rules with a mistake fail as the
+	// rules themselves say, so that they are no errors.
+	Redact         redaction.Rules
+	RedactKey      string
+	RedactMistakes []string
 }
 
 // retentions are the numbers of days that PutRetentionPolicy accepts (its API reference).
@@ -87,6 +94,7 @@ func (p *parser) config() Config {
 		RequestTimeout:    p.duration("request_timeout", 5*time.Second, 100*time.Millisecond, time.Minute),
 		Listen:            p.text("metrics_listen", ""),
 	}
+	p.redaction(&c)
 	if c.MetricsNamespace == "none" {
 		c.MetricsNamespace = ""
 	}
@@ -98,6 +106,16 @@ func (p *parser) config() Config {
 	}
 	p.checkRegion(c)
 	return c
+}
+
+func (p *parser) redaction(c *Config) {
+	rules := p.text("redact", "")
+	c.RedactKey = p.text("redact_key", "")
+	c.Redact, _ = redaction.Parse(rules)
+	c.RedactMistakes = redaction.Mistakes(rules, rules)
+	if c.Redact.Hashes() && c.RedactKey == "" {
+		c.RedactMistakes = append(c.RedactMistakes, "rules that hash mask instead: redact_key is not set")
+	}
 }
 
 func (p *parser) checkEndpoint(endpoint string) {

@@ -32,6 +32,7 @@ var families = []family{
 	{"novawire_logs_retried_total", "counter", "Events in failed requests, counted for each request.", byClass(func(a *delivery.Counters) int64 { return a.Retried.Load() })},
 	{"novawire_logs_resumed_total", "counter", "Events of retried chunks that were settled before.", byClass(func(a *delivery.Counters) int64 { return a.Resumed.Load() })},
 	{"novawire_logs_resent_total", "counter", "Events sent again after a response was lost. Only these can be stored twice.", byClass(func(a *delivery.Counters) int64 { return a.Resent.Load() })},
+	{"novawire_logs_redacted_total", "counter", "Redactions in accepted events, by rule.", redactedByRule},
 	{"novawire_logs_chunks_total", "counter", "Chunks that Fluent Bit flushed.", single(func(o *Output) float64 { return float64(o.chunks.Load()) })},
 	{"novawire_logs_chunks_retried_total", "counter", "Chunks that Fluent Bit was asked to retry.", single(func(o *Output) float64 { return float64(o.retriedChunks.Load()) })},
 	{"novawire_logs_undecodable_bytes_total", "counter", "Bytes of chunks that are not records, stored as base64.", single(func(o *Output) float64 { return float64(o.undecodable.Load()) })},
@@ -58,6 +59,13 @@ func rejectedByReason(o *Output, show func(string, float64)) {
 		for _, why := range delivery.Reasons() {
 			show(fmt.Sprintf(",class=%q,reason=%q", c, why), float64(o.sender.Ledger.Class(c).Rejected(why)))
 		}
+	}
+}
+
+func redactedByRule(o *Output, show func(string, float64)) {
+	ofPods := o.pods.Redacted()
+	for i, rule := range o.redact.Names() {
+		show(fmt.Sprintf(",rule=%q", rule), float64(o.redacted[i].Load()+int64(ofPods[i])))
 	}
 }
 

@@ -14,10 +14,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nova/novawire/api/redaction"
 	"github.com/nova/novawire/fluentbit/delivery"
 	"github.com/nova/novawire/fluentbit/emf"
 	"github.com/nova/novawire/fluentbit/podfiles"
 	"github.com/nova/novawire/fluentbit/record"
+	"github.com/nova/novawire/internal/redact"
 )
 
 // Result is the return code of a flush, with the numbers of Fluent Bit's API.
@@ -47,6 +49,8 @@ type Output struct {
 	settings    Settings
 	sender      *delivery.Sender
 	pods        *record.Pods
+	redact      *redact.Rules // nil for none
+	redacted    [redaction.MaxRules + 1]atomic.Int64
 	checkpoints *delivery.Checkpoints
 	counts      serviceCounts
 
@@ -85,6 +89,8 @@ func New(c Config, set Settings) *Output {
 	ctx, cancel := context.WithCancel(context.Background())
 	o := &Output{config: c, settings: set, checkpoints: delivery.NewCheckpoints(maxCheckpointBytes), ctx: ctx, cancel: cancel, countingEnded: make(chan struct{})}
 	o.pods = &record.Pods{Describe: describe(c.PodFiles), Destination: o.destinationOf, Node: c.Node, ServiceNameLabels: c.ServiceNameLabels, AllMetadata: c.AllMetadata}
+	o.redact = redact.New(c.Redact, c.RedactKey)
+	o.pods.Redact = o.redact.Redactor()
 	o.sender = delivery.New(set.Service, delivery.Settings{
 		Clock: set.Clock, Limiter: set.Limiter, Retention: c.Retention, Backoff: backoff, MaxBackoff: maxBackoff,
 		Jitter: set.Jitter, OnError: set.OnError, OnDelivered: o.counts.delivered,
@@ -179,7 +185,7 @@ func describe(dir string) func(namespace, pod, container string) (record.Descrip
 // Flush delivers a chunk. It does not keep data.
 func (o *Output) Flush(data []byte, tag string) (result Result) {
 	o.chunks.Add(1)
-	buffer := o.buffers.take(o.pods)
+	buffer := o.buffers.take(o.pods, o.redact)
 	// After a panic the buffer is not reused: a goroutine may still refer to it.
 	defer o.recoverPanic("deliver chunk", func() { result = Retry })
 	chunk := buffer.decoder.Decode(data, tag, o.settings.Clock.Now().UnixMilli())
@@ -219,6 +225,9 @@ func (o *Output) accept(data []byte, tag string, chunk *record.Chunk, items []de
 	o.recordInputLag(chunk)
 	o.undecodable.Add(int64(chunk.Undecodable))
 	o.panics.Add(int64(chunk.Panics))
+	for rule, n := range chunk.Redacted {
+		o.redacted[rule].Add(int64(n))
+	}
 	for i := range chunk.Events {
 		o.countersOf(&chunk.Events[i]).Accepted.Add(1)
 	}

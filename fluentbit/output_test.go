@@ -49,6 +49,29 @@ func TestOutput_Flush_CreatesGroupsAndStreams(t *testing.T) {
 	}
 }
 
+// Lines are redacted before they are stored. A chunk that is retried counts once.
+func TestOutput_Flush_Redacts(t *testing.T) {
+	s := startService(t, fakelogs.Options{})
+	o := newOutput(t, s, map[string]string{"redact": "mask preset email; hash key user", "redact_key": "k", "flush_timeout": "1s"})
+	chunk := lines("feed", time.Now(), `{"to":"a@b.co","user":"x"}`, "to a@b.co")
+	s.InjectFaults(func(int) fakelogs.Fault { return fakelogs.Fault{Refuse: "ServiceUnavailableException"} })
+	if v := o.Flush(chunk, "t"); v != fluentbit.Retry {
+		t.Fatalf("result is %v", v)
+	}
+	s.InjectFaults(nil)
+	if v := o.Flush(chunk, "t"); v != fluentbit.OK {
+		t.Fatalf("result is %v", v)
+	}
+	for _, e := range s.Stored() {
+		if !strings.Contains(e.Message, "[redacted]") || strings.Contains(e.Message, "a@b.co") || strings.Contains(e.Message, `"user":"x"`) {
+			t.Errorf("stored %s", e.Message)
+		}
+	}
+	if mails, users := metricSum(o, "novawire_logs_redacted_total", `rule="email"`), metricSum(o, "novawire_logs_redacted_total", `rule="rule-2"`); mails != 2 || users != 1 {
+		t.Errorf("counted %d addresses and %d users, want 2 and 1", mails, users)
+	}
+}
+
 // The plugin sets no retention on a group that it did not create.
 func TestOutput_Flush_KeepsRetentionOfExistingGroup(t *testing.T) {
 	s := startService(t, fakelogs.Options{})

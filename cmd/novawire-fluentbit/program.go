@@ -55,7 +55,7 @@ func execute(args []string, stdout, stderr io.Writer) error {
 	case verb == "install" && len(args) == 2:
 		return install(args[1])
 	case verb == "check" && len(args) >= 2:
-		return check(args[1:])
+		return check(args[1:], stderr)
 	case verb == "agent":
 		return agent.Run(args[1:], stderr)
 	case verb == "--version" && len(args) == 1:
@@ -76,13 +76,17 @@ func execute(args []string, stdout, stderr io.Writer) error {
 	return agent.UsageError{Err: validate.UnknownWord(verb, "command", []string{"install", "check", "agent", "--help", "--version"})}
 }
 
-// check returns all mistakes of the configurations.
-func check(files []string) error {
+// check returns all mistakes of the configurations, and prints those that keep nothing from
+// starting.
+func check(files []string, stderr io.Writer) error {
 	var mistakes []error
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err == nil {
 			err = configfile.Check(text, os.Getenv)
+			for _, warning := range configfile.Warnings(text, os.Getenv) {
+				fmt.Fprintf(stderr, "novawire-fluentbit: warning: %s: %s\n", file, warning)
+			}
 		}
 		if err != nil {
 			mistakes = append(mistakes, fmt.Errorf("%s: %w", file, err))

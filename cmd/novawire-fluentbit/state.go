@@ -18,6 +18,7 @@ import (
 
 	"github.com/fluent/fluent-bit-go/output"
 
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 	"github.com/nova/novawire/fluentbit"
 	"github.com/nova/novawire/fluentbit/cloudwatchlogs"
 	"github.com/nova/novawire/fluentbit/delivery"
@@ -49,6 +50,9 @@ func (p *pluginState) open(get func(string) string) (*fluentbit.Output, error) {
 	config, err := fluentbit.ParseConfig(withEnvironment(get))
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	for _, mistake := range config.RedactMistakes {
+		p.log.Warn("redact has a mistake", "id", config.ID, "error", mistake)
 	}
 	credentials, err := findCredentials(config)
 	if err != nil {
@@ -82,7 +86,7 @@ func (p *pluginState) limiter(c fluentbit.Config) *delivery.RateLimiter {
 }
 
 func withEnvironment(get func(string) string) func(string) string {
-	fallbacks := map[string][]string{"region": {"AWS_REGION", "AWS_DEFAULT_REGION"}, "node": {"NODE_NAME", "HOSTNAME"}, "endpoint": {"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"}, "use_fips_endpoint": {"AWS_USE_FIPS_ENDPOINT"}}
+	fallbacks := map[string][]string{"region": {"AWS_REGION", "AWS_DEFAULT_REGION"}, "node": {"NODE_NAME", "HOSTNAME"}, "endpoint": {"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"}, "use_fips_endpoint": {"AWS_USE_FIPS_ENDPOINT"}, "redact_key": {sidecarapi.EnvRedactKey}}
 	return func(key string) string {
 		value := get(key)
 		for _, name := range fallbacks[key] {

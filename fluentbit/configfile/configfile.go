@@ -86,6 +86,25 @@ func Check(text []byte, getenv func(string) string) error {
 	return errors.Join(mistakes...)
 }
 
+// Warnings returns what is wrong with rules of redaction. It keeps Fluent Bit from nothing:
+// the rules say themselves what a mistake in them leads to.
+func Warnings(text []byte, getenv func(string) string) (all []string) {
+	c, err := Parse(text)
+	if err != nil {
+		return nil // Check reports it
+	}
+	for _, output := range c.Pipeline.Outputs {
+		if !strings.EqualFold(output.Text("name"), "novawire") {
+			continue
+		}
+		config, _ := fluentbit.ParseConfig(func(key string) string { return expand(output.Text(key), key, getenv) })
+		for _, mistake := range config.RedactMistakes {
+			all = append(all, "redact: "+mistake)
+		}
+	}
+	return all
+}
+
 func checkOutput(output Section, getenv func(string) string) (mistakes []error) {
 	keys := fluentbit.Keys()
 	known := slices.Concat(keys, outputKeys)

@@ -27,6 +27,21 @@ pipeline:
       anything: else
 `
 
+// A mistake in a rule of redaction is told, and is no error.
+func TestWarnings(t *testing.T) {
+	text := strings.Replace(valid, "node: ${NODE_NAME}", "redact: mask preset email; mask value s3cret(\n      redact_key: ${HASHES}", 1)
+	if err := configfile.Check([]byte(text), func(string) string { return "" }); err != nil {
+		t.Error(err)
+	}
+	got := strings.Join(configfile.Warnings([]byte(text), func(string) string { return "" }), "\n")
+	if !strings.HasPrefix(got, "redact: rule 2 cannot be read: ") || strings.Contains(got, "s3cret") {
+		t.Errorf("warnings are %q", got)
+	}
+	if got := configfile.Warnings([]byte(valid), func(string) string { return "" }); got != nil {
+		t.Errorf("a configuration without rules has warnings: %q", got)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	if err := configfile.Check([]byte(valid), func(string) string { return "" }); err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ func (d *Decoder) writeLine(line []byte) {
 // writeMessage writes an event from UTF-8 text and the other members of the
 // record.
 func (d *Decoder) writeMessage(text []byte) {
+	text = d.redacted(&d.cleanLine, text)
 	if d.isText = !d.scan.object(text); d.isText {
 		d.writeText(text)
 		return
@@ -186,8 +187,9 @@ func (d *Decoder) writeMetadata() {
 		w.fragment(stderr)
 	}
 	if d.r.metadata != nil {
-		text, _ := appendValue([]byte(`,"metadata":`), d.r.metadata, maxValueDepth)
-		w.json(text)
+		text, _ := appendValue(nil, d.r.metadata, maxValueDepth)
+		w.json([]byte(`,"metadata":`))
+		w.json(d.redactedJSON(text))
 	}
 	for _, p := range d.r.others {
 		d.writeRecordMember(p)
@@ -213,6 +215,10 @@ var stderr = func() fragment {
 func (d *Decoder) writeRecordMember(p keyValue) {
 	key, _ := appendKey(nil, p.key)
 	value, _ := appendValue(nil, p.value, maxValueDepth)
+	key, value, ok := d.redactedMember(key, value)
+	if !ok {
+		return
+	}
 	name := key[1 : len(key)-1]
 	differs := d.adds(name) || d.isText && (string(name) == "message" || string(name) == "time" || string(name) == "level" && d.r.level() != "")
 	for _, root := range d.fields.roots {

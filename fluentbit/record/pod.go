@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/nova/novawire/fluentbit/msgpack"
+	"github.com/nova/novawire/internal/redact"
 	"github.com/nova/novawire/internal/workload"
 )
 
@@ -46,6 +47,8 @@ type Pods struct {
 	// AllMetadata repeats all of the filter's metadata in each message, not only
 	// the names.
 	AllMetadata bool
+	// Redact redacts all of the metadata; nil for no rules.
+	Redact *redact.Redactor
 
 	mu    sync.Mutex
 	known map[string]*Pod // by the source that names the pod
@@ -80,6 +83,16 @@ const maxPods = 4096
 // milliseconds.
 const refreshAfter = 10_000
 
+// Redacted returns how often each rule has redacted in metadata, which is once for a pod.
+func (p *Pods) Redacted() (counts redact.Counts) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.Redact != nil {
+		counts = p.Redact.Counts
+	}
+	return counts
+}
+
 // of returns the pod of a source. now is in milliseconds since 1970.
 func (p *Pods) of(s source, now int64) *Pod {
 	p.mu.Lock()
@@ -112,7 +125,8 @@ func (p *Pods) read(s source, now int64) *Pod {
 	var w writer
 	if text, _ := appendValue(nil, s.kubernetes, maxValueDepth); p.AllMetadata && s.kubernetes != nil && len(text) < maxShownMetadata {
 		w.json([]byte(`,"kubernetes":`))
-		w.json(text)
+		d := Decoder{Redact: p.Redact}
+		w.json(d.redactedJSON(text))
 	} else {
 		pod.show(&w)
 	}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/nova/novawire/fluentbit/msgpack"
+	"github.com/nova/novawire/internal/redact"
 )
 
 // MaxMessage is the largest message in bytes: a million (API reference of
@@ -37,6 +38,8 @@ type Chunk struct {
 	Undecodable int
 	// Panics counts records whose decoding panicked; an event contains each.
 	Panics int
+	// Redacted is how often each rule has redacted.
+	Redacted redact.Counts
 
 	body    []byte
 	tallies []Tally
@@ -57,6 +60,8 @@ func (c *Chunk) Tally(e *Event) Tally {
 // Decoder decodes one chunk at a time and reuses its memory.
 type Decoder struct {
 	Pods *Pods
+	// Redact redacts the lines; nil for no rules.
+	Redact *redact.Redactor
 
 	chunk        Chunk
 	w            writer
@@ -74,6 +79,8 @@ type Decoder struct {
 	r            recordFields
 	isText       bool // the line is not a JSON object
 	restored     []byte
+	cleanLine    []byte // without secrets
+	cleanJSON    []byte // what is beside it
 }
 
 // Decode decodes a chunk. now, in milliseconds since 1970, is the time of events
@@ -83,6 +90,9 @@ func (d *Decoder) Decode(data []byte, tag string, now int64) *Chunk {
 	d.chunk = Chunk{Events: d.chunk.Events[:0], body: d.chunk.body, tallies: d.chunk.tallies[:0]}
 	d.w.buf, d.now, d.tag, d.group = d.chunk.body[:0], now, tag, nil
 	d.partialLines, d.openLines = d.partialLines[:0], d.openLines[:0]
+	if d.Redact != nil {
+		d.Redact.Counts = redact.Counts{}
+	}
 	d.podOfTag = d.Pods.of(source{tag: tag}, now)
 	d.previous, d.pod = source{}, d.podOfTag
 	for len(data) > 0 {
@@ -98,11 +108,16 @@ func (d *Decoder) Decode(data []byte, tag string, now int64) *Chunk {
 	d.flushLines()
 	d.previous = source{} // it refers to data
 	d.chunk.body = d.w.buf
+	if d.Redact != nil {
+		d.chunk.Redacted = d.Redact.Counts
+	}
 	return &d.chunk
 }
 
 // Memory returns roughly how many bytes the decoder keeps for the next chunk.
-func (d *Decoder) Memory() int { return cap(d.chunk.body) + cap(d.scratch) + cap(d.restored) }
+func (d *Decoder) Memory() int {
+	return cap(d.chunk.body) + cap(d.scratch) + cap(d.restored) + cap(d.cleanLine) + cap(d.cleanJSON)
+}
 
 // decodeRecord decodes a record. After a panic of ours the record is stored as
 // base64.
@@ -187,7 +202,8 @@ func (d *Decoder) groupMarker(opens bool, metadata, body []byte) {
 			continue
 		}
 		d.group = append(d.group, `,"`+m.name+`":`...)
-		d.group, _ = appendValue(d.group, m.value, maxValueDepth)
+		value, _ := appendValue(nil, m.value, maxValueDepth)
+		d.group = append(d.group, d.redactedJSON(value)...)
 	}
 }
 
@@ -201,7 +217,7 @@ func (d *Decoder) writeUnexpected(b []byte) {
 // writeUndecodable stores bytes that cannot be read.
 func (d *Decoder) writeUndecodable(name string, b []byte) {
 	const limit = 600_000 // base64 makes it a third longer, which still fits one message
-	for len(b) > 0 {
+	for b = d.redacted(&d.cleanLine, b); len(b) > 0; {
 		n := min(len(b), limit)
 		text := appendBase64(append([]byte(nil), `{"`+name+`":`...), b[:n])
 		d.r.reset(d.now)
