@@ -30,6 +30,9 @@ func (s PodState) Drifted() bool { return s == PodMissing || s == PodStale || s 
 // namespaceSelector has the same list.
 var excludedNamespaces = []string{"kube-system", "kube-public", "kube-node-lease", "novawire-system"}
 
+// ExcludedNamespaces returns the namespaces of which no pod is reviewed, whatever their labels.
+func ExcludedNamespaces() []string { return slices.Clone(excludedNamespaces) }
+
 // IsExcluded reports whether no pod of a namespace is reviewed, whatever its labels: it runs
 // the cluster, or Novawire where it is usually installed.
 func IsExcluded(namespace string) bool { return slices.Contains(excludedNamespaces, namespace) }

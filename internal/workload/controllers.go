@@ -21,6 +21,21 @@ var controllerNames = []struct {
 	{label: "dag_id", condition: "airflow_version"}, // Airflow: a pod for each task
 }
 
+// ControllerLabel is a label that names a service whose pods have another owner with each run.
+type ControllerLabel struct {
+	Label     string
+	Condition string // a label that the pod must carry too; "" for none
+	Run       bool   // the value is the name of one run
+}
+
+// ControllerLabels returns the labels, the strongest first.
+func ControllerLabels() (list []ControllerLabel) {
+	for _, c := range controllerNames {
+		list = append(list, ControllerLabel{c.label, c.condition, c.run})
+	}
+	return list
+}
+
 // nameByController returns the name by a label of the pod's controller and the label, or
 // "" if it has none.
 func nameByController(labels map[string]string) (name, label string) {

@@ -97,10 +97,10 @@ func podName(p Pod) string {
 	return p.Name
 }
 
-// The CronJob controller names Jobs after the scheduled time in minutes since
-// 1970. The controller that does so came with Kubernetes 1.21, in April 2021:
+// FirstScheduledMinute is the lowest scheduled minute in the name of a Job. The CronJob
+// controller names Jobs after the scheduled time in minutes since 1970. The controller that does so came with Kubernetes 1.21, in April 2021:
 // a smaller number, such as a date, is part of a name that somebody chose.
-const firstScheduledMinute = 26_900_000
+const FirstScheduledMinute = 26_900_000
 
 func cutScheduledMinute(name string) (string, bool) {
 	i := strings.LastIndexByte(name, '-')
@@ -108,7 +108,7 @@ func cutScheduledMinute(name string) (string, bool) {
 		return name, false
 	}
 	minute, err := strconv.ParseUint(name[i+1:], 10, 32)
-	if err != nil || minute < firstScheduledMinute {
+	if err != nil || minute < FirstScheduledMinute {
 		return name, false
 	}
 	return name[:i], true

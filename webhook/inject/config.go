@@ -152,13 +152,19 @@ func (c Config) Validate() error {
 // restartPolicy Always: the feature SidecarContainers is on by default since
 // Kubernetes 1.29.
 func (c Config) nativeSidecar() (bool, error) {
+	minor, err := c.KubernetesMinor()
+	return minor >= 29, err
+}
+
+// KubernetesMinor returns the minor version of Kubernetes 1.
+func (c Config) KubernetesMinor() (int, error) {
 	major, minor, ok := strings.Cut(strings.TrimPrefix(c.KubernetesVersion, "v"), ".")
 	minor, _, _ = strings.Cut(minor, ".")
 	m, err := strconv.Atoi(strings.TrimSuffix(minor, "+"))
 	if !ok || err != nil || major != "1" {
-		return false, fmt.Errorf("%q: use a version such as 1.37", c.KubernetesVersion)
+		return 0, fmt.Errorf("%q: use a version such as 1.37", c.KubernetesVersion)
 	}
-	return m >= 29, nil
+	return m, nil
 }
 
 // hash returns the hash that identifies the configuration in the status annotation.

@@ -38,6 +38,9 @@ var variableNames = [variableCount]string{
 	varSamplerArg:         "OTEL_TRACES_SAMPLER_ARG",
 }
 
+// Sampler is the value of OTEL_TRACES_SAMPLER.
+const Sampler = "parentbased_traceidratio"
+
 var signals = [...]string{"TRACES", "METRICS", "LOGS"}
 
 // identityFields are the fields of the downward API that fill the first variables.
@@ -205,7 +208,7 @@ func (e *environment) chooseSampling() {
 		}
 		return
 	}
-	e.set(varSampler, "parentbased_traceidratio", "trace sampling", e.wiring.source(injection.AnnotationTraceSampling))
+	e.set(varSampler, Sampler, "trace sampling", e.wiring.source(injection.AnnotationTraceSampling))
 	e.set(varSamplerArg, e.wiring.request.TraceSampling, "trace sampling", e.wiring.source(injection.AnnotationTraceSampling))
 }
 

@@ -62,6 +62,9 @@ func (w *wiring) istioAgent() (list string, index int) {
 	return "containers", slices.IndexFunc(w.pod.Spec.Containers, is)
 }
 
+// metricsPortNames are names that are common for ports that serve metrics, the most likely first.
+var metricsPortNames = [...]string{"metrics", "http-metrics", "prometheus"}
+
 // isIstioPort reports whether a port is in the range that Istio reserves. The agent does
 // not start if it is told to scrape one.
 func isIstioPort(port string) bool {
@@ -151,7 +154,7 @@ func (w *wiring) metricsPort() (number, rule string, missing Note) {
 		}
 		return "", "", Note{Reason: UnknownMetricsPort, Subject: injection.AnnotationMetricsPort, Detail: requested}
 	}
-	for _, name := range [...]string{"metrics", "http-metrics", "prometheus"} {
+	for _, name := range metricsPortNames {
 		if number, found := w.namedPort(name); found {
 			return number, "port name", Note{}
 		}

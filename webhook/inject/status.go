@@ -16,6 +16,8 @@ type Status struct {
 	Version string `json:"version,omitempty"`
 	// Config is the hash of the configuration that the pod was wired with.
 	Config string `json:"config"`
+	// By is "policy" for a pod that the MutatingAdmissionPolicy decided about, "" for the webhook.
+	By string `json:"by,omitempty"`
 	// Collector is where the telemetry goes.
 	Collector injection.Collector `json:"collector"`
 	// Ports are the sidecar's ports for gRPC, HTTP and metrics, if they are not the
@@ -27,6 +29,8 @@ type Status struct {
 	Kept []string `json:"kept,omitempty"`
 	// Notes are what was skipped and why: the reason, the container and the subject.
 	Notes []string `json:"notes,omitempty"`
+	// Unsupported is what kept the policy from wiring the pod. There is no Config then.
+	Unsupported []string `json:"unsupported,omitempty"`
 }
 
 // ContainerStatus records one container.
@@ -40,12 +44,21 @@ type ContainerStatus struct {
 
 // ReadStatus reads the status annotation and reports whether there is a valid one.
 func ReadStatus(annotations map[string]string) (Status, bool) {
+	s, ok := readStatus(annotations)
+	if !ok || s.Config == "" {
+		return Status{}, false
+	}
+	return s, true
+}
+
+// readStatus is like [ReadStatus] and also reads the annotation of a pod that the policy left alone.
+func readStatus(annotations map[string]string) (Status, bool) {
 	text := annotations[injection.AnnotationStatus]
 	if text == "" {
 		return Status{}, false
 	}
 	var s Status
-	if err := json.Unmarshal([]byte(text), &s, lenient); err != nil || s.Config == "" {
+	if err := json.Unmarshal([]byte(text), &s, lenient); err != nil {
 		return Status{}, false
 	}
 	return s, true
