@@ -57,7 +57,7 @@ Exit codes: 0 success, 1 bad input or a problem found, 2 a wrong command line.`,
 		Version:     version.String(),
 		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: name},
 	}
-	root.AddCommand(previewCommand(), explainCommand(), statusCommand(), telemetryCommand(), dashboardCommand(), smokeCommand(), backupCommand(), checkCommand(), versionCommand())
+	root.AddCommand(previewCommand(), policyCommand(), explainCommand(), statusCommand(), telemetryCommand(), dashboardCommand(), smokeCommand(), backupCommand(), checkCommand(), versionCommand())
 	commandline.Prepare(root)
 	nameInExamples(root, name)
 	return root

@@ -46,6 +46,7 @@ func TestDocs_CommandLines(t *testing.T) {
 		for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(text), -1) {
 			for line := range strings.Lines(block[1]) {
 				command, _, _ := strings.Cut(strings.TrimSpace(line), " #")
+				command, _, _ = strings.Cut(command, " | ")
 				words, ok := strings.CutPrefix(strings.TrimSpace(command), "novawire ")
 				if !ok {
 					continue

@@ -33,6 +33,7 @@ var parts = []part{
 	{folder: "webhook/inject", may: []string{"api", "internal"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
 	{folder: "webhook/diagnosis", may: []string{"api", "internal", "webhook/inject"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
 	{folder: "webhook/lint", may: []string{"api", "internal", "webhook/inject"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
+	{folder: "webhook/policy", may: []string{"api", "internal", "webhook/inject"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
 	{folder: "webhook/preview", may: []string{"api", "internal", "webhook/inject", "webhook/lint"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
 	{folder: "controller/backup/resources", may: []string{"api", "internal"}, not: []string{"k8s.io/client-go", "sigs.k8s.io/controller-runtime"}},
 	{folder: "webhook", may: []string{"api", "internal"}},
