@@ -26,7 +26,9 @@ func TestRust(t *testing.T) {
 	n := installNova(t)
 
 	trace := ""
-	t.Run("a request is one trace over both services", func(t *testing.T) { trace = namespace{n.Resources, t, n.name}.checkTrace() })
+	if !t.Run("a request is one trace over both services", func(t *testing.T) { trace = namespace{n.Resources, t, n.name}.checkTrace() }) {
+		return // there is no trace to look for
+	}
 	t.Run("its log lines reach CloudWatch Logs from the files of the node", func(t *testing.T) { namespace{n.Resources, t, n.name}.checkLogLines(trace) })
 	t.Run("Prometheus has its counters", func(t *testing.T) {
 		for _, service := range []string{userService, contentService} {
