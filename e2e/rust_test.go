@@ -33,7 +33,7 @@ func TestRust(t *testing.T) {
 	t.Run("Prometheus has its counters", func(t *testing.T) {
 		for _, service := range []string{userService, contentService} {
 			eventually(t, service+" has all counters, and the request in one", time.Minute, func(ctx context.Context) (bool, error) {
-				of := fmt.Sprintf(`{namespace=%q,service=%q}`, n.name, service)
+				of := fmt.Sprintf(`{namespace=%q,service=%q,source!="spans"}`, n.name, service) // not those of its sidecar
 				requests, err := m.query(ctx, "sum(http_server_requests_total"+of+") > 0")
 				others, _ := m.query(ctx, "sum(http_server_errors_total"+of+" + redis_timeout_total + grpc_client_errors_total) >= 0")
 				return err == nil && len(requests) == 1 && len(others) == 1, nil
