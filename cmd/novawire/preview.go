@@ -23,6 +23,7 @@ type previewFlags struct {
 	config    string
 	explain   bool
 	color     string
+	redact    string
 }
 
 func previewCommand() *cobra.Command {
@@ -40,13 +41,18 @@ StatefulSet that requests backup is followed by the CronJobs and other objects t
 for it. If the input has Namespaces, only those labelled nova.dev/wiring: enabled are opted
 in; without any, all objects are. Warnings are printed on standard error, one per line.
 
+With --redact a sample is printed instead, as far as the rules of redaction of these manifests
+change it: log lines, or OTLP in JSON. Without manifests the rules are those of the defaults in
+--config. Hashes differ from the cluster's, whose key is secret.
+
 Exit codes: 0 printed; 1 bad input, with one line per mistake (file:line: kind/name: what)
 and nothing printed; 2 bad command line.`,
 		Example: `  novawire preview examples/nova.yaml
   novawire preview -o diff deploy/
+  novawire preview --redact feed.log examples/feed.yaml
   kubectl get deployment feed -o yaml | novawire preview --explain -`,
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 && flags.redact == "" {
 				return commandline.UsageError("preview: name a file, a folder, or - for standard input")
 			}
 			return nil
@@ -60,6 +66,7 @@ and nothing printed; 2 bad command line.`,
 	cmd.Flags().StringVar(&flags.config, "config", "", "the manager's configuration file")
 	cmd.Flags().StringVar(&flags.color, "color", "auto", "colours of a diff: auto, always or never; auto respects NO_COLOR")
 	cmd.Flags().BoolVar(&flags.explain, "explain", false, "print each decision with its rule and source instead of manifests")
+	cmd.Flags().StringVar(&flags.redact, "redact", "", "a file with log lines or OTLP in JSON, or -: print what is redacted in it")
 	suggestValues(cmd, "output", "yaml", "json", "diff")
 	suggestValues(cmd, "color", "auto", "always", "never")
 	return cmd
@@ -86,10 +93,14 @@ func runPreview(flags previewFlags, paths []string, stdin io.Reader, stdout, std
 	}
 	documents, errRead := preview.Read(paths, stdin)
 	documents, objects, errWire := preview.Wire(documents, preview.Options{
-		Engine: engine, Namespace: flags.namespace, Explain: flags.explain, Generate: c.Backup.Preview,
+		Engine: engine, Namespace: flags.namespace, Explain: flags.explain || flags.redact != "", Generate: c.Backup.Preview,
 	})
 	if err := errors.Join(errRead, errWire); err != nil {
 		return err
+	}
+	if flags.redact != "" {
+		preview.WriteWarnings(stderr, documents, objects)
+		return redactSample(flags.redact, c.Injection, objects, stdin, stdout)
 	}
 	if preview.CountObjects(documents) == 0 {
 		fmt.Fprintln(stderr, "preview: the input has no Kubernetes objects")
