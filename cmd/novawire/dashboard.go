@@ -31,14 +31,15 @@ func dashboardCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dashboard",
 		Short: "Show the cluster as a web page on this machine",
-		Long: `Serves a page that shows what status, explain and backup status print: namespaces, their
-workloads and pods with state and reason, the backups of each database as a calendar with the
-days on which a restore was proven. It prints the URL and runs until Ctrl-C.
+		Long: `Serves a page that shows what status, explain, backup status and telemetry print: namespaces,
+their workloads and pods with state and reason, the backups of each database as a calendar
+with the days on which a restore was proven, and what of each service's telemetry arrived. It
+prints the URL and runs until Ctrl-C.
 
 The page is on 127.0.0.1 only and needs no login: it reads with the rights of your kubeconfig,
 changes nothing and never reads Secrets. Everybody who can connect to this machine's loopback
 interface can read it. The cluster is asked only while a browser shows the page. The rights
-are those of status; with the right to list in one namespace only, use --namespace.
+are those of these commands; with the right to list in one namespace only, use --namespace.
 
 Exit codes: 0 ended by Ctrl-C, 1 there is no cluster or the port is taken, 2 a wrong command line.`,
 		Example: `  novawire dashboard

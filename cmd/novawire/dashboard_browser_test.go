@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/nova/novawire/api/injection"
+	ledgerapi "github.com/nova/novawire/api/ledger"
 	"github.com/nova/novawire/cmd/novawire/dashboard"
+	"github.com/nova/novawire/internal/telemetry"
 	"github.com/nova/novawire/internal/testing/browser"
 	"github.com/nova/novawire/internal/testing/prerequisite"
 )
@@ -65,6 +67,13 @@ func sampleAnswers(now time.Time) *answers {
 		status: dashboardStatus{
 			Context: "prod", Version: "v1.2.3", Interval: 1000, ConfigurationFrom: "ConfigMap novawire-system/config", Explained: explainedKindNames(), clusterStatus: s,
 			Fixes: []string{"kubectl -n nova patch deployment feed"},
+			Telemetry: newShownTelemetry(telemetry.Report{Services: []telemetry.Service{
+				{Service: ledgerapi.Service{Namespace: "nova", Name: "auth", Pods: 4, Signals: map[string]ledgerapi.Entry{ledgerapi.Traces: {Accepted: 5000, Exported: 5000, ExportedBytes: 1 << 20}}}, Share: 0.9},
+				{Service: ledgerapi.Service{Namespace: "nova", Name: "feed", Pods: 12, GonePods: 40, UnknownRuns: 1, Signals: map[string]ledgerapi.Entry{
+					ledgerapi.Traces: {Accepted: 1000, Exported: 989, Unaccounted: 1, Dropped: map[string]int64{"queue_full": 10}, ExportedBytes: 1000},
+					ledgerapi.Logs:   {Accepted: 50, Exported: 50, Refused: map[string]int64{"memory": 3}},
+				}}, Loss: 0.01, Share: 0.1},
+			}}),
 			Backups: []backupCalendar{
 				newBackupCalendar(statusEntry{Namespace: "nova", StatefulSet: "auth-db", Status: nightly(now, 47, []int{120}, nil, []int{88, 12}, nil, "nova_auth")}, now),
 				newBackupCalendar(statusEntry{Namespace: "nova", StatefulSet: "content-db", Status: failed}, now),
@@ -110,7 +119,7 @@ func showEverything(p *browser.Page) {
 	for range 2 { // namespaces, then workloads
 		browser.Value[bool](p, openAll+", true")
 	}
-	p.Wait("document.querySelectorAll('tr.pods table').length >= 2")
+	p.Wait("document.querySelectorAll('.list-of-pods [data-action=explain]').length > 0 && document.querySelectorAll('.telemetry tr.pods table').length > 0")
 }
 
 // Every text of a cluster may be markup of an attacker, who can write annotations and
@@ -251,6 +260,10 @@ func TestDashboard_Keyboard(t *testing.T) {
 		}
 	}
 	tabTo("nova / content-db needs attention") // one Tab stop for the grid
+	tabTo("Telemetry of services")
+	tabTo("nova / feed") // the one that lost something is the first
+	p.Press(browser.Enter)
+	p.Wait("document.activeElement.closest('tr').nextSibling.innerText.includes('dropped: queue_full (10)')")
 }
 
 // The rules of WCAG 2.2 A and AA, contrast among them, as axe-core has them.
@@ -337,7 +350,7 @@ func TestDashboard_Empty(t *testing.T) {
 	}{
 		"a cluster in which nothing opted in": {
 			dashboardStatus{clusterStatus: &clusterStatus{Namespaces: []namespaceStatus{}}},
-			[]string{"No namespace has opted in: kubectl label namespace NAMESPACE nova.dev/wiring=enabled", "novawire backup audit", "Nothing. Every pod is wired", "No pods run in namespaces that opted in."},
+			[]string{"No namespace has opted in: kubectl label namespace NAMESPACE nova.dev/wiring=enabled", "novawire backup audit", "Nothing. Every pod is wired", "Nothing is counted yet", "No pods run in namespaces that opted in."},
 		},
 		"a namespace that did not opt in": {
 			dashboardStatus{Namespace: "nova", clusterStatus: &clusterStatus{Namespaces: []namespaceStatus{}}},

@@ -21,6 +21,7 @@ import (
 
 	backupapi "github.com/nova/novawire/api/backup"
 	"github.com/nova/novawire/api/injection"
+	ledgerapi "github.com/nova/novawire/api/ledger"
 	"github.com/nova/novawire/controller/backup/resources"
 	"github.com/nova/novawire/internal/testing/cluster"
 )
@@ -149,6 +150,21 @@ func (s *shown) backups(namespace, name string, status backupapi.Status) {
 			RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "pg-backup", Image: "postgres"}},
 		}}}}},
 	})
+}
+
+// telemetry creates the account that the manager keeps, of services by namespace/name.
+func (s *shown) telemetry(system string, services map[string]map[string]ledgerapi.Entry) {
+	s.tb.Helper()
+	accounts := [ledgerapi.Shards]ledgerapi.Account{}
+	for id, signals := range services {
+		namespace, service, _ := strings.Cut(id, "/")
+		accounts[ledgerapi.ShardOf(id)].Pod(id, namespace, service).Saw("run", ledgerapi.Message{Ledger: signals})
+	}
+	for i := range accounts {
+		data, err := accounts[i].Encode()
+		must(s.tb, err)
+		s.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: system, Name: ledgerapi.ShardName(i)}, BinaryData: map[string][]byte{ledgerapi.Key: data}})
+	}
 }
 
 // nightly returns the status of a database that was backed up each night for some weeks,

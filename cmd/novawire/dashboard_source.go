@@ -15,6 +15,7 @@ import (
 
 	"github.com/nova/novawire/cmd/novawire/dashboard"
 	"github.com/nova/novawire/internal/kubernetes"
+	"github.com/nova/novawire/internal/telemetry"
 	"github.com/nova/novawire/internal/version"
 	"github.com/nova/novawire/internal/workload"
 	"github.com/nova/novawire/webhook/diagnosis"
@@ -44,6 +45,7 @@ type reading struct {
 	namespaces []metav1.PartialObjectMetadata
 	pods       []surveyedPod
 	backups    []statusEntry
+	telemetry  telemetry.Report
 }
 
 func newDashboardSource(f dashboardFlags, cluster *kubernetes.Client, program string) (*dashboardSource, error) {
@@ -83,6 +85,8 @@ type dashboardStatus struct {
 	// Fixes are the commands for Names, in their order.
 	Fixes   []string         `json:"fixes,omitempty"`
 	Backups []backupCalendar `json:"backups"`
+	// Telemetry is nil if nothing is counted.
+	Telemetry *shownTelemetry `json:"telemetry,omitempty"`
 }
 
 // Status implements [dashboard.Source].
@@ -99,6 +103,7 @@ func (d *dashboardSource) Status(ctx context.Context) (any, error) {
 	answer := dashboardStatus{
 		Context: d.context, Namespace: d.flags.namespace, Version: version.String(), Interval: d.flags.interval.Milliseconds(),
 		ConfigurationFrom: r.in.from, Explained: explainedKindNames(), clusterStatus: s, Backups: []backupCalendar{},
+		Telemetry: newShownTelemetry(r.telemetry),
 	}
 	for _, p := range s.Names {
 		answer.Fixes = append(answer.Fixes, p.fix(d.programs.Kubectl))
@@ -146,6 +151,9 @@ func (d *dashboardSource) read(ctx context.Context) (*reading, error) {
 	}
 	if r.backups, err = listStatuses(ctx, d.cluster, d.flags.namespace); err != nil {
 		in.note("backups cannot be read: %v", err)
+	}
+	if r.telemetry, err = telemetry.Read(ctx, d.cluster, d.flags.system, d.flags.namespace, 0); err != nil {
+		in.note("the account of telemetry cannot be read: %v", err)
 	}
 	r.notes, r.at = in.notes, d.now()
 	d.last = r

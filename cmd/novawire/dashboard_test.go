@@ -16,7 +16,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nova/novawire/api/injection"
+	ledgerapi "github.com/nova/novawire/api/ledger"
 	"github.com/nova/novawire/internal/commandline"
+	"github.com/nova/novawire/internal/telemetry"
 	"github.com/nova/novawire/internal/testing/cluster"
 )
 
@@ -70,6 +72,11 @@ func TestDashboard_SameAsTheCommands(t *testing.T) {
 	s.pods("dashboard-same", "feed", injection.PodWired, 2)
 	s.pods("dashboard-same", "feed", injection.PodMissing, 1)
 	s.pods("dashboard-same", "node", injection.PodSkipped, 1)
+	s.telemetry("dashboard-same-system", map[string]map[string]ledgerapi.Entry{
+		"dashboard-same/auth":  {ledgerapi.Traces: {Accepted: 5000, Exported: 5000, ExportedBytes: 1 << 20}},
+		"dashboard-same/feed":  {ledgerapi.Traces: {Accepted: 1000, Exported: 980, Dropped: map[string]int64{"queue_full": 20}, ExportedBytes: 1 << 10}, ledgerapi.Logs: {Accepted: 9, Exported: 9, Refused: map[string]int64{"memory": 3}}},
+		"dashboard-other/cart": {ledgerapi.Metrics: {Accepted: 7, Exported: 7, ExportedBytes: 1 << 10}},
+	})
 	flags := []string{"-n", "dashboard-same", "--system-namespace", "dashboard-same-system", "--kubeconfig", s.kubeconfig, "-o", "json"}
 	address := s.serve("-n", "dashboard-same", "--system-namespace", "dashboard-same-system")
 
@@ -116,6 +123,20 @@ func TestDashboard_SameAsTheCommands(t *testing.T) {
 		must(t, json.Unmarshal([]byte(stdout), &want))
 		if code != commandline.ExitProblem || asJSON(t, want.Pods[0].Finding) != asJSON(t, got.Groups[0].Finding) {
 			t.Errorf("%s: exit %d: %s\ndashboard: %s", got.Command, code, stdout, asJSON(t, got))
+		}
+	})
+	t.Run("the account is that of telemetry, and what lost something comes first", func(t *testing.T) {
+		stdout, _, _ := cli(t, "", "telemetry", "dashboard-same", "--system-namespace", "dashboard-same-system", "--kubeconfig", s.kubeconfig, "-o", "json")
+		var want telemetry.Report
+		must(t, json.Unmarshal([]byte(stdout), &want))
+		got, _ := get[struct{ Telemetry shownTelemetry }](t, address+"/api/status")
+		if asJSON(t, newShownTelemetry(want)) != asJSON(t, got.Telemetry) {
+			t.Errorf("telemetry: %s\ndashboard: %s", stdout, asJSON(t, got))
+		}
+		first := got.Telemetry.Services[0]
+		if got.Telemetry.Lost != 20 || got.Telemetry.Accepted != 6009 || got.Telemetry.Loss != "0.33%" || len(got.Telemetry.Services) != 2 ||
+			first.Name != "feed" || first.Loss != "1.98%" || len(first.Signals) != 2 || first.Signals[0].Reasons != "dropped: queue_full (20)" {
+			t.Errorf("%s", asJSON(t, got.Telemetry))
 		}
 	})
 	t.Run("a workload that is gone, a kind that is not explained and another namespace are refused", func(t *testing.T) {

@@ -121,13 +121,18 @@ func writeSignals(w io.Writer, r telemetry.Report) {
 	for _, s := range r.Services {
 		for _, signal := range ledgerapi.Signals() {
 			e := s.Signals[signal]
-			if e.Accepted == 0 && ledgerapi.Sum(e.Refused)+ledgerapi.Sum(e.RefusedRequests) == 0 {
+			if isSilent(e) {
 				continue
 			}
 			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", s.Name, signal, e.Accepted, e.Exported, ledgerapi.Sum(e.Dropped), e.Unaccounted,
 				e.Stored, ledgerapi.Sum(e.Refused), units.Bytes(e.ExportedBytes), orDash(reasonsOf(e)))
 		}
 	}
+}
+
+// isSilent reports whether nobody sent anything of a signal.
+func isSilent(e ledgerapi.Entry) bool {
+	return e.Accepted == 0 && ledgerapi.Sum(e.Refused)+ledgerapi.Sum(e.RefusedRequests) == 0
 }
 
 // reasonsOf lists why items were dropped or refused.

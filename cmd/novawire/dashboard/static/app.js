@@ -3,6 +3,7 @@
 import { h, update } from "./dom.js";
 import { attention, overviewView } from "./overview.js";
 import { wiringView } from "./wiring.js";
+import { telemetryView } from "./telemetry.js";
 import { backupsView, dayText, move } from "./calendar.js";
 import { explanationView } from "./explain.js";
 
@@ -81,7 +82,7 @@ function render() {
     return;
   }
   update(byId("where"), status.context, status.namespace && h("span.muted", null, " / " + status.namespace));
-  update(byId("content"), overviewView(status, now), wiringView(status, ui, now), backupsView(status, ui, now),
+  update(byId("content"), overviewView(status, now), wiringView(status, ui, now), backupsView(status, ui, now), telemetryView(status, ui),
     h("p.fine.foot", { "data-key": "foot" }, "novawire " + status.version + " · reads with the rights of your kubeconfig and changes nothing"));
   const problems = attention(status).length;
   document.title = (problems > 0 ? "(" + problems + ") " : "") + "Novawire · " + status.context;

@@ -8,6 +8,8 @@ export const drift = ["missing", "stale", "changed"];
 
 export const number = new Intl.NumberFormat("en");
 
+export const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+
 export function total(counts) {
   return Object.values(counts || {}).reduce((sum, n) => sum + n, 0);
 }

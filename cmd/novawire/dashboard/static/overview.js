@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { bar, chip } from "./wiring.js";
-import { age, count, drifted, number, states, total } from "./format.js";
+import { age, compact, count, drifted, number, states, total } from "./format.js";
 
 export function overviewView(status, now) {
   const pods = {};
@@ -10,15 +10,17 @@ export function overviewView(status, now) {
     for (const [state, n] of Object.entries(ns.pods)) pods[state] = (pods[state] || 0) + n;
   }
   const problems = attention(status);
+  const notes = status.notes || [];
   return [
-    h("section.tiles", { "aria-label": "Overview", "data-key": "tiles" }, podTile(pods), ...backupTiles(status.backups, now)),
+    h("section.tiles", { "aria-label": "Overview", "data-key": "tiles" }, podTile(pods), ...backupTiles(status.backups, now), telemetryTile(status.telemetry)),
     h("section", { "aria-labelledby": "attention-title", "data-key": "attention" },
       h("div.section-head", null, h("h2", { id: "attention-title" }, "Needs attention"), problems.length > 0 && h("p.count", null, number.format(problems.length))),
       problems.length === 0
-        ? h("p.empty.fine-state", null, "Nothing. Every pod is wired as the configuration says, and the last backups are good.")
+        ? h("p.empty.fine-state", null, notes.length > 0 ? "Nothing, as far as the cluster can be read." : "Nothing. Every pod is wired as the configuration says, and the last backups are good.")
         : h("ul.card.attention", null, problems.slice(0, maxProblems).map((p) => h("li", { "data-key": p.key },
           p.link ? h("a", { href: p.link, "data-open": p.open }, p.title) : h("strong", null, p.title), h("span", null, p.text), p.command && command(p.command))),
-        problems.length > maxProblems && h("li", { "data-key": "more" }, h("span.muted", null, "and " + count(problems.length - maxProblems, "other"))))),
+        problems.length > maxProblems && h("li", { "data-key": "more" }, h("span.muted", null, "and " + count(problems.length - maxProblems, "other")))),
+      notes.length > 0 && h("ul.notes", { "data-key": "notes", "aria-label": "Notes" }, notes.map((note) => h("li", { "data-key": note }, "Note: " + note)))),
   ];
 }
 
@@ -47,8 +49,16 @@ function backupTiles(backups, now) {
   const proven = oldest(databases.map((d) => d.lastVerified));
   return [
     tile("backups", "Oldest last backup", age(backup, now), backup ? " ago" : "", count(databases.length, "database") + (bad > 0 ? ", " + bad + " not ok" : ", all ok"), bad > 0),
-    tile("restores", "Oldest proven restore", age(proven, now), proven ? " ago" : "", proven ? "every database has one" : count(databases.filter((d) => !d.lastVerified).length, "database") + " never restored", !proven),
+    tile("restores", "Oldest proven restore", age(proven, now), proven ? " ago" : "", proven ? "of every database" : count(databases.filter((d) => !d.lastVerified).length, "database") + " never restored", !proven),
   ];
+}
+
+function telemetryTile(account) {
+  return h("div.card.tile", { "data-key": "telemetry" },
+    h("h2", null, "Telemetry lost"),
+    account && account.accepted > 0
+      ? [h("p.big", null, account.loss), h("p.muted", null, number.format(account.lost) + " of " + compact.format(account.accepted))]
+      : [h("p.big", null, "–"), h("p.muted", null, "Nothing is counted yet.")]);
 }
 
 // attention lists what needs somebody, each with a link to where it is shown.
@@ -69,10 +79,9 @@ export function attention(status) {
     text: p.suffix ? "ends in " + p.suffix + ", which changes with every run: each is a service of its own" : "is the name of " + p.workloads.join(" and ") + ": their telemetry cannot be told apart",
     command: (status.fixes || [])[i],
   }));
-  for (const note of status.notes || []) problems.push({ key: "note " + note, title: "Note", text: note });
   return problems;
 }
 
 export function command(text) {
-  return h("span.command", null, h("code", null, text), h("button.quiet", { type: "button", "data-action": "copy", "data-text": text, "aria-label": "Copy the command " + text }, "Copy"));
+  return h("span.command", null, h("code", null, text.split(" ").flatMap((word, i) => [i > 0 && " ", h("span.word", null, word)])), h("button.quiet", { type: "button", "data-action": "copy", "data-text": text, "aria-label": "Copy the command " + text }, "Copy"));
 }

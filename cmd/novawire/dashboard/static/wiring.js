@@ -50,7 +50,7 @@ function workloadTable(ns, workloads, status, ui, now) {
   const rows = workloads.slice(0, limit).flatMap((w) => workloadRows(ns, w, status, ui, now));
   return [
     h("div.scroll", { tabindex: "0", role: "region", "aria-label": "Workloads of " + ns.name, "data-key": "table" },
-      h("table", null,
+      h("table.workloads", null,
         h("thead", null, h("tr", null, ["Workload", "Pods", "State", "Configuration", "Reason"].map((name) => h(name === "Pods" ? "th.num" : "th", { scope: "col" }, name)), h("th", { scope: "col" }, h("span.hidden", null, "Actions")))),
         h("tbody", null, rows))),
     more(key, workloads.length, limit, "workloads")];
@@ -80,7 +80,7 @@ function podTable(key, ns, w, ui, now) {
   if (answer.pods.length === 0) return h("p.empty", null, "Its pods have ended meanwhile.");
   const limit = ui.limit.get(key) || pageSize;
   return [
-    h("table", { "data-key": "table" },
+    h("table.list-of-pods", { "data-key": "table" },
       h("caption.hidden", null, "Pods of " + w.kind + " " + w.name),
       h("thead", null, h("tr", null, ["Pod", "State", "Age", "Configuration", "Reason"].map((name) => h("th", { scope: "col" }, name)), h("th", { scope: "col" }, h("span.hidden", null, "Actions")))),
       h("tbody", null, urgent(answer.pods).slice(0, limit).map((p) => h("tr", { "data-key": p.name },
