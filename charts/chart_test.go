@@ -127,8 +127,8 @@ func TestParity(t *testing.T) {
 			values: []string{"namespace: {create: true}\ncertificates: {mode: cert-manager}"},
 		},
 		{
-			name: "repair", with: []string{"certs-self", "admission-probe", "repair"}, without: "novawire-logging",
-			values: []string{"namespace: {create: true}\nadmissionProbe: {enabled: true}\nrepair: {enabled: true}"},
+			name: "repair", with: []string{"certs-self", "admission-probe", "repair", "webhook-restore"}, without: "novawire-logging",
+			values: []string{"namespace: {create: true}\nadmissionProbe: {enabled: true, restoreWebhooks: true}\nrepair: {enabled: true}"},
 		},
 		{
 			name: "files", with: []string{"certs-files"}, without: "novawire-logging",

@@ -104,7 +104,7 @@ func TestAccepted(t *testing.T) {
 	}
 	for name, values := range map[string][]string{
 		"defaults": {""}, "everything": {everything}, "nothing": {nothing}, "prod": {"prod-values.yaml"},
-		"repair": {"admissionProbe: {enabled: true}\nrepair: {enabled: true}"},
+		"repair": {"admissionProbe: {enabled: true, restoreWebhooks: true}\nrepair: {enabled: true}"},
 		"pull":   {everything, "image: {pullPolicy: Always, pullSecrets: [mirror], registry: 'registry.example.com:5000/nova'}\nmanager: {podLabels: {a: b}, podAnnotations: {a: b}, nodeSelector: {a: b}, tolerations: [{operator: Exists}], extraArgs: [--config-interval=1m], logLevel: debug}"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -197,6 +197,7 @@ func TestSchema(t *testing.T) {
 		{"a name that is no Region", "logging: {awsRegion: Frankfurt}", "awsRegion"},
 		{"a pull policy", "image: {pullPolicy: Sometimes}", "pullPolicy"},
 		{"repair without the probe", "repair: {enabled: true}", "admissionProbe.enabled"},
+		{"webhooks put back without the probe", "admissionProbe: {restoreWebhooks: true}", "admissionProbe.enabled"},
 		{"repair without the controllers", "repair: {enabled: true}\nadmissionProbe: {enabled: true}\nbackup: {enabled: false}", "backup.enabled"},
 		{"a flag without dashes", "manager: {extraArgs: [debug]}", "extraArgs"},
 	} {

@@ -9,7 +9,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -70,8 +69,12 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags managerFlag
 	if err := mgr.Add(observer); err != nil {
 		return fmt.Errorf("add the ledger: %w", err)
 	}
+	probing, err := probeOptions(flags, probed)
+	if err != nil {
+		return err
+	}
 	c := &controllers{
-		probe: probeOptions(flags, probed), probed: probed,
+		probe: probing, probed: probed,
 		cluster: cluster, namespace: flags.certs.namespace, restartDelay: 5 * time.Second, monitors: monitors,
 		options: backupcontroller.Options{Config: current.Backup, Statuses: statuses, Changed: current.changed[0]},
 		audit:   audit.NewMetrics(metrics.Registry), defaults: current.BackupDefaults,
@@ -96,18 +99,6 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags managerFlag
 		}
 	}
 	return mgr.Add(c)
-}
-
-// probeOptions returns nil if no namespace is named for the synthetic pods.
-func probeOptions(flags managerFlags, m *probe.Metrics) *probe.Options {
-	if flags.probeNamespace == "" {
-		return nil
-	}
-	return &probe.Options{
-		Namespace: flags.probeNamespace, Configuration: flags.certs.configuration,
-		Manager:  client.ObjectKey{Namespace: flags.certs.namespace, Name: defaultService},
-		Interval: probe.Interval, Retry: probe.Retry, Metrics: m,
-	}
 }
 
 // NeedLeaderElection returns false: the inner manager elects the leader.

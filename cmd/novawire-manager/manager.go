@@ -40,6 +40,7 @@ type managerFlags struct {
 
 	probeNamespace string
 	repair         bool
+	restore        bool
 
 	serviceMonitors      bool
 	serviceMonitorLabels map[string]string
@@ -90,6 +91,7 @@ Exit codes: 0 ended by a signal, 1 it could not start or run, 2 a wrong command 
 	f.StringVar(&flags.logLevel, "log-level", "info", "lowest level that is logged: debug, info, warn or error; debug includes skipped pods")
 	f.BoolVar(&flags.controllers, "controllers", true, "run the controllers on the replica that leads")
 	f.StringVar(&flags.probeNamespace, "admission-probe-namespace", "", "opted-in namespace in which the leader creates a pod as a dry run each minute, to see that it is wired; empty for no probe")
+	f.BoolVar(&flags.restore, "restore-webhooks", false, "let the leader put back webhook configurations that somebody deleted, after 10 seconds; needs the probe")
 	f.BoolVar(&flags.repair, "repair", false, "let the leader replace pods that are not wired as they would be now, where the section repair of the configuration or an annotation asks for it; needs the probe")
 	f.BoolVar(&flags.serviceMonitors, "service-monitors", false, "create a ServiceMonitor for each Service that selects wired pods, if the cluster has the Prometheus Operator")
 	f.StringToStringVar(&flags.serviceMonitorLabels, "service-monitor-labels", nil, "labels of these ServiceMonitors, by which Prometheus selects them")
@@ -104,6 +106,9 @@ func runManager(ctx context.Context, flags managerFlags, formerArguments bool, s
 	setUpLogging(stderr, level)
 	if flags.repair && flags.probeNamespace == "" {
 		return commandline.UsageError("--repair needs --admission-probe-namespace: nothing is replaced while the probe fails")
+	}
+	if flags.restore && flags.probeNamespace == "" {
+		return commandline.UsageError("--restore-webhooks needs --admission-probe-namespace: the probe watches the webhook configurations")
 	}
 	if formerArguments {
 		slog.Warn("the argument is not needed any more: remove it from the Deployment", "argument", formerArgument)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -63,9 +64,35 @@ func repairsWhereAsked(m *environment, t *testing.T) {
 	}
 }
 
-func TestManager_RepairNeedsTheProbe(t *testing.T) {
-	err := runManager(t.Context(), managerFlags{logLevel: "info", repair: true}, false, t.Output())
-	if commandline.ExitCode(err) != commandline.ExitUsage || !strings.Contains(err.Error(), "--admission-probe-namespace") {
-		t.Errorf("%v", err)
+func TestManager_FlagsThatNeedTheProbe(t *testing.T) {
+	for name, flags := range map[string]managerFlags{"repair": {repair: true}, "restored webhooks": {restore: true}} {
+		t.Run(name, func(t *testing.T) {
+			flags.logLevel = "info"
+			err := runManager(t.Context(), flags, false, t.Output())
+			if commandline.ExitCode(err) != commandline.ExitUsage || !strings.Contains(err.Error(), "--admission-probe-namespace") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// What would be put back is what is shipped, for this installation.
+func TestShippedWebhooks(t *testing.T) {
+	shipped, err := shippedWebhooks(certFlags{namespace: "platform", service: "wiring", configuration: "wiring"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"} {
+		o := shipped[kind]
+		if o == nil || o.GetName() != "wiring" {
+			t.Fatalf("%s: %v", kind, o)
+		}
+		text, err := json.Marshal(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), defaultNamespace) || !strings.Contains(string(text), `"kube-node-lease","platform"`) || !strings.Contains(string(text), `"namespace":"platform","name":"wiring"`) {
+			t.Errorf("%s: %s", kind, text)
+		}
 	}
 }

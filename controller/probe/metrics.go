@@ -6,6 +6,8 @@ import "github.com/prometheus/client_golang/prometheus"
 type Metrics struct {
 	success *prometheus.GaugeVec
 	present *prometheus.GaugeVec
+	// restored counts by kind.
+	restored *prometheus.CounterVec
 }
 
 // NewMetrics creates the metrics and registers them.
@@ -19,8 +21,12 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "novawire_webhook_configuration_present",
 			Help: "1 if the webhook configuration of this kind exists, else 0.",
 		}, []string{"kind"}),
+		restored: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "novawire_webhook_configurations_restored_total",
+			Help: "Deleted webhook configurations that were put back, by kind.",
+		}, []string{"kind"}),
 	}
-	registry.MustRegister(m.success, m.present)
+	registry.MustRegister(m.success, m.present, m.restored)
 	return m
 }
 

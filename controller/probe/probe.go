@@ -6,6 +6,7 @@ package probe
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -35,6 +36,12 @@ type Options struct {
 	// Interval is the time between two pods; after a failure it is Retry.
 	Interval, Retry time.Duration
 	Metrics         *Metrics
+	// RestoreAfter is how long a webhook configuration may be missing until it is put back; 0
+	// leaves that to people.
+	RestoreAfter time.Duration
+	// Shipped are the configurations of this version, by kind, for a manager that has never seen
+	// those of the cluster.
+	Shipped map[string]client.Object
 	// Result receives whether the pod came back wired, each time.
 	Result func(ok bool)
 }
@@ -49,11 +56,17 @@ const (
 type prober struct {
 	Options
 	client  client.Client
+	live    client.Reader
 	watch   cache.Cache
 	events  events.EventRecorder
 	version func() string
 	wake    chan struct{}
 	last    map[string]result // by what is checked
+
+	missing map[string]time.Time // since when a webhook configuration is not there, by kind
+
+	mu   sync.Mutex
+	kept map[string]client.Object // the last state of each that was seen, by kind
 }
 
 // result is the result of one check.
@@ -86,20 +99,23 @@ func Add(mgr manager.Manager, o Options) error {
 		return fmt.Errorf("add the cache of webhook configurations: %w", err)
 	}
 	return mgr.Add(&prober{
-		Options: o, client: mgr.GetClient(), watch: watch, events: mgr.GetEventRecorder("novawire-probe"),
+		Options: o, client: mgr.GetClient(), live: mgr.GetAPIReader(), watch: watch, events: mgr.GetEventRecorder("novawire-probe"),
 		version: func() string { return serverVersion(mgr.GetConfig()) }, wake: make(chan struct{}, 1), last: map[string]result{},
+		missing: map[string]time.Time{}, kept: map[string]client.Object{},
 	})
 }
 
 // Start checks until the context ends: at intervals, and when a webhook configuration changes.
 func (p *prober) Start(ctx context.Context) error {
-	for _, o := range []client.Object{&admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}} {
+	for kind, o := range map[string]client.Object{kindMutating: &admissionv1.MutatingWebhookConfiguration{}, kindValidating: &admissionv1.ValidatingWebhookConfiguration{}} {
 		informer, err := p.watch.GetInformer(ctx, o)
 		if err != nil {
 			return fmt.Errorf("watch webhook configurations: %w", err)
 		}
 		if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-			AddFunc: func(any) { p.request() }, UpdateFunc: func(any, any) { p.request() }, DeleteFunc: func(any) { p.request() },
+			AddFunc:    func(o any) { p.keep(kind, o); p.request() },
+			UpdateFunc: func(_, o any) { p.keep(kind, o); p.request() },
+			DeleteFunc: func(o any) { p.keep(kind, o); p.request() },
 		}); err != nil {
 			return fmt.Errorf("watch webhook configurations: %w", err)
 		}
@@ -162,6 +178,11 @@ func (p *prober) checkConfiguration(ctx context.Context, kind string, into clien
 		"the %s %s does not exist: %s; install it again: kubectl apply --server-side -k OVERLAY, or helm upgrade", kind, p.Configuration, effect)}
 	p.Metrics.setPresent(kind, r.ok)
 	p.report(ctx, kind, r)
+	if r.ok {
+		delete(p.missing, kind)
+	} else {
+		p.restore(ctx, kind)
+	}
 	return r.ok
 }
 

@@ -67,7 +67,7 @@ func install(t *testing.T, c client.Client, files ...string) {
 			case *rbacv1.RoleBinding:
 				binding.Subjects = subjects
 			}
-			if err := c.Create(t.Context(), o); err != nil {
+			if err := c.Create(t.Context(), o); client.IgnoreAlreadyExists(err) != nil {
 				t.Fatal(err)
 			}
 		}
