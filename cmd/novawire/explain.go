@@ -24,6 +24,7 @@ type explainFlags struct {
 	cluster           clusterFlags
 	namespace, system string
 	config, output    string
+	verify            bool
 }
 
 func explainCommand() *cobra.Command {
@@ -44,10 +45,16 @@ the caller needs the right to create pods. A word without a slash that names no 
 FILE, a folder, or - for standard input: that needs no cluster and explains like
 preview --explain.
 
-Exit codes: 0 wired, or a file; 1 a pod is not wired as its configuration says, or the cluster
-did not answer; 2 a wrong command line.`,
+With --verify it answers an auditor: it makes the wiring again, from the template that the pod
+was created from and the configuration, and compares each part that the webhook writes. It
+prints verified, or the fields that differ, or why it cannot tell: the pod was wired with
+another configuration (--config names the file of then), or nothing describes the pod. A FILE must hold the pods and their owners.
+
+Exit codes: 0 wired or verified, or a file; 1 a pod is not wired as its configuration says, or not
+verified, or the cluster did not answer; 2 a wrong command line.`,
 		Example: `  novawire explain pod/feed-5d8f7c9b46-x2v9k -n nova
   novawire explain deploy/feed -n nova -o json
+  novawire explain --verify deploy/feed -n nova
   novawire explain examples/nova.yaml`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -68,6 +75,7 @@ did not answer; 2 a wrong command line.`,
 	f.StringVar(&flags.system, "system-namespace", defaultNamespace, "namespace of the manager")
 	f.StringVar(&flags.config, "config", "", "the manager's configuration file; default: the cluster's")
 	f.StringVarP(&flags.output, "output", "o", "text", "text or json")
+	f.BoolVar(&flags.verify, "verify", false, "make the wiring again from the template of the pod's owner, and compare")
 	flags.cluster.completeNamespaces(cmd)
 	cmd.ValidArgsFunction = flags.cluster.completeExplained(&flags.namespace)
 	suggestValues(cmd, "output", "text", "json")
@@ -84,6 +92,9 @@ func (f explainFlags) run(cmd *cobra.Command, argument string) error {
 		if !isObject && errors.Is(err, os.ErrNotExist) && !strings.Contains(name, ".") {
 			return commandline.UsageError("explain: %q is not a file; an object of the cluster is named as deploy/%s or pod/%s", argument, argument, argument)
 		}
+		if f.verify {
+			return f.verifyFile(cmd, argument)
+		}
 		return f.explainFile(cmd, argument)
 	}
 	cluster, namespace, err := f.cluster.open(f.namespace)
@@ -95,6 +106,9 @@ func (f explainFlags) run(cmd *cobra.Command, argument string) error {
 		return err
 	}
 	e := explainer{cluster: cluster, in: in, namespace: namespace, programs: f.cluster.programs(cmd.Root().DisplayName())}
+	if f.verify {
+		return e.verify(cmd.Context(), cmd, k, name, f.output)
+	}
 	found, err := e.explain(cmd.Context(), k, name)
 	for _, note := range in.notes {
 		fmt.Fprintln(cmd.ErrOrStderr(), "note: "+note)

@@ -31,6 +31,8 @@ var (
 	ConfigMaps   = Resource[corev1.ConfigMap]{Version: "v1", Resource: "configmaps"}
 	DaemonSets   = Resource[appsv1.DaemonSet]{Group: "apps", Version: "v1", Resource: "daemonsets"}
 	Deployments  = Resource[appsv1.Deployment]{Group: "apps", Version: "v1", Resource: "deployments"}
+	ReplicaSets  = Resource[appsv1.ReplicaSet]{Group: "apps", Version: "v1", Resource: "replicasets"}
+	Revisions    = Resource[appsv1.ControllerRevision]{Group: "apps", Version: "v1", Resource: "controllerrevisions"}
 	StatefulSets = Resource[appsv1.StatefulSet]{Group: "apps", Version: "v1", Resource: "statefulsets"}
 	CronJobs     = Resource[batchv1.CronJob]{Group: "batch", Version: "v1", Resource: "cronjobs"}
 	Jobs         = Resource[batchv1.Job]{Group: "batch", Version: "v1", Resource: "jobs"}

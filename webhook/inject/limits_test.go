@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	exhausted   = "kind: ResourceQuota\nmetadata: {name: compute}\nspec: {hard: {requests.memory: 1Gi}}\nstatus: {hard: {requests.memory: 1Gi}, used: {requests.memory: 1Gi}}\n"
-	smallMemory = "kind: LimitRange\nspec: {limits: [{type: Container, max: {memory: 16Mi}}]}\n"
+	exhausted        = "kind: ResourceQuota\nmetadata: {name: compute}\nspec: {hard: {requests.memory: 1Gi}}\nstatus: {hard: {requests.memory: 1Gi}, used: {requests.memory: 1Gi}}\n"
+	smallMemory      = "kind: LimitRange\nspec: {limits: [{type: Container, max: {memory: 16Mi}}]}\n"
 	anotherContainer = `[{"op":"add","path":"/spec/containers/-","value":{"name":"late","image":"late"}}]`
 )
 
@@ -61,21 +61,25 @@ func TestEngine_Limits_OfTheConfiguration(t *testing.T) {
 		want      string
 	}{
 		"a quota of limits, and no limits configured": {
-			injection.Resources{CPURequest: "10m", MemoryRequest: "32Mi"}, bare,
+			injection.Resources{CPURequest: "10m", MemoryRequest: "32Mi"},
+			bare,
 			"kind: ResourceQuota\nspec: {hard: {limits.cpu: 1, limits.memory: 1Gi}}\n",
 			`"resources":{"limits":{"cpu":"200m","memory":"64Mi"},"requests":{"cpu":"10m","memory":"32Mi"}}`,
 		},
 		"a quota of requests, and nothing configured": {
-			injection.Resources{}, bare, "kind: ResourceQuota\nspec: {hard: {cpu: 1, memory: 1Gi}}\n",
+			injection.Resources{},
+			bare, "kind: ResourceQuota\nspec: {hard: {cpu: 1, memory: 1Gi}}\n",
 			`"resources":{"limits":{},"requests":{"cpu":"10m","memory":"32Mi"}}`,
 		},
 		"no quota, and no limit of CPU configured": {
-			injection.Resources{CPURequest: "10m", MemoryRequest: "32Mi", MemoryLimit: "64Mi"}, bare,
+			injection.Resources{CPURequest: "10m", MemoryRequest: "32Mi", MemoryLimit: "64Mi"},
+			bare,
 			"kind: LimitRange\nspec: {limits: [{type: Container, max: {memory: 48Mi}}]}\n",
 			`"resources":{"limits":{"memory":"48Mi"},"requests":{"cpu":"10m","memory":"32Mi"}}`,
 		},
 		"a default limit below the request, and no limit configured": {
-			injection.Resources{CPURequest: "50m", MemoryRequest: "32Mi", MemoryLimit: "64Mi"}, bare,
+			injection.Resources{CPURequest: "50m", MemoryRequest: "32Mi", MemoryLimit: "64Mi"},
+			bare,
 			"kind: LimitRange\nspec: {limits: [{type: Container, default: {cpu: 20m}}]}\n",
 			`"resources":{"limits":{"cpu":"200m","memory":"64Mi"},"requests":{"cpu":"50m","memory":"32Mi"}}`,
 		},

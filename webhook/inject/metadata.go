@@ -25,10 +25,8 @@ func (w *wiring) wireMetadata() {
 	if w.request.Logs {
 		labels = append(labels, pair{injection.LabelLogging, injection.LoggingStructured, "logs", injection.AnnotationLogs})
 	}
-	w.setAll("labels", w.pod.Metadata.Labels, labels, injection.LabelLogging, injection.LabelMetrics)
-	w.setAll("annotations", w.pod.Metadata.Annotations, annotations,
-		injection.AnnotationPrometheusScrape, injection.AnnotationPrometheusPort, injection.AnnotationPrometheusPath, injection.AnnotationPrometheusScheme,
-		injection.AnnotationMetricsEndpoint)
+	w.setAll("labels", w.pod.Metadata.Labels, labels, ownedLabels...)
+	w.setAll("annotations", w.pod.Metadata.Annotations, annotations, ownedAnnotations...)
 }
 
 // setAll writes the wanted pairs of one map, labels or annotations. Values that the

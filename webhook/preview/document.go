@@ -328,3 +328,25 @@ func (d *Document) toJSON() (json.RawMessage, error) {
 	}
 	return raw, nil
 }
+
+// Manifest is an object of the input.
+type Manifest struct {
+	Kind, Namespace, Name string
+	Annotations           map[string]string
+	JSON                  []byte
+}
+
+// Objects returns the objects of the documents. Those that name no namespace are in the
+// given one.
+func Objects(documents []*Document, namespace string) (all []Manifest) {
+	for _, d := range documents {
+		for _, o := range d.objects {
+			m := Manifest{Kind: o.Kind, Namespace: o.Metadata.Namespace, Name: o.Metadata.Name, Annotations: o.Metadata.Annotations, JSON: o.raw}
+			if m.Namespace == "" {
+				m.Namespace = namespace
+			}
+			all = append(all, m)
+		}
+	}
+	return all
+}
