@@ -207,7 +207,7 @@ type fitting struct {
 	asked, limited   bool  // a quota refuses containers without a request, or a limit
 	equal            bool  // request and limit have to be the same
 
-	least, most, mostAsked int64 // for the limit, and for the request
+	least, most, requestRoom int64 // for the limit, and the most for the request
 }
 
 // leastAmounts are the smallest limits with which the sidecar starts.
@@ -222,26 +222,26 @@ var leastAmounts = func() (least [resources]int64) {
 func (f *fitting) fit(wanted size) bool {
 	f.size = wanted
 	f.complete()
-	f.mostAsked = min(orUnlimited(f.container.max), room(f.pod.max, f.requests))
+	f.requestRoom = min(orUnlimited(f.container.max), room(f.pod.max, f.requests))
 	f.most = min(orUnlimited(f.container.max), room(f.pod.max, f.limits))
 	f.least = max(f.container.min, leastAmounts[f.resource])
 	if f.pod.min > 0 {
 		f.least = max(f.least, f.pod.min-f.limits.beside) // it counts, as soon as a container has a limit
 	}
 	if f.equal = f.equal && f.hasLimit; f.equal {
-		f.most = min(f.most, f.mostAsked)
+		f.most = min(f.most, f.requestRoom)
 	}
 	if f.hasLimit {
 		f.limit = min(max(f.limit, f.least), f.most)
 	} else {
 		f.limit = f.most
 	}
-	f.request = min(max(f.request, f.container.min), f.mostAsked, f.limit)
+	f.request = min(max(f.request, f.container.min), f.requestRoom, f.limit)
 	if f.equal {
 		f.request = f.limit
 	}
 	return f.keepRatio(f.container.ratio, total{}, total{}) && f.keepRatio(f.pod.ratio, f.requests, f.limits) &&
-		f.limit >= f.least && f.request >= f.container.min && f.request <= f.mostAsked
+		f.limit >= f.least && f.request >= f.container.min && f.request <= f.requestRoom
 }
 
 // complete adds a limit and a request where the API server would refuse a container
@@ -303,7 +303,7 @@ func (f *fitting) keepRatio(ratio int64, requests, limits total) bool {
 	}
 	if !allowed() {
 		needed := int64(math.Ceil(float64(limits.with(f.limit))*1000/float64(ratio))) - requests.beside
-		f.request = min(max(f.request, needed), f.mostAsked, f.limit)
+		f.request = min(max(f.request, needed), f.requestRoom, f.limit)
 	}
 	if !allowed() {
 		lowerLimit()

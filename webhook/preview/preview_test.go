@@ -332,6 +332,6 @@ func TestWire_Limits(t *testing.T) {
 	}
 	_, _, _, err := wireText(t, strings.Replace(maximum, "[{type: Container, max: {memory: 16Mi}}]", "nothing", 1)+strings.ReplaceAll(pod, "%", "first"))
 	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "namespace first: LimitRange/small") {
-		t.Errorf("a LimitRange that is none: %v", err)
+		t.Errorf("an unreadable LimitRange: %v", err)
 	}
 }
