@@ -129,7 +129,11 @@ func (e *explainer) readCluster(ctx context.Context) (err error) {
 		e.in.note("the limits of the namespace are not known: %v", err)
 	}
 	webhooks, err := mutatingWebhooks(ctx, e.cluster)
-	e.evidence = diagnosis.Evidence{Namespace: e.ns, Webhooks: webhooks, System: e.in.namespace, Manager: e.in.manager()}
+	if err != nil {
+		return err
+	}
+	policies, err := boundPolicies(ctx, e.cluster)
+	e.evidence = diagnosis.Evidence{Namespace: e.ns, Webhooks: webhooks, Policies: policies, System: e.in.namespace, Manager: e.in.manager()}
 	return err
 }
 
@@ -174,6 +178,11 @@ func (e *explainer) explainPod(ctx context.Context, pod *corev1.Pod, owner workl
 	if !injection.OptedIn(e.namespace, e.ns.Labels) {
 		found.State = injection.PodSkipped
 	}
+	if state.Reason == inject.LeftByPolicy {
+		why := diagnosis.LeftByPolicy(state.Detail)
+		found.Finding = &why
+		return found
+	}
 	if found.Finding = drifted(state, e.programs, e.namespace, pod.Name, owner); found.Finding != nil || found.State == injection.PodWired {
 		return found
 	}
@@ -214,7 +223,11 @@ func (e *explainer) try(ctx context.Context, pod *corev1.Pod, owner workload.Own
 	var status apierrors.APIStatus // the API server's answer, not a broken connection
 	switch {
 	case err == nil:
-		return &diagnosis.Trial{Wired: e.in.state(tried, e.ns).PodState == injection.PodWired}
+		state := e.in.state(tried, e.ns)
+		if state.Reason == inject.LeftByPolicy {
+			return &diagnosis.Trial{Left: state.Detail}
+		}
+		return &diagnosis.Trial{Wired: state.PodState == injection.PodWired}
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "cannot create resource"):
 		return &diagnosis.Trial{Unknown: "you may not create pods in the namespace " + e.namespace}
 	case errors.As(err, &status):

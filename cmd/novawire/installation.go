@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -14,6 +15,7 @@ import (
 	"github.com/nova/novawire/internal/kubernetes"
 	"github.com/nova/novawire/webhook/diagnosis"
 	"github.com/nova/novawire/webhook/inject"
+	"github.com/nova/novawire/webhook/policy"
 )
 
 // installation is Novawire in a cluster, as far as the caller may read it.
@@ -126,6 +128,27 @@ func configMapsOf(d *appsv1.Deployment) (names []string) {
 }
 
 // mutatingWebhooks returns all configurations of the cluster.
+// boundPolicies returns the policies of novawire policy that have a binding. A cluster without the
+// API, or a caller without the right, has none.
+func boundPolicies(ctx context.Context, cluster *kubernetes.Client) ([]admissionv1.MutatingAdmissionPolicy, error) {
+	ours := metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + policy.Name}
+	policies, err := kubernetes.MutatingAdmissionPolicies.List(ctx, cluster, "", ours)
+	if err == nil && len(policies) > 0 {
+		var bindings []admissionv1.MutatingAdmissionPolicyBinding
+		bindings, err = kubernetes.MutatingAdmissionPolicyBindings.List(ctx, cluster, "", ours)
+		policies = slices.DeleteFunc(policies, func(p admissionv1.MutatingAdmissionPolicy) bool {
+			return !slices.ContainsFunc(bindings, func(b admissionv1.MutatingAdmissionPolicyBinding) bool { return b.Spec.PolicyName == p.Name })
+		})
+	}
+	if apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list mutating admission policies: %w", err)
+	}
+	return policies, nil
+}
+
 func mutatingWebhooks(ctx context.Context, cluster *kubernetes.Client) ([]admissionv1.MutatingWebhookConfiguration, error) {
 	all, err := kubernetes.MutatingWebhookConfigurations.List(ctx, cluster, "", metav1.ListOptions{})
 	if err != nil {

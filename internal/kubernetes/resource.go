@@ -44,6 +44,8 @@ var (
 
 	EndpointSlices                  = Resource[discoveryv1.EndpointSlice]{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}
 	MutatingWebhookConfigurations   = Resource[admissionv1.MutatingWebhookConfiguration]{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingwebhookconfigurations"}
+	MutatingAdmissionPolicies       = Resource[admissionv1.MutatingAdmissionPolicy]{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingadmissionpolicies"}
+	MutatingAdmissionPolicyBindings = Resource[admissionv1.MutatingAdmissionPolicyBinding]{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "mutatingadmissionpolicybindings"}
 	ValidatingWebhookConfigurations = Resource[admissionv1.ValidatingWebhookConfiguration]{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingwebhookconfigurations"}
 )
 

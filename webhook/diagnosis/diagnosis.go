@@ -41,6 +41,8 @@ const (
 	OtherWebhook      Cause = "other-webhook"
 	Refused           Cause = "pod-refused"
 	NotTried          Cause = "not-tried"
+	OlderThanPolicy   Cause = "older-than-policy"
+	PolicyGaveUp      Cause = "policy-gave-up"
 )
 
 // Evidence is what is known about a pod that is not wired.
@@ -51,9 +53,10 @@ type Evidence struct {
 	Namespace *metav1.PartialObjectMetadata
 	Decision  inject.Decision // of the engine, about the pod
 	Webhooks  []admissionv1.MutatingWebhookConfiguration
-	System    string   // the namespace of the installation
-	Manager   *Manager // nil if it cannot be read
-	Trial     *Trial   // nil if none was made
+	Policies  []admissionv1.MutatingAdmissionPolicy // of novawire policy, with a binding
+	System    string                                // the namespace of the installation
+	Manager   *Manager                              // nil if it cannot be read
+	Trial     *Trial                                // nil if none was made
 }
 
 // Manager is the Deployment that answers reviews.
@@ -63,6 +66,7 @@ type Manager struct{ Wanted, Ready int32 }
 type Trial struct {
 	Wired   bool
 	Refused string // the API server's message, "" if the pod was accepted
+	Left    string // what the policy cannot do, "" unless it left the pod alone
 	Unknown string // why no dry run was possible, "" if one was
 }
 
@@ -84,7 +88,9 @@ func Why(e Evidence, p Programs) Finding {
 	if f, found := beforeAdmission(e, p); found {
 		return f
 	}
-	switch {
+	switch _, webhook := find(e.Webhooks); {
+	case webhook == nil:
+		return byPolicy(e, p)
 	case e.Trial == nil || e.Trial.Unknown != "":
 		return untried(e, p)
 	case e.Trial.Refused != "":
@@ -103,7 +109,7 @@ func beforeAdmission(e Evidence, p Programs) (Finding, bool) {
 		return Finding{ExcludedNamespace, "pods of the namespace " + name + " are never wired: it runs the cluster or Novawire itself", nil}, true
 	}
 	configuration, webhook := find(e.Webhooks)
-	if webhook == nil {
+	if webhook == nil && len(e.Policies) == 0 {
 		return Finding{NoWebhook, "no MutatingWebhookConfiguration has the webhook " + Webhook + ": the API server asks nobody", p.then(p.CreateWebhooks(), e)}, true
 	}
 	if got := e.Namespace.Labels[injection.LabelWiring]; got != injection.WiringEnabled {
@@ -115,6 +121,9 @@ func beforeAdmission(e Evidence, p Programs) (Finding, bool) {
 	}
 	if e.Decision.Action == inject.Skipped {
 		return Finding{Cause(e.Decision.Reason), e.Decision.Reason.Text(), p.unskip(e)}, true
+	}
+	if webhook == nil {
+		return Finding{}, false
 	}
 	if f, found := unselected(configuration, webhook, e, p); found {
 		return f, true

@@ -123,6 +123,7 @@ var reasons = map[Reason]struct {
 	RefusedByLimitRange: {"no sidecar: the LimitRange of the namespace would refuse the pod", Act},
 	RefusedByQuota:      {"no sidecar: the ResourceQuota of the namespace has no room for it", Act},
 
+	LeftByPolicy:       {"needs more than the MutatingAdmissionPolicy can do, and was left alone (docs/policy.md)", Info},
 	NotReviewed:        {"created before its namespace opted in, or while the webhook did not answer", Act},
 	OlderConfiguration: {"wired with another configuration", Info},
 	OlderSidecarImage:  {"wired with another image of the sidecar", Info},

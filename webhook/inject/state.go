@@ -18,6 +18,7 @@ const (
 	OlderSidecarImage  Reason = "older-sidecar-image"
 	StatusRemoved      Reason = "status-removed"
 	ChangedAfterwards  Reason = "changed-after-admission"
+	LeftByPolicy       Reason = "left-by-policy"
 )
 
 // State is how a pod that exists compares with what the engine would do with it now.
@@ -60,6 +61,9 @@ func (e *Engine) State(raw []byte, ns Namespace) (State, error) {
 	case Completed:
 		return State{injection.PodChanged, ChangedAfterwards, pod.missingParts(result.Patch)}, nil
 	default:
+		if features, left := UnsupportedByPolicy(pod.Metadata.Annotations); left {
+			return State{injection.PodSkipped, LeftByPolicy, features}, nil
+		}
 		if hasOurSidecar(&pod) {
 			return State{injection.PodChanged, StatusRemoved, ""}, nil
 		}

@@ -62,6 +62,10 @@ func TestEngine_State(t *testing.T) {
 		},
 		"a pod whose status was removed": {patched(wired, `[{"op":"remove","path":"/metadata/annotations/inject.nova.dev~1status"}]`), "changed: status-removed"},
 		"a pod whose status is no JSON":  {patched(wired, `[{"op":"add","path":"/metadata/annotations/inject.nova.dev~1status","value":"-"}]`), "changed: status-removed"},
+		"a pod that the policy left alone": {
+			patched(bare, `[{"op":"add","path":"/metadata/annotations","value":{"inject.nova.dev/status":"{\"by\":\"policy\",\"unsupported\":[\"port-taken\",\"image-name\"]}"}}]`),
+			"skipped: left-by-policy: port-taken, image-name",
+		},
 		"a bare pod with a container of the sidecar's name": {
 			patched(bare, `[{"op":"add","path":"/spec/containers/-","value":{"name":"novawire-collector","image":"mine"}}]`), "missing: not-reviewed",
 		},

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// TestPolicy is a cluster without the webhook: the commands say what is true there.
+func TestPolicy(t *testing.T) {
+	m := startManager(t)
+	m.write("config.yaml", []byte(withoutGateway))
+	e := &explainTest{environment: m, parent: m, bundle: m.read("tls.crt")}
+	e.namespace = m.namespace(nil)
+	e.deleteWebhook()
+	e.shell("novawire policy --config " + m.dir + "/config.yaml | kubectl apply --server-side -f -")
+	e.eventually("wired by the policy", func() bool {
+		pod := podIn(e.namespace)
+		return e.client.Create(e.Context(), pod, client.DryRunAll) == nil && isWired(pod)
+	})
+	for name, c := range map[string]struct {
+		port  int32
+		state string
+		cause string
+		code  int
+	}{
+		"wired": {9090, "wired", "", 0},
+		"left":  {4317, "skipped", "left-by-policy", 1},
+	} {
+		t.Run("explain of a pod that is "+name, func(t *testing.T) {
+			pod := podIn(e.namespace)
+			pod.GenerateName, pod.Name = "", name
+			pod.Spec.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: c.port}}
+			e.create(pod)
+			found, code := e.explainObject("pod/" + name)
+			if found.State != c.state || found.Cause != c.cause || code != c.code {
+				t.Errorf("exit %d, %+v", code, found)
+			}
+			if c.cause != "" && !strings.HasSuffix(found.Text, ": port-taken") {
+				t.Errorf("the text is %q", found.Text)
+			}
+		})
+	}
+	t.Run("check knows that the policy replaces the webhook, and which configuration it has", func(t *testing.T) {
+		for _, want := range []string{"MutatingAdmissionPolicy novawire has the configuration", "MutatingWebhookConfiguration novawire is missing: the policy wires pods in its place"} {
+			if !e.has(checked{"ok", "webhooks", want, ""}) {
+				t.Errorf("check does not say: %s\n%+v", want, e.check("webhooks"))
+			}
+		}
+		m.write("config.yaml", []byte(strings.Replace(withoutGateway, "test", "another", 1)))
+		if !e.has(checked{"fail", "webhooks", "has another configuration than", "policy --config config.yaml | "}) {
+			t.Errorf("%+v", e.check("webhooks"))
+		}
+	})
+}
