@@ -9,7 +9,8 @@ import (
 )
 
 // BenchmarkSpanMetrics compares the sidecar with metrics of requests with itself without
-// them: memory at rest, and processor time per span at 5,000 spans a second.
+// them: memory at rest, also with redaction, and processor time per span at 5,000 spans a
+// second.
 func BenchmarkSpanMetrics(b *testing.B) {
 	cpu, idle := "sidecar/span-metrics-cpu", "sidecar/span-metrics-idle"
 	if !bench.Selected(cpu) && !bench.Selected(idle) {
@@ -29,6 +30,11 @@ func BenchmarkSpanMetrics(b *testing.B) {
 		time.Sleep(window)
 		return cost{(s.cpu() - before).Seconds() / float64(to.spans.Load()-spans), private}
 	}
+	atRest := func(environment ...string) float64 {
+		s := launchOurs(b, startSink(b), environment...)
+		time.Sleep(settle)
+		return s.memory("RssAnon")
+	}
 	const rounds = 3 // the sides take turns
 	var on, off cost
 	for range rounds {
@@ -37,4 +43,6 @@ func BenchmarkSpanMetrics(b *testing.B) {
 	}
 	bench.Line(cpu, fmt.Sprintf("%.4fcores/10k", on.cpu/rounds*10_000), fmt.Sprintf("%.4fcores/10k", off.cpu/rounds*10_000), off.cpu/on.cpu)
 	printMB(idle, on.private/rounds, off.private/rounds)
+	both := atRest("NOVAWIRE_SPAN_METRICS=true", "NOVAWIRE_REDACT=mask preset email; mask preset card-numbers; mask preset authorization; drop key *.password; hash key enduser.id")
+	printMB("sidecar/span-metrics-redaction-idle", both, off.private/rounds)
 }

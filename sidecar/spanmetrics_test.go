@@ -54,6 +54,28 @@ func TestSpanMetrics_Prometheus(t *testing.T) {
 	}
 }
 
+// What is redacted is in no label: the metrics are made of what the backend gets.
+func TestSpanMetrics_SeeRedactedSpans(t *testing.T) {
+	t.Parallel()
+	backend := receiver(t, fakeotlp.Options{})
+	p := start(t, append(to(backend, sidecarapi.ProtocolGRPC), sidecarapi.EnvSpanMetrics+"=true", sidecarapi.EnvRedact+"=mask key http.route")...)
+	app := newClient(t, p.otlp)
+	td := app.spans(1, 0)
+	td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes().PutStr("http.route", "/s3cret")
+	if err := app.send(td); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.Get("http://" + p.status + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, _ := io.ReadAll(response.Body)
+	if strings.Contains(string(text), "s3cret") || !strings.Contains(string(text), `http_route="`) {
+		t.Errorf("the route is missing or not redacted:\n%s", text)
+	}
+}
+
 func TestSpanMetrics_Off(t *testing.T) {
 	t.Parallel()
 	backend := receiver(t, fakeotlp.Options{})
