@@ -15,7 +15,7 @@ type Span struct {
 	Resource                    []Value
 }
 
-// Value is the value of an attribute. The zero value is that of a missing attribute.
+// Value is the value of an attribute. Text and Number are valid for their kinds alone.
 type Value struct {
 	Kind   ValueKind
 	Text   []byte
@@ -57,6 +57,9 @@ func (r *SpanReader) Read(request []byte, visit func(*Span)) {
 			r.readScopes(f.value, visit)
 		}
 	}
+	clear(r.span.Attributes) // the request may be freed
+	clear(r.span.Resource)
+	r.span = Span{Attributes: r.span.Attributes, Resource: r.span.Resource}
 }
 
 // readResource reads the attributes of a resource, which may be behind its spans.
@@ -94,7 +97,9 @@ func (r *SpanReader) readSpan(content []byte) {
 	s := &r.span
 	attributes, resource := s.Attributes, s.Resource
 	*s = Span{Attributes: attributes, Resource: resource}
-	clear(attributes)
+	for i := range attributes {
+		attributes[i].Kind = Missing // cheaper than to clear them
+	}
 	for len(content) > 0 {
 		number, wireType, n := consumeTag(content)
 		if n < 0 {

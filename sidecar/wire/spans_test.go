@@ -37,8 +37,15 @@ func spansIn(request []byte) (all []Span) {
 
 func cloneValues(values []Value) []Value {
 	values = slices.Clone(values)
-	for i := range values {
-		values[i].Text = bytes.Clone(values[i].Text)
+	for i, v := range values {
+		values[i] = Value{Kind: v.Kind}
+		switch v.Kind {
+		case Text:
+			values[i].Text = bytes.Clone(v.Text)
+		case Integer:
+			values[i].Number = v.Number
+		case Missing, Other:
+		}
 	}
 	return values
 }
