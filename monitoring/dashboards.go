@@ -25,6 +25,8 @@ type Panel struct {
 	Kind    PanelKind
 	Unit    string // of Grafana: s, bytes, short, percentunit, dateTimeFromNow, …
 	Queries []Query
+	// Logs is a query of CloudWatch Logs Insights, in place of Queries.
+	Logs string
 }
 
 // PanelKind is Grafana's type of a panel.
@@ -88,6 +90,11 @@ func telemetryDashboard() Dashboard {
 			graph("Dropped, by reason", "short", Query{`sum by (signal, reason) (rate(novawire_sidecar_dropped_total[5m]))`, "{{signal}}: {{reason}}"}),
 			graph("Refused, by reason", "short", Query{`sum by (signal, reason) (rate(novawire_sidecar_refused_total[5m]))`, "{{signal}}: {{reason}}"}),
 		}},
+		{"The account of the cluster, over all pods", []Panel{
+			table("Loss since the account began, by service", "percentunit", Query{`sum by (namespace, service) (novawire_telemetry_items_total{outcome="dropped"}) / sum by (namespace, service) (novawire_telemetry_items_total{outcome="accepted"})`, "{{namespace}}/{{service}}"}),
+			graph("Bytes per second, by service", "Bps", Query{`topk(10, sum by (namespace, service) (rate(novawire_telemetry_exported_bytes_total[5m])))`, "{{namespace}}/{{service}}"}),
+			table("Held by killed sidecars, by service", "short", Query{`sum by (namespace, service, signal) (novawire_telemetry_unaccounted_items) > 0`, "{{namespace}}/{{service}}"}),
+		}},
 		{"Queues", []Panel{
 			graph("Fullest queues", "percentunit", Query{`topk(10, novawire_sidecar_queue_bytes / novawire_sidecar_queue_limit_bytes)`, "{{namespace}}/{{pod}} {{signal}}"}),
 			graph("Retries", "short", Query{`sum by (signal) (rate(novawire_sidecar_retries_total[5m]))`, "{{signal}}"}),
@@ -126,6 +133,9 @@ func serviceDashboard() Dashboard {
 			graph("Share of gRPC calls that fail", "percentunit", Query{ratio("grpc_client"), "errors"}),
 			graph("Redis timeouts", "short", Query{sum("increase(%s[5m])", "redis_timeout_total"), "timeouts"}),
 		}},
+		{"Logs with a trace", []Panel{
+			{Title: "Warnings and errors, with links to their traces", Kind: Table, Logs: `fields @timestamp, level, message, trace_id, xray_trace_id, kubernetes.pod_name | filter ispresent(trace_id) and level in ["WARN", "ERROR"] | sort @timestamp desc | limit 100`},
+		}},
 		{"Pods", []Panel{
 			graph("Scraped pods", "short", Query{`sum(min by (pod) (up` + of + `))`, "pods"}),
 			graph("CPU", "short", Query{`sum by (pod) (rate(process_cpu_seconds_total` + of + `[5m]))`, "{{pod}}"}),
@@ -134,11 +144,17 @@ func serviceDashboard() Dashboard {
 	}}
 }
 
-func graph(title, unit string, queries ...Query) Panel { return Panel{title, Graph, unit, queries} }
+func graph(title, unit string, queries ...Query) Panel {
+	return Panel{Title: title, Kind: Graph, Unit: unit, Queries: queries}
+}
 
-func table(title, unit string, query Query) Panel { return Panel{title, Table, unit, []Query{query}} }
+func table(title, unit string, query Query) Panel {
+	return Panel{Title: title, Kind: Table, Unit: unit, Queries: []Query{query}}
+}
 
-func stat(title, unit, expr string) Panel { return Panel{title, Stat, unit, []Query{{expr, ""}}} }
+func stat(title, unit, expr string) Panel {
+	return Panel{Title: title, Kind: Stat, Unit: unit, Queries: []Query{{expr, ""}}}
+}
 
 const (
 	gridWidth   = 24
@@ -158,6 +174,10 @@ func (d Dashboard) JSON() ([]byte, error) {
 		for i, p := range row.Panels {
 			id++
 			x := i % perLine
+			if p.Logs != "" { // alone in its row
+				panels = append(panels, p.logs(id, position(0, y, gridWidth, panelHeight)))
+				continue
+			}
 			panels = append(panels, p.object(id, source, position(x*gridWidth/perLine, y+i/perLine*panelHeight, gridWidth/perLine, panelHeight)))
 		}
 		y += (len(row.Panels) + perLine - 1) / perLine * panelHeight
@@ -166,7 +186,9 @@ func (d Dashboard) JSON() ([]byte, error) {
 	if d.UID == "nova-service" {
 		variables = append(variables,
 			variable("namespace", `label_values(up{service!=""}, namespace)`, source),
-			variable("service", `label_values(up{namespace="$namespace"}, service)`, source))
+			variable("service", `label_values(up{namespace="$namespace"}, service)`, source),
+			map[string]any{"name": "cloudwatch", "type": "datasource", "query": "cloudwatch", "label": "Logs"},
+			text("region", "Region", "eu-west-1"), text("jaeger", "URL of Jaeger", "http://jaeger.example.com:16686"))
 	}
 	text, err := json.MarshalIndent(map[string]any{
 		"uid": d.UID, "title": d.Title, "tags": []string{"nova"}, "schemaVersion": 39, "editable": false,
@@ -219,7 +241,36 @@ func (p Panel) object(id int, source, position any) map[string]any {
 	}
 }
 
+// logs returns a table of log events. A trace id is a link: to Jaeger in its own form, to X-Ray
+// in X-Ray's.
+func (p Panel) logs(id int, position any) map[string]any {
+	source := map[string]any{"type": "cloudwatch", "uid": "${cloudwatch}"}
+	link := func(field, title, url string) map[string]any {
+		return map[string]any{
+			"matcher":    map[string]any{"id": "byName", "options": field},
+			"properties": []any{map[string]any{"id": "links", "value": []any{map[string]any{"title": title, "url": url, "targetBlank": true}}}},
+		}
+	}
+	return map[string]any{
+		"id": id, "type": string(p.Kind), "title": p.Title, "datasource": source, "gridPos": position,
+		"targets": []any{map[string]any{
+			"refId": "A", "datasource": source, "queryMode": "Logs", "region": "$region", "logGroupNames": []string{logGroup}, "expression": p.Logs,
+		}},
+		"fieldConfig": map[string]any{"defaults": map[string]any{}, "overrides": []any{
+			link("trace_id", "Trace in Jaeger", "${jaeger}/trace/${__value.raw}"),
+			link("xray_trace_id", "Trace in X-Ray", "https://${region}.console.aws.amazon.com/cloudwatch/home?region=${region}#xray:traces/${__value.raw}"),
+		}},
+	}
+}
+
+// logGroup is the plugin's default of log_group, for the service of the dashboard.
+const logGroup = "/nova/$namespace/$service"
+
 func position(x, y, w, h int) map[string]int { return map[string]int{"x": x, "y": y, "w": w, "h": h} }
+
+func text(name, label, value string) map[string]any {
+	return map[string]any{"name": name, "type": "textbox", "label": label, "query": value}
+}
 
 func variable(name, query string, source any) map[string]any {
 	return map[string]any{"name": name, "type": "query", "datasource": source, "query": query, "refresh": 2, "sort": 1}

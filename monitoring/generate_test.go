@@ -1,9 +1,11 @@
 package monitoring
 
 import (
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -50,5 +52,50 @@ func TestGenerated(t *testing.T) {
 		if diff := cmp.Diff(string(want), string(got)); diff != "" {
 			t.Errorf("%s differs from the description; run make generate (-want +got):\n%s", path, diff)
 		}
+	}
+}
+
+// A log line with a trace id links to its trace, in the form of each backend.
+func TestDashboards_LogsLinkToTraces(t *testing.T) {
+	links, queries := map[string]string{}, 0
+	for _, d := range Dashboards() {
+		text, err := d.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var board struct {
+			Panels []struct {
+				Datasource  struct{ Type string }
+				Targets     []struct{ QueryMode, Expression string }
+				FieldConfig struct {
+					Overrides []struct {
+						Matcher    struct{ Options string }
+						Properties []struct{ Value []struct{ URL string } }
+					}
+				}
+			}
+		}
+		if err := json.Unmarshal(text, &board); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range board.Panels {
+			if p.Datasource.Type != "cloudwatch" {
+				continue
+			}
+			queries++
+			for _, o := range p.FieldConfig.Overrides {
+				if !strings.Contains(p.Targets[0].Expression, ", "+o.Matcher.Options) {
+					t.Errorf("%s: the query does not return %s: %s", d.UID, o.Matcher.Options, p.Targets[0].Expression)
+				}
+				links[o.Matcher.Options] = o.Properties[0].Value[0].URL
+			}
+		}
+	}
+	want := map[string]string{
+		"trace_id":      "${jaeger}/trace/${__value.raw}",
+		"xray_trace_id": "https://${region}.console.aws.amazon.com/cloudwatch/home?region=${region}#xray:traces/${__value.raw}",
+	}
+	if diff := cmp.Diff(want, links); diff != "" || queries != 1 {
+		t.Errorf("%d panels; links (-want +got):\n%s", queries, diff)
 	}
 }
