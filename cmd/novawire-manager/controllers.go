@@ -62,10 +62,11 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags managerFlag
 		monitors = &servicemonitor.Options{Labels: flags.serviceMonitorLabels}
 	}
 	probed := probe.NewMetrics(metrics.Registry)
-	observer, err := ledger.NewObserver(cluster, mgr.GetScheme())
+	pods, err := drift.NewCache(cluster, mgr.GetScheme())
 	if err != nil {
-		return fmt.Errorf("add the ledger: %w", err)
+		return err
 	}
+	observer := ledger.NewObserver(pods)
 	if err := mgr.Add(observer); err != nil {
 		return fmt.Errorf("add the ledger: %w", err)
 	}
@@ -80,7 +81,7 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags managerFlag
 		audit:   audit.NewMetrics(metrics.Registry), defaults: current.BackupDefaults,
 		drift: drift.Options{
 			Engine:  func() drift.Engine { return driftEngine{current.Engine()} },
-			Metrics: drift.NewMetrics(metrics.Registry), Changed: current.changed[1],
+			Metrics: drift.NewMetrics(metrics.Registry), Changed: current.changed[1], Cache: pods,
 		},
 		ledger: ledger.Options{
 			Namespace: flags.certs.namespace, Observer: observer, Metrics: ledger.NewMetrics(metrics.Registry),

@@ -11,7 +11,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -55,32 +57,38 @@ type Options struct {
 	// Found receives the workloads of a namespace that have missing or stale pods, each time
 	// that the namespace is compared; nil if nobody repairs them.
 	Found func(namespace string, owners []workload.Owner)
+	// Cache is that of [NewCache], and somebody starts it. It is shared, because the pods of a
+	// large cluster are most of the manager's memory.
+	Cache cache.Cache
+}
+
+// NewCache creates a cache of Namespaces, and of the parts of pods that admission and the
+// ledger read.
+func NewCache(config *rest.Config, scheme *runtime.Scheme) (cache.Cache, error) {
+	c, err := cache.New(config, cache.Options{
+		Scheme: scheme, DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{&corev1.Pod{}: {Transform: transform}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create the cache of pods: %w", err)
+	}
+	return c, nil
 }
 
 // batch is the time from the first change of a pod of a namespace until the namespace is
 // compared: a workload creates and deletes many pods at once.
 const batch = time.Second
 
-// Add registers the controller. It must run on one replica at a time. It has a cache of its
-// own, with the parts of pods that admission reads.
+// Add registers the controller. It must run on one replica at a time. The cache outlives it:
+// what it still tells a controller that was stopped goes to a queue that takes nothing.
 func Add(mgr manager.Manager, o Options) error {
-	own, err := cache.New(mgr.GetConfig(), cache.Options{
-		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient(), DefaultTransform: cache.TransformStripManagedFields(),
-		ByObject: map[client.Object]cache.ByObject{&corev1.Pod{}: {Transform: transform}},
-	})
-	if err != nil {
-		return fmt.Errorf("create the cache of pods: %w", err)
-	}
-	if err := mgr.Add(own); err != nil {
-		return fmt.Errorf("add the cache of pods: %w", err)
-	}
-	r := newReconciler(own, mgr.GetClient(), mgr.GetEventRecorder("novawire-drift"), o)
+	r := newReconciler(o.Cache, mgr.GetClient(), mgr.GetEventRecorder("novawire-drift"), o)
 	skipNameValidation := true // each new term as leader registers the controller again
 	return builder.ControllerManagedBy(mgr).
 		Named("drift").
 		WithOptions(controller.Options{SkipNameValidation: &skipNameValidation}).
-		WatchesRawSource(source.Kind(own, namespaceMetadata(), &handler.TypedEnqueueRequestForObject[*metav1.PartialObjectMetadata]{}, namespaceChanged{})).
-		WatchesRawSource(source.Kind(own, &corev1.Pod{}, laterForNamespace(), podChanged{})).
+		WatchesRawSource(source.Kind(o.Cache, namespaceMetadata(), &handler.TypedEnqueueRequestForObject[*metav1.PartialObjectMetadata]{}, namespaceChanged{})).
+		WatchesRawSource(source.Kind(o.Cache, &corev1.Pod{}, laterForNamespace(), podChanged{})).
 		WatchesRawSource(source.TypedChannel(o.Changed, handler.TypedEnqueueRequestsFromMapFunc(r.allNamespaces))).
 		Complete(r)
 }

@@ -98,7 +98,14 @@ func newEnvironment(t *testing.T, roles ...string) *environment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Add(mgr, Options{Engine: func() Engine { return e.engine }, Metrics: e.metrics, Changed: e.changed}); err != nil {
+	pods, err := NewCache(restricted, mgr.GetScheme())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mgr.Add(pods); err != nil {
+		t.Fatal(err)
+	}
+	if err := Add(mgr, Options{Engine: func() Engine { return e.engine }, Metrics: e.metrics, Changed: e.changed, Cache: pods}); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)

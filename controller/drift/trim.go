@@ -7,6 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
 // transform keeps the parts of a pod that [Trim] returns.
@@ -17,9 +19,10 @@ func transform(o any) (any, error) {
 	return o, nil // a tombstone
 }
 
-// Trim returns a pod with the parts that admission reads, so that the cache of a large cluster
-// stays small: of the environment of a container only the variables of OpenTelemetry and of
-// Novawire, and no volumes, resources or status.
+// Trim returns a pod with the parts that admission and the ledger read, so that the cache of a
+// large cluster stays small: of the environment of a container only the variables of
+// OpenTelemetry and of Novawire, of the status only that of the sidecar, and no volumes or
+// resources.
 func Trim(pod *corev1.Pod) *corev1.Pod {
 	annotations := maps.Clone(pod.Annotations)
 	delete(annotations, corev1.LastAppliedConfigAnnotation)
@@ -33,8 +36,35 @@ func Trim(pod *corev1.Pod) *corev1.Pod {
 			Affinity: nodeAffinity(pod.Spec.Affinity), SecurityContext: windowsOptions(pod.Spec.SecurityContext),
 			InitContainers: trimContainers(pod.Spec.InitContainers), Containers: trimContainers(pod.Spec.Containers),
 		},
-		Status: corev1.PodStatus{Phase: pod.Status.Phase},
+		Status: corev1.PodStatus{
+			Phase: pod.Status.Phase, PodIP: pod.Status.PodIP,
+			InitContainerStatuses: trimStatuses(pod.Status.InitContainerStatuses), ContainerStatuses: trimStatuses(pod.Status.ContainerStatuses),
+		},
 	}
+}
+
+// trimStatuses keeps the status of the sidecar: which run it is, and the ledgers of those that
+// have ended.
+func trimStatuses(list []corev1.ContainerStatus) []corev1.ContainerStatus {
+	for i := range list {
+		if s := &list[i]; s.Name == sidecarapi.ContainerName {
+			return []corev1.ContainerStatus{{
+				Name: sidecarapi.ContainerName, ContainerID: s.ContainerID, RestartCount: s.RestartCount,
+				State: trimState(s.State), LastTerminationState: trimState(s.LastTerminationState),
+			}}
+		}
+	}
+	return nil
+}
+
+func trimState(s corev1.ContainerState) (t corev1.ContainerState) {
+	if s.Running != nil {
+		t.Running = &corev1.ContainerStateRunning{}
+	}
+	if s.Terminated != nil {
+		t.Terminated = &corev1.ContainerStateTerminated{ContainerID: s.Terminated.ContainerID, Message: s.Terminated.Message}
+	}
+	return t
 }
 
 // reference stands for each value that is not a literal: admission reads only that it is one.

@@ -31,6 +31,7 @@ import (
 
 	ledgerapi "github.com/nova/novawire/api/ledger"
 	sidecarapi "github.com/nova/novawire/api/sidecar"
+	"github.com/nova/novawire/controller/drift"
 	"github.com/nova/novawire/internal/testing/cluster"
 	"github.com/nova/novawire/internal/testing/fakeotlp"
 )
@@ -159,10 +160,11 @@ type replica struct {
 
 func (e *environment) replica() *replica {
 	e.Helper()
-	observer, err := NewObserver(e.config, scheme.Scheme)
+	pods, err := drift.NewCache(e.config, scheme.Scheme)
 	if err != nil {
 		e.Fatal(err)
 	}
+	observer := NewObserver(pods)
 	r := &replica{environment: e, observer: observer, metrics: NewMetrics(prometheus.NewRegistry())}
 	transport := observer.asker.client.Transport
 	observer.asker.client.Transport = roundTripper(func(q *http.Request) (*http.Response, error) {

@@ -123,7 +123,11 @@ func (k *keeper) take() (changed bool) {
 		if !p.changed && !s.fresh {
 			return
 		}
-		p.changed, changed = false, true
+		p.changed = false
+		if len(p.runs) == 0 && p.gone.IsZero() { // it has not started yet
+			return
+		}
+		changed = true
 		account := s.account.Pod(string(uid), p.namespace, p.service)
 		if account == nil { // counted by an earlier leader
 			s.counted = append(s.counted, uid)

@@ -11,13 +11,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/rest"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	ledgerapi "github.com/nova/novawire/api/ledger"
 )
@@ -55,16 +52,9 @@ type observed struct {
 // lastWord is how long a pod may take to end after its object is gone: a grace period.
 const lastWord = 2 * time.Minute
 
-// NewObserver creates an observer. It must be started.
-func NewObserver(config *rest.Config, scheme *runtime.Scheme) (*Observer, error) {
-	own, err := cache.New(config, cache.Options{
-		Scheme: scheme, DefaultTransform: cache.TransformStripManagedFields(),
-		ByObject: map[client.Object]cache.ByObject{&corev1.Pod{}: {Transform: transform}},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("create the cache of pods: %w", err)
-	}
-	return &Observer{cache: own, asker: newAsker(), now: time.Now, pods: map[types.UID]*observed{}}, nil
+// NewObserver creates an observer of a cache of pods, which it starts.
+func NewObserver(pods cache.Cache) *Observer {
+	return &Observer{cache: pods, asker: newAsker(), now: time.Now, pods: map[types.UID]*observed{}}
 }
 
 // NeedLeaderElection returns false: every replica observes.
@@ -103,22 +93,24 @@ func (o *Observer) complete() bool {
 // see takes the state of a pod.
 func (o *Observer) see(object any) {
 	pod, ok := object.(*corev1.Pod)
-	if !ok || pod.Annotations[trimmedService] == "" {
+	if !ok {
 		return
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.take(pod)
+	if sidecar := findSidecar(pod); sidecar != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.take(pod, sidecar)
+	}
 }
 
-func (o *Observer) take(pod *corev1.Pod) *observed {
+func (o *Observer) take(pod *corev1.Pod, sidecar *corev1.Container) *observed {
 	p := o.pods[pod.UID]
 	if p == nil {
-		p = &observed{namespace: pod.Namespace, service: pod.Annotations[trimmedService]}
+		p = &observed{namespace: pod.Namespace, service: serviceOf(sidecar)}
 		o.pods[pod.UID] = p
 	}
-	if pod.Status.PodIP != "" {
-		p.address = net.JoinHostPort(pod.Status.PodIP, pod.Annotations[trimmedPort])
+	if pod.Status.PodIP != "" && p.address == "" {
+		p.address = net.JoinHostPort(pod.Status.PodIP, portOf(sidecar))
 	}
 	shown, ended := runs(pod)
 	for _, r := range shown {
@@ -157,12 +149,16 @@ func (o *Observer) lose(object any) {
 		object = unknown.Obj
 	}
 	pod, ok := object.(*corev1.Pod)
-	if !ok || pod.Annotations[trimmedService] == "" {
+	if !ok {
+		return
+	}
+	sidecar := findSidecar(pod)
+	if sidecar == nil {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	p := o.take(pod)
+	p := o.take(pod, sidecar)
 	p.gone = o.now()
 	run := p.running()
 	if run == "" || p.address == "" {

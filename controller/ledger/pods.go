@@ -8,57 +8,18 @@ import (
 	"unique"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nova/novawire/api/attribute"
 	ledgerapi "github.com/nova/novawire/api/ledger"
 	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
-// Annotations of the trimmed pods of the cache. No other pod has them.
-const (
-	trimmedService = "service"
-	trimmedPort    = "port"
-)
-
-// transform keeps of a pod what its account needs: of one without a sidecar its name alone.
-func transform(o any) (any, error) {
-	pod, ok := o.(*corev1.Pod)
-	if !ok {
-		return o, nil // a tombstone
-	}
-	trimmed := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID, ResourceVersion: pod.ResourceVersion}}
-	container := findSidecar(pod)
-	if container == nil || pod.Spec.HostNetwork { // its address would be the node's
-		return trimmed, nil
-	}
-	trimmed.Annotations = map[string]string{
-		trimmedService: unique.Make(serviceOf(container)).Value(), trimmedPort: unique.Make(portOf(container)).Value(),
-	}
-	trimmed.Status.PodIP = pod.Status.PodIP
-	for _, list := range [...][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
-		for i := range list {
-			if s := &list[i]; s.Name == sidecarapi.ContainerName {
-				trimmed.Status.ContainerStatuses = []corev1.ContainerStatus{{
-					ContainerID: s.ContainerID, RestartCount: s.RestartCount, State: trimState(s.State), LastTerminationState: trimState(s.LastTerminationState),
-				}}
-			}
-		}
-	}
-	return trimmed, nil
-}
-
-func trimState(s corev1.ContainerState) (t corev1.ContainerState) {
-	if s.Running != nil {
-		t.Running = &corev1.ContainerStateRunning{}
-	}
-	if s.Terminated != nil {
-		t.Terminated = &corev1.ContainerStateTerminated{ContainerID: s.Terminated.ContainerID, Message: s.Terminated.Message}
-	}
-	return t
-}
-
+// findSidecar returns nil if a pod has no sidecar whose ledger can be read: a pod on the host
+// network has the address of its node.
 func findSidecar(pod *corev1.Pod) *corev1.Container {
+	if pod.Spec.HostNetwork {
+		return nil
+	}
 	for _, list := range [...][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
 		if i := slices.IndexFunc(list, func(c corev1.Container) bool { return c.Name == sidecarapi.ContainerName }); i >= 0 {
 			return &list[i]
@@ -76,7 +37,7 @@ func serviceOf(sidecar *corev1.Container) string {
 		attributes, _ := attribute.Parse(v.Value)
 		for _, a := range attributes {
 			if a.Key == "service.name" && a.Value != "" {
-				return strings.ReplaceAll(a.Value, "$$", "$")
+				return unique.Make(strings.ReplaceAll(a.Value, "$$", "$")).Value()
 			}
 		}
 	}
@@ -102,10 +63,10 @@ type run struct {
 
 // runs returns what the status shows, the older run first, and how many have ended.
 func runs(pod *corev1.Pod) (all []run, ended int) {
-	if len(pod.Status.ContainerStatuses) == 0 {
+	s := statusOf(pod)
+	if s == nil {
 		return nil, 0
 	}
-	s := &pod.Status.ContainerStatuses[0]
 	ended = int(s.RestartCount)
 	if t := s.LastTerminationState.Terminated; t != nil {
 		all = append(all, endedRun(t))
@@ -120,6 +81,15 @@ func runs(pod *corev1.Pod) (all []run, ended int) {
 		ended++
 	}
 	return all, ended
+}
+
+func statusOf(pod *corev1.Pod) *corev1.ContainerStatus {
+	for _, list := range [...][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		if i := slices.IndexFunc(list, func(s corev1.ContainerStatus) bool { return s.Name == sidecarapi.ContainerName }); i >= 0 {
+			return &list[i]
+		}
+	}
+	return nil
 }
 
 func endedRun(t *corev1.ContainerStateTerminated) run {

@@ -170,7 +170,15 @@ func (e *environment) start() {
 	if err != nil {
 		e.Fatal(err)
 	}
-	if err := drift.Add(mgr, drift.Options{Engine: engine, Metrics: drift.NewMetrics(prometheus.NewRegistry()), Changed: make(chan event.GenericEvent), Found: r.Found}); err != nil {
+	pods, err := drift.NewCache(e.config, mgr.GetScheme())
+	if err != nil {
+		e.Fatal(err)
+	}
+	if err := mgr.Add(pods); err != nil {
+		e.Fatal(err)
+	}
+	options := drift.Options{Engine: engine, Metrics: drift.NewMetrics(prometheus.NewRegistry()), Changed: make(chan event.GenericEvent), Found: r.Found, Cache: pods}
+	if err := drift.Add(mgr, options); err != nil {
 		e.Fatal(err)
 	}
 	ended := make(chan error, 1)
