@@ -2,7 +2,7 @@
 // /ready and /metrics and logs a line of JSON for each request. /fail answers with an
 // error and counts in every P0 indicator. It also plays two parts in the tests of the
 // alerts: it exposes metrics that a test sends to it, and keeps the alerts that
-// Alertmanager sends to it. With -once it logs one line and exits, as a Job does.
+// Alertmanager sends to it. /kill kills another program of its pod. With -once it logs one line and exits, as a Job does.
 package main
 
 import (
@@ -69,6 +69,7 @@ func serve(ctx context.Context, address string, log *slog.Logger) error {
 	mux.HandleFunc("GET /metrics", metrics)
 	mux.HandleFunc("GET /api/v2/metrics/prometheus", metrics) // Fluent Bit's path
 	mux.HandleFunc("POST /metrics", scripted.replace)
+	mux.HandleFunc("GET /kill", kill)
 	mux.HandleFunc("POST /inbox", inbox.append)
 	mux.HandleFunc("GET /inbox", func(w http.ResponseWriter, _ *http.Request) { inbox.writeTo(w) })
 

@@ -1,6 +1,7 @@
 // Command xray is a fake of AWS's OTLP endpoints for the end-to-end tests, and with -logs
 // of CloudWatch Logs. It accepts requests that are signed with its key and reports the
-// others as problems. /report returns what it accepted, /logs the log events.
+// others as problems. /report returns what it accepted, /logs the log events;
+// /busy?busy=true makes it refuse everything until /busy?busy=false.
 package main
 
 import (
@@ -81,6 +82,15 @@ type logReport struct {
 func routes(r *fakeotlp.Receiver) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /busy", func(_ http.ResponseWriter, q *http.Request) {
+		busy := q.URL.Query().Get("busy") == "true"
+		r.Misbehave(func(int) (f fakeotlp.Fault) {
+			if busy {
+				f.Refuse = fakeotlp.Busy
+			}
+			return f
+		})
+	})
 	mux.HandleFunc("GET /report", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(report{Spans: len(r.Taken("traces")), Resource: r.Resource("traces"), Problems: r.Problems()})
 	})
