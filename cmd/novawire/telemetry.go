@@ -104,15 +104,15 @@ func writeServices(w io.Writer, r telemetry.Report) {
 	if r.PricePerGB > 0 {
 		cost = "\tCOST"
 	}
-	fmt.Fprintln(w, "NAMESPACE\tSERVICE\tPODS\tGONE\tSPANS\tPOINTS\tRECORDS\tDELIVERED\tLOST\tLOSS\tREFUSED\tSTORED\tUNKNOWN\tBYTES\tSHARE"+cost)
+	fmt.Fprintln(w, "NAMESPACE\tSERVICE\tPODS\tGONE\tSPANS\tPOINTS\tRECORDS\tDELIVERED\tLOST\tLOSS\tREFUSED\tREDACTED\tSTORED\tUNKNOWN\tBYTES\tSHARE"+cost)
 	for _, s := range r.Services {
 		all := s.Total()
 		if r.PricePerGB > 0 {
 			cost = fmt.Sprintf("\t%.2f", s.Cost)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%s\t%s%s\n", s.Namespace, s.Name, s.Pods, s.GonePods,
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%d\t%s\t%s%s\n", s.Namespace, s.Name, s.Pods, s.GonePods,
 			s.Signals[ledgerapi.Traces].Accepted, s.Signals[ledgerapi.Metrics].Accepted, s.Signals[ledgerapi.Logs].Accepted,
-			all.Exported, all.Lost(), percent(s.Loss), ledgerapi.Sum(all.Refused), all.Stored, s.UnknownRuns, units.Bytes(all.ExportedBytes), percent(s.Share), cost)
+			all.Exported, all.Lost(), percent(s.Loss), ledgerapi.Sum(all.Refused), ledgerapi.Sum(all.Redacted), all.Stored, s.UnknownRuns, units.Bytes(all.ExportedBytes), percent(s.Share), cost)
 	}
 }
 
@@ -141,7 +141,7 @@ func reasonsOf(e ledgerapi.Entry) string {
 	for _, list := range []struct {
 		what string
 		by   map[string]int64
-	}{{"dropped", e.Dropped}, {"refused", e.Refused}, {"requests refused", e.RefusedRequests}} {
+	}{{"dropped", e.Dropped}, {"refused", e.Refused}, {"requests refused", e.RefusedRequests}, {"redacted", e.Redacted}} {
 		for _, reason := range sortedKeys(list.by, strings.Compare) {
 			reasons = append(reasons, fmt.Sprintf("%s: %s (%d)", list.what, reason, list.by[reason]))
 		}

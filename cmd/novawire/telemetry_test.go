@@ -50,7 +50,7 @@ func TestTelemetry(t *testing.T) {
 	for i, uid := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
 		add(uid, "nova", "feed", i%2 == 0, ledgerapi.Traces, ledgerapi.Entry{Accepted: 1000, Exported: 990, ExportedBytes: 1 << 20, Dropped: map[string]int64{"queue_full": 10}})
 	}
-	add("i", "nova", "feed", false, ledgerapi.Logs, ledgerapi.Entry{Accepted: 50, Exported: 40, ExportedBytes: 1000, Refused: map[string]int64{"memory": 3}})
+	add("i", "nova", "feed", false, ledgerapi.Logs, ledgerapi.Entry{Accepted: 50, Exported: 40, ExportedBytes: 1000, Refused: map[string]int64{"memory": 3}, Redacted: map[string]int64{"email": 6}})
 	add("j", "shop", "cart", true, ledgerapi.Metrics, ledgerapi.Entry{Accepted: 7, Exported: 5, ExportedBytes: 1 << 20})
 	for i := range accounts {
 		data, err := accounts[i].Encode()
@@ -62,14 +62,14 @@ func TestTelemetry(t *testing.T) {
 
 	for args, want := range map[string]string{
 		"": `
-NAMESPACE  SERVICE  PODS  GONE  SPANS  POINTS  RECORDS  DELIVERED  LOST  LOSS    REFUSED  STORED  UNKNOWN  BYTES    SHARE
-nova       feed     5     4     8000   0       50       7960       80    0.99%   3        0       4        8.0 MiB  88.89%
-shop       cart     0     1     0      7       0        5          2     28.57%  0        0       1        1.0 MiB  11.11%
+NAMESPACE  SERVICE  PODS  GONE  SPANS  POINTS  RECORDS  DELIVERED  LOST  LOSS    REFUSED  REDACTED  STORED  UNKNOWN  BYTES    SHARE
+nova       feed     5     4     8000   0       50       7960       80    0.99%   3        6         0       4        8.0 MiB  88.89%
+shop       cart     0     1     0      7       0        5          2     28.57%  0        0         0       1        1.0 MiB  11.11%
 `,
 		"nova": `
 SERVICE  SIGNAL  ACCEPTED  DELIVERED  DROPPED  UNACCOUNTED  STORED  REFUSED  BYTES    REASONS
 feed     traces  8000      7920       80       0            0       0        8.0 MiB  dropped: queue_full (80)
-feed     logs    50        40         0        0            0       3        1000 B   refused: memory (3)
+feed     logs    50        40         0        0            0       3        1000 B   refused: memory (3), redacted: email (6)
 `,
 		"shop": `
 SERVICE  SIGNAL   ACCEPTED  DELIVERED  DROPPED  UNACCOUNTED  STORED  REFUSED  BYTES    REASONS
