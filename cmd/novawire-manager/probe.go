@@ -40,15 +40,15 @@ func probeOptions(flags managerFlags, m *probe.Metrics) (*probe.Options, error) 
 func shippedWebhooks(flags certFlags) (map[string]client.Object, error) {
 	mutating, validating := &admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}
 	documents := bytes.Split(manifests.Webhooks, []byte("\n---\n"))
-	for i, into := range []client.Object{mutating, validating} {
+	for i, into := range []any{mutating, validating} {
 		if i >= len(documents) {
 			return nil, fmt.Errorf("read the shipped webhooks: %d documents", len(documents))
 		}
-		if err := yaml.UnmarshalStrict(documents[i], into); err != nil {
+		if err := yaml.Unmarshal(documents[i], into); err != nil {
 			return nil, fmt.Errorf("read the shipped webhooks: %w", err)
 		}
-		into.SetName(flags.configuration)
 	}
+	mutating.Name, validating.Name = flags.configuration, flags.configuration
 	adapt := func(w *admissionv1.MutatingWebhook) {
 		w.ClientConfig.Service.Namespace, w.ClientConfig.Service.Name = flags.namespace, flags.service
 		for _, expression := range w.NamespaceSelector.MatchExpressions {

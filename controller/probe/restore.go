@@ -2,10 +2,10 @@ package probe
 
 import (
 	"context"
-	"maps"
 	"strings"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,7 +39,7 @@ func (p *prober) lastSeen(kind string, deployment *metav1.PartialObjectMetadata)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if o := p.kept[kind]; o != nil {
-		return copyOf(o)
+		return anew(o)
 	}
 	if p.Shipped[kind] == nil {
 		return nil
@@ -71,10 +71,6 @@ func (p *prober) restore(ctx context.Context, kind string) {
 	if o == nil {
 		return // what is missing was told
 	}
-	o.SetResourceVersion("")
-	o.SetUID("")
-	o.SetGeneration(0)
-	o.SetCreationTimestamp(metav1.Time{})
 	if err := p.client.Create(ctx, o, client.FieldOwner("novawire-restore")); err != nil && !apierrors.IsAlreadyExists(err) {
 		logger.Error(err, "the webhook configuration is not put back", "kind", kind)
 		return
@@ -90,27 +86,42 @@ func (p *prober) restore(ctx context.Context, kind string) {
 // belongingTo returns a shipped object with the labels and annotations by which the installer
 // of the Deployment knows its objects.
 func belongingTo(shipped client.Object, deployment *metav1.PartialObjectMetadata) client.Object {
-	o := copyOf(shipped)
-	labels, annotations := maps.Clone(o.GetLabels()), map[string]string{}
-	if labels == nil {
-		labels = map[string]string{}
+	o := anew(shipped)
+	m := metaOf(o)
+	if m.Labels == nil {
+		m.Labels = map[string]string{}
 	}
 	for key, value := range deployment.Labels {
 		if strings.HasPrefix(key, "app.kubernetes.io/") || strings.HasPrefix(key, "helm.sh/") {
-			labels[key] = value
+			m.Labels[key] = value
 		}
 	}
+	m.Annotations = map[string]string{}
 	for key, value := range deployment.Annotations {
 		if strings.HasPrefix(key, "meta.helm.sh/") {
-			annotations[key] = value
+			m.Annotations[key] = value
 		}
 	}
-	o.SetLabels(labels)
-	o.SetAnnotations(annotations)
 	return o
 }
 
-func copyOf(o client.Object) client.Object {
+// anew returns a copy of a webhook configuration that can be created: without what the API
+// server sets.
+func anew(o client.Object) client.Object {
 	c, _ := o.DeepCopyObject().(client.Object) // always: it is of the same type
+	m := metaOf(c)
+	*m = metav1.ObjectMeta{Name: m.Name, Labels: m.Labels, Annotations: m.Annotations, OwnerReferences: m.OwnerReferences, Finalizers: m.Finalizers}
 	return c
+}
+
+// metaOf returns the metadata of a webhook configuration. The setters of client.Object would link
+// those of every type of the API.
+func metaOf(o client.Object) *metav1.ObjectMeta {
+	switch c := o.(type) {
+	case *admissionv1.MutatingWebhookConfiguration:
+		return &c.ObjectMeta
+	case *admissionv1.ValidatingWebhookConfiguration:
+		return &c.ObjectMeta
+	}
+	return &metav1.ObjectMeta{} // the probe watches no other kind
 }

@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/nova/novawire/api/injection"
@@ -53,6 +53,17 @@ func (k key) objectKey() client.ObjectKey {
 	return client.ObjectKey{Namespace: k.namespace, Name: k.name}
 }
 
+// request returns the key as the queue has it. Requests of their own type would link the queue
+// and the controller a second time: half a megabyte.
+func (k key) request() reconcile.Request {
+	return reconcile.Request{NamespacedName: client.ObjectKey{Namespace: k.namespace, Name: k.kind + "/" + k.name}}
+}
+
+func keyOf(request reconcile.Request) key {
+	kind, name, _ := strings.Cut(request.Name, "/")
+	return key{kind, request.Namespace, name}
+}
+
 // kinds are the kinds of workloads that are repaired: their pod template can opt out, which
 // undoes a repair.
 var kinds = []string{"Deployment", "StatefulSet", "DaemonSet"}
@@ -68,7 +79,7 @@ type Repairer struct {
 
 	mu      sync.Mutex
 	drifted map[string]map[key]bool // by namespace
-	queue   workqueue.TypedRateLimitingInterface[key]
+	queue   workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 	// One worker uses the rest.
 	next    time.Time         // when the next pod or workload may be replaced
@@ -94,12 +105,12 @@ func Add(mgr manager.Manager, o Options) (*Repairer, error) {
 		drifted: map[string]map[key]bool{}, proven: map[string]bool{}, running: map[key]*progress{}, waiting: map[key]string{}, told: map[key]string{},
 	}
 	skipNameValidation := true // each new term as leader registers the controller again
-	b := builder.TypedControllerManagedBy[key](mgr).Named("repair").
-		WithOptions(controller.TypedOptions[key]{SkipNameValidation: &skipNameValidation}).
-		WatchesRawSource(source.TypedFunc[key](r.receive)).
-		WatchesRawSource(source.TypedKind(own, metadata("v1", "Namespace"), handler.TypedEnqueueRequestsFromMapFunc(r.driftedIn), annotated{}))
+	b := builder.ControllerManagedBy(mgr).Named("repair").
+		WithOptions(controller.Options{SkipNameValidation: &skipNameValidation}).
+		WatchesRawSource(source.Func(r.receive)).
+		WatchesRawSource(source.Kind(own, metadata("v1", "Namespace"), handler.TypedEnqueueRequestsFromMapFunc(r.driftedIn), annotated{}))
 	for _, kind := range kinds {
-		b = b.WatchesRawSource(source.TypedKind(own, metadata("apps/v1", kind), handler.TypedEnqueueRequestsFromMapFunc(keyOf(kind)), annotated{}))
+		b = b.WatchesRawSource(source.Kind(own, metadata("apps/v1", kind), handler.TypedEnqueueRequestsFromMapFunc(workloadOf(kind)), annotated{}))
 	}
 	return r, b.Complete(r)
 }
@@ -122,21 +133,21 @@ func (r *Repairer) Found(namespace string, owners []workload.Owner) {
 		return
 	}
 	for k := range before { // what was repaired by others waits no more
-		r.queue.Add(k)
+		r.queue.Add(k.request())
 	}
 	for k := range found {
-		r.queue.Add(k)
+		r.queue.Add(k.request())
 	}
 }
 
 // receive takes the queue, and adds what was found before.
-func (r *Repairer) receive(_ context.Context, queue workqueue.TypedRateLimitingInterface[key]) error {
+func (r *Repairer) receive(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.queue = queue
 	for _, found := range r.drifted {
 		for k := range found {
-			queue.Add(k)
+			queue.Add(k.request())
 		}
 	}
 	return nil
@@ -150,15 +161,18 @@ func (r *Repairer) hasDrifted(k key) bool {
 
 // driftedIn maps a Namespace to its workloads that have drifted. Drift knows a changed annotation
 // as well, but maybe sooner than this cache.
-func (r *Repairer) driftedIn(_ context.Context, ns *metav1.PartialObjectMetadata) []key {
+func (r *Repairer) driftedIn(_ context.Context, ns *metav1.PartialObjectMetadata) (requests []reconcile.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Collect(maps.Keys(r.drifted[ns.Name]))
+	for k := range r.drifted[ns.Name] {
+		requests = append(requests, k.request())
+	}
+	return requests
 }
 
-func keyOf(kind string) handler.TypedMapFunc[*metav1.PartialObjectMetadata, key] {
-	return func(_ context.Context, m *metav1.PartialObjectMetadata) []key {
-		return []key{{kind, m.Namespace, m.Name}}
+func workloadOf(kind string) handler.TypedMapFunc[*metav1.PartialObjectMetadata, reconcile.Request] {
+	return func(_ context.Context, m *metav1.PartialObjectMetadata) []reconcile.Request {
+		return []reconcile.Request{key{kind, m.Namespace, m.Name}.request()}
 	}
 }
 

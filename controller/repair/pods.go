@@ -24,7 +24,8 @@ type podOf struct {
 	ready bool
 }
 
-// pods returns the pods of a workload that have not ended and are not about to, by name.
+// pods returns the pods of a workload that have not ended and are not about to. The API server
+// lists them by name.
 func (r *Repairer) pods(ctx context.Context, k key, t *target, annotations map[string]string) (pods []podOf, err error) {
 	selector, err := metav1.LabelSelectorAsSelector(t.selector)
 	if err != nil {
@@ -46,7 +47,6 @@ func (r *Repairer) pods(ctx context.Context, k key, t *target, annotations map[s
 		}
 		pods = append(pods, podOf{pod, state, isReady(pod)})
 	}
-	slices.SortFunc(pods, func(a, b podOf) int { return strings.Compare(a.Name, b.Name) })
 	return pods, nil
 }
 

@@ -58,8 +58,8 @@ type look struct {
 }
 
 // Reconcile decides what to do next about a workload. It does one step and comes back.
-func (r *Repairer) Reconcile(ctx context.Context, k key) (reconcile.Result, error) {
-	result, err := r.step(ctx, k)
+func (r *Repairer) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	result, err := r.step(ctx, keyOf(request))
 	if apierrors.IsConflict(err) { // somebody else wrote the workload since it was read
 		return reconcile.Result{RequeueAfter: often}, nil
 	}
