@@ -36,6 +36,7 @@ type shownService struct {
 	Lost        int64         `json:"lost"`
 	Loss        string        `json:"loss"`
 	Refused     int64         `json:"refused"`
+	Redacted    int64         `json:"redacted"`
 	Stored      int64         `json:"stored"`
 	Bytes       string        `json:"bytes"`
 	Share       string        `json:"share"`
@@ -72,7 +73,7 @@ func newShownTelemetry(r telemetry.Report) *shownTelemetry {
 		}
 		shown.Services = append(shown.Services, shownService{
 			Namespace: s.Namespace, Name: s.Name, Pods: s.Pods, GonePods: s.GonePods, UnknownRuns: s.UnknownRuns,
-			Accepted: all.Accepted, Delivered: all.Exported, Lost: all.Lost(), Loss: percent(s.Loss), Refused: ledgerapi.Sum(all.Refused), Stored: all.Stored,
+			Accepted: all.Accepted, Delivered: all.Exported, Lost: all.Lost(), Loss: percent(s.Loss), Refused: ledgerapi.Sum(all.Refused), Redacted: ledgerapi.Sum(all.Redacted), Stored: all.Stored,
 			Bytes: units.Bytes(all.ExportedBytes), Share: percent(s.Share), Signals: shownSignals(s),
 		})
 	}

@@ -74,7 +74,7 @@ func TestDashboard_SameAsTheCommands(t *testing.T) {
 	s.pods("dashboard-same", "node", injection.PodSkipped, 1)
 	s.telemetry("dashboard-same-system", map[string]map[string]ledgerapi.Entry{
 		"dashboard-same/auth":  {ledgerapi.Traces: {Accepted: 5000, Exported: 5000, ExportedBytes: 1 << 20}},
-		"dashboard-same/feed":  {ledgerapi.Traces: {Accepted: 1000, Exported: 980, Dropped: map[string]int64{"queue_full": 20}, ExportedBytes: 1 << 10}, ledgerapi.Logs: {Accepted: 9, Exported: 9, Refused: map[string]int64{"memory": 3}}},
+		"dashboard-same/feed":  {ledgerapi.Traces: {Accepted: 1000, Exported: 980, Dropped: map[string]int64{"queue_full": 20}, ExportedBytes: 1 << 10}, ledgerapi.Logs: {Accepted: 9, Exported: 9, Refused: map[string]int64{"memory": 3}, Redacted: map[string]int64{"email": 4}}},
 		"dashboard-other/cart": {ledgerapi.Metrics: {Accepted: 7, Exported: 7, ExportedBytes: 1 << 10}},
 	})
 	flags := []string{"-n", "dashboard-same", "--system-namespace", "dashboard-same-system", "--kubeconfig", s.kubeconfig, "-o", "json"}
@@ -135,7 +135,7 @@ func TestDashboard_SameAsTheCommands(t *testing.T) {
 		}
 		first := got.Telemetry.Services[0]
 		if got.Telemetry.Lost != 20 || got.Telemetry.Accepted != 6009 || got.Telemetry.Loss != "0.33%" || len(got.Telemetry.Services) != 2 ||
-			first.Name != "feed" || first.Loss != "1.98%" || len(first.Signals) != 2 || first.Signals[0].Reasons != "dropped: queue_full (20)" {
+			first.Name != "feed" || first.Loss != "1.98%" || first.Redacted != 4 || len(first.Signals) != 2 || first.Signals[0].Reasons != "dropped: queue_full (20)" {
 			t.Errorf("%s", asJSON(t, got.Telemetry))
 		}
 	})
