@@ -3,6 +3,7 @@ package webhook
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -71,7 +72,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a := h.failOpen(r.Context(), req)
 	body.Reset()
-	body.Grow(4096)
+	body.Grow(1024 + base64.StdEncoding.EncodedLen(len(a.patch)))
 	writeReview(w, appendResponse(body.AvailableBuffer(), req.UID, a.response))
 	h.metrics.observe(h.name, a.action, a.reason, start)
 }
