@@ -28,6 +28,7 @@ func TestOutput_HidesEverySetting(t *testing.T) {
 		sidecarapi.EnvBackend: true, sidecarapi.EnvProtocol: true, sidecarapi.EnvCompression: true,
 		sidecarapi.EnvTimeout: true, sidecarapi.EnvRetryLimit: true, sidecarapi.EnvFlushInterval: true, sidecarapi.EnvDrainTimeout: true,
 		sidecarapi.EnvQueueSize: true, sidecarapi.EnvBatchSize: true, sidecarapi.EnvMaxRequestSize: true,
+		sidecarapi.EnvSpanMetrics: true, sidecarapi.EnvSpanSeries: true,
 	}
 	path, err := program()
 	if err != nil {

@@ -72,6 +72,8 @@ func TestParseSettings_Refusals(t *testing.T) {
 		"a group without a stream":    {map[string]string{EnvEndpoint: endpoint, EnvLogGroup: "nova"}, "NOVAWIRE_LOG_GROUP: is used only together with NOVAWIRE_LOG_STREAM", true},
 		"a timeout without a unit":    {map[string]string{EnvEndpoint: endpoint, EnvTimeout: "10"}, `NOVAWIRE_TIMEOUT: "10" is ignored: use a duration from 100ms to 1m; 10s is used`, true},
 		"a queue too small":           {map[string]string{EnvEndpoint: endpoint, EnvQueueSize: "1Ki"}, "NOVAWIRE_QUEUE_SIZE: ", true},
+		"a switch that is a word":     {map[string]string{EnvEndpoint: endpoint, EnvSpanMetrics: "on"}, `NOVAWIRE_SPAN_METRICS: "on" is ignored: use true, false; false is used`, true},
+		"too many series":             {map[string]string{EnvEndpoint: endpoint, EnvSpanSeries: "1001"}, `NOVAWIRE_SPAN_METRICS_SERIES: "1001" is ignored: use a number from 10 to 1000; 100 is used`, true},
 		"a relative storage folder":   {map[string]string{EnvEndpoint: endpoint, EnvStorageDir: "data"}, "NOVAWIRE_STORAGE_DIR: ", true},
 		"an attribute without value":  {map[string]string{EnvEndpoint: endpoint, EnvResourceAttributes: "a=b,c"}, "NOVAWIRE_RESOURCE_ATTRIBUTES: ", true},
 		"a listener without a port":   {map[string]string{EnvEndpoint: endpoint, EnvListen: "127.0.0.1"}, "NOVAWIRE_LISTEN: ", true},

@@ -215,7 +215,7 @@ var variables = []Variable{
 		set: func(s *Settings, value string) bool { return assign(&s.RedactKey, value, true) },
 	},
 	{
-		Name: EnvSpanMetrics, Default: "`false`; set by injection", value: "false", Allowed: "`true`, `false`", Meaning: "whether `/metrics` has the requests, errors and durations that spans stand for, and the P0 indicators",
+		Name: EnvSpanMetrics, Default: "`false`", value: "false", Allowed: "`true`, `false`", Meaning: "whether `/metrics` has the requests, errors and durations that spans stand for, and the P0 indicators",
 		set: func(s *Settings, value string) bool {
 			return assign(&s.SpanMetrics, value == "true", value == "true" || value == "false")
 		},
