@@ -60,6 +60,7 @@ func newConfig(s sidecarapi.Settings, problems int, m memory, fips bool) Config 
 	if s.Backend == sidecarapi.BackendXRay && s.Usable() {
 		batch.ItemBytes = awsItemBytes
 	}
+	s.Resource = redactedAttributes(s)
 	attributes := resource.Config{Attributes: resourceAttributes(s.Resource)}
 	return Config{
 		Receiver:      receiverConfig(s, m, batch, attributes.Growth()),

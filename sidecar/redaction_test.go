@@ -64,13 +64,13 @@ func TestRedaction(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			backend := receiver(t, fakeotlp.Options{})
-			p := start(t, to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_REDACT=mask preset email; pins: drop key pin*", "NOVAWIRE_RESOURCE_ATTRIBUTES=k8s.pod.name=cart-1")...)
+			p := start(t, to(backend, sidecarapi.ProtocolGRPC, "NOVAWIRE_REDACT=mask preset email; pins: drop key pin*", "NOVAWIRE_RESOURCE_ATTRIBUTES=k8s.pod.name=cart-1,pin.code=1234,team=joe%40example.com")...)
 			send(t, p)
 			if got := p.metric(`novawire_sidecar_redacted_total{signal="logs",rule="email"}`); got != 2 {
 				t.Errorf("the metric counts %d addresses in logs, want 2", got)
 			}
 			entries := p.stop()
-			resource := map[string]string{"owner": "of [redacted]", "k8s.pod.name": "cart-1"}
+			resource := map[string]string{"owner": "of [redacted]", "k8s.pod.name": "cart-1", "team": "[redacted]"}
 			if diff := cmp.Diff(resource, backend.Resource("traces")); diff != "" {
 				t.Errorf("resource (-want +got):\n%s", diff)
 			}

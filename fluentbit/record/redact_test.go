@@ -53,6 +53,11 @@ func TestDecoder_Redact(t *testing.T) {
 			`{"message":"[redacted]","metadata":"[redacted]","c":"[redacted]"`,
 			map[string]int{redaction.Unreadable: 3},
 		},
+		"members that the redacted line has too are not repeated": {
+			"mask key user; mask preset email", chunks.V1(1, m{{"log", `{"user":"x","same":"value"}`}, {"mail", "to jane@example.com and joe@example.com"}, {"same", "value"}}),
+			`{"user":"[redacted]","same":"value","mail":"to [redacted] and [redacted]"`,
+			map[string]int{"rule-1": 1, "email": 2},
+		},
 		"the level and the ids of the line count as before": {
 			"mask key user", chunks.V1(1, m{{"log", `{"user":"x","level":"ERROR","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}`}, {"a", 1}, {"user", 2}}),
 			`{"user":"[redacted]","level":"ERROR","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","xray_trace_id":"1-4bf92f35-77b34da6a3ce929d0e0e4736","a":1`,
