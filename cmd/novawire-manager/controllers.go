@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -62,7 +63,7 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags managerFlag
 		monitors = &servicemonitor.Options{Labels: flags.serviceMonitorLabels}
 	}
 	probed := probe.NewMetrics(metrics.Registry)
-	pods, err := drift.NewCache(cluster, mgr.GetScheme())
+	pods, err := drift.NewCache(cluster, cache.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
@@ -63,12 +62,11 @@ type Options struct {
 }
 
 // NewCache creates a cache of Namespaces, and of the parts of pods that admission and the
-// ledger read.
-func NewCache(config *rest.Config, scheme *runtime.Scheme) (cache.Cache, error) {
-	c, err := cache.New(config, cache.Options{
-		Scheme: scheme, DefaultTransform: cache.TransformStripManagedFields(),
-		ByObject: map[client.Object]cache.ByObject{&corev1.Pod{}: {Transform: transform}},
-	})
+// ledger read. The options have the scheme, and what is shared with other caches.
+func NewCache(config *rest.Config, o cache.Options) (cache.Cache, error) {
+	o.DefaultTransform = cache.TransformStripManagedFields()
+	o.ByObject = map[client.Object]cache.ByObject{&corev1.Pod{}: {Transform: transform}}
+	c, err := cache.New(config, o)
 	if err != nil {
 		return nil, fmt.Errorf("create the cache of pods: %w", err)
 	}

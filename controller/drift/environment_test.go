@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -98,7 +99,7 @@ func newEnvironment(t *testing.T, roles ...string) *environment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pods, err := NewCache(restricted, mgr.GetScheme())
+	pods, err := NewCache(restricted, cache.Options{Scheme: mgr.GetScheme()})
 	if err != nil {
 		t.Fatal(err)
 	}

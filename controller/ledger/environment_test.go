@@ -23,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -160,7 +161,7 @@ type replica struct {
 
 func (e *environment) replica() *replica {
 	e.Helper()
-	pods, err := drift.NewCache(e.config, scheme.Scheme)
+	pods, err := drift.NewCache(e.config, cache.Options{Scheme: scheme.Scheme})
 	if err != nil {
 		e.Fatal(err)
 	}

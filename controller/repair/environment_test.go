@@ -20,6 +20,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/log"
@@ -170,7 +171,7 @@ func (e *environment) start() {
 	if err != nil {
 		e.Fatal(err)
 	}
-	pods, err := drift.NewCache(e.config, mgr.GetScheme())
+	pods, err := drift.NewCache(e.config, cache.Options{Scheme: mgr.GetScheme()})
 	if err != nil {
 		e.Fatal(err)
 	}

@@ -1,0 +1,46 @@
+package ledger
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	ledgerapi "github.com/nova/novawire/api/ledger"
+)
+
+// However many services there are, the series are bounded, and nothing is missing from
+// their sum. A service keeps its series when another one appears before it.
+func TestMetrics_Bounded(t *testing.T) {
+	m := NewMetrics(prometheus.NewRegistry())
+	report := func(names ...string) (all []ledgerapi.Service) {
+		for _, name := range names {
+			e := ledgerapi.Entry{Accepted: 2, Exported: 1, Dropped: map[string]int64{"rejected": 1}}
+			all = append(all, ledgerapi.Service{Namespace: "nova", Name: name, Signals: map[string]ledgerapi.Entry{ledgerapi.Logs: e}, UnknownRuns: 1})
+		}
+		return all
+	}
+	var names []string
+	for i := range maxServices {
+		names = append(names, fmt.Sprintf("service-%03d", i))
+	}
+	m.set(report(names...))
+	m.set(report(append([]string{"a-new-one", "another"}, names...)...))
+	if n := testutil.CollectAndCount(m, "novawire_telemetry_unknown_runs_total"); n != maxServices+1 {
+		t.Errorf("%d services have series", n)
+	}
+	for _, s := range m.services {
+		want := int64(2)
+		if s.Name == ledgerapi.Other {
+			want = 4
+		}
+		if got := s.Signals[ledgerapi.Logs].Accepted; got != want {
+			t.Errorf("%s accepted %d, want %d", s.Name, got, want)
+		}
+	}
+	m.Reset()
+	if n := testutil.CollectAndCount(m); n != 0 {
+		t.Errorf("%d series after the end of the leadership", n)
+	}
+}
