@@ -134,7 +134,7 @@ func TestAccount_Close(t *testing.T) {
 	}
 	a.Close("u2", now.Add(2*remembered))
 	if len(a.Counted) != 1 {
-		t.Errorf("counted pods are remembered for ever: %v", a.Counted)
+		t.Errorf("counted pods are remembered without an end: %v", a.Counted)
 	}
 }
 
