@@ -51,7 +51,11 @@ func (s *shown) create(o client.Object) {
 	s.tb.Helper()
 	must(s.tb, s.client.Create(s.tb.Context(), o))
 	s.tb.Cleanup(func() {
-		_ = client.IgnoreNotFound(s.client.Delete(context.Background(), o, client.GracePeriodSeconds(0)))
+		_ = s.client.Delete(context.Background(), o, client.GracePeriodSeconds(0))
+		if ns, ok := o.(*corev1.Namespace); ok { // no controller empties it
+			ns.Spec.Finalizers, ns.ResourceVersion = nil, ""
+			_ = s.client.SubResource("finalize").Update(context.Background(), ns)
+		}
 	})
 }
 
