@@ -28,31 +28,22 @@ func scanNamed(spans []span, text []byte, rule *valueRule, names []string, end f
 		from, to := valueAt(text, i+1, end)
 		if from < to {
 			spans = append(spans, span{from, to, rule})
-			i = to - 1
+			i = len(bytes.TrimRight(text[:to], fillers)) - 1 // a name may end the value, and stand before the next
 		}
 	}
 	return spans
 }
 
-// maxQuotes is how many characters between a name and its colon are passed over.
-const maxQuotes = 4
+// fillers may stand between a name's colon and its value.
+const fillers = " \t>=:[\\"
 
 // trimQuotes removes what may stand between a name and its colon: the end of quotes,
 // escaped or not, a bracket and spaces.
-func trimQuotes(text []byte) []byte {
-	for range maxQuotes {
-		if n := len(text); n > 0 && bytes.IndexByte([]byte("\"'\\ ]"), text[n-1]) >= 0 {
-			text = text[:n-1]
-		}
-	}
-	return text
-}
+func trimQuotes(text []byte) []byte { return bytes.TrimRight(text, "\"'\\ ]") }
 
 // valueAt returns where the value behind a colon stands.
 func valueAt(text []byte, from int, end func([]byte) int) (start, stop int) {
-	for from < len(text) && bytes.IndexByte([]byte(" \t>=:[\\"), text[from]) >= 0 {
-		from++
-	}
+	from = len(text) - len(bytes.TrimLeft(text[from:], fillers))
 	if from == len(text) {
 		return from, from
 	}

@@ -56,6 +56,8 @@ func TestPresets(t *testing.T) {
 			{"a user and a password", "", "with Basic dXNlcjpwYXNz.", "with Basic [redacted]"},
 			{"a common word", "", "basic functionality is back", "basic functionality is back"},
 			{"no credentials", "", "authorization:", "authorization:"},
+			{"a name inside the quotes of another", "", "authorization:'authorization='abc'", "authorization:'[redacted]'[redacted]'"},
+			{"a name behind deep escapes", "", `{\\\"authorization\\\":\\\"abc\\\"`, `{\\\"authorization\\\":\\\"[redacted]\\\"`},
 		},
 		redaction.Cookies: {
 			{"the header of a span", "http.request.header.cookie", "sid=1", "[redacted]"},
@@ -86,6 +88,7 @@ func TestPresets(t *testing.T) {
 		redaction.AWSKeys: {
 			{"the id of a key", "", "with AKIAIOSFODNN7EXAMPLE.", "with [redacted]."},
 			{"inside a word", "", "idASIAIOSFODNN7EXAMPLE2x", "id[redacted]x"},
+			{"a name at the end of the value of another", "", "sessiontoken:aws_session_token='abc'", "sessiontoken:[redacted]'[redacted]'"},
 			{"too short", "", "AKIAIOSFODNN7EXAMPL", "AKIAIOSFODNN7EXAMPL"},
 			{"a secret by its variable", "", "AWS_SECRET_ACCESS_KEY=wJalr/K7+x region=eu", "AWS_SECRET_ACCESS_KEY=[redacted] region=eu"},
 			{"a secret by its member", "", `{"SecretAccessKey":"wJalr/K7","SessionToken":"abc","a":"b"}`, `{"SecretAccessKey":"[redacted]","SessionToken":"[redacted]","a":"b"}`},
@@ -94,6 +97,7 @@ func TestPresets(t *testing.T) {
 		redaction.PrivateKeys: {
 			{"a key", "", "a\n-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nb", "a\n[redacted]\nb"},
 			{"a key that is cut", "", "-----BEGIN PRIVATE KEY-----\nMIIE", "[redacted]"},
+			{"a key behind the end of another", "", "-----BEGIN PRIVATE KEY-----END -----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----", "[redacted]"},
 			{"a certificate", "", "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----", "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----"},
 			{"a key in JSON", "", `{"k":"-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n"}`, `{"k":"[redacted]\n"}`},
 		},

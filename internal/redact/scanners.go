@@ -204,12 +204,14 @@ func scanPrivateKeys(spans []span, text []byte, rule *valueRule) []span {
 		end := len(text)
 		if last := bytes.Index(text[at:], []byte(pemEnd)); last >= 0 {
 			end = at + last + len(pemEnd)
+			at = end // the dashes behind the label may begin another key
 			if dashes := bytes.Index(text[end:min(end+maxLabel, len(text))], []byte("-----")); dashes >= 0 {
 				end += dashes + len("-----")
 			}
 		}
-		spans = append(spans, span{begin, end, rule})
-		at = end
+		if spans = append(spans, span{begin, end, rule}); end == len(text) {
+			return spans
+		}
 	}
 }
 
