@@ -195,8 +195,8 @@ func (r *Repairer) begin(ctx context.Context, l *look) (reconcile.Result, error)
 	}
 	failed := r.count(ctx, func(_ key, s repairapi.Status) bool { return s.Failed() && s.Config == l.hash })
 	if failed >= maxFailures {
-		return r.wait(l, waitFailures, fmt.Sprintf("%d workloads were not ready with configuration %s: nothing is repaired with it any more; "+
-			"change the configuration, or remove the annotation %s from them", failed, l.hash, injection.AnnotationRepairStatus), seldom)
+		return r.wait(l, waitFailures, fmt.Sprintf("%d or more workloads were not ready with configuration %s: nothing is repaired with it any more; "+
+			"change the configuration, or remove the annotation %s from them", maxFailures, l.hash, injection.AnnotationRepairStatus), seldom)
 	}
 	return r.replace(ctx, l, pod)
 }

@@ -212,7 +212,7 @@ func TestRepair_Undone(t *testing.T) {
 			t.Errorf("undone: %v", undone)
 		}
 		e.event(ns, "RepairUndone", "is not ready: container novawire-sidecar: ImagePullBackOff; its pods start without wiring from now on; it is left alone. To try again: kubectl -n "+ns+" patch")
-		e.event(ns, "RepairWaits", "3 workloads were not ready with configuration "+e.hash+": nothing is repaired with it any more")
+		e.event(ns, "RepairWaits", "3 or more workloads were not ready with configuration "+e.hash+": nothing is repaired with it any more")
 	})
 	t.Run("it cost one pod of each, and the next began after the end of the one before", func(t *testing.T) {
 		if got := e.counted(repairapi.Evict, resultEvicted); got != maxFailures {
