@@ -121,7 +121,7 @@ func TestParity(t *testing.T) {
 	}{
 		{name: "prod", overlay: "prod", values: []string{"prod-values.yaml"}},
 		{name: "staging", overlay: "staging", values: []string{"staging-values.yaml"}},
-		{name: "kind", overlay: "kind", values: []string{"namespace: {create: true}\nimage: {tag: dev}\nbackup: {secretCheck: true, watchSecrets: true}\ndrift: {namespaceStatus: true}\nadmissionProbe: {enabled: true}"}, without: "novawire-logging"},
+		{name: "kind", overlay: "kind", values: []string{"namespace: {create: true}\nimage: {tag: dev}\nbackup: {secretCheck: true, watchSecrets: true}\ndrift: {namespaceStatus: true}\nadmissionProbe: {enabled: true}\nrepair: {enabled: true}"}, without: "novawire-logging"},
 		{
 			name: "cert-manager", with: []string{"certs-cert-manager"}, without: "novawire-logging",
 			values: []string{"namespace: {create: true}\ncertificates: {mode: cert-manager}"},
