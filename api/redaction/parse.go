@@ -3,6 +3,7 @@ package redaction
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -31,10 +32,7 @@ func Parse(text string) (Rules, []error) {
 		text = ""
 	}
 	n := 0
-	for statement := range strings.FieldsFuncSeq(text, func(c rune) bool { return c == ';' || c == '\n' || c == '\r' }) {
-		if statement = strings.TrimSpace(statement); statement == "" || statement[0] == '#' {
-			continue
-		}
+	for statement := range statements(text) {
 		if words := strings.Fields(statement); words[0] == "fail" {
 			p.fail(words[1:])
 			continue
@@ -46,6 +44,26 @@ func Parse(text string) (Rules, []error) {
 		p.rules.AllKeys, p.rules.AllTexts = false, false
 	}
 	return p.rules, p.mistakes
+}
+
+// statements yields what stands on lines of its own or ends at a semicolon. A comment goes to the
+// end of its line, also over semicolons: what was a rule once must not be one again.
+func statements(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for line := range strings.FieldsFuncSeq(text, func(c rune) bool { return c == '\n' || c == '\r' }) {
+			for more := true; more; {
+				var statement string
+				statement, line, more = strings.Cut(line, ";")
+				statement = strings.TrimSpace(statement)
+				if strings.HasPrefix(statement, "#") {
+					break
+				}
+				if statement != "" && !yield(statement) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Mistakes returns what is wrong with rules, and what that leads to. joined are the rules that
@@ -95,7 +113,8 @@ func (p *parser) mistake(number int, kind Kind, problem string) {
 	}
 }
 
-// fail reads what follows "fail". A word that cannot be read leaves the default, closed.
+// fail reads what follows "fail". A word that cannot be read is taken for closed, which is
+// stronger than an "open" elsewhere.
 func (p *parser) fail(words []string) {
 	switch {
 	case len(words) == 1 && words[0] == "open":
@@ -103,6 +122,7 @@ func (p *parser) fail(words []string) {
 	case len(words) == 1 && words[0] == "closed":
 		p.closed = true
 	default:
+		p.closed = true
 		p.mistakes = append(p.mistakes, errFail)
 	}
 }

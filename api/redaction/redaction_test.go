@@ -34,6 +34,13 @@ func TestParse(t *testing.T) {
 			"names: mask value name: [A-Z]+ [A-Z]+",
 			[]redaction.Rule{{Name: "names", Action: "mask", Kind: "value", Argument: "name: [A-Z]+ [A-Z]+"}},
 		},
+		"a comment goes on behind a semicolon": {
+			"# old rules; fail open; mask key *\nmask key a; # and; mask key b\n;mask key c",
+			[]redaction.Rule{
+				{Name: "rule-1", Action: "mask", Kind: "key", Argument: "a"},
+				{Name: "rule-2", Action: "mask", Kind: "key", Argument: "c"},
+			},
+		},
 		"nothing": {" \n;;", nil},
 	}
 	for name, c := range cases {
@@ -57,6 +64,21 @@ func TestParse_Presets(t *testing.T) {
 		if len(preset) > redaction.MaxName {
 			t.Errorf("%s: the name of a count is longer than %d", preset, redaction.MaxName)
 		}
+	}
+}
+
+// Whoever misspells "closed" is told that closed is used, and it is.
+func TestParse_AWordThatCannotBeReadIsClosed(t *testing.T) {
+	got, mistakes := redaction.Parse("fail open; fail closd; maks key secret")
+	if len(mistakes) != 2 || !got.AllKeys {
+		t.Errorf("all keys %v, mistakes %q", got.AllKeys, mistakes)
+	}
+}
+
+// What a comment holds does not switch the rules off.
+func TestParse_ACommentDoesNotOpen(t *testing.T) {
+	if got, mistakes := redaction.Parse("# old rules; fail open\nmaks key secret"); len(mistakes) != 1 || !got.AllKeys {
+		t.Errorf("all keys %v, mistakes %q", got.AllKeys, mistakes)
 	}
 }
 
