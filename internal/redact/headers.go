@@ -7,31 +7,33 @@ import (
 
 // scanAuthorization finds what follows "authorization:" or "authorization=", to the end
 // of the line or of the quotes around it.
-func scanAuthorization(spans []span, text []byte, rule *valueRule) []span {
-	return scanNamed(spans, text, rule, authorizationNames, restOfLine)
+func scanAuthorization(m *matches) {
+	scanNamed(m, authorizationNames, restOfLine)
 }
 
-func scanCookies(spans []span, text []byte, rule *valueRule) []span {
-	return scanNamed(spans, text, rule, cookieNames, restOfLine)
+func scanCookies(m *matches) {
+	scanNamed(m, cookieNames, restOfLine)
 }
 
-func scanAWSSecrets(spans []span, text []byte, rule *valueRule) []span {
-	return scanNamed(spans, text, rule, awsNames, restOfWord)
+func scanAWSSecrets(m *matches) {
+	scanNamed(m, awsNames, restOfWord)
 }
 
 // scanNamed finds values behind names. end returns where a value without quotes ends.
-func scanNamed(spans []span, text []byte, rule *valueRule, names []string, end func(value []byte) int) []span {
+func scanNamed(m *matches, names []string, end func(value []byte) int) {
+	text := m.text
 	for i := 0; i < len(text); i++ {
 		if c := text[i]; c != ':' && c != '=' || !endsWithName(trimQuotes(text[:i]), names) {
 			continue
 		}
 		from, to := valueAt(text, i+1, end)
 		if from < to {
-			spans = append(spans, span{from, to, rule})
+			if !m.add(from, to) {
+				return
+			}
 			i = len(bytes.TrimRight(text[:to], fillers)) - 1 // a name may end the value, and stand before the next
 		}
 	}
-	return spans
 }
 
 // fillers may stand between a name's colon and its value.
@@ -74,7 +76,8 @@ func restOfWord(value []byte) int {
 
 // scanSchemes finds the credentials behind "Bearer" and "Basic" (RFC 6750, RFC 7617).
 // Behind Basic they have to be a user and a password, because it is a common word.
-func scanSchemes(spans []span, text []byte, rule *valueRule) []span {
+func scanSchemes(m *matches) {
+	text := m.text
 	for i := 0; i < len(text); i++ {
 		if text[i] != ' ' {
 			continue
@@ -92,12 +95,11 @@ func scanSchemes(spans []span, text []byte, rule *valueRule) []span {
 		for to < len(text) && isToken[text[to]] {
 			to++
 		}
-		if from < to && (isBearer || isUserAndPassword(text[from:to])) {
-			spans = append(spans, span{from, to, rule})
+		if from < to && (isBearer || isUserAndPassword(text[from:to])) && !m.add(from, to) {
+			return
 		}
 		i = max(to, from) - 1
 	}
-	return spans
 }
 
 func endsWithWord(text []byte, word string) bool {

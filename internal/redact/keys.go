@@ -58,7 +58,7 @@ func (r *Redactor) decide(key []byte) *decided {
 func (r *Rules) keyOf(key string) (k Key) {
 	for i := range r.keys {
 		rule := &r.keys[i]
-		if rule.match != nil && rule.match(key) || rule.match == nil && matches(rule.glob, key) {
+		if rule.match != nil && rule.match(key) || rule.match == nil && matchesGlob(rule.glob, key) {
 			k.whole = &rule.target
 			break
 		}
@@ -79,8 +79,8 @@ func (r *Redactor) AppendWhole(to []byte, k Key, content []byte) []byte {
 // CountDrop counts a value that is dropped with its key.
 func (r *Redactor) CountDrop(k Key) { r.Counts[k.whole.name]++ }
 
-// matches reports whether a glob matches: * stands for any text, ? for a character.
-func matches(glob, text string) bool {
+// matchesGlob reports whether a glob matches: * stands for any text, ? for a character.
+func matchesGlob(glob, text string) bool {
 	star, from := -1, 0
 	g, t := 0, 0
 	for t < len(text) {

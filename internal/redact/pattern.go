@@ -1,8 +1,6 @@
 package redact
 
 import (
-	"bytes"
-	"regexp"
 	"regexp/syntax"
 	"strings"
 )
@@ -12,27 +10,15 @@ type valueRule struct {
 	target
 	need
 	instead string // what a mask writes; "" for [Masked]
-	scan    func(spans []span, text []byte, rule *valueRule) []span
+	scan    func(m *matches)
 }
 
 // newPattern returns the rule of a regular expression that api/redaction has accepted.
 func newPattern(t target, pattern string) valueRule {
-	compiled := regexp.MustCompile(pattern)
 	parsed, _ := syntax.Parse(pattern, syntax.Perl)
 	required := requirementOf(parsed)
-	literal := []byte(required.literal)
-	scan := func(spans []span, text []byte, rule *valueRule) []span {
-		if !bytes.Contains(text, literal) {
-			return spans
-		}
-		for _, at := range compiled.FindAllIndex(text, -1) {
-			if at[0] < at[1] {
-				spans = append(spans, span{at[0], at[1], rule})
-			}
-		}
-		return spans
-	}
-	return valueRule{target: t, need: need{bytes: required.bytes, length: required.length}, scan: scan}
+	p := compile(pattern, required.literal)
+	return valueRule{target: t, need: need{bytes: required.bytes, length: required.length}, scan: p.scan}
 }
 
 // requirement is what every match of a pattern holds.

@@ -9,7 +9,7 @@ import (
 // addPreset adds what a preset matches: keys that name a secret, and texts.
 func (r *Rules) addPreset(t target, preset string) {
 	key := func(match func(key string) bool) { r.keys = append(r.keys, keyRule{target: t, match: match}) }
-	value := func(n need, scan func([]span, []byte, *valueRule) []span) {
+	value := func(n need, scan func(*matches)) {
 		r.values = append(r.values, valueRule{target: t, need: n, scan: scan})
 	}
 	switch preset {

@@ -107,7 +107,7 @@ type Redactor struct {
 	*Rules
 	Counts Counts // since the caller has cleared them
 
-	spans   []span
+	found   matches
 	scratch []byte
 	decided [256]decided
 }

@@ -17,7 +17,8 @@ func withForeign(set [256]bool) [256]bool {
 }
 
 // scanEmail finds e-mail addresses, also where the @ is percent-encoded.
-func scanEmail(spans []span, text []byte, rule *valueRule) []span {
+func scanEmail(m *matches) {
+	text := m.text
 	done := 0 // the end of what was looked at: no byte is looked at twice
 	for i := 0; i < len(text); i++ {
 		at := i + 1
@@ -35,13 +36,12 @@ func scanEmail(spans []span, text []byte, rule *valueRule) []span {
 		for to < len(text) && isDomain[text[to]] {
 			to++
 		}
-		if to = at + domainLength(text[at:to]); from < i && to > at {
-			spans = append(spans, span{from, to, rule})
+		if to = at + domainLength(text[at:to]); from < i && to > at && !m.add(from, to) {
+			return
 		}
 		done = at
 		i = at - 1
 	}
-	return spans
 }
 
 // domainLength returns the length of the domain at the beginning of a text, or 0: it has
@@ -72,7 +72,8 @@ const minCard, maxCard = 13, 19
 // scanCards finds card numbers: 13 to 19 digits with Luhn's check digit that begin as
 // the numbers of payment cards do, with 2 to 6. Groups of digits may be divided by single
 // spaces or dashes. Digits inside a longer word or behind a decimal point are not looked at.
-func scanCards(spans []span, text []byte, rule *valueRule) []span {
+func scanCards(m *matches) {
+	text := m.text
 	for i := 0; i < len(text); i++ {
 		if !isDigit(text[i]) {
 			continue
@@ -81,12 +82,11 @@ func scanCards(spans []span, text []byte, rule *valueRule) []span {
 		for end < len(text) && (isDigit(text[end]) || isDivider(text, end)) {
 			end++
 		}
-		if digits := end - i; digits >= minCard {
-			spans = scanGroups(spans, text, i, end, rule)
+		if digits := end - i; digits >= minCard && !scanGroups(m, i, end) {
+			return
 		}
 		i = end
 	}
-	return spans
 }
 
 func isDivider(text []byte, i int) bool {
@@ -95,7 +95,8 @@ func isDivider(text []byte, i int) bool {
 
 // scanGroups looks at each run of groups that may be a number. A number has 19 digits at
 // most, so each group begins few of them.
-func scanGroups(spans []span, text []byte, from, end int, rule *valueRule) []span {
+func scanGroups(m *matches, from, end int) bool {
+	text := m.text
 	if from > 0 && (isAlphanumeric(text[from-1]) || text[from-1] == '.' && from > 1 && isDigit(text[from-2])) {
 		from = nextGroup(text, from, end)
 	}
@@ -109,11 +110,11 @@ func scanGroups(spans []span, text []byte, from, end int, rule *valueRule) []spa
 		if text[from] < '2' || text[from] > '6' {
 			continue
 		}
-		if to := cardEnd(text, from, end); to > 0 {
-			spans = append(spans, span{from, to, rule})
+		if to := cardEnd(text, from, end); to > 0 && !m.add(from, to) {
+			return false
 		}
 	}
-	return spans
+	return true
 }
 
 func nextGroup(text []byte, from, end int) int {
@@ -157,7 +158,8 @@ var accessKeyPrefixes = [][]byte{[]byte("AKIA"), []byte("ASIA"), []byte("ABIA"),
 func isUpper(c byte) bool { return c >= 'A' && c <= 'Z' || isDigit(c) }
 
 // scanAccessKeys finds the ids of access keys, also inside a longer word.
-func scanAccessKeys(spans []span, text []byte, rule *valueRule) []span {
+func scanAccessKeys(m *matches) {
+	text := m.text
 	for i := 0; i+accessKeyID <= len(text); i++ {
 		if text[i] != 'A' {
 			continue
@@ -170,14 +172,13 @@ func scanAccessKeys(spans []span, text []byte, rule *valueRule) []span {
 			for end < len(text) && isUpper(text[end]) {
 				end++
 			}
-			if end-i >= accessKeyID {
-				spans = append(spans, span{i, end, rule})
+			if end-i >= accessKeyID && !m.add(i, end) {
+				return
 			}
 			i = end - 1
 			break
 		}
 	}
-	return spans
 }
 
 const (
@@ -189,11 +190,12 @@ const (
 
 // scanPrivateKeys finds private keys in PEM (RFC 7468), from their first to their last
 // line, or to the end of the text if it was cut.
-func scanPrivateKeys(spans []span, text []byte, rule *valueRule) []span {
+func scanPrivateKeys(m *matches) {
+	text := m.text
 	for at := 0; ; {
 		begin := bytes.Index(text[at:], []byte(pemBegin))
 		if begin < 0 {
-			return spans
+			return
 		}
 		begin += at
 		at = begin + len(pemBegin)
@@ -209,8 +211,8 @@ func scanPrivateKeys(spans []span, text []byte, rule *valueRule) []span {
 				end += dashes + len("-----")
 			}
 		}
-		if spans = append(spans, span{begin, end, rule}); end == len(text) {
-			return spans
+		if !m.add(begin, end) || end == len(text) {
+			return
 		}
 	}
 }
@@ -219,7 +221,8 @@ var endsURL = setOf(" \t\r\n\"'`<>\\")
 
 // scanQueries finds what follows the question mark of a URL or of a path, as far as a
 // fragment. It takes a word with a slash before its question mark for one.
-func scanQueries(spans []span, text []byte, rule *valueRule) []span {
+func scanQueries(m *matches) {
+	text := m.text
 	slash := false
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -232,10 +235,9 @@ func scanQueries(spans []span, text []byte, rule *valueRule) []span {
 			for i+1 < len(text) && !endsURL[text[i+1]] && text[i+1] != '#' {
 				i++
 			}
-			if from <= i {
-				spans = append(spans, span{from, i + 1, rule})
+			if from <= i && !m.add(from, i+1) {
+				return
 			}
 		}
 	}
-	return spans
 }

@@ -9,7 +9,8 @@ import "bytes"
 //
 // A quote behind a backslash ends a text in some databases and not in others, so that
 // what follows is unclear: the rest of the statement counts as a literal.
-func scanSQL(spans []span, text []byte, rule *valueRule) []span {
+func scanSQL(m *matches) {
+	text := m.text
 	for i := 0; i < len(text); {
 		from := i
 		literal := true
@@ -31,11 +32,10 @@ func scanSQL(spans []span, text []byte, rule *valueRule) []span {
 		default:
 			i, literal = i+1, false
 		}
-		if literal {
-			spans = append(spans, span{from, i, rule})
+		if literal && !m.add(from, i) {
+			return
 		}
 	}
-	return spans
 }
 
 func hasAt(text []byte, at int, what string) bool {

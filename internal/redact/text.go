@@ -18,12 +18,6 @@ const (
 	Drop
 )
 
-// span is a match.
-type span struct {
-	from, to int
-	*valueRule
-}
-
 // Value redacts the text of a value. k is what the rules say about its key, or the zero
 // Key. A text that is JSON is redacted as such.
 func (r *Redactor) Value(to []byte, k Key, text []byte) ([]byte, Verdict) {
@@ -49,7 +43,32 @@ func (r *Redactor) wholeOrPart(to []byte, k Key, text []byte) ([]byte, Verdict) 
 }
 
 // Number reports whether a number in decimal is redacted, and counts it.
-func (r *Redactor) Number(text []byte) bool { return len(r.values) > 0 && r.Contains(text) }
+func (r *Redactor) Number(text []byte) bool {
+	if r.allTexts != nil {
+		r.Counts[r.allTexts.name]++
+		return true
+	}
+	return len(r.values) > 0 && r.matchesIn(text)
+}
+
+// NumberText redacts a number in decimal: as a whole, because a number without some of
+// its digits is another number.
+func (r *Redactor) NumberText(to, text []byte) ([]byte, Verdict) {
+	if r.allTexts != nil {
+		return r.wholeOrPart(to, Key{}, text)
+	}
+	if len(r.values) == 0 {
+		return to, Keep
+	}
+	spans := r.find(text)
+	for i := range spans {
+		spans[i].from, spans[i].to = 0, len(text)
+	}
+	if len(spans) == 0 {
+		return to, Keep
+	}
+	return r.replace(to, text, spans)
+}
 
 // DropsValues reports whether a rule may drop a value because of its text.
 func (r *Redactor) DropsValues() bool { return r.drops }
@@ -86,8 +105,16 @@ func (r *Redactor) KeyName(to, key []byte) ([]byte, Verdict) {
 }
 
 // Contains reports whether a rule matches in bytes that cannot be changed in part, and
-// counts it.
+// counts it. A rule that cannot be read might mean any of them.
 func (r *Redactor) Contains(content []byte) bool {
+	if r.allKeys != nil {
+		r.Counts[r.allKeys.name]++
+		return true
+	}
+	return r.matchesIn(content)
+}
+
+func (r *Redactor) matchesIn(content []byte) bool {
 	spans := r.find(content)
 	for _, s := range spans {
 		r.Counts[s.name]++
@@ -98,7 +125,7 @@ func (r *Redactor) Contains(content []byte) bool {
 func (r *Redactor) text(to []byte, k Key, text []byte) ([]byte, Verdict) {
 	spans := r.find(text)
 	if k.isSQL {
-		spans = r.sql.scan(spans, text, r.sql)
+		spans = r.scan(r.sql, text)
 	}
 	if len(spans) == 0 {
 		return to, Keep
@@ -109,15 +136,22 @@ func (r *Redactor) text(to []byte, k Key, text []byte) ([]byte, Verdict) {
 // find returns the matches of all rules that look at any text. They are valid until the
 // next call.
 func (r *Redactor) find(text []byte) []span {
-	spans := r.spans[:0]
+	r.found.spans = r.found.spans[:0]
 	seen := r.look(text)
 	for i := range r.values {
 		if rule := &r.values[i]; rule.may(seen, text) {
-			spans = rule.scan(spans, text, rule)
+			r.scan(rule, text)
 		}
 	}
-	r.spans = spans
-	return spans
+	return r.found.spans
+}
+
+// scan adds the matches of a rule to those that were found.
+func (r *Redactor) scan(rule *valueRule, text []byte) []span {
+	r.found.text, r.found.rule = text, rule
+	rule.scan(&r.found)
+	r.found.text = nil
+	return r.found.spans
 }
 
 // replace writes a text without its matches. Matches that overlap are one, with the
