@@ -1,29 +1,54 @@
 package redact
 
 import (
+	"bytes"
 	"encoding/json"
+	"strings"
 )
 
 const (
 	// maxDepth is how deep JSON may be nested (as in fluentbit/record); a deeper text is
 	// redacted as text.
 	maxDepth = 128
-	// maxNested is how many times JSON may stand in a string of JSON; what is nested
-	// deeper is redacted as text.
+	// maxNested is how many times JSON may stand in a string of JSON. A string that is
+	// nested deeper is redacted as a whole if there is a rule for keys.
 	maxNested = 4
 )
 
-// json redacts a text that is JSON (RFC 8259): the values of keys, and each string. It
-// reports false, and appends nothing, if the text is not JSON.
-func (r *Redactor) json(to, text []byte, nested int) ([]byte, Verdict, bool) {
-	if nested > maxNested {
-		return to, Keep, false
+// byteOrderMark may stand before JSON.
+const byteOrderMark = "\xef\xbb\xbf"
+
+// isOpening reports whether a text may be an object, an array or a string of JSON.
+func isOpening(text []byte) bool {
+	if len(text) > 0 && text[0] > '{' {
+		text = bytes.TrimPrefix(text, []byte(byteOrderMark))
 	}
+	for i, c := range text {
+		switch c {
+		case ' ', '\t', '\n', '\r':
+		case '{', '[', '"':
+			return len(text) > i+1
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// json redacts a text that is JSON (RFC 8259), or several objects and arrays in a row: the
+// values of keys, and each string. k is what the rules say about the key of the text. It
+// reports false, and appends nothing, if the text is not JSON.
+func (r *Redactor) json(to []byte, k Key, text []byte, nested int) ([]byte, Verdict, bool) {
 	before := r.Counts
 	w := jsonWriter{Redactor: r, text: text, to: to, nested: nested}
+	if bytes.HasPrefix(text, []byte(byteOrderMark)) {
+		w.at = len(byteOrderMark)
+	}
 	w.space()
-	verdict, ok := w.value(Key{}, 0)
-	w.space()
+	verdict, ok := w.value(k, 0)
+	for w.between(); ok && w.at < len(text) && (text[w.at] == '{' || text[w.at] == '['); w.between() {
+		_, ok = w.value(k, 0)
+	}
 	if !ok || w.at != len(text) {
 		r.Counts = before
 		return to, Keep, false
@@ -65,8 +90,16 @@ func (w *jsonWriter) space() {
 	}
 }
 
-// value redacts a value; k is what the rules say about its key. After Drop, of which only
-// strings are in need, the value is still to be removed.
+// between reads what may stand between texts of JSON and at their end: spaces, commas,
+// the separators of RFC 7464, and the zeros of C.
+func (w *jsonWriter) between() {
+	for w.at < len(w.text) && strings.IndexByte(" \t\n\r,\x1e\x00", w.text[w.at]) >= 0 {
+		w.at++
+	}
+}
+
+// value redacts a value; k is what the rules say about its key. After Drop the value is
+// still to be removed.
 func (w *jsonWriter) value(k Key, depth int) (v Verdict, ok bool) {
 	if w.at == len(w.text) || depth > maxDepth {
 		return Keep, false
@@ -74,7 +107,7 @@ func (w *jsonWriter) value(k Key, depth int) (v Verdict, ok bool) {
 	from := w.at
 	switch w.text[w.at] {
 	case '{', '[':
-		return Keep, w.list(depth)
+		return Keep, w.list(k, depth)
 	case '"':
 		content, ok := w.str()
 		if !ok {
@@ -85,22 +118,43 @@ func (w *jsonWriter) value(k Key, depth int) (v Verdict, ok bool) {
 	if !w.scalar() {
 		return Keep, false
 	}
-	if w.Number(w.text[from:w.at]) {
-		w.leaveOut(from)
-		w.to = appendQuoted(w.to, []byte(Masked))
+	number := w.text[from:w.at]
+	if k.isLiteral && lowerByte(number[0]) < 'a' {
+		redacted, verdict := w.literal(number)
+		return w.write(from, redacted, verdict), true
 	}
-	return Keep, true
+	redacted, verdict := w.NumberText(nil, number)
+	return w.write(from, redacted, verdict), true
 }
 
 // redactString writes the redacted text of the string that was read, unless it stays.
 func (w *jsonWriter) redactString(from int, k Key, content []byte) Verdict {
-	redacted, verdict, isJSON := []byte(nil), Keep, false
-	if w.allTexts == nil && isOpening(content) {
-		redacted, verdict, isJSON = w.json(nil, content, w.nested+1)
+	redacted, verdict := w.stringText(k, content)
+	return w.write(from, redacted, verdict)
+}
+
+func (w *jsonWriter) stringText(k Key, content []byte) ([]byte, Verdict) {
+	switch {
+	case k.isLiteral:
+		return w.literal(content)
+	case w.allTexts != nil || !isOpening(content):
+		return w.wholeOrPart(nil, k, content)
 	}
-	if !isJSON {
-		redacted, verdict = w.wholeOrPart(nil, k, content)
+	if w.nested < maxNested {
+		if redacted, verdict, isJSON := w.json(nil, k, content, w.nested+1); isJSON {
+			return redacted, verdict
+		}
 	}
+	return w.Redactor.text(nil, k, content, w.keysIn(content, w.nested+1))
+}
+
+// literal redacts a literal of a query that is JSON.
+func (r *Redactor) literal(text []byte) ([]byte, Verdict) {
+	return r.replace(nil, text, []span{{0, len(text), r.sql}})
+}
+
+// write writes what stands in the place of a value, unless the value stays.
+func (w *jsonWriter) write(from int, redacted []byte, verdict Verdict) Verdict {
 	if verdict == Changed {
 		w.leaveOut(from)
 		w.to = appendQuoted(w.to, redacted)
@@ -108,8 +162,10 @@ func (w *jsonWriter) redactString(from int, k Key, content []byte) Verdict {
 	return verdict
 }
 
-// list redacts an object or an array.
-func (w *jsonWriter) list(depth int) bool {
+// list redacts an object or an array. k is what the rules say about its key: in an object
+// that is a query all values are literals, and an array may hold several queries.
+func (w *jsonWriter) list(k Key, depth int) bool {
+	in := Key{isSQL: k.isSQL, isLiteral: k.isLiteral || k.isSQL && w.text[w.at] == '{'}
 	end := w.text[w.at] + 2 // in ASCII
 	w.at++
 	w.space()
@@ -118,7 +174,7 @@ func (w *jsonWriter) list(depth int) bool {
 		return true
 	}
 	for comma, kept := -1, false; ; w.space() {
-		dropped, ok := w.element(end == '}', comma, kept, depth)
+		dropped, ok := w.element(in, end == '}', comma, kept, depth)
 		if !ok {
 			return false
 		}
@@ -141,12 +197,12 @@ func (w *jsonWriter) list(depth int) bool {
 	}
 }
 
-// element redacts an element of an array, or a member of an object. kept says that one
-// before it was kept, behind which comma stands.
-func (w *jsonWriter) element(keyed bool, comma int, kept bool, depth int) (dropped, ok bool) {
+// element redacts an element of an array, or a member of an object. in is what the rules
+// say about its list. kept says that one before it was kept, behind which comma stands.
+func (w *jsonWriter) element(in Key, keyed bool, comma int, kept bool, depth int) (dropped, ok bool) {
 	from, written, copied := w.at, len(w.to), w.copied
 	if !keyed {
-		verdict, ok := w.value(Key{}, depth+1)
+		verdict, ok := w.value(in, depth+1)
 		if verdict == Drop {
 			w.leaveOut(from)
 			w.to = appendQuoted(w.to, []byte(Masked))
@@ -157,6 +213,7 @@ func (w *jsonWriter) element(keyed bool, comma int, kept bool, depth int) (dropp
 	if !ok {
 		return false, false
 	}
+	k.isLiteral = in.isLiteral
 	start := w.at
 	verdict := Keep
 	if whole, drop := k.Whole(); !whole {
@@ -263,7 +320,23 @@ func (w *jsonWriter) scalar() bool {
 		w.at++
 	}
 	word := w.text[from:w.at]
-	return len(word) > 0 && (digits && word[0] != '0' || json.Valid(word))
+	return len(word) > 0 && (digits && word[0] != '0' || json.Valid(word) || isLoose(word))
+}
+
+// isLoose reports whether a word is a value of JavaScript or Python that JSON does not
+// have: NaN and its kind, and numbers such as 01 and .5.
+func isLoose(word []byte) bool {
+	word = bytes.TrimLeft(word, "+-")
+	switch string(word) {
+	case "NaN", "nan", "Infinity", "inf", "undefined", "None", "True", "False":
+		return true
+	}
+	for _, c := range word {
+		if !isDigit(c) && strings.IndexByte("+-.eE", c) < 0 {
+			return false
+		}
+	}
+	return len(word) > 0
 }
 
 var endsScalar = setOf(" \t\r\n,]}")

@@ -19,6 +19,8 @@ type keyRule struct {
 type Key struct {
 	whole *target // nil: the value is not redacted because of its key
 	isSQL bool
+	// isLiteral says that all of the value is a literal of a query that is JSON.
+	isLiteral bool
 }
 
 // Whole reports whether the value is redacted as a whole, and whether it is dropped

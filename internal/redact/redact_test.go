@@ -145,7 +145,8 @@ func TestRedactor(t *testing.T) {
 			{"a key in JSON", "", `{"a":{"b.password":{"c":[1,"}"]}},"d":1}`, `{"a":{"b.password":"[redacted]"},"d":1}`},
 			{"a key in JSON in JSON", "", `{"a":"{\"b.password\":1}"}`, `{"a":"{\"b.password\":\"[redacted]\"}"}`},
 			{"an escaped key", "", `{"b\u002epassword":1}`, `{"b\u002epassword":"[redacted]"}`},
-			{"no JSON", "", `{"b.password":1`, `{"b.password":1`},
+			{"JSON that is cut", "", `{"b.password":1`, `{"b.password":[redacted]`},
+			{"no JSON", "", `: {"b.password":1}`, `: {"b.password":1}`},
 		},
 		"mask key card?": {
 			{"one character", "cardé", "x", "[redacted]"},
@@ -203,7 +204,7 @@ func TestRedactor_Counts(t *testing.T) {
 	r := newRedactor(t, "mask preset email; cards: mask preset card-numbers; drop key pin; maks key x")
 	_ = value(r, "", "a@b.co c@d.eu 4111111111111111")
 	_ = value(r, "", `{"pin":1,"to":"a@b.co"}`)
-	_ = value(r, "", `{"pin":1,"to":"a@b.co"`) // no JSON
+	_ = value(r, "", `see {"pin":1,"to":"a@b.co"`) // no JSON
 	got := map[string]int{}
 	for i, name := range r.Names() {
 		got[name] = r.Counts[i]

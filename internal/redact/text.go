@@ -22,21 +22,19 @@ const (
 // Key. A text that is JSON is redacted as such.
 func (r *Redactor) Value(to []byte, k Key, text []byte) ([]byte, Verdict) {
 	if r.allTexts == nil && isOpening(text) {
-		if to, verdict, isJSON := r.json(to, text, 0); isJSON {
+		if to, verdict, isJSON := r.json(to, k, text, 0); isJSON {
 			return to, verdict
 		}
+		return r.text(to, k, text, r.keysIn(text, 0))
 	}
 	return r.wholeOrPart(to, k, text)
 }
-
-// isOpening reports whether a text may be an object or an array of JSON.
-func isOpening(text []byte) bool { return len(text) > 1 && (text[0] == '{' || text[0] == '[') }
 
 // wholeOrPart redacts all of a text, if a rule that cannot be read might mean it, or what
 // matches in it.
 func (r *Redactor) wholeOrPart(to []byte, k Key, text []byte) ([]byte, Verdict) {
 	if r.allTexts == nil || len(text) == 0 {
-		return r.text(to, k, text)
+		return r.text(to, k, text, nil)
 	}
 	r.Counts[r.allTexts.name]++
 	return r.appendInstead(to, r.allTexts, text), Changed
@@ -90,14 +88,14 @@ func (r *Redactor) Drops(k Key, text []byte) bool {
 
 // Name redacts a text that names something, such as a metric or a scope: it stays as it
 // is if only a rule that cannot be read might mean it.
-func (r *Redactor) Name(to, text []byte) ([]byte, Verdict) { return r.text(to, Key{}, text) }
+func (r *Redactor) Name(to, text []byte) ([]byte, Verdict) { return r.text(to, Key{}, text, nil) }
 
 // KeyName redacts a key itself.
 func (r *Redactor) KeyName(to, key []byte) ([]byte, Verdict) {
 	if len(r.values) == 0 || r.decide(key).clean {
 		return to, Keep
 	}
-	to, verdict := r.text(to, Key{}, key)
+	to, verdict := r.text(to, Key{}, key, nil)
 	if verdict == Drop {
 		return append(to, Masked...), Changed
 	}
@@ -122,11 +120,13 @@ func (r *Redactor) matchesIn(content []byte) bool {
 	return len(spans) > 0
 }
 
-func (r *Redactor) text(to []byte, k Key, text []byte) ([]byte, Verdict) {
+// text redacts what matches in a text, and the values of keys that were found in it.
+func (r *Redactor) text(to []byte, k Key, text []byte, values []span) ([]byte, Verdict) {
 	spans := r.find(text)
 	if k.isSQL {
 		spans = r.scan(r.sql, text)
 	}
+	spans = append(spans, values...)
 	if len(spans) == 0 {
 		return to, Keep
 	}
