@@ -60,13 +60,19 @@ func newConfig(s sidecarapi.Settings, problems int, m memory, fips bool) Config 
 	if s.Backend == sidecarapi.BackendXRay && s.Usable() {
 		batch.ItemBytes = awsItemBytes
 	}
+	metrics, origin := spanMetrics(s), keysOf(s.Resource) // before they are redacted
 	s.Resource = redactedAttributes(s)
 	attributes := resource.Config{Attributes: resourceAttributes(s.Resource)}
+	receiving := receiverConfig(s, m, batch, attributes.Growth())
+	receiving.Origin = origin
+	if metrics.Enabled {
+		receiving.Foreign = metrics.Foreign
+	}
 	return Config{
-		Receiver:      receiverConfig(s, m, batch, attributes.Growth()),
+		Receiver:      receiving,
 		MemoryLimiter: MemoryLimiter{CheckInterval: time.Second, LimitMiB: uint32(m.hard()), SpikeLimitMiB: uint32(m.spike())}, //nolint:gosec // MiB of a container
 		Resource:      attributes,
-		SpanMetrics:   spanMetrics(s),
+		SpanMetrics:   metrics,
 		Exporter: otlpexporter.Config{
 			Protocol: string(s.Protocol), Targets: targets(s, fips), Headers: secretHeaders(s.Headers), Compression: s.Compression,
 			TLS:     otlpexporter.TLS{CAFile: s.CAFile, CertFile: s.CertFile, KeyFile: s.KeyFile},
@@ -168,6 +174,14 @@ func secretHeaders(headers []attribute.KeyValue) map[string]otlpexporter.Secret 
 		secrets[h.Key] = otlpexporter.Secret(h.Value)
 	}
 	return secrets
+}
+
+func keysOf(attributes []attribute.KeyValue) []string {
+	keys := make([]string, len(attributes))
+	for i, a := range attributes {
+		keys[i] = a.Key
+	}
+	return keys
 }
 
 // resourceAttributes leaves out attributes whose key the kubelet did not replace.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	sidecarapi "github.com/nova/novawire/api/sidecar"
 	"github.com/nova/novawire/internal/testing/fakeotlp"
 	"github.com/nova/novawire/internal/testing/prerequisite"
@@ -73,6 +75,48 @@ func TestSpanMetrics_SeeRedactedSpans(t *testing.T) {
 	text, _ := io.ReadAll(response.Body)
 	if strings.Contains(string(text), "s3cret") || !strings.Contains(string(text), `http_route="`) {
 		t.Errorf("the route is missing or not redacted:\n%s", text)
+	}
+}
+
+// Rules neither hide where spans come from, unless they say so, nor do they change whose
+// spans count.
+func TestSpanMetrics_OwnSpansUnderRules(t *testing.T) {
+	const mask = "[redacted]"
+	cases := map[string]struct {
+		rules    string
+		own      bool
+		resource map[string]string // what the backend gets
+	}{
+		"its own, a rule that cannot be read":   {"maks key x", true, map[string]string{"k8s.pod.uid": "uid-1", "service.name": "checkout", "team": "shop", "other": mask}},
+		"another's, a rule that cannot be read": {"maks value x", false, map[string]string{"k8s.pod.uid": "uid-2", "service.name": "checkout", "team": "shop", "other": mask}},
+		"its own, masked":                       {"mask key k8s.*", true, map[string]string{"k8s.pod.uid": mask, "service.name": "checkout", "team": "shop", "other": "x"}},
+		"another's, masked":                     {"mask key k8s.*", false, map[string]string{"k8s.pod.uid": mask, "service.name": "checkout", "team": "shop", "other": "x"}},
+		"another's, dropped":                    {"drop key k8s.*", false, map[string]string{"service.name": "checkout", "team": "shop", "other": "x"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			backend := receiver(t, fakeotlp.Options{})
+			p := start(t, append(to(backend, sidecarapi.ProtocolGRPC), sidecarapi.EnvSpanMetrics+"=true", sidecarapi.EnvRedact+"="+c.rules,
+				sidecarapi.EnvResourceAttributes+"=k8s.pod.uid=uid-1,team=shop")...)
+			app := newClient(t, p.otlp)
+			td := app.spans(1, 0)
+			attributes := td.ResourceSpans().At(0).Resource().Attributes()
+			attributes.PutStr("k8s.pod.uid", map[bool]string{true: "uid-1", false: "uid-2"}[c.own])
+			attributes.PutStr("team", "shop")
+			attributes.PutStr("other", "x")
+			if err := app.send(td); err != nil {
+				t.Fatal(err)
+			}
+			series := map[bool]string{true: `http_server_requests_total{source="spans"}`, false: `novawire_sidecar_span_metrics_spans_total{result="foreign"}`}[c.own]
+			if got := p.metric(series); got != 1 {
+				t.Errorf("%s is %d, want 1", series, got)
+			}
+			p.stop()
+			if diff := cmp.Diff(c.resource, backend.Resource("traces")); diff != "" {
+				t.Errorf("resource (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

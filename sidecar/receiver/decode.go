@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -65,10 +66,20 @@ func (s *server) fromJSON(signal ledger.Signal, body []byte) ([]byte, error) {
 	case ledger.Logs:
 		m = plogotlp.NewExportRequest()
 	}
-	if err := decode(m.UnmarshalJSON, body); err != nil {
-		return nil, err
+	if decode(m.UnmarshalJSON, body) != nil {
+		return nil, jsonError(body)
 	}
 	return m.MarshalProto()
+}
+
+// jsonError says what is wrong with a request in JSON. It quotes nothing of it, as the
+// decoder's own error does: senders log the answer, and what it holds is not redacted yet.
+func jsonError(body []byte) error {
+	var syntax *json.SyntaxError
+	if errors.As(json.Unmarshal(body, new(struct{})), &syntax) {
+		return fmt.Errorf("%w: it is no JSON from byte %d on", errMalformed, syntax.Offset)
+	}
+	return fmt.Errorf("%w: a field of its JSON does not have the form that OTLP gives it", errMalformed)
 }
 
 func traces(next consumer.Traces) pipeline {

@@ -96,3 +96,20 @@ func TestTake_RepairsJSON(t *testing.T) {
 		}
 	}
 }
+
+// The answer to a request that cannot be decoded quotes nothing of it: it is not redacted.
+func TestFromJSON_ErrorsQuoteNothing(t *testing.T) {
+	k := newTaker(never)
+	for request, want := range map[string]string{
+		`{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"S3CRET",}]}]}]}`:               "no JSON from byte 61 on",
+		`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"S3CRET"}]}]}]}`:             "a field of its JSON",
+		`{"resourceSpans":[{"scopeSpans":[{"spans":[{"startTimeUnixNano":"S3CRET"}]}]}]}`:   "a field of its JSON",
+		`{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":{"S3CRET":1}}]}]}]}`:            "a field of its JSON",
+		`{"resourceSpans":[{"scopeSpans":[{"spans":[{"status":{"code":"S3CRET"}}]}]}]}S3CR`: "no JSON from byte",
+	} {
+		_, err := k.take(t.Context(), ledger.Traces, []byte(request), jsonText)
+		if !errors.Is(err, errMalformed) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "S3CR") {
+			t.Errorf("%s: %v", request, err)
+		}
+	}
+}

@@ -36,6 +36,13 @@ type Config struct {
 
 	// Redact are the rules of redaction; nil for none.
 	Redact *redact.Rules `yaml:"redact,omitempty"`
+	// Origin are the keys of the attributes that resources are given. They and those of
+	// services and of Kubernetes say where telemetry comes from, so a rule that cannot be
+	// read does not mask them.
+	Origin []string `yaml:"-"`
+	// Foreign says which resources of a request with spans are of other pods; nil if nobody
+	// asks.
+	Foreign func(request []byte) []bool `yaml:"-"`
 
 	MessageTimeout time.Duration `yaml:"message_timeout"` // from the first to the last byte of a request
 	StopTimeout    time.Duration `yaml:"stop_timeout"`    // for requests under way at shutdown

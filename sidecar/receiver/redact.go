@@ -20,7 +20,7 @@ func (s *server) redactor() *wire.Redactor {
 	if r, ok := s.redactors.Get().(*wire.Redactor); ok {
 		return r
 	}
-	return wire.NewRedactor(s.config.Redact)
+	return wire.NewRedactor(s.config.Redact, s.config.Origin...)
 }
 
 func (s *server) release(r *wire.Redactor) {
@@ -35,8 +35,14 @@ func (s *server) release(r *wire.Redactor) {
 // short values is longer.
 func (s *server) prepare(r *wire.Redactor, signal ledger.Signal, body []byte, items int, sum wire.Summary, limits wire.Limits) (ready, bool) {
 	request := ready{Request: wire.Request{Body: body, Items: items}}
+	if signal == ledger.Traces && s.config.Foreign != nil {
+		request.Foreign = s.config.Foreign(body)
+	}
 	if r != nil {
-		redacted, counts := r.Redact(signal, body)
+		redacted, counts, ok := r.RedactWithin(signal, body, limits.Bytes)
+		if !ok {
+			return ready{}, false
+		}
 		if counts != (redact.Counts{}) {
 			request.Body, request.redacted = redacted, &counts
 		}

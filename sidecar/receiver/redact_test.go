@@ -13,6 +13,14 @@ import (
 	"github.com/nova/novawire/sidecar/wire"
 )
 
+func repeated(name string, n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = name
+	}
+	return names
+}
+
 // Every piece of a request is redacted once and within the limits, also where what stands
 // in the place of short values is longer. What is not accepted is not counted.
 func TestTake_Redacts(t *testing.T) {
@@ -23,13 +31,15 @@ func TestTake_Redacts(t *testing.T) {
 		pieces, rejected int
 		redacted         int64
 	}{
-		"a request that fits":                 {[]string{"a@b.co", "x"}, false, 1, 0, 1},
-		"a request in pieces":                 {[]string{strings.Repeat("x", limit) + "", "a@b.co", "a@b.co"}, false, 1, 1, 2},
-		"a request that grows beyond a piece": {[]string{strings.Repeat("a@b.co ", limit/34), strings.Repeat("a@b.co ", limit/34)}, false, 2, 0, 2 * (limit / 34)},
-		"an item that grows beyond a piece":   {[]string{strings.Repeat("a@b.co ", limit/8), "x"}, false, 1, 1, 0},
-		"a request that is refused":           {[]string{"a@b.co"}, true, 1, 0, 0},
+		"a request that fits":                      {[]string{"a@b.co", "x"}, false, 1, 0, 1},
+		"a request in pieces":                      {[]string{strings.Repeat("x", limit) + "", "a@b.co", "a@b.co"}, false, 1, 1, 2},
+		"a request that grows beyond a piece":      {[]string{strings.Repeat("a@b.co ", limit/34), strings.Repeat("a@b.co ", limit/34)}, false, 2, 0, 2 * (limit / 34)},
+		"small items that grow more than fourfold": {repeated(strings.Repeat("1 ", 30), 1000), false, 10, 0, 30_000},
+		"many items that grow beyond a piece":      {repeated("a@b.co", 4000), false, 4, 0, 4000},
+		"an item that grows beyond a piece":        {[]string{strings.Repeat("a@b.co ", limit/8), "x"}, false, 1, 1, 0},
+		"a request that is refused":                {[]string{"a@b.co"}, true, 1, 0, 0},
 	}
-	rules, _ := redaction.Parse("hash preset email")
+	rules, _ := redaction.Parse("hash preset email; email: hash value [0-9]")
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			k := newTaker(never)

@@ -75,13 +75,21 @@ func repaired(signal ledger.Signal, body []byte, sum wire.Summary) []byte {
 func (s *server) takePieces(ctx context.Context, signal ledger.Signal, body []byte, sum wire.Summary, limits wire.Limits, r *wire.Redactor) (p partial, err error) {
 	taken, patient, tooLarge := false, true, 0
 	room := time.Now().Add(roomWait)
-	oversize, err := wire.Cut(signal, body, limits, func(piece []byte, items int) error {
+	var deliver func(piece []byte, items int) error
+	deliver = func(piece []byte, items int) error {
 		if taken && int64(len(body)) > s.stats.Counters(signal).QueueLimit() {
 			s.awaitRoom(ctx, signal, len(piece), room)
 		}
 		request, ok := s.prepare(r, signal, piece, items, sum, limits)
-		if !ok {
-			tooLarge += items
+		if !ok && items > 1 {
+			// It has grown beyond the limits: half of the items may have room for it.
+			half := limits
+			half.Items = (items + 1) / 2
+			left, err := wire.Cut(signal, piece, half, deliver)
+			tooLarge += left
+			return err
+		} else if !ok {
+			tooLarge++
 			return nil
 		}
 		err := s.consume(ctx, signal, request, taken && patient)
@@ -97,7 +105,8 @@ func (s *server) takePieces(ctx context.Context, signal ledger.Signal, body []by
 			p.reason = err.Error()
 		}
 		return nil
-	})
+	}
+	oversize, err := wire.Cut(signal, body, limits, deliver)
 	if err != nil {
 		s.refuse(signal, sum.Items, err)
 		return partial{}, err

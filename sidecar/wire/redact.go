@@ -12,24 +12,33 @@ import (
 
 // Redactor redacts requests, one after the other. It is not for concurrent use.
 type Redactor struct {
-	rules   *redact.Redactor
+	rules    *redact.Redactor
+	compiled *redact.Rules
+	readable *redact.Redactor // for attributes of origin; nil if every rule can be read
+	own      []string
+
 	request []byte
+	limit   int    // of what is written; 0 for none
+	over    bool   // the limit was exceeded: what was written is of no use
 	to      []byte // the request without secrets, as far as it was written
 	copied  int    // how much of the request was written or left out
 	around  []length
 	scratch []byte
+	digits  []byte
 }
 
 // length is the length of a message around what is at hand: where it stands in the
 // request and, as soon as something in the message has changed, in what is written.
 type length struct{ at, width, to int }
 
-// NewRedactor returns a redactor with the rules, or nil without rules.
-func NewRedactor(rules *redact.Rules) *Redactor {
+// NewRedactor returns a redactor with the rules, or nil without rules. own are keys of
+// attributes of resources that say where telemetry comes from, beside those of services
+// and of Kubernetes.
+func NewRedactor(rules *redact.Rules, own ...string) *Redactor {
 	if rules == nil {
 		return nil
 	}
-	return &Redactor{rules: rules.Redactor()}
+	return &Redactor{rules: rules.Redactor(), compiled: rules, readable: rules.Readable().Redactor(), own: own}
 }
 
 // Redact returns the request without what the rules redact, and how often each did so. If
@@ -38,21 +47,34 @@ func NewRedactor(rules *redact.Rules) *Redactor {
 //
 // Every text and every bytes value is looked at, and numbers that stand in attributes and
 // bodies. A field of a later version of OTLP is left out as a whole if a rule matches in
-// it: nobody knows its form. The ids of traces and spans stay.
+// it, or cannot be read: nobody knows its form. The ids of traces and spans stay.
 func (r *Redactor) Redact(signal ledger.Signal, request []byte) ([]byte, redact.Counts) {
+	redacted, counts, _ := r.RedactWithin(signal, request, 0)
+	return redacted, counts
+}
+
+// RedactWithin is [Redactor.Redact] with a limit of what is written, which bounds its
+// memory. It reports false, without a result, for a request that would be longer.
+func (r *Redactor) RedactWithin(signal ledger.Signal, request []byte, limit int) ([]byte, redact.Counts, bool) {
 	r.request, r.to, r.copied, r.around = request, r.to[:0], 0, r.around[:0]
+	r.limit, r.over = limit, false
 	r.rules.Counts = redact.Counts{}
 	r.walk(requests[signal], redact.Key{}, 0, len(request))
 	if r.rules.Counts == (redact.Counts{}) {
-		return request, redact.Counts{}
+		return request, redact.Counts{}, true
 	}
-	r.write(len(request))
-	return r.to, r.rules.Counts
+	if r.write(len(request)); r.over {
+		return nil, redact.Counts{}, false
+	}
+	return r.to, r.rules.Counts, true
 }
 
-// Release gives up large buffers.
+// Release gives up large buffers, also those of the rules, which a long text needs.
 func (r *Redactor) Release() {
 	const keep = 256 << 10
+	if len(r.request) > keep {
+		r.rules, r.readable = r.compiled.Redactor(), r.compiled.Readable().Redactor()
+	}
 	if r.request = nil; cap(r.to) > keep {
 		r.to = nil
 	}
@@ -64,7 +86,7 @@ func (r *Redactor) Release() {
 // walk redacts the fields of a message. key is what the rules say about the key whose
 // value the message is.
 func (r *Redactor) walk(m *message, key redact.Key, from, end int) {
-	for at := from; at < end; {
+	for at := from; at < end && !r.over; {
 		start := at
 		number, wireType, n := consumeTag(r.request[at:end])
 		at += n
@@ -72,8 +94,11 @@ func (r *Redactor) walk(m *message, key redact.Key, from, end int) {
 		if wireType != protowire.BytesType {
 			from := at
 			at += skipValue(number, wireType, r.request[at:end])
-			if m == anyValue && r.isRedactedNumber(int(number), r.request[from:at]) {
-				r.replace(start, at, 1, []byte(redact.Masked))
+			switch {
+			case f.kind == unknown && r.rules.ClosedKeys():
+				r.skip(start, at)
+			case m == anyValue && f.kind != unknown:
+				r.number(number, start, from, at)
 			}
 			continue
 		}
@@ -81,6 +106,8 @@ func (r *Redactor) walk(m *message, key redact.Key, from, end int) {
 		value := at + n
 		stop := value + int(size) //nolint:gosec // within the request
 		switch {
+		case f.to == keyValue && m == resource && r.isOrigin(r.request[value:stop]):
+			r.originPair(start, at, value, stop)
 		case f.to == keyValue:
 			r.pair(start, at, value, stop)
 		case f.to != nil:
@@ -104,7 +131,7 @@ func (r *Redactor) text(m *message, f *field, key redact.Key, e element, start, 
 		r.scratch, verdict = r.rules.Value(r.scratch[:0], key, e.value)
 	case f.kind == text:
 		r.scratch, verdict = r.rules.Name(r.scratch[:0], e.value)
-	case f.kind == unknown && r.rules.Contains(e.value):
+	case f.kind == unknown && r.isUnfit(e.value):
 		r.skip(start, stop)
 	}
 	switch verdict {
@@ -116,10 +143,25 @@ func (r *Redactor) text(m *message, f *field, key redact.Key, e element, start, 
 	}
 }
 
-// isRedactedNumber reports whether a number of an AnyValue is redacted.
-func (r *Redactor) isRedactedNumber(number int, value []byte) bool {
-	decimal := r.decimal(number, value)
-	return decimal != nil && r.rules.Number(decimal)
+// number redacts a number of an AnyValue. One that is to be dropped is masked: what could be
+// left out was left out by pair.
+func (r *Redactor) number(number protowire.Number, start, from, stop int) {
+	decimal := r.decimal(int(number), r.request[from:stop])
+	if decimal == nil {
+		if r.rules.ClosedTexts() {
+			r.replace(start, stop, 1, []byte(redact.Masked))
+		}
+		return
+	}
+	var verdict redact.Verdict
+	r.scratch, verdict = r.rules.NumberText(r.scratch[:0], decimal)
+	switch verdict {
+	case redact.Changed:
+		r.replace(start, stop, 1, r.scratch)
+	case redact.Drop:
+		r.replace(start, stop, 1, []byte(redact.Masked))
+	case redact.Keep:
+	}
 }
 
 // The numbers of an AnyValue.
@@ -131,18 +173,18 @@ func (r *Redactor) decimal(number int, value []byte) []byte {
 	switch number {
 	case intValue:
 		v, _ := protowire.ConsumeVarint(value)
-		r.scratch = strconv.AppendInt(r.scratch[:0], int64(v), 10) //nolint:gosec // two's complement
+		r.digits = strconv.AppendInt(r.digits[:0], int64(v), 10) //nolint:gosec // two's complement
 	case doubleValue:
 		bits, _ := protowire.ConsumeFixed64(value)
 		v := math.Float64frombits(bits)
 		if math.Abs(v) > 1<<53 || v != math.Trunc(v) {
 			return nil
 		}
-		r.scratch = strconv.AppendInt(r.scratch[:0], int64(v), 10)
+		r.digits = strconv.AppendInt(r.digits[:0], int64(v), 10)
 	default:
 		return nil
 	}
-	return r.scratch
+	return r.digits
 }
 
 // pair redacts an attribute: as a whole if its key says so, else what it holds. It begins
@@ -160,13 +202,22 @@ func (r *Redactor) pair(start, lengthAt, from, stop int) {
 		r.skip(start, stop)
 	case whole:
 		r.replaceValue(start, lengthAt, from, stop, key, value)
-	case value != nil && r.rules.Drops(key, lastText(value)):
+	case value != nil && r.drops(key, value):
 		r.skip(start, stop)
 	default:
 		r.enter(lengthAt, from-lengthAt)
 		r.walk(keyValue, key, from, stop)
 		r.leave(stop)
 	}
+}
+
+// drops reports whether a rule drops the AnyValue of a key because of what it holds.
+func (r *Redactor) drops(key redact.Key, value []byte) bool {
+	if text := lastText(value); text != nil {
+		return r.rules.Drops(key, text)
+	}
+	decimal := r.lastDecimal(value)
+	return decimal != nil && r.rules.Drops(redact.Key{}, decimal)
 }
 
 // replaceValue writes an attribute with another value.
@@ -181,6 +232,8 @@ func (r *Redactor) replaceValue(start, lengthAt, from, stop int, key redact.Key,
 				pair = appendBytes(pair, 1, redacted)
 				continue
 			}
+		} else if keyValue.field(f.number).kind == unknown && r.isUnfit(f.value) {
+			continue
 		}
 		pair = append(pair, f.whole...)
 	}
@@ -222,13 +275,21 @@ func (r *Redactor) content(value []byte) []byte {
 	if text := lastText(value); text != nil {
 		return text
 	}
-	for f := range fieldsOf(value) {
-		_, _, tag := consumeTag(f.whole)
-		if decimal := r.decimal(int(f.number), f.whole[tag:]); decimal != nil {
-			return decimal
-		}
+	if decimal := r.lastDecimal(value); decimal != nil {
+		return decimal
 	}
 	return value
+}
+
+// lastDecimal returns the number of an AnyValue as [Redactor.decimal] does, or nil.
+func (r *Redactor) lastDecimal(value []byte) (decimal []byte) {
+	for f := range fieldsOf(value) {
+		_, _, tag := consumeTag(f.whole)
+		if n := r.decimal(int(f.number), f.whole[tag:]); n != nil {
+			decimal = n
+		}
+	}
+	return decimal
 }
 
 // enter begins a message, whose length stands at a place of the request.
@@ -257,6 +318,9 @@ func (r *Redactor) leave(end int) {
 
 // write copies the request up to a place.
 func (r *Redactor) write(upTo int) {
+	if r.over {
+		return
+	}
 	for i := range r.around {
 		if l := &r.around[i]; l.to < 0 {
 			l.to = len(r.to) + l.at - r.copied
@@ -264,6 +328,7 @@ func (r *Redactor) write(upTo int) {
 	}
 	r.to = append(r.to, r.request[r.copied:upTo]...)
 	r.copied = upTo
+	r.over = r.limit > 0 && len(r.to) > r.limit
 }
 
 // skip leaves a field out.

@@ -135,7 +135,10 @@ func (r redacting) number(v *common.AnyValue) {
 	case *common.AnyValue_DoubleValue:
 		decimal = strconv.FormatFloat(n.DoubleValue, 'f', -1, 64)
 	}
-	if decimal != "" && !strings.Contains(decimal, ".") && r.Number([]byte(decimal)) {
+	if decimal == "" || strings.Contains(decimal, ".") {
+		return
+	}
+	if _, verdict := r.Value(nil, redact.Key{}, []byte(decimal)); verdict != redact.Keep {
 		v.Value = &common.AnyValue_StringValue{StringValue: redact.Masked}
 	}
 }

@@ -8,6 +8,8 @@ import "context"
 type Request struct {
 	Body  []byte // valid until the call returns that was given it; nobody changes it in place
 	Items int
+	// Foreign says which resources, in their order, are of other pods; nil if none is.
+	Foreign []bool
 }
 
 type contextKey struct{}

@@ -13,6 +13,7 @@ type Span struct {
 	Failed                      bool   // its status code is STATUS_CODE_ERROR
 	Attributes                  []Value
 	Resource                    []Value
+	ResourceIndex               int // in the request
 }
 
 // Value is the value of an attribute. Text and Number are valid for their kinds alone.
@@ -51,10 +52,13 @@ func NewSpanReader(attributes int, attribute Place, resources int, resource Plac
 // Read calls visit for each span of a request that [Scan] has accepted. The span is valid
 // until visit returns. Of several attributes with one key the first counts.
 func (r *SpanReader) Read(request []byte, visit func(*Span)) {
+	index := 0
 	for f := range fieldsOf(request) {
 		if f.number == 1 {
 			r.readResource(f.value)
+			r.span.ResourceIndex = index
 			r.readScopes(f.value, visit)
+			index++
 		}
 	}
 	clear(r.span.Attributes) // the request may be freed
@@ -62,16 +66,31 @@ func (r *SpanReader) Read(request []byte, visit func(*Span)) {
 	r.span = Span{Attributes: r.span.Attributes, Resource: r.span.Resource}
 }
 
+// ReadResources calls visit for each resource of a request that [Scan] has accepted, with
+// so many of its attributes. They are valid until visit returns.
+func ReadResources(request []byte, attributes int, place Place, visit func(index int, values []Value)) {
+	values, index := make([]Value, attributes), 0
+	for f := range fieldsOf(request) {
+		if f.number == 1 {
+			readResource(values, place, f.value)
+			visit(index, values)
+			index++
+		}
+	}
+}
+
+func (r *SpanReader) readResource(content []byte) { readResource(r.span.Resource, r.resource, content) }
+
 // readResource reads the attributes of a resource, which may be behind its spans.
-func (r *SpanReader) readResource(content []byte) {
-	clear(r.span.Resource)
+func readResource(values []Value, place Place, content []byte) {
+	clear(values)
 	for f := range fieldsOf(content) {
 		if f.number != 1 {
 			continue
 		}
 		for attribute := range fieldsOf(f.value) {
 			if attribute.number == 1 {
-				assignPair(r.span.Resource, r.resource, attribute.value)
+				assignPair(values, place, attribute.value)
 			}
 		}
 	}
@@ -95,8 +114,8 @@ func (r *SpanReader) readScopes(content []byte, visit func(*Span)) {
 // request is here.
 func (r *SpanReader) readSpan(content []byte) {
 	s := &r.span
-	attributes, resource := s.Attributes, s.Resource
-	*s = Span{Attributes: attributes, Resource: resource}
+	attributes := s.Attributes
+	*s = Span{Attributes: attributes, Resource: s.Resource, ResourceIndex: s.ResourceIndex}
 	for i := range attributes {
 		attributes[i].Kind = Missing // cheaper than to clear them
 	}

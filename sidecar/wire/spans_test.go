@@ -76,13 +76,13 @@ func TestSpanReader_Differential(t *testing.T) {
 }
 
 func officialSpans(request *collector.ExportTraceServiceRequest) (all []Span) {
-	for _, r := range request.GetResourceSpans() {
+	for i, r := range request.GetResourceSpans() {
 		for _, scope := range r.GetScopeSpans() {
 			for _, s := range scope.GetSpans() {
 				all = append(all, Span{
 					TraceID: s.GetTraceId(), SpanID: s.GetSpanId(), TraceState: []byte(s.GetTraceState()), Kind: int32(s.GetKind()),
 					Start: s.GetStartTimeUnixNano(), End: s.GetEndTimeUnixNano(), Failed: s.GetStatus().GetCode() == trace.Status_STATUS_CODE_ERROR,
-					Attributes: officialValues(s.GetAttributes()), Resource: officialValues(r.GetResource().GetAttributes()),
+					Attributes: officialValues(s.GetAttributes()), Resource: officialValues(r.GetResource().GetAttributes()), ResourceIndex: i,
 				})
 			}
 		}
@@ -124,6 +124,19 @@ func TestSpanReader_Forms(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 		})
+	}
+}
+
+func TestReadResources(t *testing.T) {
+	named := func(name string) []byte {
+		return appendBytes(nil, 1, appendBytes(nil, 1, appendBytes(nil, 1, textPair("service.name", name))))
+	}
+	got := map[int]string{}
+	ReadResources(slices.Concat(named("shop"), appendBytes(nil, 1, nil), named("cart")), 1, func([]byte) int { return 0 }, func(index int, values []Value) {
+		got[index] = string(values[0].Text)
+	})
+	if diff := cmp.Diff(map[int]string{0: "shop", 1: "", 2: "cart"}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 

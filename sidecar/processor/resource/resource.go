@@ -88,7 +88,8 @@ func (c completer) complete(ctx context.Context, next func(context.Context) erro
 	defer buffers.Put(buffer)
 	r := wire.FromContext(ctx)
 	*buffer = c.attributes.Complete((*buffer)[:0], r.Body)
-	return next(wire.NewContext(ctx, wire.Request{Body: *buffer, Items: r.Items}))
+	r.Body = *buffer
+	return next(wire.NewContext(ctx, r))
 }
 
 type traces struct {

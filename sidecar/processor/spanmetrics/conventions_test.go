@@ -173,7 +173,7 @@ func TestMetrics_Conventions(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := newMetrics(10)
-			m.Observe(requestOf(t, cart, c.span))
+			observe(m, requestOf(t, cart, c.span))
 			e, want := exposed(t, m), map[string]float64{}
 			if c.series != "" {
 				want[c.series] = 1

@@ -49,7 +49,7 @@ func (m *Metrics) writeCounters(out io.Writer, openMetrics bool) {
 	for i, result := range results {
 		fmt.Fprintf(out, "%sspans_total{result=%q} %d\n", prefix, result, spans[i])
 	}
-	header(out, prefix+"unknown_probability_total", "counter", "Spans of requests without a sampling probability in tracestate, each counted as one request.", openMetrics)
+	header(out, prefix+"unknown_probability_total", "counter", "Spans of requests without a sampling probability in tracestate that is believed, each counted as one request.", openMetrics)
 	fmt.Fprintf(out, "%sunknown_probability_total %d\n", prefix, unknown)
 	header(out, prefix+"series", "gauge", "Histograms with labels of their own.", openMetrics)
 	fmt.Fprintf(out, "%sseries %d\n", prefix, series)

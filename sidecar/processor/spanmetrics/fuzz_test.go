@@ -23,7 +23,7 @@ func FuzzMetrics(f *testing.F) {
 			body = wire.Repair(ledger.Traces, body)
 		}
 		m := newMetrics(2)
-		m.Observe(body)
+		observe(m, body)
 		var spans int64
 		for _, n := range m.spans {
 			spans += n

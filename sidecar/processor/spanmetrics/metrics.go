@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -101,6 +102,9 @@ type Metrics struct {
 	mu         sync.Mutex
 	reader     *wire.SpanReader
 	visit      func(*wire.Span)
+	foreign    []bool // by resource, of the request at hand
+	clock      func() time.Time
+	now        uint64 // ns since 1970
 	request    request
 	key        []byte
 	byKey      map[string]*series
@@ -108,32 +112,34 @@ type Metrics struct {
 	overflow   [familyCount]*series
 	indicators [indicatorCount]float64
 	spans      [resultCount]int64
-	unknown    int64 // spans without a sampling probability
+	unknown    int64 // spans without a sampling probability that is believed
 }
 
 // NewMetrics returns metrics without a request. The indicators are there at zero.
 func NewMetrics(config Config, log *zap.Logger) *Metrics {
-	m := &Metrics{config: config, log: log, byKey: map[string]*series{}}
+	m := &Metrics{config: config, log: log, byKey: map[string]*series{}, clock: time.Now}
 	m.reader = wire.NewSpanReader(attributeCount, attributePlace, resourceCount, resourcePlace)
 	m.visit = m.observe
 	return m
 }
 
-// Observe counts the spans of a request that wire.Scan has accepted.
-func (m *Metrics) Observe(request []byte) {
+// Observe counts the spans of a request that wire.Scan has accepted. foreign says which of
+// its resources are of other pods ([Config.Foreign]).
+func (m *Metrics) Observe(request []byte, foreign []bool) {
 	m.mu.Lock()
 	unknown := m.unknown
+	m.foreign, m.now = foreign, uint64(m.clock().UnixNano()) //nolint:gosec // after 1970
 	m.reader.Read(request, m.visit)
 	first := unknown == 0 && m.unknown > 0
 	m.mu.Unlock()
 	if first {
-		m.log.Info("spans have no sampling probability in tracestate; each counts as one request, also if a sampler before it keeps only a share")
+		m.log.Info("spans have no sampling probability in tracestate, or one that is not believed; each counts as one request, also if a sampler before it keeps only a share")
 	}
 }
 
 func (m *Metrics) observe(s *wire.Span) {
 	switch {
-	case m.isForeign(s):
+	case s.ResourceIndex < len(m.foreign) && m.foreign[s.ResourceIndex]:
 		m.spans[foreign]++
 		return
 	case !m.request.read(s):
@@ -145,21 +151,7 @@ func (m *Metrics) observe(s *wire.Span) {
 		m.unknown++
 	}
 	m.indicate(s, count)
-	m.find().observe(s, count)
-}
-
-// isForeign reports whether a span is one of another pod, which the application relays. The
-// resource has the attributes of its own pod by now.
-func (m *Metrics) isForeign(s *wire.Span) bool {
-	for _, own := range [...]struct {
-		place int
-		value string
-	}{{podUID, m.config.PodUID}, {podName, m.config.PodName}} {
-		if v := s.Resource[own.place]; own.value != "" && v.Kind == wire.Text {
-			return string(v.Text) != own.value
-		}
-	}
-	return false
+	m.find().observe(s, count, m.now)
 }
 
 func (m *Metrics) indicate(s *wire.Span, count float64) {

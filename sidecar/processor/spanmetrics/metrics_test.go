@@ -18,6 +18,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/processor"
 	"go.uber.org/zap"
@@ -34,10 +35,10 @@ func TestMetrics_SeriesLimit(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	m := NewMetrics(Config{SeriesLimit: 3}, zap.New(core))
 	for i := range 10 {
-		m.Observe(requestOf(t, cart, get(fmt.Sprint("/", i))))
-		m.Observe(requestOf(t, cart, get("/0")))
+		observe(m, requestOf(t, cart, get(fmt.Sprint("/", i))))
+		observe(m, requestOf(t, cart, get("/0")))
 	}
-	m.Observe(requestOf(t, cart, span{kind: client, attributes: attributes{"db.system": "redis"}}))
+	observe(m, requestOf(t, cart, span{kind: client, attributes: attributes{"db.system": "redis"}}))
 	want := map[string]float64{
 		"http_server_request_duration_seconds{http_request_method=GET,http_route=/0,service_name=cart}": 11,
 		"http_server_request_duration_seconds{http_request_method=GET,http_route=/1,service_name=cart}": 1,
@@ -66,12 +67,12 @@ func TestMetrics_UnknownProbabilityIsLoggedOnce(t *testing.T) {
 	m := NewMetrics(Config{SeriesLimit: 3}, zap.New(core))
 	known := get("/")
 	known.state = "ot=th:0"
-	m.Observe(requestOf(t, cart, known))
+	observe(m, requestOf(t, cart, known))
 	if logs.Len() != 0 {
 		t.Errorf("logged for a span of a known probability: %v", logs.All())
 	}
-	m.Observe(requestOf(t, cart, get("/"), get("/")))
-	m.Observe(requestOf(t, cart, get("/")))
+	observe(m, requestOf(t, cart, get("/"), get("/")))
+	observe(m, requestOf(t, cart, get("/")))
 	if logs.Len() != 1 {
 		t.Errorf("logged %d times, want once", logs.Len())
 	}
@@ -91,7 +92,7 @@ func TestMetrics_OnlySpansOfThePod(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMetrics(3)
-			m.Observe(requestOf(t, c.resource, get("/")))
+			observe(m, requestOf(t, c.resource, get("/")))
 			if got := exposed(t, m).value("http_server_requests_total") == 1; got != c.own {
 				t.Errorf("counted: %t, want %t", got, c.own)
 			}
@@ -141,7 +142,7 @@ func TestSeries_Buckets(t *testing.T) {
 	for _, took := range []time.Duration{0, 5 * time.Millisecond, 5*time.Millisecond + 1, 10 * time.Second, 11 * time.Second, -time.Second} {
 		s := get("/")
 		s.took = took
-		m.Observe(requestOf(t, cart, s))
+		observe(m, requestOf(t, cart, s))
 	}
 	h := exposed(t, m)["http_server_request_duration_seconds"].GetMetric()[0].GetHistogram()
 	want := map[float64]uint64{0.005: 3, 0.01: 4, 7.5: 4, 10: 5, math.Inf(1): 6}
@@ -160,7 +161,7 @@ func TestMetrics_ExemplarsAreInOpenMetricsAlone(t *testing.T) {
 	m := newMetrics(10)
 	slow := get("/")
 	slow.took = 80 * time.Millisecond
-	m.Observe(requestOf(t, cart, get("/"), slow, get("/")))
+	observe(m, requestOf(t, cart, get("/"), slow, get("/")))
 	var plain, open bytes.Buffer
 	m.WriteMetrics(&plain, false)
 	m.WriteMetrics(&open, true)
@@ -178,6 +179,49 @@ func TestMetrics_ExemplarsAreInOpenMetricsAlone(t *testing.T) {
 	}
 }
 
+// A time that is none neither spoils the sum nor keeps its place as an exemplar.
+func TestMetrics_TimesThatAreNone(t *testing.T) {
+	m := newMetrics(10)
+	td := ptrace.NewTraces()
+	spans := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans()
+	for i, end := range []uint64{math.MaxUint64, uint64(epoch.UnixNano())} {
+		s := spans.AppendEmpty()
+		s.SetKind(server)
+		s.SetTraceID(pcommon.TraceID{15: byte(i + 1)})
+		s.SetSpanID(pcommon.SpanID{7: byte(i + 1)})
+		s.SetStartTimestamp(1)
+		s.SetEndTimestamp(pcommon.Timestamp(end))
+		s.Attributes().PutStr("http.request.method", "GET")
+	}
+	observe(m, marshal(t, td))
+	m.clock = func() time.Time { return epoch.Add(2 * time.Hour) }
+	late := get("/")
+	late.took = time.Hour + time.Minute
+	observe(m, requestOf(t, cart, late))
+	sum := 0.0
+	for _, one := range exposed(t, m)["http_server_request_duration_seconds"].GetMetric() {
+		sum += one.GetHistogram().GetSampleSum()
+	}
+	if want := 2*24*60*60 + late.took.Seconds(); sum != want {
+		t.Errorf("the sum is %v, want %v", sum, want)
+	}
+	var text bytes.Buffer
+	m.WriteMetrics(&text, true)
+	if want := `} 86400 1800003600.000`; !strings.Contains(text.String(), want) {
+		t.Errorf("no exemplar with %q in:\n%s", want, text.String())
+	}
+	m.clock = func() time.Time { return epoch.Add(3 * time.Hour) }
+	spans.At(0).SetTraceID(pcommon.TraceID{0: 0xff})
+	spans.At(0).SetEndTimestamp(pcommon.Timestamp(epoch.Add(2 * time.Hour).UnixNano()))
+	spans.RemoveIf(func(s ptrace.Span) bool { return s.TraceID()[0] != 0xff })
+	observe(m, marshal(t, td))
+	text.Reset()
+	m.WriteMetrics(&text, true)
+	if !strings.Contains(text.String(), `trace_id="ff0`) {
+		t.Errorf("the exemplar in the future was not replaced:\n%s", text.String())
+	}
+}
+
 // Readers and senders do not disturb each other, and nothing is lost between them.
 func TestMetrics_Concurrent(t *testing.T) {
 	m := newMetrics(5)
@@ -189,7 +233,7 @@ func TestMetrics_Concurrent(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for _, body := range bodies {
-				m.Observe(body)
+				observe(m, body)
 			}
 		})
 		all.Go(func() { m.WriteMetrics(new(bytes.Buffer), true) })
@@ -214,7 +258,7 @@ func TestMetrics_Differential(t *testing.T) {
 		for range 1 + g.IntN(4) {
 			td := randomSpans(g)
 			ref.observe(td)
-			m.Observe(marshal(t, td))
+			observe(m, marshal(t, td))
 		}
 		e, total := exposed(t, m), 0.0
 		if diff := cmp.Diff(ref.series, e.counts(), approximately); diff != "" {

@@ -10,30 +10,42 @@ import (
 // bits of randomness (OpenTelemetry specification, "TraceState: Probability Sampling").
 const maxThreshold = 1 << 56
 
+// maxCount is the largest number of requests that one span stands for: a caller writes the
+// tracestate, and with a probability of nearly zero its one request would outweigh all
+// others, so that no alert on a ratio could fire. A probability below 1 in maxCount counts
+// as unknown.
+//
+// With this bound a sum of float64 loses no count of one before it is 2^53, which are
+// 8.8e12 spans of the largest count.
+const maxCount = 1 << 10
+
 // adjustedCount returns how many requests a span stands for, by the entry of OpenTelemetry
 // in its tracestate: the inverse of the probability with which it was kept. Where the
-// entry does not say it, the result is 1 and false.
+// entry does not say it, or says one that is not believed, the result is 1 and false.
 //
 // th is the threshold below which spans were rejected. p, of an earlier version of the
 // specification, is the negative logarithm of the probability; 63 is a probability of
-// zero.
+// zero, which a span that is here cannot have had.
 func adjustedCount(traceState []byte) (count float64, known bool) {
 	entry := member(traceState, ",", "ot=")
 	if threshold := member(entry, ";", "th:"); threshold != nil {
 		if t, ok := parseThreshold(threshold); ok {
-			return maxThreshold / float64(maxThreshold-t), true
+			return believed(maxThreshold / float64(maxThreshold-t))
 		}
 	}
 	if exponent := member(entry, ";", "p:"); exponent != nil {
-		n, err := strconv.ParseUint(string(exponent), 10, 8)
-		switch {
-		case err == nil && n < 63:
-			return math.Ldexp(1, int(n)), true //nolint:gosec // below 63
-		case err == nil && n == 63:
-			return 0, true
+		if n, err := strconv.ParseUint(string(exponent), 10, 8); err == nil && n <= 63 {
+			return believed(math.Ldexp(1, int(n))) //nolint:gosec // at most 63
 		}
 	}
 	return 1, false
+}
+
+func believed(count float64) (float64, bool) {
+	if count > maxCount {
+		return 1, false
+	}
+	return count, true
 }
 
 // member returns what follows the prefix of the first member of a list that has it.

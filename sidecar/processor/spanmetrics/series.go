@@ -31,18 +31,24 @@ func newSeries(family int, labels []byte) *series {
 	return &series{family: family, labels: labels, buckets: make([]float64, buckets), exemplars: make([]exemplar, buckets)}
 }
 
-// observe counts a span that stands for so many requests.
-func (h *series) observe(s *wire.Span, count float64) {
+// observe counts a span that stands for so many requests. now, in ns since 1970, bounds the
+// time of its exemplar: one in the future would never be replaced, neither here nor in
+// Prometheus.
+func (h *series) observe(s *wire.Span, count float64, now uint64) {
 	seconds := duration(s)
 	bucket, _ := slices.BinarySearch(families[h.family].bounds, seconds)
 	h.buckets[bucket] += count
 	h.sum += seconds * count
-	if e := &h.exemplars[bucket]; s.End >= e.time && len(s.TraceID) == len(e.traceID) && len(s.SpanID) == len(e.spanID) {
+	if e, at := &h.exemplars[bucket], min(s.End, now); at >= e.time && len(s.TraceID) == len(e.traceID) && len(s.SpanID) == len(e.spanID) {
 		copy(e.traceID[:], s.TraceID)
 		copy(e.spanID[:], s.SpanID)
-		e.value, e.time = seconds, s.End
+		e.value, e.time = seconds, at
 	}
 }
+
+// maxDuration is the longest duration, a day in ns: a span with a time that is none would
+// otherwise add centuries to the sum.
+const maxDuration = 24 * 60 * 60 * 1e9
 
 // duration returns the seconds that a span took: none if its clock went back or it has no
 // start.
@@ -50,7 +56,7 @@ func duration(s *wire.Span) float64 {
 	if s.Start == 0 || s.End < s.Start {
 		return 0
 	}
-	return float64(s.End-s.Start) / 1e9
+	return float64(min(s.End-s.Start, maxDuration)) / 1e9
 }
 
 // append appends the lines of the series.

@@ -26,6 +26,34 @@ type Config struct {
 	PodName string `yaml:"pod_name"`
 }
 
+// Foreign reports which resources of a request that wire.Scan has accepted are of other
+// pods, whose spans the application relays; nil if none is. The receiver asks before
+// anything is redacted or added: the attributes may then say something else.
+func (c Config) Foreign(request []byte) (foreign []bool) {
+	wire.ReadResources(request, resourceCount, resourcePlace, func(index int, values []wire.Value) {
+		if !c.isForeign(values) {
+			return
+		}
+		for len(foreign) <= index {
+			foreign = append(foreign, false)
+		}
+		foreign[index] = true
+	})
+	return foreign
+}
+
+func (c Config) isForeign(resource []wire.Value) bool {
+	for _, own := range [...]struct {
+		place int
+		value string
+	}{{podUID, c.PodUID}, {podName, c.PodName}} {
+		if v := resource[own.place]; own.value != "" && v.Kind == wire.Text {
+			return string(v.Text) != own.value
+		}
+	}
+	return false
+}
+
 // Type is the processor's name in a configuration.
 var Type = component.MustNewType("spanmetrics")
 
@@ -54,6 +82,7 @@ func (p *traces) ConsumeTraces(ctx context.Context, none ptrace.Traces) error {
 	if err := p.next.ConsumeTraces(ctx, none); err != nil {
 		return err
 	}
-	p.metrics.Observe(wire.FromContext(ctx).Body)
+	request := wire.FromContext(ctx)
+	p.metrics.Observe(request.Body, request.Foreign)
 	return nil
 }

@@ -17,8 +17,13 @@ import (
 )
 
 func newMetrics(limit int) *Metrics {
-	return NewMetrics(Config{Enabled: true, SeriesLimit: limit, PodUID: "uid-1", PodName: "cart-1"}, zap.NewNop())
+	m := NewMetrics(Config{Enabled: true, SeriesLimit: limit, PodUID: "uid-1", PodName: "cart-1"}, zap.NewNop())
+	m.clock = func() time.Time { return epoch.Add(time.Hour) }
+	return m
 }
+
+// observe observes a request in which nothing is redacted.
+func observe(m *Metrics, request []byte) { m.Observe(request, m.config.Foreign(request)) }
 
 // span is one of a test: its attributes are texts, integers or booleans.
 type span struct {
