@@ -15,6 +15,7 @@ func TestPolicy(t *testing.T) {
 	e := &explainTest{environment: m, parent: m, bundle: m.read("tls.crt")}
 	e.namespace = m.namespace(nil)
 	e.deleteWebhook()
+	defer e.deletePolicy()
 	e.shell("novawire policy --config " + m.dir + "/config.yaml | kubectl apply --server-side -f -")
 	e.eventually("wired by the policy", func() bool {
 		pod := podIn(e.namespace)
@@ -53,5 +54,15 @@ func TestPolicy(t *testing.T) {
 		if !e.has(checked{"fail", "webhooks", "has another configuration than", "policy --config config.yaml | "}) {
 			t.Errorf("%+v", e.check("webhooks"))
 		}
+	})
+}
+
+// deletePolicy gives the API server back to the other tests: policies hold for every namespace.
+func (e *explainTest) deletePolicy() {
+	e.Helper()
+	e.shell("kubectl delete mutatingadmissionpolicies,mutatingadmissionpolicybindings --all")
+	e.eventually("wired by no policy", func() bool {
+		pod := podIn(e.namespace)
+		return e.client.Create(e.Context(), pod, client.DryRunAll) == nil && !isWired(pod)
 	})
 }
