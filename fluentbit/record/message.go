@@ -31,10 +31,7 @@ func (d *Decoder) writeText(text []byte) {
 	w := &d.w
 	w.json([]byte(`{"message":`))
 	w.str(text)
-	if d.r.time != nil && utf8.Valid(d.r.time) {
-		w.json([]byte(`,"time":`))
-		w.str(d.r.time)
-	}
+	d.writeTime()
 	tally := textTally(text)
 	if level := d.r.level(); level != "" {
 		w.json([]byte(`,"level":"` + level + `"`))
@@ -45,6 +42,26 @@ func (d *Decoder) writeText(text []byte) {
 	d.fields.reset(0)
 	d.writeMetadata()
 	d.endEntry(from, d.r.at, d.pod, tally)
+}
+
+// writeTime writes the runtime's time. A parser may have put any text in its place, which
+// is redacted as every other member is.
+func (d *Decoder) writeTime() {
+	w, at := &d.w, d.r.time
+	if at == nil || !utf8.Valid(at) {
+		return
+	}
+	if d.Redact == nil || isTime(at) {
+		w.json([]byte(`,"time":`))
+		w.str(at)
+		return
+	}
+	if key, value, ok := d.redactedMember([]byte(`"time"`), appendText(nil, at)); ok {
+		w.raw([]byte{','})
+		w.json(key)
+		w.raw([]byte{':'})
+		w.json(value)
+	}
 }
 
 // writeObject writes the members of a line unchanged and in order, with three

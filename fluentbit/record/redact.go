@@ -1,6 +1,9 @@
 package record
 
 import (
+	"encoding/json"
+	"strings"
+
 	"github.com/nova/novawire/internal/redact"
 )
 
@@ -25,13 +28,47 @@ func (d *Decoder) redacted(buffer *[]byte, text []byte) []byte {
 	return text
 }
 
-// redactedJSON returns JSON beside the line without what the rules redact.
+// redactedJSON returns a value of JSON beside the line without what the rules redact. It is
+// redacted as the element of a list, so that a text or a number stays JSON, too.
 func (d *Decoder) redactedJSON(value []byte) []byte {
-	text := d.redacted(&d.cleanJSON, value)
-	if d.Redact != nil && string(text) == redact.Masked {
+	if d.Redact == nil {
+		return value
+	}
+	list := append(append([]byte{'['}, value...), ']')
+	text := d.redacted(&d.cleanJSON, list)
+	if &text[0] == &list[0] { // as in most records
+		return value
+	}
+	if string(text) == redact.Masked || !json.Valid(text) || text[0] != '[' {
 		return quotedMask
 	}
-	return text
+	return text[1 : len(text)-1]
+}
+
+// isTime reports whether a text has the form of the runtime's times (RFC 3339), which hold
+// nothing to redact.
+func isTime(text []byte) bool {
+	const form = "0000-00-00T00:00:00"
+	if len(text) <= len(form) || len(text) > len(form+".000000000+00:00") {
+		return false
+	}
+	digits := 0 // of the fraction and of the zone, in a row
+	for i, c := range text {
+		digit := c >= '0' && c <= '9'
+		switch {
+		case i >= len(form):
+			if digits++; !digit {
+				digits = 0
+			}
+			first := i == len(form)
+			if digit && (first || digits > 9) || !digit && strings.IndexByte(".Z+-:", c) < 0 {
+				return false
+			}
+		case form[i] == '0' && !digit, form[i] != '0' && c != form[i]:
+			return false
+		}
+	}
+	return true
 }
 
 // redactedMember redacts a member that a record has beside its line, in JSON. It reports
@@ -41,7 +78,7 @@ func (d *Decoder) redactedMember(key, value []byte) (_, _ []byte, ok bool) {
 		return key, value, true
 	}
 	object := append(append(append([]byte{'{'}, key...), ':'), value...)
-	s := scanner{text: d.redactedJSON(append(object, '}')), at: 1}
+	s := scanner{text: d.redacted(&d.cleanJSON, append(object, '}')), at: 1}
 	if s.text[0] != '{' {
 		return key, quotedMask, true
 	}

@@ -53,6 +53,56 @@ func TestDecoder_Redact(t *testing.T) {
 			`{"message":"[redacted]","metadata":"[redacted]","c":"[redacted]"`,
 			map[string]int{redaction.Unreadable: 3},
 		},
+		"metadata that is a text": {
+			"mask preset authorization", chunks.V2(1, "Authorization: Token s3cret", m{{"log", "x"}}),
+			`{"message":"x","metadata":"Authorization: [redacted]"`,
+			map[string]int{"authorization": 1},
+		},
+		"metadata that is a number": {
+			"hash preset card-numbers", chunks.V2(1, 4111111111111111, m{{"log", "x"}}),
+			`{"message":"x","metadata":"hmac:02c96142cc612feb"`,
+			map[string]int{"card-numbers": 1},
+		},
+		"metadata that is a text to be dropped": {
+			"drop value s3cret", chunks.V2(1, "my s3cret", m{{"log", "x"}}),
+			`{"message":"x","metadata":"[redacted]"`,
+			map[string]int{"rule-1": 1},
+		},
+		"metadata that is a text, and no rule can be read": {
+			"maks value x", chunks.V2(1, "s3cret", m{{"log", "x"}}),
+			`{"message":"[redacted]","metadata":"[redacted]"`,
+			map[string]int{redaction.Unreadable: 2},
+		},
+		"a group that is a text": {
+			"mask preset authorization", chunks.Chunk(chunks.GroupStart("Authorization: Token s3cret", m{{"a", "b"}}), chunks.V1(1, m{{"log", "x"}})),
+			`{"message":"x","group_metadata":"Authorization: [redacted]","group":{"a":"b"}`,
+			map[string]int{"authorization": 1},
+		},
+		"a time that is another text": {
+			"mask preset email", chunks.V1(1, m{{"log", "x"}, {"time", "a@b.co"}}),
+			`{"message":"x","time":"[redacted]"`,
+			map[string]int{"email": 1},
+		},
+		"a time in the line that is another text": {
+			"mask preset email", chunks.V1(1, m{{"log", "2026-11-23T00:00:00Z_a@b.co stdout F hi"}}),
+			`{"message":"hi","time":"2026-11-23T00:00:[redacted]"`,
+			map[string]int{"email": 1},
+		},
+		"a time with more digits than a fraction has": {
+			"mask value 4111+", chunks.V1(1, m{{"log", "2026-11-23T00:00:00.4111111111 stdout F hi"}}),
+			`{"message":"hi","time":"2026-11-23T00:00:00.[redacted]"`,
+			map[string]int{"rule-1": 1},
+		},
+		"a time that is another text, and no rule can be read": {
+			"maks preset email", chunks.V1(1, m{{"log", "x"}, {"time", "4111-1111"}}),
+			`{"message":"[redacted]","time":"[redacted]"`,
+			map[string]int{redaction.Unreadable: 2},
+		},
+		"the runtime's time stays": {
+			"maks preset email", chunks.V1(1, m{{"log", "2026-11-23T00:00:00.123456789+01:00 stdout F hi"}}),
+			`{"message":"[redacted]","time":"2026-11-23T00:00:00.123456789+01:00"`,
+			map[string]int{redaction.Unreadable: 1},
+		},
 		"members that the redacted line has too are not repeated": {
 			"mask key user; mask preset email", chunks.V1(1, m{{"log", `{"user":"x","same":"value"}`}, {"mail", "to jane@example.com and joe@example.com"}, {"same", "value"}}),
 			`{"user":"[redacted]","same":"value","mail":"to [redacted] and [redacted]"`,
