@@ -179,8 +179,8 @@ func TestMetrics_ExemplarsAreInOpenMetricsAlone(t *testing.T) {
 	}
 }
 
-// A time that is none neither spoils the sum nor keeps its place as an exemplar.
-func TestMetrics_TimesThatAreNone(t *testing.T) {
+// A nonsensical time neither spoils the sum nor keeps its place as an exemplar.
+func TestMetrics_NonsensicalTimes(t *testing.T) {
 	m := newMetrics(10)
 	td := ptrace.NewTraces()
 	spans := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans()

@@ -46,7 +46,7 @@ func (h *series) observe(s *wire.Span, count float64, now uint64) {
 	}
 }
 
-// maxDuration is the longest duration, a day in ns: a span with a time that is none would
+// maxDuration is the longest duration, a day in ns: a span with a nonsensical time would
 // otherwise add centuries to the sum.
 const maxDuration = 24 * 60 * 60 * 1e9
 
