@@ -8,56 +8,162 @@ import (
 // scanAuthorization finds what follows "authorization:" or "authorization=", to the end
 // of the line or of the quotes around it.
 func scanAuthorization(m *matches) {
-	scanNamed(m, authorizationNames, restOfLine)
+	scanNamed(m, &dividesName, authorizationNames, restOfLine)
 }
 
 func scanCookies(m *matches) {
-	scanNamed(m, cookieNames, restOfLine)
+	scanNamed(m, &dividesName, cookieNames, restOfLine)
 }
 
 func scanAWSSecrets(m *matches) {
-	scanNamed(m, awsNames, restOfWord)
+	scanNamed(m, &dividesArgument, awsNames, restOfWord)
 }
 
-// scanNamed finds values behind names. end returns where a value without quotes ends.
-func scanNamed(m *matches, names []string, end func(value []byte) int) {
+// scanNamed finds values behind names. divides are the first characters of what may stand
+// between them. end returns where a value without quotes ends.
+func scanNamed(m *matches, divides *[256]bool, names []string, end func(value []byte) int) {
 	text := m.text
 	for i := 0; i < len(text); i++ {
-		if c := text[i]; c != ':' && c != '=' || !endsWithName(trimQuotes(text[:i]), names) {
+		if !divides[text[i]] {
 			continue
 		}
-		from, to := valueAt(text, i+1, end)
-		if from < to {
-			if !m.add(from, to) {
-				return
-			}
-			i = len(bytes.TrimRight(text[:to], fillers)) - 1 // a name may end the value, and stand before the next
+		from, to := namedValue(text, i, names, end)
+		if from >= to {
+			continue
 		}
+		if !m.add(from, to) {
+			return
+		}
+		i = len(bytes.TrimRight(text[:to], fillers)) - 1 // a name may end the value, and stand before the next
 	}
 }
 
+var dividesName, dividesArgument = setOf(dividers), setOf(dividers + " ")
+
+// namedValue returns where the value behind a name stands, if one is divided from its
+// name at i: by a colon or an equals sign, also percent-encoded; by a comma, as in pairs
+// of Python and lists of headers; by the end of a tag of XML; by a space, on a command line.
+func namedValue(text []byte, i int, names []string, end func([]byte) int) (from, to int) {
+	width := 1
+	switch text[i] {
+	case '%':
+		if width = 3; !hasAt(text, i, "%3A") && !hasAt(text, i, "%3a") && !hasAt(text, i, "%3D") && !hasAt(text, i, "%3d") {
+			return 0, 0
+		}
+	case ',':
+		if i == 0 || text[i-1] != '"' && text[i-1] != '\'' {
+			return 0, 0
+		}
+	case '>', ' ':
+		if i == 0 || !isAlphanumeric(text[i-1]) {
+			return 0, 0
+		}
+	}
+	if !endsWithName(trimQuotes(text[:i]), names) {
+		return 0, 0
+	}
+	from, to, isQuoted := valueAt(text, i+width, end)
+	switch text[i] {
+	case ',':
+		if colon := colonBehind(text, to); isQuoted && colon > 0 && bytes.EqualFold(text[from:to], []byte("value")) {
+			from, to, _ = valueAt(text, colon+1, end) // "name": "…", "value": "…"
+		} else if !isQuoted {
+			return 0, 0
+		}
+	case '>':
+		if tag := bytes.IndexByte(text[from:to], '<'); tag >= 0 {
+			to = from + tag
+		}
+	case ' ':
+		if to-from < minCommandSecret || text[i+1] == ' ' {
+			return 0, 0 // a name in a sentence
+		}
+	}
+	return from, to
+}
+
+// minCommandSecret tells a secret behind a name from the next word of a sentence.
+const minCommandSecret = 16
+
 // fillers may stand between a name's colon and its value.
-const fillers = " \t>=:[\\"
+const fillers = " \t>=:[(\\"
 
 // trimQuotes removes what may stand between a name and its colon: the end of quotes,
 // escaped or not, a bracket and spaces.
 func trimQuotes(text []byte) []byte { return bytes.TrimRight(text, "\"'\\ ]") }
 
-// valueAt returns where the value behind a colon stands.
-func valueAt(text []byte, from int, end func([]byte) int) (start, stop int) {
+// colonBehind returns where the colon behind the end of a text in quotes stands, or 0.
+func colonBehind(text []byte, to int) int {
+	at := len(text) - len(bytes.TrimLeft(text[to:], "\\\"' "))
+	if at == len(text) || text[at] != ':' {
+		return 0
+	}
+	return at
+}
+
+// valueAt returns where the value behind a colon stands. A list of texts in quotes is one
+// value.
+func valueAt(text []byte, from int, end func([]byte) int) (start, stop int, isQuoted bool) {
+	colon := from
 	from = len(text) - len(bytes.TrimLeft(text[from:], fillers))
-	if from == len(text) {
-		return from, from
+	quote := quoteAt(text, from)
+	if quote < 0 {
+		return from, from + end(text[from:]), false
 	}
-	if quote := text[from]; quote == '"' || quote == '\'' {
-		from++
-		length := bytes.IndexByte(text[from:], quote)
-		if length < 0 {
-			return from, len(text)
+	stop = closingQuote(text, quote)
+	if bytes.ContainsAny(text[colon:from], "[(") {
+		for next := nextElement(text, stop); next >= 0; next = nextElement(text, stop) {
+			stop = closingQuote(text, next)
 		}
-		return from, from + len(bytes.TrimRight(text[from:from+length], `\`))
 	}
-	return from, from + end(text[from:])
+	return quote + 1, stop, true
+}
+
+// quoteAt returns where the quote of a text that begins here stands, or -1: Python writes
+// b'…' for bytes.
+func quoteAt(text []byte, at int) int {
+	if at+1 < len(text) && (text[at] == 'b' || text[at] == 'u') && (text[at+1] == '\'' || text[at+1] == '"') {
+		return at + 1
+	}
+	if at < len(text) && (text[at] == '\'' || text[at] == '"') {
+		return at
+	}
+	return -1
+}
+
+// closingQuote returns where the text ends whose quote stands at open. Behind as many
+// backslashes as that a quote ends the text; behind the escapes of these and of its own it
+// is a part of it.
+func closingQuote(text []byte, open int) int {
+	depth := 0
+	for depth < open && text[open-1-depth] == '\\' {
+		depth++
+	}
+	for i, run := open+1, 0; i < len(text); i++ {
+		switch {
+		case text[i] == '\\':
+			run++
+			continue
+		case text[i] == text[open] && (run < depth || (run-depth)%(2*(depth+1)) == 0):
+			return i - run
+		}
+		run = 0
+	}
+	return len(text)
+}
+
+// nextElement returns where the quote of the next text of a list stands, behind one that
+// ends at stop, or -1.
+func nextElement(text []byte, stop int) int {
+	rest := bytes.TrimLeft(text[stop:], `\`)
+	if len(rest) == 0 {
+		return -1
+	}
+	rest = bytes.TrimLeft(rest[1:], " ")
+	if len(rest) == 0 || rest[0] != ',' {
+		return -1
+	}
+	return quoteAt(text, len(text)-len(bytes.TrimLeft(rest[1:], " \\")))
 }
 
 func restOfLine(value []byte) int {
@@ -79,7 +185,7 @@ func restOfWord(value []byte) int {
 func scanSchemes(m *matches) {
 	text := m.text
 	for i := 0; i < len(text); i++ {
-		if text[i] != ' ' {
+		if gapAt(text, i) == 0 {
 			continue
 		}
 		before := text[:i]
@@ -88,11 +194,11 @@ func scanSchemes(m *matches) {
 			continue
 		}
 		from := i
-		for from < len(text) && text[from] == ' ' {
-			from++
+		for n := gapAt(text, from); n > 0; n = gapAt(text, from) {
+			from += n
 		}
 		to := from
-		for to < len(text) && isToken[text[to]] {
+		for to < len(text) && (isToken[text[to]] || text[to] == '%' && isBearer) {
 			to++
 		}
 		if from < to && (isBearer || isUserAndPassword(text[from:to])) && !m.add(from, to) {
@@ -100,6 +206,18 @@ func scanSchemes(m *matches) {
 		}
 		i = max(to, from) - 1
 	}
+}
+
+// gapAt returns the length of a space, also of one that is percent-encoded, or 0.
+func gapAt(text []byte, i int) int {
+	switch {
+	case i == len(text):
+	case text[i] == ' ', text[i] == '\t':
+		return 1
+	case text[i] == '%' && hasAt(text, i, "%20"):
+		return 3
+	}
+	return 0
 }
 
 func endsWithWord(text []byte, word string) bool {

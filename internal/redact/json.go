@@ -68,6 +68,7 @@ type jsonWriter struct {
 	copied  int // what was copied or left out
 	changed bool
 	nested  int
+	named   Key // what the rules say about the name that the object has as a value
 }
 
 // leaveOut copies what stands before from, and leaves out what stands from there to the
@@ -165,6 +166,14 @@ func (w *jsonWriter) write(from int, redacted []byte, verdict Verdict) Verdict {
 // list redacts an object or an array. k is what the rules say about its key: in an object
 // that is a query all values are literals, and an array may hold several queries.
 func (w *jsonWriter) list(k Key, depth int) bool {
+	outer := w.named
+	w.named = Key{}
+	ok := w.elements(k, depth)
+	w.named = outer
+	return ok
+}
+
+func (w *jsonWriter) elements(k Key, depth int) bool {
 	in := Key{isSQL: k.isSQL, isLiteral: k.isLiteral || k.isSQL && w.text[w.at] == '{'}
 	end := w.text[w.at] + 2 // in ASCII
 	w.at++
@@ -258,7 +267,33 @@ func (w *jsonWriter) key() (k Key, ok bool) {
 	}
 	w.at++
 	w.space()
-	return w.Key(key), true
+	return w.keyInObject(key), true
+}
+
+// keyInObject returns what the rules say about a key. An object such as
+// {"name":"password","value":"…"} is a key and its value.
+func (w *jsonWriter) keyInObject(key []byte) Key {
+	const longest = len("value")
+	if len(w.keys) == 0 || len(key) > longest {
+		return w.Key(key)
+	}
+	switch {
+	case bytes.EqualFold(key, []byte("name")), bytes.EqualFold(key, []byte("key")):
+		k := w.Key(key)
+		if at := w.at; at < len(w.text) && w.text[at] == '"' {
+			if name, ok := w.str(); ok {
+				w.named = w.Key(name)
+			}
+			w.at = at
+		}
+		return k
+	case bytes.EqualFold(key, []byte("value")):
+		if k := w.Key(key); k.whole != nil || w.named.whole == nil {
+			return k
+		}
+		return w.named
+	}
+	return w.Key(key)
 }
 
 // skip reads a value that goes as a whole. Of a list it looks at strings and brackets

@@ -78,6 +78,10 @@ func TestRedactor_AlmostJSON(t *testing.T) {
 		"hash key x; hash value [0-9]{3}": {
 			{"a number", "", `{"a":123}`, `{"a":"hmac:393315ccd47c268e"}`},
 		},
+		"drop key *.password": {
+			{"a pair", "", `{"e":[{"name":"db.password","value":"x"},{"name":"a","value":"b"}],"value":"c"}`, `{"e":[{"name":"db.password"},{"name":"a","value":"b"}],"value":"c"}`},
+			{"a pair of OTLP", "", `{"key":"db.password","value":{"stringValue":"x"}}`, `{"key":"db.password"}`},
+		},
 		"drop value [0-9]{3}": {{"a number", "", `{"a":1234,"b":[1234],"c":1}`, `{"b":["[redacted]"],"c":1}`}},
 	}
 	for rules, examples := range cases {

@@ -19,6 +19,7 @@ type keyRule struct {
 type Key struct {
 	whole *target // nil: the value is not redacted because of its key
 	isSQL bool
+	isURL bool
 	// isLiteral says that all of the value is a literal of a query that is JSON.
 	isLiteral bool
 }
@@ -69,6 +70,7 @@ func (r *Rules) keyOf(key string) (k Key) {
 		k.whole = r.allKeys
 	}
 	k.isSQL = r.sql != nil && isSQLKey(key)
+	k.isURL = r.url != nil && isURLKey(key)
 	return k
 }
 
@@ -105,8 +107,11 @@ func matchesGlob(glob, text string) bool {
 	return strings.Trim(glob[g:], "*") == ""
 }
 
-// lower lowers ASCII letters and keeps every other byte.
+// lower returns a text in lower case.
 func lower(text string) string {
+	if i := strings.IndexFunc(text, func(c rune) bool { return c >= utf8.RuneSelf }); i >= 0 {
+		return strings.ToLower(text)
+	}
 	lowered := []byte(text)
 	for i, c := range lowered {
 		lowered[i] = lowerByte(c)

@@ -19,9 +19,9 @@ type pattern struct {
 
 const (
 	// freeMatches are looked for without a count: few, and as fast as RE2 is.
-	freeMatches = 64
+	freeMatches = 8
 	// readsPerByte is how often the bytes of a text are read for all other matches.
-	readsPerByte = 16
+	readsPerByte = 6
 )
 
 func compile(text, literal string) *pattern {

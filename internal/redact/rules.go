@@ -24,6 +24,7 @@ type Rules struct {
 	keys   []keyRule
 	values []valueRule
 	sql    *valueRule // scans the values of its keys alone
+	url    *valueRule // as sql
 	class  [256]uint64
 
 	allKeys, allTexts *target

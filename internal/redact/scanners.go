@@ -29,19 +29,74 @@ func scanEmail(m *matches) {
 		default:
 			continue
 		}
-		from, to := i, at
-		for from > done && isLocal[text[from-1]] {
-			from--
-		}
+		from, to := localStart(text, done, i), at
 		for to < len(text) && isDomain[text[to]] {
 			to++
 		}
-		if to = at + domainLength(text[at:to]); from < i && to > at && !m.add(from, to) {
+		if to = at + max(domainLength(text[at:to]), addressLength(text[at:])); from < i && to > at && !m.add(from, to) {
 			return
 		}
 		done = at
 		i = at - 1
 	}
+}
+
+// localStart returns where the part before the @ begins. It may be in quotes, and have
+// apostrophes inside words and percent-encoded characters that divide nothing.
+func localStart(text []byte, done, at int) int {
+	if at > done && text[at-1] == '"' {
+		const longest = 64 // RFC 5321, section 4.5.3.1.1
+		before := text[max(done, at-1-longest) : at-1]
+		if open := bytes.LastIndexByte(before, '"'); open >= 0 && !bytes.ContainsAny(before[open+1:], "\r\n:,{}") {
+			return at - 1 - len(before) + open
+		}
+		return at
+	}
+	from := at
+	for from > done {
+		switch c := text[from-1]; {
+		case isLocal[c]:
+		case c == '\'' && from < at && from-1 > done && isAlphanumeric(text[from]) && isAlphanumeric(text[from-2]):
+		case c == '%' && isPlainEscape(text[from:at]):
+		default:
+			return from
+		}
+		from--
+	}
+	return from
+}
+
+// isPlainEscape reports whether the two digits behind a percent sign stand for a
+// character of a name: + - . _ ' % ~ or a byte beyond ASCII.
+func isPlainEscape(digits []byte) bool {
+	if len(digits) < 2 || !isHexadecimal(digits[0]) || !isHexadecimal(digits[1]) {
+		return false
+	}
+	switch string([]byte{digits[0], lowerByte(digits[1])}) {
+	case "2b", "2d", "2e", "5f", "5F", "27", "25", "7e":
+		return true
+	}
+	return digits[0] >= '8'
+}
+
+func isHexadecimal(c byte) bool { return isDigit(c) || lowerByte(c) >= 'a' && lowerByte(c) <= 'f' }
+
+// addressLength returns the length of the address of a host in brackets, or 0.
+func addressLength(text []byte) int {
+	const longest = 54 // of [IPv6:…]
+	if len(text) == 0 || text[0] != '[' {
+		return 0
+	}
+	end := bytes.IndexByte(text[:min(len(text), longest)], ']')
+	if end < 4 || bytes.IndexAny(text[1:end], ".:") < 0 {
+		return 0
+	}
+	for _, c := range bytes.TrimPrefix(text[1:end], []byte("IPv6:")) {
+		if !isHexadecimal(c) && c != '.' && c != ':' {
+			return 0
+		}
+	}
+	return end + 1
 }
 
 // domainLength returns the length of the domain at the beginning of a text, or 0: it has
@@ -64,90 +119,6 @@ func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 func isAlphanumeric(c byte) bool {
 	return isDigit(c) || lowerByte(c) >= 'a' && lowerByte(c) <= 'z'
-}
-
-// The lengths of card numbers (ISO/IEC 7812).
-const minCard, maxCard = 13, 19
-
-// scanCards finds card numbers: 13 to 19 digits with Luhn's check digit that begin as
-// the numbers of payment cards do, with 2 to 6. Groups of digits may be divided by single
-// spaces or dashes. Digits inside a longer word or behind a decimal point are not looked at.
-func scanCards(m *matches) {
-	text := m.text
-	for i := 0; i < len(text); i++ {
-		if !isDigit(text[i]) {
-			continue
-		}
-		end := i
-		for end < len(text) && (isDigit(text[end]) || isDivider(text, end)) {
-			end++
-		}
-		if digits := end - i; digits >= minCard && !scanGroups(m, i, end) {
-			return
-		}
-		i = end
-	}
-}
-
-func isDivider(text []byte, i int) bool {
-	return (text[i] == ' ' || text[i] == '-') && isDigit(text[i-1]) && i+1 < len(text) && isDigit(text[i+1])
-}
-
-// scanGroups looks at each run of groups that may be a number. A number has 19 digits at
-// most, so each group begins few of them.
-func scanGroups(m *matches, from, end int) bool {
-	text := m.text
-	if from > 0 && (isAlphanumeric(text[from-1]) || text[from-1] == '.' && from > 1 && isDigit(text[from-2])) {
-		from = nextGroup(text, from, end)
-	}
-	if end < len(text) && isAlphanumeric(text[end]) {
-		for end > from && isDigit(text[end-1]) {
-			end--
-		}
-		end = max(end-1, from)
-	}
-	for ; from < end; from = nextGroup(text, from, end) {
-		if text[from] < '2' || text[from] > '6' {
-			continue
-		}
-		if to := cardEnd(text, from, end); to > 0 && !m.add(from, to) {
-			return false
-		}
-	}
-	return true
-}
-
-func nextGroup(text []byte, from, end int) int {
-	for from < end && isDigit(text[from]) {
-		from++
-	}
-	return min(from+1, end)
-}
-
-// cardEnd returns the end of the longest number that begins a run of groups, or 0.
-func cardEnd(text []byte, from, end int) (found int) {
-	digits, sums := 0, [2]int{} // with every other digit doubled: those of an even, of an odd place
-	for i := from; i < end && digits < maxCard; i++ {
-		if !isDigit(text[i]) {
-			continue
-		}
-		n := int(text[i] - '0')
-		sums[digits&1] += doubled(n)
-		sums[1-digits&1] += n
-		digits++
-		isEnd := i+1 == end || !isDigit(text[i+1])
-		if isEnd && digits >= minCard && sums[digits&1]%10 == 0 {
-			found = i + 1
-		}
-	}
-	return found
-}
-
-func doubled(n int) int {
-	if n *= 2; n > 9 {
-		return n - 9
-	}
-	return n
 }
 
 // accessKeyID is the length of the id of an access key (IAM, "Unique identifiers").
@@ -181,37 +152,47 @@ func scanAccessKeys(m *matches) {
 	}
 }
 
-const (
-	pemBegin = "-----BEGIN "
-	pemEnd   = "-----END "
-	// maxLabel is how long the label of a private key is at most.
-	maxLabel = 40
+var (
+	pemBegin  = []byte("BEGIN")
+	pemDashes = []byte("----")
 )
 
-// scanPrivateKeys finds private keys in PEM (RFC 7468), from their first to their last
-// line, or to the end of the text if it was cut.
+// maxLabel is how long the label of a private key is at most.
+const maxLabel = 60
+
+// scanPrivateKeys finds private keys in PEM (RFC 7468) and in the form of SSH2 (RFC 4716),
+// from their first line to the last one with the same label, or to the end of the text if
+// it was cut. Spaces may be percent-encoded or plus signs.
 func scanPrivateKeys(m *matches) {
 	text := m.text
 	for at := 0; ; {
-		begin := bytes.Index(text[at:], []byte(pemBegin))
-		if begin < 0 {
+		word := bytes.Index(text[at:], pemBegin)
+		if word < 0 {
 			return
 		}
-		begin += at
+		begin := at + word
 		at = begin + len(pemBegin)
 		label := text[at:min(at+maxLabel, len(text))]
-		if !bytes.Contains(label, []byte("PRIVATE KEY")) {
+		if dash := bytes.IndexByte(label, '-'); dash >= 0 {
+			label = label[:dash]
+		}
+		before := bytes.TrimRight(text[max(0, begin-len(pemDashes)-1):begin], " ")
+		if !bytes.HasSuffix(before, pemDashes) || !bytes.Contains(label, []byte("PRIVATE")) || !bytes.Contains(label, []byte("KEY")) {
 			continue
 		}
+		from := len(bytes.TrimRight(text[:begin], " -"))
+		for text[from] == ' ' {
+			from++
+		}
 		end := len(text)
-		if last := bytes.Index(text[at:], []byte(pemEnd)); last >= 0 {
-			end = at + last + len(pemEnd)
+		if last := bytes.Index(text[at:], append([]byte("END"), label...)); last >= 0 {
+			end = at + last + len("END") + len(label)
 			at = end // the dashes behind the label may begin another key
-			if dashes := bytes.Index(text[end:min(end+maxLabel, len(text))], []byte("-----")); dashes >= 0 {
-				end += dashes + len("-----")
+			for dashes := min(end+5, len(text)); end < dashes && text[end] == '-'; {
+				end++
 			}
 		}
-		if !m.add(begin, end) || end == len(text) {
+		if !m.add(from, end) || end == len(text) {
 			return
 		}
 	}
@@ -231,13 +212,48 @@ func scanQueries(m *matches) {
 		case c == '/':
 			slash = true
 		case c == '?' && slash:
-			from := i + 1
-			for i+1 < len(text) && !endsURL[text[i+1]] && text[i+1] != '#' {
-				i++
+			from, to := i+1, i+1
+			for n := urlAt(text, to); n > 0; n = urlAt(text, to) {
+				to += n
 			}
-			if from <= i && !m.add(from, i+1) {
+			if from < to && !m.add(from, to) {
 				return
 			}
+			i = to - 1
 		}
+	}
+}
+
+// urlAt returns how many bytes of a query stand here: 0 if it ends. An apostrophe in a
+// word and an escape of JSON, such as \u0026 for &, are part of it.
+func urlAt(text []byte, i int) int {
+	switch {
+	case i == len(text) || text[i] == '#':
+		return 0
+	case !endsURL[text[i]]:
+		return 1
+	case text[i] == '\'' && i+1 < len(text) && isAlphanumeric(text[i-1]) && isAlphanumeric(text[i+1]):
+		return 1
+	case text[i] == '\\':
+		n := 1
+		for i+n < len(text) && text[i+n] == '\\' {
+			n++
+		}
+		if hasAt(text, i+n, "u00") || hasAt(text, i+n, "/") {
+			return n
+		}
+	}
+	return 0
+}
+
+// scanURL finds the query of a text that is one URL, whatever characters it has.
+func scanURL(m *matches) {
+	from := bytes.IndexByte(m.text, '?') + 1
+	to := len(m.text)
+	if fragment := bytes.IndexByte(m.text[from:], '#'); fragment >= 0 {
+		to = from + fragment
+	}
+	if from > 0 && from < to {
+		m.add(from, to)
 	}
 }

@@ -126,6 +126,9 @@ func (r *Redactor) text(to []byte, k Key, text []byte, values []span) ([]byte, V
 	if k.isSQL {
 		spans = r.scan(r.sql, text)
 	}
+	if k.isURL {
+		spans = r.scan(r.url, text)
+	}
 	spans = append(spans, values...)
 	if len(spans) == 0 {
 		return to, Keep

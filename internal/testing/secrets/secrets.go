@@ -90,7 +90,8 @@ func (g generator) text(length int, from string) string {
 
 // card returns a number of 13 to 19 digits with Luhn's check digit.
 func (g generator) card() string {
-	number := g.text(1, "23456") + g.text(11+g.IntN(7), digits)
+	number := g.pick("25", "30", "4", "5", "6") + g.text(11, digits)
+	number += g.text(g.IntN(19-len(number)), digits)
 	for check := range 10 {
 		if candidate := number + string(rune('0'+check)); luhn(candidate) {
 			return candidate
