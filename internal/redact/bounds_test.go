@@ -2,6 +2,7 @@ package redact
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"regexp"
 	"strings"
 	"testing"
@@ -107,5 +108,23 @@ func TestRedactor_ARuleBehindOneWithTooManyMatches(t *testing.T) {
 	got, _ := r.Value(nil, Key{}, []byte("a@b.de "+strings.Repeat("x,", 2*maxMatches)))
 	if bytes.Contains(got, []byte("@")) {
 		t.Errorf("the address survives: %.40s", got)
+	}
+}
+
+// A glob matches what a regular expression with its parts matches.
+func TestMatchesGlob(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	pick := func(from []string, most int) (text string) {
+		for range random.IntN(most) {
+			text += from[random.IntN(len(from))]
+		}
+		return text
+	}
+	for range 50_000 {
+		glob, text := pick([]string{"a", "b", "*", "?", "é"}, 8), pick([]string{"a", "b", "é"}, 9)
+		expression := regexp.MustCompile("^" + strings.NewReplacer("*", ".*", "?", ".").Replace(glob) + "$")
+		if got, want := matchesGlob(glob, text), expression.MatchString(text); got != want {
+			t.Fatalf("%q matches %q: %v, want %v", glob, text, got, want)
+		}
 	}
 }

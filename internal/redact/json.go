@@ -40,6 +40,9 @@ func isOpening(text []byte) bool {
 // reports false, and appends nothing, if the text is not JSON.
 func (r *Redactor) json(to []byte, k Key, text []byte, nested int) ([]byte, Verdict, bool) {
 	before := r.Counts
+	if nested == 0 {
+		r.parts = 0
+	}
 	w := jsonWriter{Redactor: r, text: text, to: to, nested: nested}
 	if bytes.HasPrefix(text, []byte(byteOrderMark)) {
 		w.at = len(byteOrderMark)
@@ -48,6 +51,9 @@ func (r *Redactor) json(to []byte, k Key, text []byte, nested int) ([]byte, Verd
 	verdict, ok := w.value(k, 0)
 	for w.between(); ok && w.at < len(text) && (text[w.at] == '{' || text[w.at] == '['); w.between() {
 		_, ok = w.value(k, 0)
+	}
+	if r.parts > maxMatches && nested == 0 {
+		return append(to, Masked...), Changed, true
 	}
 	if !ok || w.at != len(text) {
 		r.Counts = before
@@ -78,6 +84,9 @@ func (w *jsonWriter) leaveOut(from int) {
 		w.to = append(w.to, w.text[w.copied:from]...)
 	}
 	w.copied, w.changed = w.at, true
+	if w.parts++; w.parts > maxMatches {
+		w.at = len(w.text) // all of the text goes
+	}
 }
 
 func (w *jsonWriter) space() {

@@ -95,12 +95,30 @@ func TestRedactor_AlmostJSON(t *testing.T) {
 	}
 }
 
-// Text that begins as JSON and is none is read a bounded number of times.
+// In text that begins as JSON and breaks its rules as many values are told apart as elsewhere.
 func TestRedactor_KeysInMuchThatIsNoJSON(t *testing.T) {
 	r := newRedactor(t, "mask key a")
 	text := "{" + strings.Repeat(`"a":1,`, 40_000) + "!"
 	got := value(r, "", text)
 	if strings.Contains(got, ":1") || len(got) > 2*len(text) {
 		t.Errorf("%d bytes become %d", len(text), len(got))
+	}
+}
+
+// JSON of nothing but matches does not grow to a multiple of its size.
+func TestRedactor_JSONWithTooManyMatches(t *testing.T) {
+	numbers := "[" + strings.Repeat("1,", 20_000) + "1]"
+	for name, text := range map[string]string{
+		"numbers":                   numbers,
+		"numbers in a string":       quoted(t, map[string]string{"b": numbers}),
+		"numbers in many strings":   "[" + strings.Repeat(`"[1,1,1]",`, 9_000) + "1]",
+		"members that are dropped":  `{"b":[` + strings.Repeat(`{"a":1},`, 20_000) + `1]}`,
+		"numbers in several arrays": strings.Repeat("[1]\n", 20_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := value(newRedactor(t, "mask value [0-9]; drop key a"), "", text); got != redact.Masked {
+				t.Errorf("%d bytes become %d: %.60s", len(text), len(got), got)
+			}
+		})
 	}
 }

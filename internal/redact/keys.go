@@ -84,27 +84,74 @@ func (r *Redactor) AppendWhole(to []byte, k Key, content []byte) []byte {
 func (r *Redactor) CountDrop(k Key) { r.Counts[k.whole.name]++ }
 
 // matchesGlob reports whether a glob matches: * stands for any text, ? for a character.
+// What stands between two stars is taken where it comes first, so that the text is read
+// once, and a few times where there is a question mark.
 func matchesGlob(glob, text string) bool {
-	star, from := -1, 0
-	g, t := 0, 0
-	for t < len(text) {
+	part, glob, hasStar := strings.Cut(glob, "*")
+	n := prefixLength(part, text)
+	if n < 0 || !hasStar {
+		return n == len(text)
+	}
+	for text = text[n:]; ; {
+		if part, glob, hasStar = strings.Cut(glob, "*"); !hasStar {
+			return endsWithPart(text, part)
+		}
+		if text, hasStar = behindPart(text, part); !hasStar {
+			return false
+		}
+	}
+}
+
+// prefixLength returns the length of what matches a part without stars at the beginning of
+// a text, or -1.
+func prefixLength(part, text string) int {
+	at := 0
+	for i := range len(part) {
 		switch {
-		case g < len(glob) && glob[g] == '*':
-			star, from = g, t
-			g++
-		case g < len(glob) && glob[g] == '?':
-			_, size := utf8.DecodeRuneInString(text[t:])
-			g, t = g+1, t+size
-		case g < len(glob) && glob[g] == text[t]:
-			g, t = g+1, t+1
-		case star >= 0:
-			from++
-			g, t = star+1, from
+		case at == len(text):
+			return -1
+		case part[i] == '?':
+			_, size := utf8.DecodeRuneInString(text[at:])
+			at += size
+		case part[i] == text[at]:
+			at++
+		default:
+			return -1
+		}
+	}
+	return at
+}
+
+// behindPart returns the text behind the first place where a part without stars matches.
+func behindPart(text, part string) (rest string, ok bool) {
+	if strings.IndexByte(part, '?') < 0 {
+		_, rest, ok = strings.Cut(text, part)
+		return rest, ok
+	}
+	for at := range text {
+		if n := prefixLength(part, text[at:]); n >= 0 {
+			return text[at+n:], true
+		}
+	}
+	return "", false
+}
+
+// endsWithPart reports whether a part without stars matches at the end of a text.
+func endsWithPart(text, part string) bool {
+	for i := len(part) - 1; i >= 0; i-- {
+		switch {
+		case text == "":
+			return false
+		case part[i] == '?':
+			_, size := utf8.DecodeLastRuneInString(text)
+			text = text[:len(text)-size]
+		case part[i] == text[len(text)-1]:
+			text = text[:len(text)-1]
 		default:
 			return false
 		}
 	}
-	return strings.Trim(glob[g:], "*") == ""
+	return true
 }
 
 // lower returns a text in lower case.

@@ -6,8 +6,8 @@ import (
 	"github.com/nova/novawire/api/redaction"
 )
 
-// keysIn finds the values of keys in a text that begins as JSON and is none: it was cut,
-// something in it is written wrongly, or it is nested too deeply. A value whose end nobody
+// keysIn finds the values of keys in a text that begins as JSON and breaks its rules: it
+// was cut, something in it is written wrongly, or it is nested too deeply. A value whose end nobody
 // can tell reaches to the end of the text. What is dropped elsewhere is masked, because
 // there may be no member to remove.
 func (r *Redactor) keysIn(text []byte, nested int) (values []span) {
@@ -119,7 +119,7 @@ func (r *Redactor) hidesKey(text []byte, nested int) bool {
 	return len(r.keysIn(text, nested)) > 0
 }
 
-// anyKey stands for the rules for keys where nobody can tell which one is meant.
+// anyKey stands for the rules for keys where it is not clear which one is meant.
 func (r *Redactor) anyKey() *valueRule {
 	if len(r.keys) > 0 {
 		return masking(&r.keys[0].target)

@@ -109,6 +109,7 @@ type Redactor struct {
 	Counts Counts // since the caller has cleared them
 
 	found   matches
+	parts   int // of JSON, that are redacted
 	scratch []byte
 	decided [256]decided
 }

@@ -88,7 +88,7 @@ func addressLength(text []byte) int {
 		return 0
 	}
 	end := bytes.IndexByte(text[:min(len(text), longest)], ']')
-	if end < 4 || bytes.IndexAny(text[1:end], ".:") < 0 {
+	if end < 4 || !bytes.ContainsAny(text[1:end], ".:") {
 		return 0
 	}
 	for _, c := range bytes.TrimPrefix(text[1:end], []byte("IPv6:")) {
