@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -44,6 +45,21 @@ func TestPolicy(t *testing.T) {
 			}
 		})
 	}
+	t.Run("explain --verify of a pod that the policy wired", func(t *testing.T) {
+		sub := *m
+		sub.TB = t
+		for name, c := range map[string]verifyCase{
+			"plain":         {verdict: "verified"},
+			"with settings": {pod: fullTemplate, verdict: "verified"},
+		} {
+			ns := sub.namespace(nil)
+			pod := sub.ownedPod(ns, c)
+			if by := pod.Annotations["inject.nova.dev/status"]; !strings.Contains(by, `"by":"policy"`) {
+				t.Fatalf("%s: the status is %s", name, by)
+			}
+			sub.verify(c, "pod/"+pod.Name, "-n", ns, "--kubeconfig", filepath.Join(m.dir, "kubeconfig"), "--config", filepath.Join(m.dir, "config.yaml"))
+		}
+	})
 	t.Run("check knows that the policy replaces the webhook, and which configuration it has", func(t *testing.T) {
 		for _, want := range []string{"MutatingAdmissionPolicy novawire has the configuration", "MutatingWebhookConfiguration novawire is missing: the policy wires pods in its place"} {
 			if !e.has(checked{"ok", "webhooks", want, ""}) {

@@ -229,7 +229,7 @@ func compareWired(expected, pod, template document) (all differences) {
 			case c.name() == sidecarapi.ContainerName && want == nil:
 				all.add(field, nil, "a container")
 			case c.name() == sidecarapi.ContainerName:
-				all.compareSidecar(field, want, c)
+				all.compareSidecar(field, want, c, pod)
 			case template.container(list, c.name()) != nil:
 				all.compareVariables(field, want, c, inject.OwnedVariables())
 			}
@@ -258,10 +258,13 @@ func (d *differences) add(field string, want, got any) {
 }
 
 // compareStatus compares what the status annotation says. The version and the containers of
-// others may differ.
+// others may differ, and the policy decides as the engine does.
 func (d *differences) compareStatus(expected, pod, template document) {
 	want, _ := inject.ReadStatus(expected.texts("metadata", "annotations"))
 	got, _ := inject.ReadStatus(pod.texts("metadata", "annotations"))
+	if got.By == inject.ByPolicy {
+		got.By = ""
+	}
 	for _, s := range []*inject.Status{&want, &got} {
 		s.Version = ""
 		s.Containers = slices.DeleteFunc(s.Containers, func(c inject.ContainerStatus) bool {
@@ -292,7 +295,7 @@ func (d *differences) compareVariables(field string, want, got document, names [
 }
 
 // compareSidecar compares the whole sidecar, but for what the API server adds to every container.
-func (d *differences) compareSidecar(field string, want, got document) {
+func (d *differences) compareSidecar(field string, want, got, pod document) {
 	names := slices.Collect(maps.Keys(want.byName("env")))
 	for name := range got.byName("env") {
 		if !slices.Contains(names, name) {
@@ -307,7 +310,32 @@ func (d *differences) compareSidecar(field string, want, got document) {
 	if w["resources"] == nil { // the LimitRanger's
 		delete(g, "resources")
 	}
-	d.compare(field, map[string]any(w), map[string]any(g), "terminationMessagePath", "terminationMessagePolicy", "volumeMounts")
+	g.dropToken(pod)
+	for key, value := range map[string]string{"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"} {
+		if g[key] == value {
+			delete(g, key)
+		}
+	}
+	d.compare(field, map[string]any(w), map[string]any(g))
+}
+
+// dropToken removes the mount of the service account's token from a container. Another mount
+// could replace the program.
+func (d document) dropToken(pod document) {
+	volumes := pod.byName("spec", "volumes")
+	var others []any
+	for _, mount := range d.list("volumeMounts") {
+		name := document(mount).name()
+		token := map[string]any{"name": name, "readOnly": true, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
+		if !reflect.DeepEqual(mount, token) || !strings.HasPrefix(name, "kube-api-access-") || volumes[name]["projected"] == nil {
+			others = append(others, mount)
+		}
+	}
+	if others == nil {
+		d.set(nil, "volumeMounts")
+		return
+	}
+	d.set(others, "volumeMounts")
 }
 
 // compare compares two values. Members with the given names may be added.
