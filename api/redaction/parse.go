@@ -13,12 +13,12 @@ import (
 )
 
 // Form describes the form of the rules in a few words.
-const Form = "rules such as `mask preset email` or `drop key *.password`, separated by `;` or new lines"
+const Form = "rules such as `mask preset email` or `drop key *password`, separated by `;` or new lines"
 
 // Parse reads rules. Each stands on a line of its own or ends at a semicolon:
 //
 //	mask preset authorization
-//	logins: hash key user.*
+//	logins: hash key user*
 //	drop value ACCT-[0-9]{8}
 //	fail closed
 //
@@ -186,7 +186,7 @@ func (r Rule) problem() string {
 	switch r.Kind {
 	case Key:
 		if r.Argument == "" || strings.ContainsAny(r.Argument, " \t") {
-			return "after key stands a glob such as *.password, without spaces"
+			return "after key stands a glob such as *password, without spaces"
 		}
 	case Value:
 		return patternProblem(r.Argument)

@@ -48,7 +48,7 @@ preview --explain.
 With --verify it answers an auditor: it makes the wiring again, from the template that the pod
 was created from and the configuration, and compares each part that the webhook writes. It
 prints verified, or the fields that differ, or why it cannot tell: the pod was wired with
-another configuration (--config names the file of then), or nothing describes the pod. A FILE must hold the pods and their owners.
+another configuration (--config names the file that was in use then), or nothing describes the pod. A FILE must hold the pods and their owners.
 
 Exit codes: 0 wired or verified, or a file; 1 a pod is not wired as its configuration says, or not
 verified, or the cluster did not answer; 2 a wrong command line.`,
@@ -85,7 +85,11 @@ verified, or the cluster did not answer; 2 a wrong command line.`,
 func (f explainFlags) run(cmd *cobra.Command, argument string) error {
 	kind, name, isObject := strings.Cut(argument, "/")
 	k, known := explainedKinds[strings.ToLower(kind)]
-	if _, err := os.Stat(argument); !isObject || !known || name == "" || err == nil {
+	_, err := os.Stat(argument)
+	if argument == "-" {
+		err = nil // standard input
+	}
+	if !isObject || !known || name == "" || err == nil {
 		if isObject && errors.Is(err, os.ErrNotExist) && !strings.Contains(name, ".") {
 			return commandline.UsageError("explain: %q is not a file, and the kind %q is not one of pod, deployment, statefulset, daemonset, job and cronjob", argument, kind)
 		}

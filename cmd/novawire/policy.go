@@ -28,8 +28,9 @@ what that is. It needs no cluster.
 
 Exit codes: 0 printed; 1 the configuration is wrong or needs what a policy cannot do, and
 nothing is printed; 2 a wrong command line.`,
-		Example: `  novawire policy --config config.yaml | kubectl apply --server-side -f -
-  kubectl -n novawire-system get configmap novawire -o jsonpath='{.data.config\.yaml}' > config.yaml`,
+		Example: `  name=$(kubectl -n novawire-system get deployment novawire -o jsonpath='{.spec.template.spec.volumes[0].projected.sources[0].configMap.name}')
+  kubectl -n novawire-system get configmap "$name" -o jsonpath='{.data.config\.yaml}' > config.yaml
+  novawire policy --config config.yaml | kubectl apply --server-side -f -`,
 		Args: commandline.NoArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runPolicy(file, cmd.OutOrStdout(), cmd.ErrOrStderr())

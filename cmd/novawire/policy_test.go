@@ -4,6 +4,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"k8s.io/client-go/util/jsonpath"
+	"sigs.k8s.io/yaml"
 )
 
 func TestPolicy(t *testing.T) {
@@ -40,5 +43,32 @@ func TestPolicy(t *testing.T) {
 				t.Errorf("stderr is %q", stderr)
 			}
 		})
+	}
+}
+
+// The example of the help reads the ConfigMap that the manager mounts, whatever its name.
+func TestPolicy_ExampleReadsTheMountedConfiguration(t *testing.T) {
+	lines := strings.Split(policyCommand().Example, "\n")
+	_, path, _ := strings.Cut(lines[0], "jsonpath='")
+	path, _, _ = strings.Cut(path, "')")
+	text, err := os.ReadFile("../../manifests/base/deployment.yaml")
+	must(t, err)
+	var deployment map[string]any
+	must(t, yaml.Unmarshal(text, &deployment))
+	find := jsonpath.New("example")
+	must(t, find.Parse(path))
+	var got strings.Builder
+	if err := find.Execute(&got, deployment); err != nil || got.String() != "novawire-config" {
+		t.Errorf("%s is %q: %v", path, got.String(), err)
+	}
+	if len(lines) != 3 || !strings.Contains(lines[1], "> config.yaml") || !strings.Contains(lines[2], "--config config.yaml") {
+		t.Errorf("the file is read before it is written:\n%s", policyCommand().Example)
+	}
+	page, err := os.ReadFile("../../docs/policy.md")
+	must(t, err)
+	for _, line := range lines {
+		if !strings.Contains(string(page), "\n"+strings.TrimSpace(line)+"\n") {
+			t.Errorf("docs/policy.md lacks %s", line)
+		}
 	}
 }

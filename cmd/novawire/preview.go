@@ -43,13 +43,14 @@ in; without any, all objects are. Warnings are printed on standard error, one pe
 
 With --redact a sample is printed instead, as far as the rules of redaction of these manifests
 change it: log lines, or OTLP in JSON. Without manifests the rules are those of the defaults in
---config. Hashes differ from the cluster's, whose key is secret.
+--config. Hashes differ from the cluster's, whose key is secret; rules that hash mask if the
+configuration names no key.
 
 Exit codes: 0 printed; 1 bad input, with one line per mistake (file:line: kind/name: what)
 and nothing printed; 2 bad command line.`,
 		Example: `  novawire preview examples/nova.yaml
   novawire preview -o diff deploy/
-  novawire preview --redact feed.log examples/feed.yaml
+  novawire preview --redact examples/redact/feed.log examples/redact/feed.yaml
   kubectl get deployment feed -o yaml | novawire preview --explain -`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 && flags.redact == "" {

@@ -29,8 +29,9 @@ func redactSample(path string, c inject.Config, objects []preview.Object, stdin 
 	if len(groups) == 0 {
 		return errors.New("preview: no rule of redaction: name manifests with the annotation " + injection.AnnotationRedact + ", or a --config with it in its defaults")
 	}
+	hasKey := c.Sidecar.Env[sidecarapi.EnvRedactKey] != "" || c.Sidecar.SecretEnv[sidecarapi.EnvRedactKey] != ""
 	for _, g := range groups {
-		if err := writeRedaction(stdout, g, preview.Redact(g.rules, sample)); err != nil {
+		if err := writeRedaction(stdout, g, preview.Redact(g.rules, hasKey, sample)); err != nil {
 			return err
 		}
 	}

@@ -9,11 +9,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestTranscript runs the commands in the console blocks of docs/preview.md, in the root
-// of the tree, and compares what they print with what the page shows.
+// TestTranscript runs the commands in the console blocks of the pages, in the root of the
+// tree, and compares what they print with what the page shows.
 func TestTranscript(t *testing.T) {
 	t.Chdir("../..")
-	const file = "docs/preview.md"
+	for _, file := range []string{"docs/preview.md", "docs/redaction.md"} {
+		t.Run(file, func(t *testing.T) { testTranscript(t, file) })
+	}
+}
+
+func testTranscript(t *testing.T, file string) {
+	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -33,10 +33,15 @@ type Redaction struct {
 const sampleKey = "sample"
 
 // Redact redacts a sample by rules: OTLP in JSON, one document or one in each line, as the
-// sidecar would, and lines of anything else as the plugin would.
-func Redact(rules string, sample []byte) Redaction {
+// sidecar would, and lines of anything else as the plugin would. Without a key in the cluster,
+// rules that hash mask.
+func Redact(rules string, hasKey bool, sample []byte) Redaction {
 	parsed, _ := redaction.Parse(rules)
-	r := sampler{redactor: redact.New(parsed, sampleKey).Redactor()}
+	key := ""
+	if hasKey {
+		key = sampleKey
+	}
+	r := sampler{redactor: redact.New(parsed, key).Redactor()}
 	r.result.Counts = map[string]int{}
 	if r.redactor == nil {
 		return r.result
