@@ -13,7 +13,7 @@ const (
 	resultRepaired  = "repaired"  // all pods of a workload are ready and wired
 	resultUndone    = "undone"    // a workload was not ready in time; its pods opted out
 	resultStopped   = "stopped"   // the new pods of a workload are not wired
-	resultAbandoned = "abandoned" // somebody else changed the workload or the configuration
+	resultAbandoned = "abandoned" // it ended before its end: somebody else changed something, or is needed
 )
 
 // Reasons to wait.
@@ -27,7 +27,7 @@ const (
 	waitUnsettled  = "unsettled"  // not all of its pods are ready
 	waitFailures   = "failures"   // too many repairs with this configuration were undone
 	waitUnproven   = "unproven"   // the dry run of its pod is not wired
-	waitBudget     = "budget"     // a PodDisruptionBudget
+	waitBudget     = "budget"     // a PodDisruptionBudget, or another refusal of the eviction
 )
 
 // Metrics counts repairs.

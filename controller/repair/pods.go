@@ -24,30 +24,35 @@ type podOf struct {
 	ready bool
 }
 
-// pods returns the pods of a workload that have not ended and are not about to. The API server
-// lists them by name.
-func (r *Repairer) pods(ctx context.Context, k key, t *target, annotations map[string]string) (pods []podOf, err error) {
-	selector, err := metav1.LabelSelectorAsSelector(t.selector)
+// pods reads the pods of a workload that have not ended. The API server lists them by name.
+func (r *Repairer) pods(ctx context.Context, l *look) error {
+	selector, err := metav1.LabelSelectorAsSelector(l.selector)
 	if err != nil {
-		return nil, fmt.Errorf("read the selector: %w", err)
+		return fmt.Errorf("read the selector: %w", err)
 	}
 	var list corev1.PodList
-	if err := r.live.List(ctx, &list, client.InNamespace(k.namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
-		return nil, fmt.Errorf("list the pods: %w", err)
+	if err := r.live.List(ctx, &list, client.InNamespace(l.namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
+		return fmt.Errorf("list the pods: %w", err)
 	}
 	engine := r.Engine()
 	for i := range list.Items {
 		pod := &list.Items[i]
-		if !drift.Counts(pod) || kubernetes.OwnerOf(&pod.ObjectMeta) != (workload.Owner{Kind: k.kind, Name: k.name}) {
+		if kubernetes.OwnerOf(&pod.ObjectMeta) != (workload.Owner{Kind: l.kind, Name: l.name}) {
 			continue
 		}
-		state, err := engine.State(pod, annotations)
-		if err != nil {
-			return nil, fmt.Errorf("compare pod %s: %w", pod.Name, err)
+		if !drift.Counts(pod) {
+			if pod.DeletionTimestamp != nil {
+				l.ending = append(l.ending, pod)
+			}
+			continue
 		}
-		pods = append(pods, podOf{pod, state, isReady(pod)})
+		state, err := engine.State(pod, l.annotations)
+		if err != nil {
+			return fmt.Errorf("compare pod %s: %w", pod.Name, err)
+		}
+		l.pods = append(l.pods, podOf{pod, state, isReady(pod)})
 	}
-	return pods, nil
+	return nil
 }
 
 func isReady(pod *corev1.Pod) bool {

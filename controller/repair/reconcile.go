@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -38,11 +39,13 @@ const maxUnhelpful = 3
 // progress is what a repair that is not finished remembers. What has to survive a restart of
 // the manager is in the workload's annotation.
 type progress struct {
-	ready     int       // new pods that are ready
-	at        time.Time // of the last progress
-	last      time.Time // of the last replacement, by the API server's clock
-	judged    bool      // it was looked at what became of it
-	unhelpful int       // replacements that were not wired
+	ready     int                     // pods that are ready since the last replacement
+	at        time.Time               // of the last progress, or of the first look at which not all was well any more
+	ending    time.Time               // when a pod was last seen in its grace period
+	last      time.Time               // of the last replacement, by the API server's clock
+	judged    bool                    // all was well after it: what is not ready later is not its work
+	unhelpful int                     // replacements that were not wired
+	unready   map[types.UID]time.Time // new pods, since they were first seen unready
 }
 
 // look is one look at a workload.
@@ -55,6 +58,7 @@ type look struct {
 	hash        string // of the configuration of injection
 	status      repairapi.Status
 	pods        []podOf
+	ending      []*corev1.Pod // pods that are terminating
 }
 
 // Reconcile decides what to do next about a workload. It does one step and comes back.
@@ -92,7 +96,7 @@ func (r *Repairer) step(ctx context.Context, k key) (reconcile.Result, error) {
 	}
 	l.status = repairapi.ReadStatus(l.object.GetAnnotations())
 	l.hash = r.Engine().Hash(k.namespace)
-	if l.pods, err = r.pods(ctx, k, l.target, l.annotations); err != nil {
+	if err = r.pods(ctx, l); err != nil {
 		return reconcile.Result{}, fmt.Errorf("compare the pods of %s: %w", k, err)
 	}
 	if l.status.Phase == repairapi.Running {
@@ -102,7 +106,12 @@ func (r *Repairer) step(ctx context.Context, k key) (reconcile.Result, error) {
 		r.forget(k)
 		return reconcile.Result{}, nil
 	}
-	delete(r.running, k) // somebody removed the annotation: it is theirs
+	if isRunning { // whether a new repair may begin has not been asked yet
+		if r.running[k] != nil {
+			r.ended(ctx, l, l.mode, resultAbandoned, "somebody removed the annotation "+injection.AnnotationRepairStatus)
+		}
+		return reconcile.Result{RequeueAfter: often}, nil
+	}
 	return r.begin(ctx, l)
 }
 
@@ -126,14 +135,20 @@ func (r *Repairer) cached(ctx context.Context, l *look) (bool, error) {
 		}
 	}
 	l.annotations, l.status = ns.Annotations, repairapi.ReadStatus(m.Annotations)
-	mode, err := l.config.ModeOf(l.namespace, ns.Annotations, m.Annotations)
-	if err != nil && r.hasDrifted(l.key) {
+	var err error
+	if l.mode, err = modeOf(l.config, ns, m); err != nil && r.hasDrifted(l.key) {
 		r.tell(l, m, waitAnnotation, err.Error())
 	}
-	if l.mode = mode; !injection.OptedIn(ns.Name, ns.Labels) {
-		l.mode = repairapi.None
-	}
 	return ns.DeletionTimestamp == nil, nil
+}
+
+// modeOf returns how the pods of a workload are replaced. Where nothing is wired, they are not.
+func modeOf(c repairapi.Config, ns, m *metav1.PartialObjectMetadata) (repairapi.Mode, error) {
+	mode, err := c.ModeOf(ns.Name, ns.Annotations, m.Annotations)
+	if !injection.OptedIn(ns.Name, ns.Labels) {
+		mode = repairapi.None
+	}
+	return mode, err
 }
 
 // blocked returns why nothing may be replaced now, in the whole cluster, and when to ask again.
@@ -160,11 +175,15 @@ func (r *Repairer) othersRun(ctx context.Context, k key) bool {
 			return true
 		}
 	}
-	return r.count(ctx, func(other key, s repairapi.Status) bool { return other != k && s.Phase == repairapi.Running }) > 0
+	running := func(other key, s repairapi.Status) bool { return other != k && s.Phase == repairapi.Running }
+	return r.count(ctx, "", running) > 0
 }
 
-// count returns how many workloads have a status that is wanted.
-func (r *Repairer) count(ctx context.Context, wanted func(key, repairapi.Status) bool) (n int) {
+// count returns how many workloads have a status that is wanted: all of one namespace, and one
+// of each other, so that whoever may write to one namespace does not stop the repair of all.
+// Where nobody asks for repair, a status is not the manager's and does not count.
+func (r *Repairer) count(ctx context.Context, own string, wanted func(key, repairapi.Status) bool) (n int) {
+	counted, config := map[string]bool{}, r.Config()
 	for _, kind := range kinds {
 		var list metav1.PartialObjectMetadataList
 		list.SetGroupVersionKind(metadata("apps/v1", kind+"List").GroupVersionKind())
@@ -173,7 +192,15 @@ func (r *Repairer) count(ctx context.Context, wanted func(key, repairapi.Status)
 		}
 		for i := range list.Items {
 			m := &list.Items[i]
-			if m.Annotations[injection.AnnotationRepairStatus] != "" && wanted(key{kind, m.Namespace, m.Name}, repairapi.ReadStatus(m.Annotations)) {
+			if m.Annotations[injection.AnnotationRepairStatus] == "" || counted[m.Namespace] || !wanted(key{kind, m.Namespace, m.Name}, repairapi.ReadStatus(m.Annotations)) {
+				continue
+			}
+			ns := metadata("v1", "Namespace")
+			if err := r.cache.Get(ctx, client.ObjectKey{Name: m.Namespace}, ns); err != nil {
+				continue // it was deleted
+			}
+			if mode, _ := modeOf(config, ns, m); mode != repairapi.None {
+				counted[m.Namespace] = m.Namespace != own
 				n++
 			}
 		}
@@ -193,7 +220,7 @@ func (r *Repairer) begin(ctx context.Context, l *look) (reconcile.Result, error)
 	case !l.well():
 		return r.wait(l, waitUnsettled, "", soon)
 	}
-	failed := r.count(ctx, func(_ key, s repairapi.Status) bool { return s.Failed() && s.Config == l.hash })
+	failed := r.count(ctx, l.namespace, func(_ key, s repairapi.Status) bool { return s.Failed() && s.Config == l.hash })
 	if failed >= maxFailures {
 		return r.wait(l, waitFailures, fmt.Sprintf("%d or more workloads were not ready with configuration %s: nothing is repaired with it any more; "+
 			"change the configuration, or remove the annotation %s from them", maxFailures, l.hash, injection.AnnotationRepairStatus), seldom)
@@ -205,7 +232,7 @@ func (r *Repairer) begin(ctx context.Context, l *look) (reconcile.Result, error)
 func (r *Repairer) follow(ctx context.Context, l *look) (reconcile.Result, error) {
 	p := r.running[l.key]
 	if p == nil { // the manager that began was another one
-		p = &progress{at: r.now(), judged: true}
+		p = &progress{at: r.now(), last: l.status.Since}
 		r.running[l.key] = p
 	}
 	changed, err := l.changed()
@@ -215,19 +242,27 @@ func (r *Repairer) follow(ctx context.Context, l *look) (reconcile.Result, error
 	if changed != "" {
 		return reconcile.Result{}, r.finish(ctx, l, resultAbandoned, changed)
 	}
-	created := since(l.pods, l.status.Since)
-	for _, pod := range created {
+	for _, pod := range since(l.pods, l.status.Since) {
 		if pod.ready && pod.state.PodState == injection.PodWired {
 			r.proven[l.hash] = true
 		}
 	}
-	if reason, unwired := r.notBetter(l, p, created); reason != "" {
-		return reconcile.Result{}, r.giveUp(ctx, l, reason, unwired)
+	if l.well() {
+		p.at = time.Time{}
+		return r.proceed(ctx, l, p)
 	}
-	if !l.well() {
-		return reconcile.Result{RequeueAfter: often}, nil
+	if p.at.IsZero() {
+		p.at = r.now()
 	}
-	return r.proceed(ctx, l, p)
+	if !p.judged {
+		if reason, unwired := r.notBetter(l, p, since(l.pods, p.last)); reason != "" {
+			return reconcile.Result{}, r.giveUp(ctx, l, reason, unwired)
+		}
+	}
+	if within := time.Duration(l.config.ReadyWithin) + l.minReady; p.idle(r.now()) >= within {
+		return reconcile.Result{}, r.finish(ctx, l, resultAbandoned, l.unwell()+", and none that the repair replaced is the cause,")
+	}
+	return reconcile.Result{RequeueAfter: often}, nil
 }
 
 // proceed replaces the next pod of a workload that is well, or ends its repair.
@@ -236,8 +271,11 @@ func (r *Repairer) proceed(ctx context.Context, l *look, p *progress) (reconcile
 	if !more {
 		return reconcile.Result{}, r.finish(ctx, l, resultRepaired, "")
 	}
-	if l.mode == repairapi.None {
+	switch {
+	case l.mode == repairapi.None:
 		return reconcile.Result{}, r.finish(ctx, l, resultAbandoned, "the repair was switched off")
+	case l.unable != "":
+		return reconcile.Result{}, r.finish(ctx, l, resultAbandoned, "somebody made it one that is not repaired ("+l.unable+")")
 	}
 	if again, bad := toReplace(since(l.pods, p.last), l.config.States); bad && !p.judged {
 		if p.unhelpful++; p.unhelpful >= maxUnhelpful {
@@ -249,63 +287,6 @@ func (r *Repairer) proceed(ctx context.Context, l *look, p *progress) (reconcile
 		return r.wait(l, reason, "", after)
 	}
 	return r.replace(ctx, l, pod)
-}
-
-// changed says what somebody else changed since the repair began: the result would not be its
-// own.
-func (l *look) changed() (string, error) {
-	hash, err := hashOf(l.template)
-	switch {
-	case err != nil:
-		return "", err
-	case hash != l.status.Template:
-		return "somebody changed the pod template", nil
-	case l.hash != l.status.Config:
-		return "the configuration changed", nil
-	}
-	return "", nil
-}
-
-// notBetter says why a repair is to be undone, if it is: a new pod crashes, or the new pods are
-// not ready in time. unwired reports whether wiring cannot be the cause.
-func (r *Repairer) notBetter(l *look, p *progress, created []podOf) (reason string, unwired bool) {
-	ready := len(created) - unready(created)
-	if ready > p.ready {
-		p.ready, p.at = ready, r.now()
-	}
-	isUnwired := func(pod podOf) bool { return pod.state.PodState == injection.PodMissing }
-	for _, pod := range created {
-		if container := crashLoop(pod.Pod); container != "" {
-			return fmt.Sprintf("container %s of the new pod %s crashes", container, pod.Name), isUnwired(pod)
-		}
-	}
-	if within := time.Duration(l.config.ReadyWithin); r.now().Sub(p.at) < within || l.well() {
-		return "", false
-	}
-	for _, pod := range created {
-		if !pod.ready {
-			return fmt.Sprintf("the new pod %s is not ready: %s", pod.Name, whyUnready(pod.Pod)), isUnwired(pod)
-		}
-	}
-	if len(l.pods) < int(l.desired) {
-		return "no new pod was created", false
-	}
-	return "", false // an old pod is not well
-}
-
-// well reports whether all pods of the workload exist and are ready. Its own status may be that
-// of a moment ago.
-func (l *look) well() bool {
-	return l.settled && len(l.pods) >= int(l.desired) && unready(l.pods) == 0
-}
-
-func unready(pods []podOf) (n int) {
-	for _, p := range pods {
-		if !p.ready {
-			n++
-		}
-	}
-	return n
 }
 
 // wait records why a workload waits. A text is told as an Event, once.

@@ -45,7 +45,7 @@ func (r *Repairer) replace(ctx context.Context, l *look, pod podOf) (reconcile.R
 		p = &progress{}
 		r.running[l.key] = p
 	}
-	p.at, p.last, p.judged = r.now(), wired.CreationTimestamp.Time, false
+	p.at, p.last, p.judged, p.ready = r.now(), wired.CreationTimestamp.Time, false, 0
 	if l.mode == repairapi.Evict {
 		if err := r.evict(ctx, pod.Pod); err != nil {
 			return r.notEvicted(l, err)
@@ -119,13 +119,17 @@ func (r *Repairer) evict(ctx context.Context, pod *corev1.Pod, dryRun ...string)
 	})
 }
 
-// notEvicted waits if a PodDisruptionBudget refuses the eviction.
+// notEvicted waits if the API server refuses the eviction: for a PodDisruptionBudget, for more
+// than one of them, for what a webhook says.
 func (r *Repairer) notEvicted(l *look, err error) (reconcile.Result, error) {
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return reconcile.Result{RequeueAfter: often}, nil // the pod is gone, or is another one
+	}
 	if apierrors.IsTooManyRequests(err) {
 		return r.wait(l, waitBudget, "a PodDisruptionBudget holds the pod: "+budget(err), later)
 	}
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return reconcile.Result{RequeueAfter: often}, nil // the pod is gone, or is another one
+	if _, refused := err.(apierrors.APIStatus); refused {
+		return r.wait(l, waitBudget, "the API server refuses the eviction: "+err.Error(), later)
 	}
 	return reconcile.Result{}, fmt.Errorf("evict a pod of %s: %w", l.key, err)
 }
@@ -208,6 +212,12 @@ func (r *Repairer) finish(ctx context.Context, l *look, result, why string) erro
 	if err := r.patch(ctx, l, nil, nil); err != nil {
 		return err
 	}
+	r.ended(ctx, l, mode, result, why)
+	return nil
+}
+
+// ended forgets a repair that has ended, and says so.
+func (r *Repairer) ended(ctx context.Context, l *look, mode repairapi.Mode, result, why string) {
 	r.forget(l.key)
 	r.Metrics.count(mode, result)
 	reason, text := "Repaired", "all pods are ready, and wired as they would be now"
@@ -216,7 +226,6 @@ func (r *Repairer) finish(ctx context.Context, l *look, result, why string) erro
 	}
 	r.events.Eventf(reference(l.key, l.object), nil, corev1.EventTypeNormal, reason, "Repair", "%s", validate.EventNote(text))
 	r.log(ctx, l, "repair ended", "result", result, "why", why)
-	return nil
 }
 
 // giveUp marks a workload that did not get better, and leaves it alone. Unless wiring cannot be
@@ -225,6 +234,9 @@ func (r *Repairer) giveUp(ctx context.Context, l *look, reason string, unwired b
 	status := l.status
 	status.Phase, status.Reason = repairapi.Undone, validate.EventNote(reason)
 	result, effect := resultUndone, "; its pods start without wiring from now on"
+	if l.unable != "" {
+		effect = "; its pods start without wiring once it rolls out (now " + l.unable + ")"
+	}
 	optOut := map[string]any{"template": map[string]any{"metadata": map[string]any{"labels": map[string]any{injection.LabelWiring: injection.WiringDisabled}}}}
 	if unwired {
 		status.Phase, result, effect, optOut = repairapi.Stopped, resultStopped, "", nil

@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/nova/novawire/api/injection"
 	repairapi "github.com/nova/novawire/api/repair"
@@ -92,7 +93,7 @@ func TestNotBetter(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := &Repairer{now: func() time.Time { return now }}
 			l := &look{target: &target{desired: 2}, config: repairapi.Default(), pods: append(c.created, make([]podOf, c.others)...)}
-			p := &progress{at: now.Add(-c.ago), ready: 1}
+			p := &progress{at: now.Add(-c.ago), ready: 1, unready: map[types.UID]time.Time{"": now.Add(-c.ago)}}
 			if got, unwired := r.notBetter(l, p, c.created); got != c.want || unwired != c.unwired {
 				t.Errorf("%q, %t", got, unwired)
 			}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -20,6 +21,7 @@ type target struct {
 	selector *metav1.LabelSelector
 	claims   []corev1.PersistentVolumeClaim // of a StatefulSet
 	desired  int32
+	minReady time.Duration // how long a ready pod is not yet available
 	// settled reports whether all pods are of the newest template, and available.
 	settled bool
 	unable  string // why it is never repaired; "" if it can be
@@ -43,7 +45,7 @@ func (r *Repairer) read(ctx context.Context, k key) (*target, error) {
 }
 
 func ofDeployment(d *appsv1.Deployment) *target {
-	t := &target{object: d, template: &d.Spec.Template, selector: d.Spec.Selector, desired: replicas(d.Spec.Replicas)}
+	t := &target{object: d, template: &d.Spec.Template, selector: d.Spec.Selector, desired: replicas(d.Spec.Replicas), minReady: seconds(d.Spec.MinReadySeconds)}
 	s := d.Status
 	t.settled = s.ObservedGeneration >= d.Generation && s.Replicas == t.desired && s.UpdatedReplicas == t.desired && s.AvailableReplicas == t.desired
 	if d.Spec.Paused {
@@ -53,7 +55,7 @@ func ofDeployment(d *appsv1.Deployment) *target {
 }
 
 func ofStatefulSet(s *appsv1.StatefulSet) *target {
-	t := &target{object: s, template: &s.Spec.Template, selector: s.Spec.Selector, claims: s.Spec.VolumeClaimTemplates, desired: replicas(s.Spec.Replicas)}
+	t := &target{object: s, template: &s.Spec.Template, selector: s.Spec.Selector, claims: s.Spec.VolumeClaimTemplates, desired: replicas(s.Spec.Replicas), minReady: seconds(s.Spec.MinReadySeconds)}
 	st := s.Status
 	t.settled = st.ObservedGeneration >= s.Generation && st.Replicas == t.desired && st.AvailableReplicas == t.desired && st.CurrentRevision == st.UpdateRevision
 	switch rolling := s.Spec.UpdateStrategy.RollingUpdate; {
@@ -66,7 +68,7 @@ func ofStatefulSet(s *appsv1.StatefulSet) *target {
 }
 
 func ofDaemonSet(d *appsv1.DaemonSet) *target {
-	t := &target{object: d, template: &d.Spec.Template, selector: d.Spec.Selector, desired: d.Status.DesiredNumberScheduled}
+	t := &target{object: d, template: &d.Spec.Template, selector: d.Spec.Selector, desired: d.Status.DesiredNumberScheduled, minReady: seconds(d.Spec.MinReadySeconds)}
 	s := d.Status
 	t.settled = s.ObservedGeneration >= d.Generation && s.UpdatedNumberScheduled == t.desired && s.NumberAvailable == t.desired
 	if d.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType {
@@ -83,6 +85,8 @@ func replicas(n *int32) int32 {
 	}
 	return *n
 }
+
+func seconds(n int32) time.Duration { return time.Duration(n) * time.Second }
 
 // hashOf returns a hash of a pod template.
 func hashOf(template *corev1.PodTemplateSpec) (string, error) {
