@@ -2,13 +2,16 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
 	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -73,7 +76,7 @@ func (a *Account) Pod(uid, namespace, service string) *Pod {
 	}
 	p := a.Pods[uid]
 	if p == nil {
-		p = &Pod{Namespace: namespace, Service: service}
+		p = &Pod{Namespace: namespace, Service: Name(service)}
 		if a.Pods == nil {
 			a.Pods = map[string]*Pod{}
 		}
@@ -98,8 +101,7 @@ func (a *Account) Close(uid string, now time.Time) {
 		a.Totals[namespace] = services
 	}
 	service, t := bounded(services, p.Service, maxServices)
-	t.add(p)
-	services[service] = t
+	services[service] = t.plus(Total{Signals: p.Total(), Pods: 1, Unknown: p.Unknown})
 	delete(a.Pods, uid)
 	if a.Counted == nil {
 		a.Counted = map[string]int64{}
@@ -116,30 +118,129 @@ func bounded[V any](all map[string]V, key string, limit int) (string, V) {
 	return key, all[key]
 }
 
-func (t *Total) add(p *Pod) {
-	signals := maps.Clone(t.Signals)
-	if signals == nil {
-		signals = map[string]Entry{}
+// Keep remembers a counted pod that exists still, and reports whether the account has changed.
+func (a *Account) Keep(uid string, now time.Time) bool {
+	if now.Sub(time.Unix(a.Counted[uid], 0)) < remembered/2 {
+		return false
 	}
-	for signal, e := range p.Total() {
-		signals[signal] = signals[signal].Plus(e)
-	}
-	t.Signals = signals
-	t.Pods++
-	t.Unknown += p.Unknown
+	a.Counted[uid] = now.Unix()
+	return true
 }
 
 // Encode returns the account as the ConfigMap has it.
 func (a *Account) Encode() ([]byte, error) {
+	data, _, err := a.encode()
+	return data, err
+}
+
+func (a *Account) encode() (data []byte, size int, err error) {
+	text, err := json.Marshal(a)
+	if err != nil {
+		return nil, 0, fmt.Errorf("encode account: %w", err)
+	}
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
-	if err := json.NewEncoder(w).Encode(a); err != nil {
-		return nil, fmt.Errorf("encode account: %w", err)
+	_, err = w.Write(text)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return nil, 0, fmt.Errorf("encode account: %w", err)
 	}
-	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("encode account: %w", err)
+	return out.Bytes(), len(text), nil
+}
+
+// maxStored bounds the data of a ConfigMap, of which the API server takes 1 MiB, and maxText
+// what it is without compression: far less than Decode takes.
+const (
+	maxStored = 700_000
+	maxText   = 8 << 20
+)
+
+// Fit is Encode for an account that may be too large for a ConfigMap. It folds what is
+// largest until it fits, so that a write never fails for its size, and reports that.
+func (a *Account) Fit(now time.Time) (data []byte, folded bool, err error) {
+	return a.fit(now, maxStored, maxText)
+}
+
+func (a *Account) fit(now time.Time, stored, text int) (data []byte, folded bool, err error) {
+	for {
+		data, size, err := a.encode()
+		if err != nil || len(data) <= stored && size <= text || !a.fold(now) {
+			return data, folded, err
+		}
+		folded = true
 	}
-	return out.Bytes(), nil
+}
+
+// fold makes the largest namespaces smaller: who fills the account loses detail, nobody else.
+// First the services with the fewest pods become Other, then the largest pods are counted
+// before their end, then the namespace becomes Other.
+func (a *Account) fold(now time.Time) (progress bool) {
+	sizes, pods, most := map[string]int{}, map[string][]string{}, 0
+	add := func(namespace string, v any) int {
+		text, _ := json.Marshal(v) // encode has done it
+		sizes[namespace] += len(text)
+		return len(text)
+	}
+	for namespace, services := range a.Totals {
+		add(namespace, services)
+	}
+	size := map[string]int{} // of pods
+	for uid, p := range a.Pods {
+		size[uid] = add(p.Namespace, p)
+		pods[p.Namespace] = append(pods[p.Namespace], uid)
+	}
+	nothing := func(namespace string, _ int) bool {
+		services := a.Totals[namespace]
+		_, other := services[Other]
+		return namespace == Other && other && len(services) == 1 && len(pods[namespace]) == 0
+	}
+	maps.DeleteFunc(sizes, nothing)
+	for _, n := range sizes {
+		most = max(most, n)
+	}
+	for namespace, n := range sizes {
+		if n <= most/2 {
+			continue
+		}
+		progress = true
+		services := a.Totals[namespace]
+		names := slices.DeleteFunc(slices.Collect(maps.Keys(services)), func(name string) bool { return name == Other })
+		switch uids := pods[namespace]; {
+		case len(names) > 0:
+			slices.SortFunc(names, func(x, y string) int {
+				return cmp.Or(cmp.Compare(services[x].Pods, services[y].Pods), cmp.Compare(x, y))
+			})
+			for _, name := range names[:(len(names)+1)/2] {
+				services[Other] = services[Other].plus(services[name])
+				delete(services, name)
+			}
+		case len(uids) > 0:
+			slices.SortFunc(uids, func(x, y string) int { return cmp.Or(size[y]-size[x], cmp.Compare(x, y)) })
+			for _, uid := range uids[:(len(uids)+1)/2] {
+				a.Close(uid, now)
+			}
+		default:
+			if a.Totals[Other] == nil {
+				a.Totals[Other] = map[string]Total{}
+			}
+			a.Totals[Other][Other] = a.Totals[Other][Other].plus(services[Other])
+			delete(a.Totals, namespace)
+		}
+	}
+	return progress
+}
+
+// plus returns the sum of two totals.
+func (t Total) plus(o Total) Total {
+	return Total{Signals: plusSignals(t.Signals, o.Signals), Pods: t.Pods + o.Pods, Unknown: t.Unknown + o.Unknown}
+}
+
+func plusSignals(a, b map[string]Entry) map[string]Entry {
+	sum := make(map[string]Entry, len(a))
+	maps.Copy(sum, a)
+	for signal, e := range b {
+		sum[signal] = sum[signal].Plus(e)
+	}
+	return sum
 }
 
 // maxDecoded bounds what a ConfigMap, which has at most 1 MiB, may become.

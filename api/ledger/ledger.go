@@ -6,8 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/nova/novawire/api/redaction"
 )
 
 // The signals, as the accounts name them.
@@ -50,20 +55,20 @@ type Restored struct {
 // Balance returns how many items were accepted and have no outcome: those that a running
 // sidecar holds, and zero once it has ended.
 func (e Entry) Balance() int64 {
-	return e.Accepted - e.Exported - e.Stored - e.Unaccounted - Sum(e.Dropped)
+	return Add(Add(Add(Add(e.Accepted, -e.Exported), -e.Stored), -e.Unaccounted), -Sum(e.Dropped))
 }
 
 // Balance returns how many items the storage held.
-func (r Restored) Balance() int64 { return r.Accepted - r.Exported - Sum(r.Dropped) }
+func (r Restored) Balance() int64 { return Add(Add(r.Accepted, -r.Exported), -Sum(r.Dropped)) }
 
 // Plus returns the sum of two accounts; Restored is that of neither.
 func (e Entry) Plus(o Entry) Entry {
-	e.Accepted += o.Accepted
-	e.Exported += o.Exported
-	e.AcceptedBytes += o.AcceptedBytes
-	e.ExportedBytes += o.ExportedBytes
-	e.Stored += o.Stored
-	e.Unaccounted += o.Unaccounted
+	e.Accepted = Add(e.Accepted, o.Accepted)
+	e.Exported = Add(e.Exported, o.Exported)
+	e.AcceptedBytes = Add(e.AcceptedBytes, o.AcceptedBytes)
+	e.ExportedBytes = Add(e.ExportedBytes, o.ExportedBytes)
+	e.Stored = Add(e.Stored, o.Stored)
+	e.Unaccounted = Add(e.Unaccounted, o.Unaccounted)
 	e.Refused = plus(e.Refused, o.Refused, 1)
 	e.RefusedRequests = plus(e.RefusedRequests, o.RefusedRequests, 1)
 	e.Dropped = plus(e.Dropped, o.Dropped, 1)
@@ -72,10 +77,23 @@ func (e Entry) Plus(o Entry) Entry {
 	return e
 }
 
+// Add adds two numbers. A sum that is too large stays at the limit: many pods that lie do not
+// make a total negative.
+func Add(a, b int64) int64 {
+	switch sum := a + b; {
+	case a > 0 && b > 0 && sum < 0:
+		return math.MaxInt64
+	case a < 0 && b < 0 && sum >= 0:
+		return -math.MaxInt64
+	default:
+		return sum
+	}
+}
+
 // Sum adds up numbers by reason.
 func Sum(by map[string]int64) (all int64) {
 	for _, n := range by {
-		all += n
+		all = Add(all, n)
 	}
 	return all
 }
@@ -91,7 +109,7 @@ func plus(a, b map[string]int64, sign int64) map[string]int64 {
 		if _, known := sum[reason]; !known && len(sum) >= maxReasons {
 			reason = Other
 		}
-		sum[reason] += sign * n
+		sum[reason] = Add(sum[reason], sign*n)
 	}
 	maps.DeleteFunc(sum, func(_ string, n int64) bool { return n == 0 })
 	if len(sum) == 0 {
@@ -134,6 +152,7 @@ func ParseMessage(text []byte) (Message, error) {
 		if err := e.check(); err != nil {
 			return Message{}, fmt.Errorf("read ledger of %s: %w", signal, err)
 		}
+		m.Ledger[signal] = e.known()
 	}
 	return m, nil
 }
@@ -150,7 +169,12 @@ func (e Entry) check() error {
 	numbers := []int64{e.Accepted, e.Exported, e.AcceptedBytes, e.ExportedBytes, e.Stored, e.Unaccounted}
 	reasons := []map[string]int64{e.Refused, e.RefusedRequests, e.Dropped, e.Redacted}
 	if r := e.Restored; r != nil {
-		numbers, reasons = append(numbers, r.Accepted, r.Exported), append(reasons, r.Dropped)
+		// What was restored is part of the account.
+		numbers = append(numbers, r.Accepted, r.Exported, e.Accepted-r.Accepted, e.Exported-r.Exported)
+		for reason, n := range r.Dropped {
+			numbers = append(numbers, e.Dropped[reason]-n)
+		}
+		reasons = append(reasons, r.Dropped)
 	}
 	for _, by := range reasons {
 		if len(by) > maxReasons {
@@ -169,4 +193,55 @@ func (e Entry) check() error {
 		}
 	}
 	return nil
+}
+
+// The reasons that sidecars count by. Those that a later version adds are Other here.
+var (
+	refusals    = []string{"memory", "failure", "oversize"}
+	badRequests = []string{"malformed", "too_big", "unsupported", "incomplete", "busy"}
+	drops       = []string{"queue_full", "retry_limit", "rejected", "oversize", "no_backend", "shutdown"}
+)
+
+// known returns the entry with the reasons that sidecars have. Everything else is Other: it
+// would be kept for ever, and shown to whoever reads the account.
+func (e Entry) known() Entry {
+	in := func(list []string) func(string) bool {
+		return func(reason string) bool { return slices.Contains(list, reason) }
+	}
+	e.Refused = rename(e.Refused, in(refusals))
+	e.RefusedRequests = rename(e.RefusedRequests, in(badRequests))
+	e.Dropped = rename(e.Dropped, in(drops))
+	e.Redacted = rename(e.Redacted, isRule)
+	if e.Restored != nil {
+		e.Restored.Dropped = rename(e.Restored.Dropped, in(drops))
+	}
+	return e
+}
+
+// isRule reports whether a name may be that of a rule of redaction.
+func isRule(name string) bool {
+	return name != "" && len(name) <= redaction.MaxName && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+}
+
+// rename makes Other of the reasons that are not known.
+func rename(by map[string]int64, known func(string) bool) map[string]int64 {
+	for reason, n := range by {
+		if !known(reason) && reason != Other {
+			delete(by, reason)
+			by[Other] = Add(by[Other], n)
+		}
+	}
+	return by
+}
+
+// MaxName is the length of a service's name, in bytes.
+const MaxName = 255
+
+// Name returns a name that metrics, tables and the account can hold: that of a service comes
+// from whoever creates the pod.
+func Name(name string) string {
+	if len(name) > MaxName || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return "invalid"
+	}
+	return name
 }

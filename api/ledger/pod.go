@@ -1,37 +1,30 @@
 package ledger
 
-import (
-	"maps"
-	"slices"
-)
+import "maps"
 
 // Pod is the account of one pod: of the run of its sidecar that is under way, and of those
-// that have ended. A run is one start of the container.
+// that have ended. A run is one start of the container; its number is that of the start,
+// from 1. So a run that is counted is known as such however late it is shown again.
 type Pod struct {
 	Namespace string `json:"namespace"`
 	Service   string `json:"service"`
-	// Ended is the number of runs in Sum; Last has the ids of the newest of them.
-	Ended int      `json:"ended,omitempty"`
-	Last  []string `json:"last,omitempty"`
+	// Ended is the number of the newest run that has ended: all up to it are counted.
+	Ended int `json:"ended,omitempty"`
 	// Unknown is the number of ended runs whose final ledger nobody has seen.
 	Unknown int              `json:"unknown,omitempty"`
-	Sum     map[string]Entry `json:"sum,omitempty"`
+	Sum     map[string]Entry `json:"sum,omitempty"` // of the runs that have ended
 
-	Run string           `json:"run,omitempty"` // id of the run under way; "": none is known
-	Now map[string]Entry `json:"now,omitempty"` // as it was seen last
+	Run int              `json:"under_way,omitempty"` // number of the run under way; 0: none is known
+	Now map[string]Entry `json:"now,omitempty"`       // as it was seen last
 
 	// Base is what the storage had from another pod before the first run: that pod's account
 	// has it.
 	Base map[string]Restored `json:"base,omitempty"`
 }
 
-// rememberedRuns is how many ended runs the status of a container can show: its state and
-// its last state.
-const rememberedRuns = 2
-
 // Saw takes a ledger of a run. It reports whether the account has changed. Runs must be
 // given in their order; a ledger of a run that has ended already changes nothing.
-func (p *Pod) Saw(run string, m Message) bool {
+func (p *Pod) Saw(run int, m Message) bool {
 	if !p.begin(run) || sameEntries(p.Now, m.Ledger) {
 		return false
 	}
@@ -41,7 +34,7 @@ func (p *Pod) Saw(run string, m Message) bool {
 
 // End closes a run with its final ledger, or with that of the moment in which it was killed;
 // nil if there is neither. It reports whether the account has changed.
-func (p *Pod) End(run string, m *Message) bool {
+func (p *Pod) End(run int, m *Message) bool {
 	if !p.begin(run) {
 		return false
 	}
@@ -53,22 +46,25 @@ func (p *Pod) End(run string, m *Message) bool {
 }
 
 // begin makes a run the one under way. It ends an earlier one, of which nothing more is
-// known. It returns false if the run has ended already.
-func (p *Pod) begin(run string) bool {
-	if slices.Contains(p.Last, run) {
+// known. It returns false if the run, or a later one, is counted or under way already.
+func (p *Pod) begin(run int) bool {
+	if run <= p.Ended || run < p.Run {
 		return false
 	}
-	if p.Run != "" && p.Run != run {
+	if p.Run != 0 && p.Run != run {
 		p.end(false)
 	}
 	p.Run = run
 	return true
 }
 
-// Missed notes that more runs have ended than were seen.
+// Missed notes that all runs up to a number have ended, seen or not.
 func (p *Pod) Missed(ended int) bool {
 	if ended <= p.Ended {
 		return false
+	}
+	if p.Run != 0 && p.Run <= ended {
+		p.end(false)
 	}
 	p.Unknown += ended - p.Ended
 	p.Ended = ended
@@ -77,7 +73,7 @@ func (p *Pod) Missed(ended int) bool {
 
 // Close ends the account, because the pod is gone.
 func (p *Pod) Close() {
-	if p.Run != "" {
+	if p.Run != 0 {
 		p.end(false)
 	}
 }
@@ -91,7 +87,7 @@ func (p *Pod) end(known bool) {
 		case held > 0:
 			e.Unaccounted = held
 		case held < 0: // killed after an item was exported and before it was counted as accepted
-			e.Accepted -= held
+			e.Accepted = Add(e.Accepted, -held)
 		}
 		p.Now[signal] = e
 	}
@@ -99,10 +95,9 @@ func (p *Pod) end(known bool) {
 	if !known {
 		p.Unknown++
 	}
-	p.Ended++
-	p.Last = append(p.Last, p.Run)
-	p.Last = p.Last[max(0, len(p.Last)-rememberedRuns):]
-	p.Run, p.Now = "", nil
+	p.Unknown += p.Run - 1 - p.Ended // those before it that nobody has seen
+	p.Ended = p.Run
+	p.Run, p.Now = 0, nil
 }
 
 // Total returns the account of all runs, by signal.
@@ -135,20 +130,27 @@ func (p *Pod) continued(signal string, sum, e Entry) Entry {
 		}
 		p.Base[signal] = base
 	}
+	// A storage that was replaced, or a pod that lies, must not make a number negative.
 	total := e
 	total.Restored = nil
-	total.Accepted -= base.Accepted
-	total.Exported -= base.Exported
-	total.Dropped = plus(e.Dropped, base.Dropped, -1)
-	total.Stored -= base.Balance()
-	total.AcceptedBytes += sum.AcceptedBytes
-	total.ExportedBytes += sum.ExportedBytes
+	total.Accepted = max(0, e.Accepted-base.Accepted)
+	total.Exported = max(0, e.Exported-base.Exported)
+	total.Dropped = positive(plus(e.Dropped, base.Dropped, -1))
+	total.Stored = max(0, e.Stored-max(0, base.Balance()))
+	total.AcceptedBytes = Add(e.AcceptedBytes, sum.AcceptedBytes)
+	total.ExportedBytes = Add(e.ExportedBytes, sum.ExportedBytes)
 	total.Refused = plus(e.Refused, sum.Refused, 1)
 	total.RefusedRequests = plus(e.RefusedRequests, sum.RefusedRequests, 1)
 	total.Redacted = plus(e.Redacted, sum.Redacted, 1)
-	if lost := sum.Accepted + base.Accepted - r.Accepted; lost > 0 && !isFirst {
-		total.Accepted += lost
-		total.Unaccounted += lost
+	if lost := Add(sum.Accepted, base.Accepted-r.Accepted); lost > 0 && !isFirst {
+		total.Accepted = Add(total.Accepted, lost)
+		total.Unaccounted = Add(total.Unaccounted, lost)
 	}
 	return total
+}
+
+// positive removes numbers below zero.
+func positive(by map[string]int64) map[string]int64 {
+	maps.DeleteFunc(by, func(_ string, n int64) bool { return n < 0 })
+	return by
 }

@@ -42,7 +42,7 @@ func TestTelemetry(t *testing.T) {
 	accounts := [ledgerapi.Shards]ledgerapi.Account{}
 	add := func(uid, namespace, service string, gone bool, signal string, e ledgerapi.Entry) {
 		a := &accounts[ledgerapi.ShardOf(uid)]
-		a.Pod(uid, namespace, service).Saw("run", ledgerapi.Message{Ledger: map[string]ledgerapi.Entry{signal: e}})
+		a.Pod(uid, namespace, service).Saw(1, ledgerapi.Message{Ledger: map[string]ledgerapi.Entry{signal: e}})
 		if gone {
 			a.Close(uid, time.Now())
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	ledgerapi "github.com/nova/novawire/api/ledger"
@@ -42,7 +43,7 @@ func newAsker() asker {
 func (a asker) current(ctx context.Context, uid, address string) (ledgerapi.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	return a.ask(ctx, uid, "http://"+address+ledgerapi.Path)
+	return a.ask(ctx, uid, address, "")
 }
 
 // final waits for the final ledger of a pod.
@@ -53,15 +54,16 @@ func (a asker) final(ctx context.Context, uid, address string) (ledgerapi.Messag
 	case <-ctx.Done():
 		return ledgerapi.Message{}, ctx.Err()
 	}
-	m, err := a.ask(ctx, uid, "http://"+address+ledgerapi.Path+"?"+ledgerapi.Final)
+	m, err := a.ask(ctx, uid, address, ledgerapi.Final)
 	if err == nil && m.Running {
 		err = errors.New("read ledger: it is not final")
 	}
 	return m, err
 }
 
-func (a asker) ask(ctx context.Context, uid, url string) (m ledgerapi.Message, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+func (a asker) ask(ctx context.Context, uid, address, query string) (m ledgerapi.Message, err error) {
+	from := url.URL{Scheme: "http", Host: address, Path: ledgerapi.Path, RawQuery: query}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from.String(), http.NoBody)
 	if err != nil {
 		return m, fmt.Errorf("read ledger: %w", err)
 	}

@@ -22,9 +22,8 @@ type keeper struct {
 	Options
 	reader client.Reader // of the API server, not of a cache
 	writer client.Client
-	shards [ledgerapi.Shards]*shard
-	// later is when the API server is asked again after an error.
-	later time.Time
+	shards [ledgerapi.Shards]shard
+	told   bool // that an account is folded
 }
 
 // errorPause is the time after an error of the API server, such as a right that is not granted.
@@ -32,13 +31,15 @@ const errorPause = 30 * time.Second
 
 // shard is one ConfigMap and the account in it.
 type shard struct {
-	account *ledgerapi.Account // nil: it must be read
+	loaded  bool               // it need not be read
+	account *ledgerapi.Account // nil: it was never read
 	stored  *corev1.ConfigMap  // as it was read or written last; without a ResourceVersion: it does not exist
 	written time.Time
 	// changed and urgent report what is not stored: anything, and the end of a run or a pod.
 	changed, urgent bool
 	fresh           bool        // it was read since the last look at the pods
 	counted         []types.UID // pods that were closed since
+	later           time.Time   // when the API server is asked again after an error
 }
 
 // Start keeps the accounts until the context ends, and stores them once more then.
@@ -64,42 +65,48 @@ func (k *keeper) Start(ctx context.Context) error {
 // lastStore is how long the last write may take: the lease is released after it.
 const lastStore = 3 * time.Second
 
-// keep takes what was observed and stores what is due.
+// keep takes what was observed and stores what is due. A ConfigMap that cannot be read or
+// written does not keep the others from it.
 func (k *keeper) keep(ctx context.Context, last bool) {
-	if !k.Observer.complete() || k.now().Before(k.later) {
+	if !k.Observer.complete() {
 		return
 	}
 	for i := range k.shards {
-		if err := k.load(ctx, i); err != nil {
-			k.later = k.now().Add(errorPause)
-			slog.Warn("the account of telemetry cannot be read; will retry", "delay", errorPause.String(), "error", err)
-			return
+		if s := &k.shards[i]; !s.loaded && (last || !k.now().Before(s.later)) {
+			k.failed(s, "read", k.load(ctx, i))
 		}
 	}
 	if k.take() {
-		accounts := make([]*ledgerapi.Account, 0, len(k.shards))
-		for _, s := range k.shards {
-			accounts = append(accounts, s.account)
+		var accounts []*ledgerapi.Account
+		for i := range k.shards {
+			if a := k.shards[i].account; a != nil {
+				accounts = append(accounts, a)
+			}
 		}
 		k.Metrics.set(ledgerapi.Report(accounts...))
 	}
-	for _, s := range k.shards {
+	for i := range k.shards {
+		s := &k.shards[i]
 		due := s.urgent || s.changed && (last || k.now().Sub(s.written) >= k.StoreInterval)
-		if !due {
+		if !s.loaded || !due || !last && k.now().Before(s.later) {
 			continue
 		}
-		if err := k.store(ctx, s); err != nil && s.account != nil {
-			k.later = k.now().Add(errorPause)
-			slog.Warn("the account of telemetry cannot be stored; will retry", "delay", errorPause.String(), "error", err)
+		if err := k.store(ctx, s); s.loaded { // else another replica has led
+			k.failed(s, "stored", err)
 		}
 	}
 }
 
-// load reads a shard that is not known.
-func (k *keeper) load(ctx context.Context, i int) error {
-	if k.shards[i] != nil && k.shards[i].account != nil {
-		return nil
+// failed makes a shard wait after an error.
+func (k *keeper) failed(s *shard, what string, err error) {
+	if err != nil {
+		s.later = k.now().Add(errorPause)
+		slog.Warn("the account of telemetry cannot be "+what+"; will retry", "delay", errorPause.String(), "error", err)
 	}
+}
+
+// load reads a shard.
+func (k *keeper) load(ctx context.Context, i int) error {
 	stored := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: k.Namespace, Name: ledgerapi.ShardName(i)}}
 	err := k.reader.Get(ctx, client.ObjectKeyFromObject(stored), stored)
 	if client.IgnoreNotFound(err) != nil {
@@ -109,7 +116,7 @@ func (k *keeper) load(ctx context.Context, i int) error {
 	if err != nil {
 		return fmt.Errorf("ConfigMap %s: %w", stored.Name, err)
 	}
-	k.shards[i] = &shard{account: account, stored: stored, written: k.now(), fresh: true}
+	k.shards[i] = shard{loaded: true, account: account, stored: stored, written: k.now(), fresh: true}
 	return nil
 }
 
@@ -118,9 +125,9 @@ func (k *keeper) load(ctx context.Context, i int) error {
 func (k *keeper) take() (changed bool) {
 	exist := map[string]bool{}
 	k.Observer.each(func(uid types.UID, p *observed) {
-		s := k.shards[ledgerapi.ShardOf(string(uid))]
+		s := &k.shards[ledgerapi.ShardOf(string(uid))]
 		exist[string(uid)] = true
-		if !p.changed && !s.fresh {
+		if !s.loaded || !p.changed && !s.fresh {
 			return
 		}
 		p.changed = false
@@ -129,18 +136,27 @@ func (k *keeper) take() (changed bool) {
 		}
 		changed = true
 		account := s.account.Pod(string(uid), p.namespace, p.service)
-		if account == nil { // counted by an earlier leader
-			s.counted = append(s.counted, uid)
+		if account == nil { // counted by an earlier leader, or before its end
+			if !p.gone.IsZero() {
+				s.counted = append(s.counted, uid)
+			}
 			return
 		}
 		s.merge(account, p)
-		if !p.gone.IsZero() && (p.asked || p.running() == "") {
+		if !p.gone.IsZero() && (p.asked || p.running() == 0) {
 			s.close(string(uid), k.now())
 			s.counted = append(s.counted, uid)
 		}
 	})
-	for _, s := range k.shards {
+	for i := range k.shards {
+		s := &k.shards[i]
+		if !s.loaded {
+			continue
+		}
 		changed, s.fresh = changed || s.fresh, false
+		for uid := range s.account.Counted {
+			s.changed = exist[uid] && s.account.Keep(uid, k.now()) || s.changed
+		}
 		for uid := range s.account.Pods {
 			if !exist[uid] { // gone while no replica watched
 				s.close(uid, k.now())
@@ -153,11 +169,10 @@ func (k *keeper) take() (changed bool) {
 
 func (s *shard) merge(account *ledgerapi.Pod, p *observed) {
 	for _, r := range p.runs {
-		m, heard := p.heard[r.id]
-		if heard && account.Saw(r.id, m) {
+		if r.heard != nil && account.Saw(r.number, *r.heard) {
 			s.changed = true
 		}
-		if r.ended && account.End(r.id, r.message) {
+		if r.ended && account.End(r.number, r.message) {
 			s.changed, s.urgent = true, true
 		}
 	}
@@ -174,9 +189,13 @@ func (s *shard) close(uid string, now time.Time) {
 // store writes a shard. What was observed is forgotten after it was written. After a
 // conflict the shard is read again: another replica has led in between.
 func (k *keeper) store(ctx context.Context, s *shard) error {
-	data, err := s.account.Encode()
+	data, folded, err := s.account.Fit(k.now())
 	if err != nil {
 		return err
+	}
+	if folded && !k.told {
+		k.told = true
+		slog.Warn("the account of telemetry is too large for its ConfigMap; the smallest services of the largest namespaces become one", "configmap", s.stored.Name, "service", ledgerapi.Other)
 	}
 	next := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: k.Namespace, Name: s.stored.Name, ResourceVersion: s.stored.ResourceVersion, Labels: labels},
@@ -192,11 +211,11 @@ func (k *keeper) store(ctx context.Context, s *shard) error {
 	}
 	if err != nil {
 		if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
-			s.account = nil
+			s.loaded = false
 		}
 		return fmt.Errorf("write ConfigMap %s: %w", s.stored.Name, err)
 	}
-	k.Observer.forget(s.counted)
+	k.Observer.forget(s.counted, s.account)
 	s.stored, s.written, s.changed, s.urgent, s.counted = next, k.now(), false, false, nil
 	return nil
 }
@@ -211,13 +230,14 @@ func (k *keeper) askAll(ctx context.Context) {
 	for ctx.Err() == nil {
 		round := time.After(k.AskInterval)
 		type question struct {
-			uid         types.UID
-			id, address string
+			uid     types.UID
+			number  int
+			address string
 		}
 		var questions []question
 		k.Observer.each(func(uid types.UID, p *observed) {
-			if id := p.running(); id != "" && p.address != "" && p.gone.IsZero() {
-				questions = append(questions, question{uid, id, p.address})
+			if number := p.running(); number != 0 && p.address != "" && p.gone.IsZero() {
+				questions = append(questions, question{uid, number, p.address})
 			}
 		})
 		for _, q := range questions {
@@ -229,7 +249,7 @@ func (k *keeper) askAll(ctx context.Context) {
 			go func() {
 				defer func() { <-slots }()
 				if m, err := k.Observer.asker.current(ctx, string(q.uid), q.address); err == nil {
-					k.Observer.heard(q.uid, q.id, m)
+					k.Observer.heard(q.uid, q.number, m)
 				}
 			}()
 			select {

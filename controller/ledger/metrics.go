@@ -30,10 +30,15 @@ var (
 	runsDesc   = prometheus.NewDesc("novawire_telemetry_unknown_runs_total", "Runs of sidecars that ended without a final ledger.", byService, nil)
 )
 
+var uncounted = prometheus.NewCounter(prometheus.CounterOpts{
+	Name: "novawire_telemetry_uncounted_pods_total",
+	Help: "Pods that are gone and were forgotten without being counted, because the account could not be kept.",
+})
+
 // NewMetrics creates the metrics and registers them.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{own: map[[2]string]bool{}}
-	registry.MustRegister(m)
+	registry.MustRegister(m, uncounted)
 	return m
 }
 
@@ -76,7 +81,10 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	send := func(d *prometheus.Desc, kind prometheus.ValueType, n int64, labels ...string) {
-		to <- prometheus.MustNewConstMetric(d, kind, float64(n), labels...)
+		// A stored name that is no label must not take all metrics of the manager with it.
+		if metric, err := prometheus.NewConstMetric(d, kind, float64(n), labels...); err == nil {
+			to <- metric
+		}
 	}
 	for _, s := range m.services {
 		for signal, e := range s.Signals {

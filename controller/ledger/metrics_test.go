@@ -2,12 +2,15 @@ package ledger
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	corev1 "k8s.io/api/core/v1"
 
 	ledgerapi "github.com/nova/novawire/api/ledger"
+	sidecarapi "github.com/nova/novawire/api/sidecar"
 )
 
 // However many services there are, the series are bounded, and nothing is missing from
@@ -42,5 +45,25 @@ func TestMetrics_Bounded(t *testing.T) {
 	m.Reset()
 	if n := testutil.CollectAndCount(m); n != 0 {
 		t.Errorf("%d series after the end of the leadership", n)
+	}
+}
+
+// A tenant chooses the names of its services: none of them makes /metrics fail.
+func TestMetrics_Names(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m := NewMetrics(registry)
+	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: sidecarapi.ContainerName, Env: []corev1.EnvVar{
+		{Name: sidecarapi.EnvResourceAttributes, Value: "service.name=a%ff"},
+	}}}}}
+	service := ledgerapi.Service{Namespace: "nova", Name: serviceOf(findSidecar(pod)), Signals: map[string]ledgerapi.Entry{ledgerapi.Logs: {Accepted: 1}}}
+	stored := service
+	stored.Name = "of an earlier version: \xff"
+	m.set([]ledgerapi.Service{service, stored})
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(fmt.Sprint(families), `value:"invalid"`) {
+		t.Errorf("the service has no series: %v", families)
 	}
 }

@@ -3,8 +3,8 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,6 +30,7 @@ type Observer struct {
 	mu     sync.Mutex
 	synced func() bool
 	pods   map[types.UID]*observed
+	told   bool // that pods are forgotten
 	// asking are requests for the last ledger of pods whose objects are gone.
 	asking sync.WaitGroup
 	life   context.Context //nolint:containedctx // of Start, for the handlers that client-go calls
@@ -39,12 +40,11 @@ type Observer struct {
 type observed struct {
 	namespace, service, address string
 
-	runs  []run
+	runs  []run     // in their order; those that are counted are removed
 	ended int       // how many runs have ended
 	gone  time.Time // zero: the object exists
 	// asked reports that the pod was asked for its last ledger, or need not be.
 	asked bool
-	heard map[string]ledgerapi.Message // by run, of one that runs
 	// changed reports that the leader has not looked at it since.
 	changed bool
 }
@@ -109,8 +109,8 @@ func (o *Observer) take(pod *corev1.Pod, sidecar *corev1.Container) *observed {
 		p = &observed{namespace: pod.Namespace, service: serviceOf(sidecar)}
 		o.pods[pod.UID] = p
 	}
-	if pod.Status.PodIP != "" && p.address == "" {
-		p.address = net.JoinHostPort(pod.Status.PodIP, portOf(sidecar))
+	if pod.Status.PodIP != "" { // another one after a new sandbox; none at the end
+		p.address = addressOf(pod, sidecar)
 	}
 	shown, ended := runs(pod)
 	for _, r := range shown {
@@ -121,25 +121,34 @@ func (o *Observer) take(pod *corev1.Pod, sidecar *corev1.Container) *observed {
 	return p
 }
 
+// maxRuns bounds what is kept of a pod whose sidecar ends again and again. A run that is
+// dropped before it is counted is unknown.
+const maxRuns = 16
+
 // show adds a run, or the end of one. What is known already stays: a status can be shown
 // without the message that an earlier one had.
 func (p *observed) show(r run) {
-	i := slices.IndexFunc(p.runs, func(known run) bool { return known.id == r.id })
+	i := slices.IndexFunc(p.runs, func(known run) bool { return known.number == r.number || known.id == r.id && r.id != "" })
 	if i < 0 {
-		p.runs = append(p.runs, r)
+		i = slices.IndexFunc(p.runs, func(known run) bool { return known.number > r.number })
+		if i < 0 {
+			i = len(p.runs)
+		}
+		p.runs = slices.Insert(p.runs, i, r)
+		p.runs = p.runs[max(0, len(p.runs)-maxRuns):]
 		return
 	}
-	if known := &p.runs[i]; !known.ended || known.message == nil && r.message != nil {
-		known.ended, known.message = r.ended, r.message
+	if known := &p.runs[i]; r.ended && (!known.ended || known.message == nil) {
+		known.ended, known.message = true, r.message
 	}
 }
 
-// running returns the id of the run that has not ended; "" if there is none.
-func (p *observed) running() string {
+// running returns the number of the run that has not ended; 0 if there is none.
+func (p *observed) running() int {
 	if n := len(p.runs); n > 0 && !p.runs[n-1].ended {
-		return p.runs[n-1].id
+		return p.runs[n-1].number
 	}
-	return ""
+	return 0
 }
 
 // lose takes the end of a pod's object. If its sidecar has not ended, it is asked for its
@@ -160,8 +169,9 @@ func (o *Observer) lose(object any) {
 	defer o.mu.Unlock()
 	p := o.take(pod, sidecar)
 	p.gone = o.now()
+	o.bound()
 	run := p.running()
-	if run == "" || p.address == "" {
+	if run == 0 || p.address == "" {
 		p.asked = true
 		return
 	}
@@ -169,8 +179,40 @@ func (o *Observer) lose(object any) {
 	o.asking.Go(func() { o.askLast(uid, run, address) })
 }
 
+// maxGone bounds the pods that are gone and not counted, as while the API server refuses the
+// ConfigMaps.
+const maxGone = 5000
+
+// bound removes the pod that is gone for the longest time if there are too many.
+func (o *Observer) bound() {
+	if len(o.pods) <= maxGone {
+		return
+	}
+	var oldest types.UID
+	gone := 0
+	for uid, p := range o.pods {
+		if p.gone.IsZero() {
+			continue
+		}
+		if gone++; gone == 1 || p.gone.Before(o.pods[oldest].gone) {
+			oldest = uid
+		}
+	}
+	if gone <= maxGone {
+		return
+	}
+	delete(o.pods, oldest)
+	if !o.leads.Load() {
+		return // the leader has counted it
+	}
+	if uncounted.Inc(); !o.told {
+		o.told = true
+		slog.Error("the account of telemetry cannot be kept; pods that are gone are forgotten without being counted", "kept", maxGone)
+	}
+}
+
 // askLast waits for the end of a sidecar.
-func (o *Observer) askLast(uid types.UID, id, address string) {
+func (o *Observer) askLast(uid types.UID, number int, address string) {
 	ctx, cancel := context.WithTimeout(o.life, lastWord)
 	defer cancel()
 	m, err := o.asker.final(ctx, string(uid), address)
@@ -182,22 +224,23 @@ func (o *Observer) askLast(uid types.UID, id, address string) {
 	}
 	p.asked, p.changed = true, true
 	if err == nil {
-		p.show(run{id: id, ended: true, message: &m})
+		p.show(run{number: number, ended: true, message: &m})
 	}
 }
 
 // heard takes the ledger of a running sidecar.
-func (o *Observer) heard(uid types.UID, id string, m ledgerapi.Message) {
+func (o *Observer) heard(uid types.UID, number int, m ledgerapi.Message) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	p := o.pods[uid]
-	if p == nil || p.running() != id { // it has ended since
+	if p == nil || p.running() != number { // it has ended since
 		return
 	}
-	if before, ok := p.heard[id]; ok && before.Started != m.Started {
+	r := &p.runs[len(p.runs)-1]
+	if r.heard != nil && r.heard.Started != m.Started {
 		return // of a run that the status does not show yet
 	}
-	p.heard, p.changed = map[string]ledgerapi.Message{id: m}, true
+	r.heard, p.changed = &m, true
 }
 
 // each calls visit for every pod, under the observer's lock.
@@ -209,12 +252,17 @@ func (o *Observer) each(visit func(uid types.UID, p *observed)) {
 	}
 }
 
-// forget removes pods that are gone and counted.
-func (o *Observer) forget(counted []types.UID) {
+// forget removes pods that are gone and counted, and runs of others that are in their account.
+func (o *Observer) forget(counted []types.UID, account *ledgerapi.Account) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, uid := range counted {
 		delete(o.pods, uid)
+	}
+	for uid, a := range account.Pods {
+		if p := o.pods[types.UID(uid)]; p != nil {
+			p.runs = slices.DeleteFunc(p.runs, func(r run) bool { return r.ended && r.number <= a.Ended })
+		}
 	}
 }
 

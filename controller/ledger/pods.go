@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,28 +38,38 @@ func serviceOf(sidecar *corev1.Container) string {
 		attributes, _ := attribute.Parse(v.Value)
 		for _, a := range attributes {
 			if a.Key == "service.name" && a.Value != "" {
-				return unique.Make(strings.ReplaceAll(a.Value, "$$", "$")).Value()
+				return unique.Make(ledgerapi.Name(strings.ReplaceAll(a.Value, "$$", "$"))).Value()
 			}
 		}
 	}
 	return ledgerapi.Other
 }
 
-// portOf returns the port of the sidecar's metrics.
-func portOf(sidecar *corev1.Container) string {
+// addressOf returns where the sidecar's ledger is read: the pod's own address and a port,
+// which whoever creates the pod chooses; "" if it is no address.
+func addressOf(pod *corev1.Pod, sidecar *corev1.Container) string {
+	port := uint64(sidecarapi.MetricsPort)
 	for _, v := range sidecar.Env {
-		if _, port, err := net.SplitHostPort(v.Value); err == nil && v.Name == sidecarapi.EnvMetricsListen {
-			return port
+		if _, text, err := net.SplitHostPort(v.Value); err == nil && v.Name == sidecarapi.EnvMetricsListen {
+			if port, err = strconv.ParseUint(text, 10, 16); err != nil {
+				return ""
+			}
 		}
 	}
-	return strconv.Itoa(sidecarapi.MetricsPort)
+	ip, err := netip.ParseAddr(pod.Status.PodIP)
+	if err != nil || ip.Zone() != "" || port == 0 {
+		return ""
+	}
+	return netip.AddrPortFrom(ip, uint16(port)).String()
 }
 
 // run is one start of the sidecar of a pod, as the status of the pod shows it.
 type run struct {
-	id      string             // of the container
-	ended   bool               // final says how; nil: it is not known
+	number  int                // of the start, from 1
+	id      string             // of the container; "": it is not known
+	ended   bool               // message says how; nil: it is not known
 	message *ledgerapi.Message // of a run that has ended
+	heard   *ledgerapi.Message // that it said of itself while it ran
 }
 
 // runs returns what the status shows, the older run first, and how many have ended.
@@ -68,17 +79,21 @@ func runs(pod *corev1.Pod) (all []run, ended int) {
 		return nil, 0
 	}
 	ended = int(s.RestartCount)
-	if t := s.LastTerminationState.Terminated; t != nil {
-		all = append(all, endedRun(t))
+	last := s.LastTerminationState.Terminated
+	if s.State.Running == nil && s.State.Terminated == nil && last != nil && (last.ContainerID != "" || pod.DeletionTimestamp != nil) {
+		// It waits for its next start: the count is that of the last one. If the kubelet has
+		// lost the container, it has counted already.
+		ended++
+	}
+	if last != nil {
+		all = append(all, endedRun(ended, last))
 	}
 	switch {
 	case s.State.Running != nil:
-		all = append(all, run{id: s.ContainerID})
+		all = append(all, run{number: ended + 1, id: s.ContainerID})
 	case s.State.Terminated != nil:
-		all = append(all, endedRun(s.State.Terminated))
 		ended++
-	case len(all) > 0: // it waits for its next start: the count is that of the last one
-		ended++
+		all = append(all, endedRun(ended, s.State.Terminated))
 	}
 	return all, ended
 }
@@ -92,8 +107,8 @@ func statusOf(pod *corev1.Pod) *corev1.ContainerStatus {
 	return nil
 }
 
-func endedRun(t *corev1.ContainerStateTerminated) run {
-	r := run{id: t.ContainerID, ended: true}
+func endedRun(number int, t *corev1.ContainerStateTerminated) run {
+	r := run{number: number, id: t.ContainerID, ended: true}
 	if m, err := ledgerapi.ParseMessage([]byte(t.Message)); err == nil {
 		r.message = &m
 	}

@@ -194,3 +194,25 @@ func BenchmarkMirror(b *testing.B) {
 		stats.Counters(Traces).Accept(100, 10_000)
 	}
 }
+
+// The manager knows each reason that a sidecar counts by.
+func TestLedger_ReasonsAreKnown(t *testing.T) {
+	var stats Ledger
+	c := stats.Counters(Logs)
+	for i := range refusals {
+		c.Refuse(i, 1)
+	}
+	for i := range badRequests {
+		c.RefuseRequest(i)
+	}
+	for i := range reasons {
+		c.Drop(i, 1)
+	}
+	m, err := ledgerapi.ParseMessage(stats.Line())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(c.Entry(), m.Ledger[ledgerapi.Logs]); diff != "" {
+		t.Errorf("-counted +read:\n%s", diff)
+	}
+}
