@@ -162,7 +162,7 @@ func (s *shown) telemetry(system string, services map[string]map[string]ledgerap
 	accounts := [ledgerapi.Shards]ledgerapi.Account{}
 	for id, signals := range services {
 		namespace, service, _ := strings.Cut(id, "/")
-		accounts[ledgerapi.ShardOf(id)].Pod(id, namespace, service).Saw("run", ledgerapi.Message{Ledger: signals})
+		accounts[ledgerapi.ShardOf(id)].Pod(id, namespace, service).Saw(1, ledgerapi.Message{Ledger: signals})
 	}
 	for i := range accounts {
 		data, err := accounts[i].Encode()
