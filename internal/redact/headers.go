@@ -106,12 +106,16 @@ func colonBehind(text []byte, to int) int {
 func valueAt(text []byte, from int, end func([]byte) int) (start, stop int, isQuoted bool) {
 	colon := from
 	from = len(text) - len(bytes.TrimLeft(text[from:], fillers))
+	isList := bytes.ContainsAny(text[colon:from], "[(")
 	quote := quoteAt(text, from)
+	if isList && quote < 0 {
+		quote = quoteAt(text, len(text)-len(bytes.TrimLeft(text[from:], betweenElements)))
+	}
 	if quote < 0 {
 		return from, from + end(text[from:]), false
 	}
 	stop = closingQuote(text, quote)
-	if bytes.ContainsAny(text[colon:from], "[(") {
+	if isList {
 		for next := nextElement(text, stop); next >= 0; next = nextElement(text, stop) {
 			stop = closingQuote(text, next)
 		}
@@ -159,12 +163,15 @@ func nextElement(text []byte, stop int) int {
 	if len(rest) == 0 {
 		return -1
 	}
-	rest = bytes.TrimLeft(rest[1:], " ")
+	rest = bytes.TrimLeft(rest[1:], betweenElements)
 	if len(rest) == 0 || rest[0] != ',' {
 		return -1
 	}
-	return quoteAt(text, len(text)-len(bytes.TrimLeft(rest[1:], " \\")))
+	return quoteAt(text, len(text)-len(bytes.TrimLeft(rest[1:], betweenElements)))
 }
+
+// betweenElements may stand around the commas of a list, also of one over several lines.
+const betweenElements = " \t\r\n\\"
 
 func restOfLine(value []byte) int {
 	if end := bytes.IndexAny(value, "\r\n"); end >= 0 {

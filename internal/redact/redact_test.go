@@ -76,6 +76,7 @@ func TestPresets(t *testing.T) {
 			{"quotes in a cookie", "", `req {"cookie":"a=\"1\"; session=S3CRET"}`, `req {"cookie":"[redacted]"}`},
 			{"a list", "", `req headers={"Set-Cookie":["a=1; Path=/", "session=S3CRET"],"b":["c"]}`, `req headers={"Set-Cookie":["[redacted]"],"b":["c"]}`},
 			{"a list in escaped quotes", "", `req {\"Set-Cookie\":[\"a=1\",\"session=S3CRET\"],\"b\":[\"c\"]}`, `req {\"Set-Cookie\":[\"[redacted]\"],\"b\":[\"c\"]}`},
+			{"a list over several lines", "", "h: {\n  'set-cookie': [\n    'a=1',\n    'session=S3CRET'\n  ],\n  'b': 'c'", "h: {\n  'set-cookie': [\n    '[redacted]'\n  ],\n  'b': 'c'"},
 			{"a list of Python", "", `{'Set-Cookie': ['a=1', 'session=S3CRET']}`, `{'Set-Cookie': ['[redacted]']}`},
 			{"another name", "cookies.enabled", "true", "true"},
 		},

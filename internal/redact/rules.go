@@ -1,7 +1,8 @@
 // Package redact masks, hashes or drops secrets in texts, by the rules of
 // api/redaction: for the sidecar, which meets them in OTLP, and for the Fluent Bit
 // plugin, which meets them in lines. It takes time in proportion to the text, whatever
-// the text is: a table says which rules may match, and those scan it once.
+// the text is: a table says which rules may match, and those read it once, patterns a few
+// times. The memory that it takes beside the text is bounded.
 //
 // It knows texts, keys and JSON. What holds them is the caller's.
 package redact
