@@ -11,29 +11,36 @@ var cardShapes = [][]int{{4, 4, 4, 4, 3}, {6, 13}, {4, 4, 4, 4, 2}, {4, 4, 4, 4,
 // inside a longer word or behind a decimal point are not looked at.
 func scanCards(m *matches) {
 	text := m.text
-	inWord := false
+	escaped := 0 // the end of the last escape: no word
 	for i := 0; i < len(text); {
-		c := text[i]
-		if c == '%' || c == '\\' {
-			if n := escapeAt(text, i); n > 0 {
-				if to := cardEnd(text, i+1, digitsEnd(text, i+1)); to > 0 && !m.add(i+1, to) {
-					return // digits behind a percent sign
-				}
-				i, inWord = i+n, false
-				continue
-			}
-		}
-		if !isDigit(c) || inWord {
-			inWord = isAlphanumeric(c) || c == '.' && i > 0 && isDigit(text[i-1])
+		if !beginsCard[text[i]] {
 			i++
 			continue
 		}
-		end := digitsEnd(text, i)
-		if to := cardEnd(text, i, end); to > 0 && !m.add(i, to) {
-			return
+		if n := escapeAt(text, i); n > 0 {
+			escaped = i + n
+			if to := cardEnd(text, i+1, digitsEnd(text, i+1)); to > 0 && !m.add(i+1, to) {
+				return // digits behind a percent sign
+			}
+			i = escaped
+			continue
 		}
-		i, inWord = end, true
+		end := digitsEnd(text, i)
+		if i == escaped || !isBehindWord(text, i) {
+			if to := cardEnd(text, i, end); to > 0 && !m.add(i, to) {
+				return
+			}
+		}
+		i = max(end, i+1)
 	}
+}
+
+// beginsCard are digits, and what begins an escape.
+var beginsCard = setOf("0123456789%\\")
+
+// isBehindWord reports whether digits are the end of a word or of a number.
+func isBehindWord(text []byte, i int) bool {
+	return i > 0 && (isAlphanumeric(text[i-1]) || text[i-1] == '.' && i > 1 && isDigit(text[i-2]))
 }
 
 // escapeAt returns the length of an escape that ends no word with its last letter: %20,
