@@ -41,7 +41,8 @@ changes nothing and never reads Secrets. Everybody who can connect to this machi
 interface can read it. The cluster is asked only while a browser shows the page. The rights
 are those of these commands; with the right to list in one namespace only, use --namespace.
 
-Exit codes: 0 ended by Ctrl-C, 1 there is no cluster or the port is taken, 2 a wrong command line.`,
+Exit codes: 0 ended by Ctrl-C, 1 there is no kubeconfig or the port is taken, 2 a wrong command
+line. If the cluster does not answer, the page says so.`,
 		Example: `  novawire dashboard
   novawire dashboard -n nova --port 9000`,
 		Args: commandline.NoArguments,

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/nova/novawire/config"
 	"github.com/nova/novawire/internal/commandline"
@@ -56,9 +57,17 @@ and nothing printed; 2 bad command line.`,
 			if len(args) == 0 && flags.redact == "" {
 				return commandline.UsageError("preview: name a file, a folder, or - for standard input")
 			}
+			if flags.redact == "-" && slices.Contains(args, "-") {
+				return commandline.UsageError("preview: the sample and the manifests cannot both be standard input")
+			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range []string{"output", "explain", "color"} {
+				if flags.redact != "" && cmd.Flags().Changed(name) {
+					return commandline.UsageError("preview: --%s says how manifests are printed, and --redact prints a sample: use one of them", name)
+				}
+			}
 			return runPreview(flags, args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
@@ -79,6 +88,9 @@ func runPreview(flags previewFlags, paths []string, stdin io.Reader, stdout, std
 	}
 	if !slices.Contains([]string{"auto", "always", "never"}, flags.color) {
 		return commandline.UsageError("preview: --color %q: use auto, always or never", flags.color)
+	}
+	if len(validation.IsDNS1123Label(flags.namespace)) > 0 {
+		return commandline.UsageError("preview: --namespace %q: use 1 to 63 of a-z, 0-9 and -, with a letter or digit at both ends", flags.namespace)
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(50)) // a run is short: less memory for a little time
 	c, err := config.Read(flags.config, os.Getenv(config.EnvImage))

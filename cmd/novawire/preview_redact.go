@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nova/novawire/api/injection"
+	"github.com/nova/novawire/api/redaction"
 	sidecarapi "github.com/nova/novawire/api/sidecar"
 	"github.com/nova/novawire/webhook/inject"
 	"github.com/nova/novawire/webhook/preview"
@@ -26,6 +27,10 @@ func redactSample(path string, c inject.Config, objects []preview.Object, stdin 
 	if len(objects) == 0 && c.Defaults[injection.AnnotationRedact] != "" {
 		groups = []rulesGroup{{rules: c.Defaults[injection.AnnotationRedact], where: []string{"the configuration's defaults"}}}
 	}
+	groups = slices.DeleteFunc(groups, func(g rulesGroup) bool { // comments alone are no rule
+		rules, _ := redaction.Parse(g.rules)
+		return rules.Empty()
+	})
 	if len(groups) == 0 {
 		return errors.New("preview: no rule of redaction: name manifests with the annotation " + injection.AnnotationRedact + ", or a --config with it in its defaults")
 	}

@@ -25,6 +25,7 @@ type statusFlags struct {
 
 func statusCommand() *cobra.Command {
 	var flags statusFlags
+	var all bool
 	cmd := &cobra.Command{
 		Use:   "status [KIND/NAME]",
 		Short: "Show what is wired in the cluster, in a namespace, or of a workload",
@@ -43,6 +44,9 @@ Exit codes: 0 success, 1 the cluster did not answer, 2 a wrong command line.`,
   novawire status -n nova --watch
   novawire status deploy/feed -n nova -o yaml`,
 		Args: func(_ *cobra.Command, args []string) error {
+			if all && (flags.namespace != "" || len(args) > 0) {
+				return commandline.UsageError("status: --all-namespaces takes no namespace and no workload")
+			}
 			_, err := statusWorkload(args)
 			return err
 		},
@@ -56,6 +60,7 @@ Exit codes: 0 success, 1 the cluster did not answer, 2 a wrong command line.`,
 	f := cmd.Flags()
 	flags.cluster.register(f)
 	f.StringVarP(&flags.namespace, "namespace", "n", "", "only this namespace; default: all, or with KIND/NAME that of the kubeconfig's context")
+	f.BoolVarP(&all, "all-namespaces", "A", false, "all namespaces, as by default")
 	f.StringVar(&flags.system, "system-namespace", defaultNamespace, "namespace of the manager")
 	f.StringVar(&flags.config, "config", "", "the manager's configuration file; default: the cluster's")
 	flags.display.register(f)

@@ -18,6 +18,7 @@ import (
 type telemetryFlags struct {
 	cluster clusterFlags
 	system  string
+	name    string // the flag's namespace, as an argument names it too
 	price   float64
 	display display
 }
@@ -44,6 +45,9 @@ Exit codes: 0 success, 1 the cluster did not answer, 2 a wrong command line.`,
   novawire telemetry nova --watch
   novawire telemetry --price-per-gb 0.50 -o json`,
 		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 && flags.name != "" {
+				return commandline.UsageError("telemetry: name the namespace once, as the argument or with --namespace")
+			}
 			if len(args) > 1 {
 				return commandline.UsageError("telemetry: %q: name one namespace, or none for all", strings.Join(args, " "))
 			}
@@ -56,12 +60,13 @@ Exit codes: 0 success, 1 the cluster did not answer, 2 a wrong command line.`,
 			if flags.price < 0 {
 				return commandline.UsageError("telemetry: --price-per-gb %g: use 0 or more", flags.price)
 			}
-			return flags.run(cmd, strings.Join(args, ""))
+			return flags.run(cmd, flags.name+strings.Join(args, ""))
 		},
 	}
 	f := cmd.Flags()
 	flags.cluster.register(f)
 	flags.display.register(f)
+	f.StringVarP(&flags.name, "namespace", "n", "", "the same as the argument NAMESPACE")
 	f.StringVar(&flags.system, "system-namespace", defaultNamespace, "namespace of the manager")
 	f.Float64Var(&flags.price, "price-per-gb", 0, "what the backend charges for a GB (10^9 bytes) of OTLP without compression, in any currency")
 	flags.cluster.completeContexts(cmd)

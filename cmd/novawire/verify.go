@@ -13,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/nova/novawire/config"
-	"github.com/nova/novawire/internal/commandline"
 	"github.com/nova/novawire/internal/kubernetes"
 	"github.com/nova/novawire/internal/workload"
 	"github.com/nova/novawire/webhook/inject"
@@ -174,7 +173,7 @@ func (f explainFlags) verifyFile(cmd *cobra.Command, path string) error {
 		all = append(all, v)
 	}
 	if len(all) == 0 {
-		return commandline.UsageError("explain: --verify: %s has no Pod", path)
+		return fmt.Errorf("explain: --verify: %s has no Pod", path)
 	}
 	return writeVerifications(cmd, all, f.output)
 }
@@ -213,6 +212,9 @@ func templateIn(objects []preview.Manifest, pod *corev1.Pod, namespace string) (
 				return raw, o.Kind + " " + namespace + "/" + o.Name + " of the input", err
 			}
 		}
+	}
+	if workloadOf.Kind == controller.Kind && workloadOf.Name == controller.Name {
+		return nil, "", fmt.Errorf("the input has no %s %s: %w", controller.Kind, controller.Name, errNoTemplate)
 	}
 	return nil, "", fmt.Errorf("the input has neither %s %s nor %s %s: %w", controller.Kind, controller.Name, workloadOf.Kind, workloadOf.Name, errNoTemplate)
 }
