@@ -94,10 +94,6 @@ func TestRedactor_MatchesAreBounded(t *testing.T) {
 			if n := len(r.found.spans); n > maxMatches+redaction.MaxRules {
 				t.Errorf("%d matches are kept", n)
 			}
-			r.Release()
-			if cap(r.found.spans) > 0 {
-				t.Errorf("room for %d matches is kept", cap(r.found.spans))
-			}
 		})
 	}
 }

@@ -29,14 +29,3 @@ func (m *matches) add(from, to int) bool {
 	m.spans = append(m.spans, span{from, to, m.rule})
 	return !isFull && m.rule.action != redaction.Drop // one match drops all of the text
 }
-
-// Release gives up large buffers.
-func (r *Redactor) Release() {
-	const keepSpans, keepBytes = 1 << 10, 64 << 10
-	if cap(r.found.spans) > keepSpans {
-		r.found.spans = nil
-	}
-	if cap(r.scratch) > keepBytes {
-		r.scratch = nil
-	}
-}
