@@ -23,6 +23,7 @@ func Report(accounts ...*Account) []Service {
 	type key struct{ namespace, service string }
 	all := map[key]*Service{}
 	add := func(namespace, service string, signals map[string]Entry) *Service {
+		service = Name(service) // one that was stored
 		k := key{namespace, service}
 		s := all[k]
 		if s == nil {
@@ -48,13 +49,14 @@ func Report(accounts ...*Account) []Service {
 			s.UnknownRuns += p.Unknown
 		}
 	}
-	report := make([]Service, 0, len(all))
-	for _, s := range slices.Collect(maps.Values(all)) {
-		report = append(report, *s)
-	}
-	slices.SortFunc(report, func(a, b Service) int {
+	// Pointers: their code is in the manager already.
+	sorted := slices.SortedFunc(maps.Values(all), func(a, b *Service) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
+	report := make([]Service, 0, len(all))
+	for _, s := range sorted {
+		report = append(report, *s)
+	}
 	return report
 }
 
@@ -68,4 +70,4 @@ func (s Service) Total() (sum Entry) {
 
 // Lost returns how many items were accepted and will not arrive, or may not: dropped ones, and
 // those that sidecars held when they were killed.
-func (e Entry) Lost() int64 { return Sum(e.Dropped) + e.Unaccounted }
+func (e Entry) Lost() int64 { return Add(Sum(e.Dropped), e.Unaccounted) }

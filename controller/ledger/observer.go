@@ -130,11 +130,10 @@ const maxRuns = 16
 func (p *observed) show(r run) {
 	i := slices.IndexFunc(p.runs, func(known run) bool { return known.number == r.number || known.id == r.id && r.id != "" })
 	if i < 0 {
-		i = slices.IndexFunc(p.runs, func(known run) bool { return known.number > r.number })
-		if i < 0 {
-			i = len(p.runs)
+		p.runs = append(p.runs, r)
+		for i = len(p.runs) - 1; i > 0 && p.runs[i].number < p.runs[i-1].number; i-- {
+			p.runs[i], p.runs[i-1] = p.runs[i-1], p.runs[i]
 		}
-		p.runs = slices.Insert(p.runs, i, r)
 		p.runs = p.runs[max(0, len(p.runs)-maxRuns):]
 		return
 	}

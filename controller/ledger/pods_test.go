@@ -21,16 +21,16 @@ func TestRuns(t *testing.T) {
 		want   string // id, and "+" if it has ended with a ledger, "-" without one
 		ended  int
 	}{
-		"it has not started":                         {corev1.ContainerStatus{State: waiting}, "[]", 0},
-		"it runs":                                    {corev1.ContainerStatus{ContainerID: "a", State: running}, "[a]", 0},
-		"it has ended":                               {corev1.ContainerStatus{ContainerID: "a", State: ended("a", final)}, "[a+]", 1},
-		"it was killed without a message":            {corev1.ContainerStatus{ContainerID: "a", State: ended("a", "")}, "[a-]", 1},
-		"its message was cut off":                    {corev1.ContainerStatus{ContainerID: "a", State: ended("a", final[:20])}, "[a-]", 1},
-		"it runs again":                              {corev1.ContainerStatus{ContainerID: "b", RestartCount: 1, State: running, LastTerminationState: ended("a", final)}, "[a+ b]", 1},
-		"it waits for its next start":                {corev1.ContainerStatus{ContainerID: "b", RestartCount: 1, State: waiting, LastTerminationState: ended("b", final)}, "[b+]", 2},
-		"it has ended again":                         {corev1.ContainerStatus{ContainerID: "b", RestartCount: 1, State: ended("b", final), LastTerminationState: ended("a", "")}, "[a- b+]", 2},
+		"it has not started":              {corev1.ContainerStatus{State: waiting}, "[]", 0},
+		"it runs":                         {corev1.ContainerStatus{ContainerID: "a", State: running}, "[a]", 0},
+		"it has ended":                    {corev1.ContainerStatus{ContainerID: "a", State: ended("a", final)}, "[a+]", 1},
+		"it was killed without a message": {corev1.ContainerStatus{ContainerID: "a", State: ended("a", "")}, "[a-]", 1},
+		"its message was cut off":         {corev1.ContainerStatus{ContainerID: "a", State: ended("a", final[:20])}, "[a-]", 1},
+		"it runs again":                   {corev1.ContainerStatus{ContainerID: "b", RestartCount: 1, State: running, LastTerminationState: ended("a", final)}, "[a+ b]", 1},
+		"it waits for its next start":     {corev1.ContainerStatus{ContainerID: "b", RestartCount: 1, State: waiting, LastTerminationState: ended("b", final)}, "[b+]", 2},
+		"it has ended again":              {corev1.ContainerStatus{ContainerID: "b", RestartCount: 1, State: ended("b", final), LastTerminationState: ended("a", "")}, "[a- b+]", 2},
 		"the kubelet has lost the container, and has counted that": {corev1.ContainerStatus{RestartCount: 1, State: waiting, LastTerminationState: ended("", "")}, "[-]", 1},
-		"it runs after starts that nobody has shown": {corev1.ContainerStatus{ContainerID: "e", RestartCount: 4, State: running, LastTerminationState: ended("d", final)}, "[d+ e]", 4},
+		"it runs after starts that nobody has shown":               {corev1.ContainerStatus{ContainerID: "e", RestartCount: 4, State: running, LastTerminationState: ended("d", final)}, "[d+ e]", 4},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

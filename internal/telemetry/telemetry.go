@@ -57,9 +57,9 @@ func Read(ctx context.Context, c *kubernetes.Client, system, namespace string, p
 const bytesOfGB = 1e9
 
 func derive(all []ledgerapi.Service, namespace string, pricePerGB float64) Report {
-	var bytes int64
+	var bytes float64
 	for _, s := range all {
-		bytes += s.Total().ExportedBytes
+		bytes += float64(s.Total().ExportedBytes)
 	}
 	r := Report{Services: []Service{}, PricePerGB: pricePerGB}
 	for _, s := range all {
@@ -72,7 +72,7 @@ func derive(all []ledgerapi.Service, namespace string, pricePerGB float64) Repor
 			derived.Loss = float64(total.Lost()) / float64(total.Accepted)
 		}
 		if bytes > 0 {
-			derived.Share = float64(total.ExportedBytes) / float64(bytes)
+			derived.Share = float64(total.ExportedBytes) / bytes
 		}
 		r.Services = append(r.Services, derived)
 	}
