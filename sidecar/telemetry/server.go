@@ -43,7 +43,7 @@ type Writer interface {
 func NewFactory(config Config, stats *ledger.Ledger, more Writer) extension.Factory {
 	return extension.NewFactory(Type, func() component.Config { return &config },
 		func(_ context.Context, set extension.Settings, cfg component.Config) (extension.Extension, error) {
-			return &server{config: cfg.(*Config), set: set, stats: stats, more: more, started: time.Now(), final: make(chan struct{})}, nil
+			return &server{config: cfg.(*Config), set: set, stats: stats, more: more, started: time.Now(), final: make(chan struct{}), waits: make(chan struct{}, maxWaiting)}, nil
 		}, component.StabilityLevelStable)
 }
 
@@ -59,6 +59,7 @@ type server struct {
 	ready   atomic.Bool
 	started time.Time
 	final   chan struct{} // closed: the ledger does not change any more
+	waits   chan struct{} // who waits for it
 	waiting sync.WaitGroup
 	http    *http.Server
 	stop    context.CancelFunc
@@ -143,11 +144,21 @@ func (s *server) serveReady(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
+// maxWaiting is how many may wait for the final ledger: the replicas of the manager.
+const maxWaiting = 2
+
 // serveLedger serves the ledger; with the query "final", when the sidecar ends. So a manager
 // gets the last account of a pod whose object is gone already.
 func (s *server) serveLedger(w http.ResponseWriter, r *http.Request) {
 	line := s.stats.RunningLine
 	if r.URL.Query().Has(ledgerapi.Final) {
+		select {
+		case s.waits <- struct{}{}:
+			defer func() { <-s.waits }()
+		default: // any pod reaches the port
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
 		s.waiting.Add(1)
 		defer s.waiting.Done()
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
