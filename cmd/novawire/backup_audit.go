@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -114,7 +113,7 @@ func writeReport(w io.Writer, report audit.Report, output string, now time.Time)
 			protected = "NO"
 		}
 		row := []string{d.Namespace, d.Kind, d.Name, protected, age(d.LastSuccess, now), age(d.LastVerified, now), orDash(d.Message), orDash(d.Fix)}
-		fmt.Fprintln(table, strings.Join(row, "\t"))
+		fmt.Fprintln(table, line(row))
 	}
 	return table.Flush()
 }

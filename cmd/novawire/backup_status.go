@@ -146,7 +146,7 @@ func writeStatusTable(w io.Writer, states []statusEntry, now time.Time) error {
 				row[5], row[6] = units.Bytes(d.Bytes), units.Bytes(d.Stored)
 				row[7] = time.Duration(d.Seconds * float64(time.Second)).Round(time.Second).String()
 			}
-			fmt.Fprintln(table, strings.Join(row, "\t"))
+			fmt.Fprintln(table, line(row))
 		}
 	}
 	return table.Flush()

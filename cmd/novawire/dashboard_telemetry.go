@@ -67,7 +67,7 @@ func newShownTelemetry(r telemetry.Report) *shownTelemetry {
 	shown := &shownTelemetry{More: max(0, len(services)-maxShownServices)}
 	for i, s := range services {
 		all := s.Total()
-		shown.Accepted, shown.Delivered, shown.Lost = shown.Accepted+all.Accepted, shown.Delivered+all.Exported, shown.Lost+all.Lost()
+		shown.Accepted, shown.Delivered, shown.Lost = ledgerapi.Add(shown.Accepted, all.Accepted), ledgerapi.Add(shown.Delivered, all.Exported), ledgerapi.Add(shown.Lost, all.Lost())
 		if i >= maxShownServices {
 			continue
 		}

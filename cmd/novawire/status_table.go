@@ -43,10 +43,10 @@ func (s *clusterStatus) writeTable(w io.Writer, workloads, pods bool, now time.T
 		}
 	}
 	for _, p := range s.Names {
-		fmt.Fprintf(w, "note: %s\n", p)
+		fmt.Fprintf(w, "note: %s\n", cell(fmt.Sprint(p)))
 	}
 	for _, note := range s.Notes {
-		fmt.Fprintf(w, "note: %s\n", note)
+		fmt.Fprintf(w, "note: %s\n", cell(note))
 	}
 	return nil
 }
@@ -54,7 +54,7 @@ func (s *clusterStatus) writeTable(w io.Writer, workloads, pods bool, now time.T
 func (s *clusterStatus) writeNamespaces(table io.Writer, now time.Time) {
 	fmt.Fprintln(table, "NAMESPACE\t"+stateColumns+"\tCONFIGURATION\tBACKUPS")
 	for _, ns := range s.Namespaces {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", ns.Name, ns.Pods.row(), orDash(ns.Configuration), ns.backups(now))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", ns.Name, ns.Pods.row(), cell(orDash(ns.Configuration)), ns.backups(now))
 	}
 }
 
@@ -110,7 +110,7 @@ func (s *clusterStatus) writeWorkloads(table io.Writer, now time.Time) {
 			for _, reason := range sortedKeys(o.Reasons, strings.Compare) {
 				reasons = append(reasons, fmt.Sprintf("%s (%d)", reason, o.Reasons[reason]))
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", o.Kind, o.Name, o.Pods.row(), orDash(strings.Join(configurations, ", ")), orDash(strings.Join(reasons, ", ")))
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", o.Kind, o.Name, o.Pods.row(), cell(orDash(strings.Join(configurations, ", "))), cell(orDash(strings.Join(reasons, ", "))))
 		}
 	}
 }
@@ -120,7 +120,7 @@ func (s *clusterStatus) writePods(table io.Writer, now time.Time) {
 	for _, ns := range s.Namespaces {
 		for _, o := range ns.Workloads {
 			for _, p := range o.Details {
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", p.Name, p.State, units.Age(now.Sub(p.Created.Time)), orDash(p.Configuration), p.Reason)
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", p.Name, p.State, units.Age(now.Sub(p.Created.Time)), cell(orDash(p.Configuration)), cell(p.Reason))
 			}
 		}
 	}

@@ -115,7 +115,7 @@ func writeServices(w io.Writer, r telemetry.Report) {
 		if r.PricePerGB > 0 {
 			cost = fmt.Sprintf("\t%.2f", s.Cost)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%d\t%s\t%s%s\n", s.Namespace, s.Name, s.Pods, s.GonePods,
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t%d\t%s\t%s%s\n", cell(s.Namespace), cell(s.Name), s.Pods, s.GonePods,
 			s.Signals[ledgerapi.Traces].Accepted, s.Signals[ledgerapi.Metrics].Accepted, s.Signals[ledgerapi.Logs].Accepted,
 			all.Exported, all.Lost(), percent(s.Loss), ledgerapi.Sum(all.Refused), ledgerapi.Sum(all.Redacted), all.Stored, s.UnknownRuns, units.Bytes(all.ExportedBytes), percent(s.Share), cost)
 	}
@@ -129,8 +129,8 @@ func writeSignals(w io.Writer, r telemetry.Report) {
 			if isSilent(e) {
 				continue
 			}
-			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", s.Name, signal, e.Accepted, e.Exported, ledgerapi.Sum(e.Dropped), e.Unaccounted,
-				e.Stored, ledgerapi.Sum(e.Refused), units.Bytes(e.ExportedBytes), orDash(reasonsOf(e)))
+			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", cell(s.Name), signal, e.Accepted, e.Exported, ledgerapi.Sum(e.Dropped), e.Unaccounted,
+				e.Stored, ledgerapi.Sum(e.Refused), units.Bytes(e.ExportedBytes), cell(orDash(reasonsOf(e))))
 		}
 	}
 }
