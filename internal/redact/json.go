@@ -20,9 +20,12 @@ const byteOrderMark = "\xef\xbb\xbf"
 
 // isOpening reports whether a text may be an object, an array or a string of JSON.
 func isOpening(text []byte) bool {
-	if len(text) > 0 && text[0] > '{' {
-		text = bytes.TrimPrefix(text, []byte(byteOrderMark))
-	}
+	return len(text) > 1 && mayOpen[text[0]] && opensBehindSpace(bytes.TrimPrefix(text, []byte(byteOrderMark)))
+}
+
+var mayOpen = setOf(" \t\r\n{[\"" + byteOrderMark[:1])
+
+func opensBehindSpace(text []byte) bool {
 	for i, c := range text {
 		switch c {
 		case ' ', '\t', '\n', '\r':
@@ -286,8 +289,8 @@ func (w *jsonWriter) keyInObject(key []byte) Key {
 	if len(w.keys) == 0 || len(key) > longest {
 		return w.Key(key)
 	}
-	switch {
-	case bytes.EqualFold(key, []byte("name")), bytes.EqualFold(key, []byte("key")):
+	switch string(key) {
+	case "name", "Name", "key", "Key":
 		k := w.Key(key)
 		if at := w.at; at < len(w.text) && w.text[at] == '"' {
 			if name, ok := w.str(); ok {
@@ -296,7 +299,7 @@ func (w *jsonWriter) keyInObject(key []byte) Key {
 			w.at = at
 		}
 		return k
-	case bytes.EqualFold(key, []byte("value")):
+	case "value", "Value":
 		if k := w.Key(key); k.whole != nil || w.named.whole == nil {
 			return k
 		}
