@@ -192,7 +192,7 @@ func restOfWord(value []byte) int {
 func scanSchemes(m *matches) {
 	text := m.text
 	for i := 0; i < len(text); i++ {
-		if gapAt(text, i) == 0 {
+		if c := text[i]; c != ' ' && c != '\t' && c != '%' || gapAt(text, i) == 0 {
 			continue
 		}
 		before := text[:i]
