@@ -25,7 +25,8 @@ func redactSample(path string, c inject.Config, objects []preview.Object, stdin 
 	}
 	groups := rulesOf(objects)
 	if len(objects) == 0 && c.Defaults[injection.AnnotationRedact] != "" {
-		groups = []rulesGroup{{rules: c.Defaults[injection.AnnotationRedact], where: []string{"the configuration's defaults"}}}
+		hasKey := c.Sidecar.Env[sidecarapi.EnvRedactKey] != "" || c.Sidecar.SecretEnv[sidecarapi.EnvRedactKey] != ""
+		groups = []rulesGroup{{rules: c.Defaults[injection.AnnotationRedact], hasKey: hasKey, where: []string{"the configuration's defaults"}}}
 	}
 	groups = slices.DeleteFunc(groups, func(g rulesGroup) bool { // comments alone are no rule
 		rules, _ := redaction.Parse(g.rules)
@@ -34,9 +35,8 @@ func redactSample(path string, c inject.Config, objects []preview.Object, stdin 
 	if len(groups) == 0 {
 		return errors.New("preview: no rule of redaction: name manifests with the annotation " + injection.AnnotationRedact + ", or a --config with it in its defaults")
 	}
-	hasKey := c.Sidecar.Env[sidecarapi.EnvRedactKey] != "" || c.Sidecar.SecretEnv[sidecarapi.EnvRedactKey] != ""
 	for _, g := range groups {
-		if err := writeRedaction(stdout, g, preview.Redact(g.rules, hasKey, sample)); err != nil {
+		if err := writeRedaction(stdout, g, preview.Redact(g.rules, g.hasKey, sample)); err != nil {
 			return err
 		}
 	}
@@ -57,8 +57,9 @@ func readSample(path string, stdin io.Reader) (sample []byte, err error) {
 
 // rulesGroup are objects with the same rules.
 type rulesGroup struct {
-	rules string
-	where []string
+	rules  string
+	hasKey bool // of hashes; where hashes mask instead, a note of the object says so
+	where  []string
 }
 
 // rulesOf returns the rules that the sidecars of the objects get.
@@ -68,9 +69,12 @@ func rulesOf(objects []preview.Object) (groups []rulesGroup) {
 			if line.Container != sidecarapi.ContainerName || line.Subject != sidecarapi.EnvRedact {
 				continue
 			}
-			i := slices.IndexFunc(groups, func(g rulesGroup) bool { return g.rules == line.Value })
+			hasKey := !slices.ContainsFunc(o.Result.Notes, func(n inject.Note) bool {
+				return n.Reason == inject.BadRedaction && strings.HasSuffix(n.Detail, sidecarapi.EnvRedactKey)
+			})
+			i := slices.IndexFunc(groups, func(g rulesGroup) bool { return g.rules == line.Value && g.hasKey == hasKey })
 			if i < 0 {
-				i, groups = len(groups), append(groups, rulesGroup{rules: line.Value})
+				i, groups = len(groups), append(groups, rulesGroup{rules: line.Value, hasKey: hasKey})
 			}
 			groups[i].where = append(groups[i].where, o.Where)
 		}

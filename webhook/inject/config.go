@@ -14,6 +14,7 @@ import (
 
 	"github.com/nova/novawire/api/injection"
 	sidecarapi "github.com/nova/novawire/api/sidecar"
+	"github.com/nova/novawire/internal/validate"
 )
 
 // revision is part of the configuration hash. Increase it when the engine wires a
@@ -89,6 +90,14 @@ func DefaultConfig() Config {
 	}
 }
 
+// refused says what is wrong with a setting of the configuration file, without what becomes of
+// the same mistake in a pod: a file with a mistake is not used.
+func refused(r validate.Refusal) string {
+	r.Ignored, r.Instead = false, ""
+	problem, _, _ := strings.Cut(strings.TrimSuffix(r.Reason(), "; it is ignored"), "; until ")
+	return r.Setting + ": " + problem
+}
+
 // Validate returns an error that lists every mistake with the path of its key.
 func (c Config) Validate() error {
 	var mistakes []error
@@ -100,7 +109,7 @@ func (c Config) Validate() error {
 	}
 	defaults, bad := injection.ParseRequest(defaultRequest(c), injection.Layer{Source: "default", Annotations: c.Defaults})
 	for _, refusal := range bad {
-		wrong("defaults", "%s: %s", refusal.Setting, refusal.Reason())
+		wrong("defaults", "%s", refused(refusal))
 	}
 	if c.Sidecar.Image == "" || strings.ContainsAny(c.Sidecar.Image, " \t\n") {
 		wrong("sidecar.image", "%q is not an image reference", c.Sidecar.Image)
@@ -123,7 +132,7 @@ func (c Config) Validate() error {
 	}
 	if c.Sidecar.Configured() {
 		for _, m := range sidecarapi.CheckVariables(c.Sidecar.Env, slices.Sorted(maps.Keys(c.Sidecar.SecretEnv))) {
-			wrong("sidecar.env", "%w", m)
+			wrong("sidecar.env", "%s", refused(m))
 		}
 	}
 	for name, ref := range c.Sidecar.SecretEnv {
