@@ -179,6 +179,19 @@ func TestRepair_Waits(t *testing.T) {
 		e.become(ns, "feed", string(missing), string(missing))
 		e.status(k, "")
 	})
+	t.Run("where more than one PodDisruptionBudget is for a pod, and says so", func(t *testing.T) {
+		e := newEnvironment(t, repairapi.Evict)
+		ns := e.namespace()
+		for _, name := range []string{"one", "two"} {
+			e.create(&policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}, Spec: policyv1.PodDisruptionBudgetSpec{
+				Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "feed"}},
+			}})
+		}
+		e.workload("Deployment", ns, "feed", wired, missing)
+		e.event(ns, "RepairWaits", "the API server refuses the eviction: This pod has more than one PodDisruptionBudget")
+		e.waits(waitBudget, 1)
+		e.become(ns, "feed", string(missing))
+	})
 	t.Run("if a repair could not be undone", func(t *testing.T) {
 		e := newEnvironment(t, repairapi.Evict)
 		ns := e.namespace()
@@ -314,9 +327,24 @@ func TestRights(t *testing.T) {
 	if err := as.Create(t.Context(), pod(), client.DryRunAll); err != nil {
 		t.Errorf("a dry run: %v", err)
 	}
-	refused("another image", func() error {
-		return as.Patch(t.Context(), e.read(k), client.RawPatch("application/strategic-merge-patch+json", []byte(`{"spec":{"template":{"spec":{"containers":[{"name":"app","image":"evil"}]}}}}`)))
-	}, "the manager changes nothing in the spec of pods")
+	const specOnly = "the manager changes nothing in the spec but the metadata of the pod template"
+	for what, spec := range map[string]string{
+		"another image": `{"template":{"spec":{"containers":[{"name":"app","image":"evil"}]}}}`,
+		"another scale": `{"replicas":7}`,
+		"a pause":       `{"paused":true}`,
+		"a strategy":    `{"strategy":{"$retainKeys":["type"],"type":"Recreate"}}`,
+		"a field less":  `{"revisionHistoryLimit":null,"progressDeadlineSeconds":7}`,
+	} {
+		refused(what, func() error {
+			return as.Patch(t.Context(), e.read(k), client.RawPatch("application/strategic-merge-patch+json", []byte(`{"spec":`+spec+`}`)))
+		}, specOnly)
+	}
+	for _, kind := range kinds {
+		o := e.read(e.workload(kind, ns, "opts-out-"+strings.ToLower(kind), wired))
+		if err := as.Patch(t.Context(), o, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"template":{"metadata":{"labels":{"nova.dev/wiring":"disabled"}}}}}`))); err != nil {
+			t.Errorf("the opt-out of a %s: %v", kind, err)
+		}
+	}
 	refused("a Job", func() error { return as.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "x"}, &batchv1.Job{}) }, "forbidden")
 	if err := e.client.Create(t.Context(), pod()); err != nil {
 		t.Errorf("a pod of somebody else: %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -101,7 +102,8 @@ func podFrom(t *target, old *corev1.Pod) *corev1.Pod {
 			pod.Labels[label] = value
 		}
 	}
-	for _, claim := range t.claims { // the template's mounts name them
+	for _, claim := range t.claims { // the template's mounts name them, and its volumes of that name do not count
+		pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == claim.Name })
 		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: claim.Name, VolumeSource: corev1.VolumeSource{
 			PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim.Name + "-" + old.Name},
 		}})

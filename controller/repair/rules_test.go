@@ -100,3 +100,14 @@ func TestNotBetter(t *testing.T) {
 		})
 	}
 }
+
+// The StatefulSet controller puts the claim in the place of a volume of the template.
+func TestPodFrom_ClaimInPlaceOfVolume(t *testing.T) {
+	set := &appsv1.StatefulSet{}
+	set.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "data"}, {Name: "cache"}}
+	set.Spec.VolumeClaimTemplates = []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}}
+	pod := podFrom(ofStatefulSet(set), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "db-0"}})
+	if v := pod.Spec.Volumes; len(v) != 2 || v[0].Name != "cache" || v[1].PersistentVolumeClaim == nil || v[1].PersistentVolumeClaim.ClaimName != "data-db-0" {
+		t.Errorf("volumes %+v", v)
+	}
+}
