@@ -39,6 +39,7 @@ const maxUnhelpful = 3
 // progress is what a repair that is not finished remembers. What has to survive a restart of
 // the manager is in the workload's annotation.
 type progress struct {
+	mode      repairapi.Mode
 	ready     int                     // pods that are ready since the last replacement
 	at        time.Time               // of the last progress, or of the first look at which not all was well any more
 	ending    time.Time               // when a pod was last seen in its grace period
@@ -76,8 +77,8 @@ func (r *Repairer) step(ctx context.Context, k key) (reconcile.Result, error) {
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	isRunning := r.running[k] != nil || l.status.Phase == repairapi.Running
-	if !found || l.status.Failed() || !isRunning && (!r.hasDrifted(k) || l.mode == repairapi.None) {
+	isRunning := r.running[k] != nil || r.held[k] || l.status.Phase == repairapi.Running
+	if !found || l.status.Failed() && !r.held[k] || !isRunning && (!r.hasDrifted(k) || l.mode == repairapi.None) {
 		r.forget(k)
 		return reconcile.Result{}, nil
 	}
@@ -102,14 +103,18 @@ func (r *Repairer) step(ctx context.Context, k key) (reconcile.Result, error) {
 	if l.status.Phase == repairapi.Running {
 		return r.follow(ctx, l)
 	}
-	if l.status.Failed() { // the cache did not know it yet
+	if l.status.Failed() { // the cache did not know it yet, or its pods are to be evicted
+		if r.held[k] && r.evictUnready(ctx, l) != "" {
+			return reconcile.Result{RequeueAfter: later}, nil
+		}
 		r.forget(k)
 		return reconcile.Result{}, nil
 	}
 	if isRunning { // whether a new repair may begin has not been asked yet
-		if r.running[k] != nil {
-			r.ended(ctx, l, l.mode, resultAbandoned, "somebody removed the annotation "+injection.AnnotationRepairStatus)
+		if p := r.running[k]; p != nil {
+			r.ended(ctx, l, p.mode, resultAbandoned, "somebody removed the annotation "+injection.AnnotationRepairStatus)
 		}
+		r.forget(k)
 		return reconcile.Result{RequeueAfter: often}, nil
 	}
 	return r.begin(ctx, l)
@@ -232,7 +237,7 @@ func (r *Repairer) begin(ctx context.Context, l *look) (reconcile.Result, error)
 func (r *Repairer) follow(ctx context.Context, l *look) (reconcile.Result, error) {
 	p := r.running[l.key]
 	if p == nil { // the manager that began was another one
-		p = &progress{at: r.now(), last: l.status.Since}
+		p = &progress{mode: l.status.Mode, at: r.now(), last: l.status.Since}
 		r.running[l.key] = p
 	}
 	changed, err := l.changed()
@@ -321,6 +326,7 @@ func (r *Repairer) works(k key) {
 func (r *Repairer) forget(k key) {
 	r.works(k)
 	delete(r.running, k)
+	delete(r.held, k)
 	if !r.hasDrifted(k) {
 		delete(r.told, k)
 	}

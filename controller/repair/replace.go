@@ -43,7 +43,7 @@ func (r *Repairer) replace(ctx context.Context, l *look, pod podOf) (reconcile.R
 	}
 	p := r.running[l.key]
 	if p == nil {
-		p = &progress{}
+		p = &progress{mode: l.mode}
 		r.running[l.key] = p
 	}
 	p.at, p.last, p.judged, p.ready = r.now(), wired.CreationTimestamp.Time, false, 0
@@ -250,7 +250,9 @@ func (r *Repairer) giveUp(ctx context.Context, l *look, reason string, unwired b
 	r.Metrics.count(status.Mode, result)
 	text := reason + effect + "; it is left alone. " + l.again(optOut != nil)
 	if l.kind == "StatefulSet" && optOut != nil {
-		text += r.evictUnready(ctx, l)
+		left := r.evictUnready(ctx, l)
+		r.held[l.key] = left != ""
+		text += left
 	}
 	r.events.Eventf(reference(l.key, l.object), nil, corev1.EventTypeWarning, "RepairUndone", "Repair", "%s", validate.EventNote(text))
 	log.FromContext(ctx).WithName("repair").Error(nil, "repair did not help", "workload", l.key.String(), "namespace", l.namespace, "result", result, "reason", reason)
@@ -270,11 +272,11 @@ func (l *look) again(optedOut bool) string {
 // them before it uses another template. It returns what is left to do.
 func (r *Repairer) evictUnready(ctx context.Context, l *look) (left string) {
 	for _, pod := range since(l.pods, l.status.Since) {
-		if pod.ready {
+		if pod.ready || pod.Labels[injection.LabelWiring] == injection.WiringDisabled { // it is of the new template
 			continue
 		}
 		if err := r.evict(ctx, pod.Pod); client.IgnoreNotFound(err) != nil {
-			left += fmt.Sprintf(" Pod %s was not evicted (%s): delete it", pod.Name, budget(err))
+			left += fmt.Sprintf(" Pod %s was not evicted (%s): it is tried again, or delete it", pod.Name, budget(err))
 		}
 	}
 	return left

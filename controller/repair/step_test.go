@@ -272,8 +272,10 @@ func TestStep_MarksOfOthers(t *testing.T) {
 }
 
 func TestStep_EvictionRefused(t *testing.T) {
-	several := &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError,
-		Message: "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."}}
+	several := &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusInternalServerError,
+		Message: "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+	}}
 	s := newSteps(t, "Deployment", 2)
 	s.refuse = func(string, bool) error { return several }
 	s.look(0)
@@ -283,4 +285,31 @@ func TestStep_EvictionRefused(t *testing.T) {
 	s.refuse = func(string, bool) error { return nil }
 	s.look(time.Minute)
 	s.phase(repairapi.Running, 1)
+}
+
+// The controller of a StatefulSet waits for its unready pod, whatever its template is.
+func TestStep_UndoneStatefulSet(t *testing.T) {
+	s := newSteps(t, "StatefulSet", 2)
+	s.look(0)
+	stuck := s.replaced(false)
+	s.look(time.Second)
+	s.refuse = func(string, bool) error { return apierrors.NewTooManyRequests("the budget db needs 2 healthy pods", 0) }
+	s.look(6 * time.Minute)
+	s.repairer.Found("nova", nil) // its pods are wired or skipped
+	s.phase(repairapi.Undone, 1)
+	s.told("Pod " + stuck + " was not evicted")
+	s.look(time.Minute)
+	s.phase(repairapi.Undone, 1)
+	s.refuse = func(string, bool) error { return nil }
+	s.look(time.Minute)
+	s.phase(repairapi.Undone, 2)
+	fresh := s.replaced(false)
+	s.change(fresh, func(pod *corev1.Pod) { pod.Labels[injection.LabelWiring] = injection.WiringDisabled })
+	for range 3 {
+		s.look(time.Minute)
+		s.phase(repairapi.Undone, 2)
+	}
+	if len(s.repairer.held) > 0 {
+		t.Errorf("still held: %v", s.repairer.held)
+	}
 }
