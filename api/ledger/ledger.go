@@ -203,7 +203,7 @@ var (
 )
 
 // known returns the entry with the reasons that sidecars have. Everything else is Other: it
-// would be kept for ever, and shown to whoever reads the account.
+// would be kept without end, and shown to whoever reads the account.
 func (e Entry) known() Entry {
 	in := func(list []string) func(string) bool {
 		return func(reason string) bool { return slices.Contains(list, reason) }

@@ -129,7 +129,7 @@ func ended(restarts int32, accepted int64) corev1.ContainerState {
 // However often a sidecar restarts, and whichever replica leads, each run is counted once:
 // the account is that of a model. What is kept of a pod stays bounded.
 func TestKeeper_Restarts(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range uint64(3) {
 		r := rand.New(rand.NewPCG(seed, 7))
 		b := newBench(t)
 		observers := []*Observer{b.observer(), b.observer()}
@@ -270,5 +270,31 @@ func TestObserver_Address(t *testing.T) {
 	}
 	if got := o.pods["u1"].address; got != "10.0.0.2:18888" {
 		t.Errorf("the address is %q", got)
+	}
+}
+
+// A pod that was counted before its end, because the account was full, stays counted while it
+// exists, and is forgotten when it is gone.
+func TestKeeper_CountedEarly(t *testing.T) {
+	b := newBench(t)
+	o := b.observer()
+	k := b.leader(o)
+	pod := podOf("u1", 0, running, corev1.ContainerState{})
+	o.see(pod)
+	o.heard("u1", 1, ledgerOf(5))
+	k.keep(t.Context(), true)
+	k.shards[ledgerapi.ShardOf("u1")].close("u1", b.now)
+	for minute := range 90 {
+		b.now = b.now.Add(time.Minute)
+		if minute%45 == 0 { // seldom: as if nobody could read its ledger
+			o.heard("u1", 1, ledgerOf(int64(10+minute)))
+		}
+		k.keep(t.Context(), false)
+	}
+	o.lose(pod)
+	k.keep(t.Context(), true)
+	s := b.stored()["feed"]
+	if s.Signals[ledgerapi.Traces].Accepted != 5 || s.GonePods != 1 || s.Pods != 0 || s.UnknownRuns != 1 {
+		t.Errorf("the account has %+v", s)
 	}
 }
