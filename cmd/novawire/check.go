@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -113,6 +114,9 @@ func (c clusterFlags) connect() (*rest.Config, error) {
 	config, err := c.loader().ClientConfig()
 	if clientcmd.IsEmptyConfig(err) { // client-go names a variable that is not for people
 		return nil, fmt.Errorf("find the cluster: no kubeconfig in %s: name one with --kubeconfig", strings.Join(clientcmd.NewDefaultClientConfigLoadingRules().Precedence, " or "))
+	}
+	if missing := (*fs.PathError)(nil); errors.As(err, &missing) && missing.Path == c.kubeconfig {
+		return nil, fmt.Errorf("find the cluster: --kubeconfig %s: there is no such file", c.kubeconfig)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find the cluster: %w", err)

@@ -35,6 +35,7 @@ func TestCommandLine_Mistakes(t *testing.T) {
 		{"explain --verify pod.yaml", "the input has no ReplicaSet feed", 1},
 		{"status -A -n nova", "--all-namespaces takes no namespace", 2},
 		{"status -A deploy/feed", "--all-namespaces takes no namespace", 2},
+		{"status --kubeconfig nowhere", "--kubeconfig nowhere: there is no such file", 1},
 		{"telemetry nova -n nova", "name the namespace once", 2},
 	} {
 		stdout, stderr, code := cli(t, "", strings.Fields(c.args)...)
