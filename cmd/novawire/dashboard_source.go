@@ -33,13 +33,16 @@ type dashboardSource struct {
 	programs diagnosis.Programs
 	now      func() time.Time
 
-	reading sync.Mutex // one at a time, however many pages are open
-	last    *reading
+	mu   sync.Mutex // of last, and of its time
+	last *reading   // or the one under way: one at a time, however many pages are open
 }
 
-// reading is the cluster at one time.
+// reading is the cluster at one time, or why it could not be read.
 type reading struct {
-	at         time.Time
+	done chan struct{}
+	err  error
+
+	at         time.Time // zero while it is under way
 	in         *installation
 	notes      []string
 	namespaces []metav1.PartialObjectMetadata
@@ -130,24 +133,43 @@ func (d *dashboardSource) Pods(ctx context.Context, of dashboard.Workload) (any,
 	return found, nil
 }
 
-// read returns the last reading, or a new one if it is older than half of the interval: the
-// page that asks after a whole interval gets a new one.
+// read returns the last reading, also one that failed, or a new one if it is older than half
+// of the interval: the page that asks after a whole interval gets a new one.
 func (d *dashboardSource) read(ctx context.Context) (*reading, error) {
-	d.reading.Lock()
-	defer d.reading.Unlock()
-	if d.last != nil && d.now().Sub(d.last.at) < d.flags.interval/2 {
-		return d.last, nil
+	d.mu.Lock()
+	r := d.last
+	if r == nil || !r.at.IsZero() && d.now().Sub(r.at) >= d.flags.interval/2 {
+		r = &reading{done: make(chan struct{})}
+		d.last = r
+		go func() {
+			defer close(r.done)
+			// A page that is closed meanwhile does not waste the reading of the others.
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+			defer cancel()
+			r.err = d.fill(ctx, r)
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			r.at = d.now()
+		}()
 	}
-	// A page that is closed meanwhile does not waste the reading of the others.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
-	defer cancel()
+	d.mu.Unlock()
+	select {
+	case <-r.done:
+		return r, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// fill reads the cluster.
+func (d *dashboardSource) fill(ctx context.Context, r *reading) error {
 	in, err := readInstallation(ctx, d.cluster, d.flags.system, d.flags.config)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r := &reading{in: in}
+	r.in = in
 	if r.namespaces, r.pods, err = in.survey(ctx, d.cluster, d.flags.namespace); err != nil {
-		return nil, err
+		return err
 	}
 	if r.backups, err = listStatuses(ctx, d.cluster, d.flags.namespace); err != nil {
 		in.note("backups cannot be read: %v", err)
@@ -155,9 +177,8 @@ func (d *dashboardSource) read(ctx context.Context) (*reading, error) {
 	if r.telemetry, err = telemetry.Read(ctx, d.cluster, d.flags.system, d.flags.namespace, 0); err != nil {
 		in.note("the account of telemetry cannot be read: %v", err)
 	}
-	r.notes, r.at = in.notes, d.now()
-	d.last = r
-	return r, nil
+	r.notes = in.notes
+	return nil
 }
 
 // dashboardExplanation is the answer of /api/explain: pods with the same state and cause are
