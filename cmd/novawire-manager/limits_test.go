@@ -9,6 +9,7 @@ import (
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -71,18 +72,43 @@ var limitsCases = map[string]limitsCase{
 	"pod-level resources and a default of containers": {ranges: []string{`{type: Container, default: {memory: 60Mi}}`}, pod: `{resources: {requests: {memory: 100Mi}, limits: {memory: 100Mi}}, containers: [{name: app, image: app}]}`, want: "gateway", note: "limit-range memory"},
 	"pod-level resources without limits":              {pod: `{resources: {requests: {memory: 100Mi}, limits: {memory: 100Mi}}, containers: [{name: app, image: app}]}`, want: ";", note: "pod-resources", admitted: true},
 
-	"a quota of requests without room":                 {quota: `{hard: {requests.memory: 16Mi}}`, want: "gateway", note: "resource-quota requests.memory"},
-	"a quota of limits without room":                   {quota: `{hard: {limits.cpu: "1"}}`, used: `{limits.cpu: 900m}`, want: "gateway", note: "resource-quota limits.cpu"},
-	"a quota that is used up but for the app":          {quota: `{hard: {memory: 1Gi}}`, used: `{memory: 1000Mi}`, want: "gateway", note: "resource-quota requests.memory"},
-	"a quota with room":                                {quota: `{hard: {requests.memory: 1Gi, limits.memory: 1Gi, requests.cpu: "1", limits.cpu: "1"}}`, want: usual, admitted: true},
-	"a quota of another priority":                      {quota: `{hard: {requests.memory: 16Mi}, scopeSelector: {matchExpressions: [{scopeName: PriorityClass, operator: In, values: [high]}]}}`, want: usual, admitted: true},
-	"a quota of all other priorities":                  {quota: `{hard: {requests.memory: 16Mi}, scopeSelector: {matchExpressions: [{scopeName: PriorityClass, operator: NotIn, values: [high]}]}}`, want: "gateway", note: "resource-quota requests.memory"},
-	"a quota of Jobs with a deadline":                  {quota: `{hard: {requests.memory: 16Mi}, scopes: [Terminating]}`, want: usual, admitted: true},
-	"a quota of pods without a deadline":               {quota: `{hard: {requests.memory: 16Mi}, scopes: [NotTerminating, NotBestEffort]}`, want: "gateway", note: "resource-quota requests.memory"},
-	"a quota that fits only the resized sidecar":       {ranges: []string{`{type: Container, max: {memory: 48Mi}}`}, quota: `{hard: {limits.memory: 60Mi}}`, want: usual[:8] + "; 200m 48Mi", note: "resized"},
-	"neither a gateway for the protocol nor any room":  {quota: `{hard: {requests.memory: 16Mi}}`, pod: "http", want: "none", note: "resource-quota requests.memory"},
+	"a quota of requests without room":                  {quota: `{hard: {requests.memory: 16Mi}}`, want: "gateway", note: "resource-quota requests.memory"},
+	"a quota of limits without room":                    {quota: `{hard: {limits.cpu: "1"}}`, used: `{limits.cpu: 900m}`, want: "gateway", note: "resource-quota limits.cpu"},
+	"a quota that is used up but for the app":           {quota: `{hard: {memory: 1Gi}}`, used: `{memory: 1000Mi}`, want: "gateway", note: "resource-quota requests.memory"},
+	"a quota with room":                                 {quota: `{hard: {requests.memory: 1Gi, limits.memory: 1Gi, requests.cpu: "1", limits.cpu: "1"}}`, want: usual, admitted: true},
+	"a quota of another priority":                       {quota: `{hard: {requests.memory: 16Mi}, scopeSelector: {matchExpressions: [{scopeName: PriorityClass, operator: In, values: [high]}]}}`, want: usual, admitted: true},
+	"a quota of all other priorities":                   {quota: `{hard: {requests.memory: 16Mi}, scopeSelector: {matchExpressions: [{scopeName: PriorityClass, operator: NotIn, values: [high]}]}}`, want: "gateway", note: "resource-quota requests.memory"},
+	"a quota of Jobs with a deadline":                   {quota: `{hard: {requests.memory: 16Mi}, scopes: [Terminating]}`, want: usual, admitted: true},
+	"a quota of pods without a deadline":                {quota: `{hard: {requests.memory: 16Mi}, scopes: [NotTerminating, NotBestEffort]}`, want: "gateway", note: "resource-quota requests.memory"},
+	"a quota that fits only the resized sidecar":        {ranges: []string{`{type: Container, max: {memory: 48Mi}}`}, quota: `{hard: {limits.memory: 60Mi}}`, want: usual[:8] + "; 200m 48Mi", note: "resized"},
+	"neither a gateway for the protocol nor any room":   {quota: `{hard: {requests.memory: 16Mi}}`, pod: "http", want: "none", note: "resource-quota requests.memory"},
+	"a quota that counts the RuntimeClass, of requests": {quota: `{hard: {memory: 250Mi}}`, pod: kata, want: "gateway", note: "resource-quota requests.memory"},
+	"a quota that counts the RuntimeClass, of limits":   {quota: `{hard: {limits.memory: 270Mi}}`, pod: kata, want: "gateway", note: "resource-quota limits.memory"},
+	"a LimitRange does not count the RuntimeClass":      {ranges: []string{`{type: Pod, max: {memory: 130Mi}}`}, pod: kata, want: usual, admitted: true},
+
+	"a quota of pods that are not BestEffort":       {quota: `{hard: {pods: "0"}, scopes: [NotBestEffort]}`, pod: bestEffort, want: "gateway", note: "resource-quota pods"},
+	"a quota of them by a selector":                 {quota: `{hard: {pods: "1"}, scopeSelector: {matchExpressions: [{scopeName: NotBestEffort, operator: Exists}]}}`, used: `{pods: "1"}`, pod: bestEffort, want: "gateway", note: "resource-quota pods"},
+	"a quota of pods that are not BestEffort, room": {quota: `{hard: {pods: "1"}, scopes: [NotBestEffort]}`, pod: bestEffort, want: usual, admitted: true},
+	"a quota of pods that are not, as this one":     {quota: `{hard: {pods: "1"}, scopes: [NotBestEffort]}`, want: usual, admitted: true},
+	"a quota of pods that are BestEffort":           {quota: `{hard: {pods: "1"}, scopes: [BestEffort]}`, pod: bestEffort, want: usual, admitted: true},
+
+	"a default of storage, and a quota of requests":    {ranges: []string{`{type: Container, default: {ephemeral-storage: 600Mi}}`}, quota: `{hard: {ephemeral-storage: 1Gi}}`, want: "gateway", note: "resource-quota requests.ephemeral-storage"},
+	"a default of storage, and a quota of limits":      {ranges: []string{`{type: Container, default: {ephemeral-storage: 600Mi}, defaultRequest: {ephemeral-storage: 1Mi}}`}, quota: `{hard: {requests.ephemeral-storage: 1Gi, limits.ephemeral-storage: 1Gi}}`, want: "gateway", note: "resource-quota limits.ephemeral-storage"},
+	"a default of storage, and a quota with room":      {ranges: []string{`{type: Container, default: {ephemeral-storage: 500Mi}}`}, quota: `{hard: {ephemeral-storage: 1Gi, limits.ephemeral-storage: 1Gi}}`, want: usual + " and others", admitted: true},
+	"a default of storage, and a maximum of the pod":   {ranges: []string{`{type: Container, default: {ephemeral-storage: 600Mi}}`, `{type: Pod, max: {ephemeral-storage: 1Gi}}`}, want: "gateway", note: "limit-range ephemeral-storage"},
+	"a default of storage, and a ratio of the pod":     {ranges: []string{`{type: Container, default: {ephemeral-storage: 1Gi}, defaultRequest: {ephemeral-storage: 1Mi}}`, `{type: Pod, maxLimitRequestRatio: {ephemeral-storage: "1"}}`}, pod: stored, want: "gateway", note: "limit-range ephemeral-storage"},
+	"a default of storage above a ratio":               {ranges: []string{`{type: Container, default: {ephemeral-storage: 1Gi}, defaultRequest: {ephemeral-storage: 100Mi}, maxLimitRequestRatio: {ephemeral-storage: "2"}}`}, pod: stored, want: "gateway", note: "limit-range ephemeral-storage"},
+	"a default of storage below a minimum":             {ranges: []string{`{type: Container, min: {ephemeral-storage: 1Gi}}`, `{type: Container, default: {ephemeral-storage: 500Mi}}`}, pod: stored, want: "gateway", note: "limit-range ephemeral-storage"},
+	"a default of storage, and pod-level resources":    {ranges: []string{`{type: Container, default: {ephemeral-storage: 600Mi}}`}, quota: `{hard: {ephemeral-storage: 1Gi, limits.memory: 100Mi}}`, pod: podLevel, want: "gateway", note: "resource-quota requests.ephemeral-storage"},
 	"a quota with room that counts the init container": {quota: `{hard: {requests.memory: 70Mi}}`, pod: withInit(`{name: init, image: i, resources: {limits: {memory: 60Mi}}}`), want: "gateway", note: "resource-quota requests.memory"},
 }
+
+const (
+	kata       = `{runtimeClassName: kata, containers: [{name: app, image: app, resources: {requests: {cpu: 1m, memory: 64Mi}, limits: {cpu: 2m, memory: 64Mi}}}]}` // 160Mi more
+	bestEffort = `{containers: [{name: app, image: app}]}`
+	stored     = `{containers: [{name: app, image: app, resources: {limits: {ephemeral-storage: 1Gi}}}]}`
+	podLevel   = `{resources: {requests: {memory: 100Mi}, limits: {memory: 100Mi}}, containers: [{name: app, image: app}]}`
+)
 
 const smallPodBurstable = `{containers: [{name: app, image: app, resources: {requests: {cpu: 5m, memory: 8Mi}, limits: {cpu: 6m, memory: 8Mi}}}]}`
 
@@ -101,6 +127,9 @@ func respectsLimits(m *environment, t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	class := &nodev1.RuntimeClass{Handler: "kata", Overhead: &nodev1.Overhead{PodFixed: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("160Mi")}}}
+	class.Name = "kata"
+	m.create(class)
 	for name, c := range limitsCases {
 		t.Run(name, func(t *testing.T) {
 			sub := *m

@@ -58,25 +58,40 @@ func (s *Status) refusedSidecar() (Note, bool) {
 	return Note{}, false
 }
 
+// usage is what a pod with a sidecar counts in a quota.
+type usage struct {
+	requests, limits [resources]int64
+	joins            bool // the pod is BestEffort without the sidecar only
+}
+
+// add adds a resource. The RuntimeClass counts in quotas, not in LimitRanges, and in limits
+// only if there are any.
+func (u *usage) add(resource int, request, limit int64, overhead amounts) {
+	o, _ := overhead.get(resource)
+	u.requests[resource] = request + o
+	if limit > 0 {
+		u.limits[resource] = limit + o
+	}
+}
+
 func (w *wiring) tryFit() (Note, bool) {
-	if w.hasPodResources() {
-		// The sidecar gets no resources, so the LimitRanger would give it those of the
-		// LimitRange, which can exceed the pod's.
-		for i, b := range w.limits.container {
-			if b.isSet() {
+	r, guaranteed, overhead := &w.request.Sidecar, w.guaranteed(), w.pod.Spec.Overhead
+	texts := [sized][2]*string{{&r.CPURequest, &r.CPULimit}, {&r.MemoryRequest, &r.MemoryLimit}}
+	var sizes [sized]size
+	var use usage
+	bestEffort, podLevel := true, w.hasPodResources()
+	for i := range texts {
+		if podLevel {
+			// The sidecar gets no resources, so the LimitRanger would give it those of the
+			// LimitRange, which can exceed the pod's.
+			if w.limits.container[i].isSet() {
 				return Note{Reason: RefusedByLimitRange, Subject: resourceNames[i], Detail: "the pod has pod-level resources"}, true
 			}
+			continue
 		}
-		return Note{}, false
-	}
-	r, guaranteed := &w.request.Sidecar, w.guaranteed()
-	texts := [resources][2]*string{{&r.CPURequest, &r.CPULimit}, {&r.MemoryRequest, &r.MemoryLimit}}
-	var requests, limits [resources]total
-	var sizes [resources]size
-	for i := range texts {
-		requests[i], limits[i] = w.totals(i)
+		requests, limits := w.totals(i)
 		f := fitting{
-			resource: i, container: w.limits.container[i], pod: w.limits.pod[i], requests: requests[i], limits: limits[i],
+			resource: i, container: w.limits.container[i], pod: w.limits.pod[i], requests: requests, limits: limits,
 			limited: slices.ContainsFunc(w.limits.quotas, func(q quota) bool { return q.limits[i] != unlimited }),
 			asked:   slices.ContainsFunc(w.limits.quotas, func(q quota) bool { return q.requests[i] != unlimited }),
 			equal:   guaranteed,
@@ -84,13 +99,32 @@ func (w *wiring) tryFit() (Note, bool) {
 		if !f.fit(sizeOf(i, *texts[i][0], *texts[i][1])) {
 			return Note{Reason: RefusedByLimitRange, Subject: resourceNames[i]}, true
 		}
+		if !f.hasRequest {
+			f.request = 0
+		}
+		if !f.hasLimit {
+			f.limit = 0
+		}
 		sizes[i] = f.size
+		bestEffort = bestEffort && requests == total{} && limits == total{}
+		use.joins = use.joins || f.request+f.limit > 0
+		use.add(i, requests.with(f.request), limits.with(f.limit), overhead)
+	}
+	use.joins = use.joins && bestEffort
+	requests, limits := w.totals(storage)
+	s := w.limits.container[storage].defaults()
+	use.add(storage, requests.with(s.request), limits.with(s.limit), overhead)
+	if !w.limits.container[storage].admits(s.request, s.limit) || s != (size{}) && !w.limits.pod[storage].admits(requests.with(s.request), limits.with(s.limit)) {
+		return Note{Reason: RefusedByLimitRange, Subject: resourceNames[storage]}, true
 	}
 	for k := range w.limits.quotas {
 		q := &w.limits.quotas[k]
-		if name := q.exceededBy(&sizes, &requests, &limits); name != "" && q.counts(&w.pod.Spec) {
+		if name := q.exceededBy(&use); name != "" && q.counts(&w.pod.Spec) {
 			return Note{Reason: RefusedByQuota, Subject: name, Detail: "ResourceQuota " + q.name}, true
 		}
+	}
+	if podLevel {
+		return Note{}, false
 	}
 	for i, text := range texts {
 		w.resize(i, "request", text[0], sizes[i].request, sizes[i].hasRequest && !guaranteed)
@@ -109,12 +143,15 @@ func (w *wiring) resize(resource int, what string, text *string, amount int64, w
 }
 
 // exceededBy returns what the quota has no room for, or "".
-func (q *quota) exceededBy(sizes *[resources]size, requests, limits *[resources]total) string {
+func (q *quota) exceededBy(u *usage) string {
+	if u.joins && q.pods < 1 {
+		return podsName
+	}
 	for i, name := range resourceNames {
 		switch {
-		case q.requests[i] != unlimited && requests[i].with(sizes[i].request) > q.requests[i]:
+		case u.requests[i] > max(q.requests[i], 0):
 			return "requests." + name
-		case q.limits[i] != unlimited && limits[i].with(sizes[i].limit) > q.limits[i]:
+		case u.limits[i] > max(q.limits[i], 0):
 			return "limits." + name
 		}
 	}
@@ -174,12 +211,8 @@ func (w *wiring) totals(resource int) (requests, limits total) {
 // sizeOf returns the size of a container, with the defaults of the LimitRange: a pod has
 // them at admission, a template does not.
 func (w *wiring) sizeOf(resource int, c *container) (s size) {
-	request, limit := c.Resources.Requests.CPU, c.Resources.Limits.CPU
-	if resource == memory {
-		request, limit = c.Resources.Requests.Memory, c.Resources.Limits.Memory
-	}
-	s.request, s.hasRequest = parseAmount(resource, request)
-	s.limit, s.hasLimit = parseAmount(resource, limit)
+	s.request, s.hasRequest = c.Resources.Requests.get(resource)
+	s.limit, s.hasLimit = c.Resources.Limits.get(resource)
 	if !s.hasRequest && s.hasLimit {
 		s.request, s.hasRequest = s.limit, true
 	}
@@ -211,7 +244,7 @@ type fitting struct {
 }
 
 // leastAmounts are the smallest limits with which the sidecar starts.
-var leastAmounts = func() (least [resources]int64) {
+var leastAmounts = func() (least [sized]int64) {
 	least[cpu], _ = amountOf(cpu, injection.MinimumSidecarCPU)
 	least[memory], _ = amountOf(memory, injection.MinimumSidecarMemory)
 	return least
@@ -260,9 +293,9 @@ func (f *fitting) complete() {
 	}
 }
 
-var usualResources = func() [resources][2]string {
+var usualResources = func() [sized][2]string {
 	r := DefaultConfig().Sidecar.Resources
-	return [resources][2]string{{r.CPURequest, r.CPULimit}, {r.MemoryRequest, r.MemoryLimit}}
+	return [sized][2]string{{r.CPURequest, r.CPULimit}, {r.MemoryRequest, r.MemoryLimit}}
 }()
 
 func orUnlimited(bound int64) int64 {

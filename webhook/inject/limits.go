@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,20 +17,27 @@ import (
 )
 
 // Limits are what a namespace allows its pods: its LimitRanges and ResourceQuotas, as far
-// as they concern CPU and memory. The zero value allows everything.
+// as they concern CPU, memory and ephemeral storage. The zero value allows everything.
 type Limits struct {
 	container, pod [resources]bounds
 	quotas         []quota
 }
 
-// The resources that are compared: CPU in thousandths of a core, memory in bytes.
+// The resources that are compared: CPU in thousandths of a core, the others in bytes. The
+// sidecar asks for no storage, but gets the default of a LimitRange.
 const (
 	cpu = iota
 	memory
+	storage
 	resources
+
+	sized = storage // CPU and memory are those of the sidecar
 )
 
-var resourceNames = [resources]string{"cpu", "memory"}
+var resourceNames = [resources]string{"cpu", "memory", "ephemeral-storage"}
+
+// podsName is the subject of a quota that counts the pod only because of the sidecar.
+const podsName = "pods"
 
 // bounds are the strictest ones of all LimitRanges for one resource; 0 stands for none.
 type bounds struct {
@@ -40,11 +48,35 @@ type bounds struct {
 
 func (b bounds) isSet() bool { return b != bounds{} }
 
+// defaults returns what a container without any gets, as the API server completes a
+// LimitRange (SetDefaults_LimitRangeItem): one of a file is not completed.
+func (b bounds) defaults() (s size) {
+	s.limit = cmp.Or(b.standard, b.max)
+	s.request = cmp.Or(b.standardAsked, s.limit, b.min)
+	return s
+}
+
+// admits reports whether a request and a limit, 0 for none, are within the bounds.
+func (b bounds) admits(request, limit int64) bool {
+	return (b.min == 0 || request >= b.min && (limit == 0 || limit >= b.min)) &&
+		(b.max == 0 || limit > 0 && max(request, limit) <= b.max) &&
+		(b.ratio == 0 || request > 0 && limit > 0 && float64(limit)/float64(request)*1000 <= float64(b.ratio))
+}
+
 // quota is a ResourceQuota: what is left of it, or unlimited.
 type quota struct {
 	name             string
 	requests, limits [resources]int64
+	pods             int64 // that are not BestEffort, if it counts only these
 	scopes           []scope
+}
+
+func newQuota() quota {
+	q := quota{pods: unlimited}
+	for i := range resources {
+		q.requests[i], q.limits[i] = unlimited, unlimited
+	}
+	return q
 }
 
 const unlimited = math.MaxInt64
@@ -159,7 +191,8 @@ func (l *Limits) addResourceQuota(raw []byte) error {
 	if len(hard) == 0 {
 		hard = object.Spec.Hard
 	}
-	q := quota{name: object.Metadata.Name, scopes: object.Spec.ScopeSelector.Expressions}
+	q := newQuota()
+	q.name, q.scopes = object.Metadata.Name, object.Spec.ScopeSelector.Expressions
 	for _, name := range object.Spec.Scopes {
 		q.scopes = append(q.scopes, scope{Name: name, Operator: "Exists"})
 	}
@@ -176,6 +209,9 @@ func (l *Limits) addResourceQuota(raw []byte) error {
 	}
 	for i, name := range resourceNames {
 		q.requests[i], q.limits[i] = left(i, name, "requests."+name), left(i, "limits."+name)
+	}
+	if slices.ContainsFunc(q.scopes, func(s scope) bool { return s.Name == "NotBestEffort" }) {
+		q.pods = left(memory, podsName, "count/pods")
 	}
 	if restricts {
 		l.quotas = append(l.quotas, q)

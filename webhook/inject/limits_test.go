@@ -106,6 +106,23 @@ func TestEngine_Limits_OfTheConfiguration(t *testing.T) {
 			"classic\n---\nkind: LimitRange\nspec: {limits: [{type: Pod, max: {memory: 90Mi}}]}\n",
 			`"resources":{"limits":{"cpu":"200m","memory":"64Mi"},"requests":{"cpu":"10m","memory":"32Mi"}}`,
 		},
+		"a RuntimeClass, and a quota with room": {
+			DefaultConfig().Sidecar.Resources, withOverhead, "kind: ResourceQuota\nspec: {hard: {memory: 288Mi, limits.memory: 1Gi}}\n",
+			`"resources":{"limits":{"cpu":"200m","memory":"64Mi"},"requests":{"cpu":"10m","memory":"32Mi"}}`,
+		},
+		"a quota of BestEffort pods without room": {
+			DefaultConfig().Sidecar.Resources, bare, "kind: ResourceQuota\nspec: {scopes: [BestEffort], hard: {pods: 0}}\n",
+			`"resources":{"limits":{"cpu":"200m","memory":"64Mi"},"requests":{"cpu":"10m","memory":"32Mi"}}`,
+		},
+		"a pod that stays BestEffort": {
+			injection.Resources{},
+			bare, "kind: ResourceQuota\nspec: {scopes: [NotBestEffort], hard: {count/pods: 0}}\n",
+			`"resources":{"limits":{},"requests":{}}`,
+		},
+		"a file's maximum of storage is its default": {
+			DefaultConfig().Sidecar.Resources, bare, "kind: LimitRange\nspec: {limits: [{type: Container, max: {ephemeral-storage: 1Gi}}]}\n",
+			`"resources":{"limits":{"cpu":"200m","memory":"64Mi"},"requests":{"cpu":"10m","memory":"32Mi"}}`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			classic := strings.HasPrefix(c.limits, "classic")
@@ -124,12 +141,47 @@ func TestEngine_Limits_OfTheConfiguration(t *testing.T) {
 	}
 }
 
+const withOverhead = `{"metadata":{"name":"a"},"spec":{"overhead":{"memory":"160Mi"},"containers":[{"name":"app","image":"app","resources":{"requests":{"memory":"96Mi"}}}]}}`
+
+// A sidecar for which there is no room, and the same decision when it is made again.
+func TestEngine_Limits_Refused(t *testing.T) {
+	engine := engineWith(t, func(*Config) {})
+	for name, c := range map[string]struct{ pod, limits, note string }{
+		"the RuntimeClass":                 {withOverhead, "kind: ResourceQuota\nspec: {hard: {memory: 287Mi}}\n", "resource-quota requests.memory"},
+		"pods":                             {bare, "kind: ResourceQuota\nspec: {scopes: [NotBestEffort], hard: {pods: 0}}\n", "resource-quota pods"},
+		"objects":                          {bare, "kind: ResourceQuota\nspec: {scopes: [NotBestEffort], hard: {count/pods: 0}}\n", "resource-quota pods"},
+		"a quota of storage":               {bare, "kind: LimitRange\nspec: {limits: [{type: Container, default: {ephemeral-storage: 6}}]}\n---\nkind: ResourceQuota\nspec: {hard: {ephemeral-storage: 5}}\n", "resource-quota requests.ephemeral-storage"},
+		"a maximum of the pod for storage": {bare, "kind: LimitRange\nspec: {limits: [{type: Container, default: {ephemeral-storage: 6}}, {type: Pod, max: {ephemeral-storage: 11}}]}\n", "limit-range ephemeral-storage"},
+		"a ratio for storage, no default":  {bare, "kind: LimitRange\nspec: {limits: [{type: Container, maxLimitRequestRatio: {ephemeral-storage: 1}}]}\n", "limit-range ephemeral-storage"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			review := func(limits *Limits) Status {
+				result, err := engine.Pod([]byte(c.pod), Namespace{Name: "nova", Limits: limits})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return status(t, string(apply(t, []byte(c.pod), result.Patch)))
+			}
+			first := review(limitsOf(t, c.limits))
+			if first.Collector != injection.CollectorNone || !strings.Contains(strings.Join(first.Notes, ";"), c.note) {
+				t.Fatalf("%+v, want %s", first, c.note)
+			}
+			if c.note == "resource-quota requests.ephemeral-storage" {
+				return // made again of the pod as it is, which has the default
+			}
+			if again := review(first.Replay(nil)); again.Collector != injection.CollectorNone || !strings.Contains(strings.Join(again.Notes, ";"), c.note) {
+				t.Errorf("made again it is %+v, want %s", again, c.note)
+			}
+		})
+	}
+}
+
 func TestParseLimits(t *testing.T) {
 	for name, objects := range map[string]map[string][]byte{
 		"no objects":                      nil,
 		"a LimitRange without limits":     {"LimitRange/a": []byte(`{"spec":{"limits":[]}}`)},
 		"a quota of objects":              {"ResourceQuota/a": []byte(`{"spec":{"hard":{"pods":"3","requests.storage":"1Gi"}}}`)},
-		"a LimitRange of other resources": {"LimitRange/a": []byte(`{"spec":{"limits":[{"type":"Container","max":{"ephemeral-storage":"1Gi"}}]}}`)},
+		"a LimitRange of other resources": {"LimitRange/a": []byte(`{"spec":{"limits":[{"type":"Container","max":{"hugepages-2Mi":"1Gi"}}]}}`)},
 	} {
 		if limits, err := ParseLimits(objects); err != nil || limits != nil {
 			t.Errorf("%s: %+v, %v", name, limits, err)

@@ -45,10 +45,13 @@ func (s *Status) Replay(now *Limits) *Limits {
 	}
 	var l Limits
 	if note.Reason == RefusedByLimitRange {
-		l.container[max(0, slices.Index(resourceNames[:], note.Subject))].max = 1
+		l.container[max(0, slices.Index(resourceNames[:], note.Subject))] = bounds{min: 2, max: 1}
 		return &l
 	}
-	none := quota{requests: [resources]int64{unlimited, unlimited}, limits: [resources]int64{unlimited, unlimited}}
+	none := newQuota()
+	if note.Subject == podsName {
+		none.pods = 0
+	}
 	for i, name := range resourceNames {
 		switch note.Subject {
 		case "requests." + name:

@@ -42,6 +42,7 @@ type spec struct {
 	ActiveDeadlineSeconds jsontext.Value `json:"activeDeadlineSeconds"`
 
 	Resources      jsontext.Value `json:"resources"` // of the pod as a whole
+	Overhead       amounts        `json:"overhead"`  // of its RuntimeClass
 	InitContainers []container    `json:"initContainers"`
 	Containers     []container    `json:"containers"`
 }
@@ -181,8 +182,14 @@ type requirements struct {
 }
 
 type amounts struct {
-	CPU    jsontext.Value `json:"cpu"`
-	Memory jsontext.Value `json:"memory"`
+	CPU     jsontext.Value `json:"cpu"`
+	Memory  jsontext.Value `json:"memory"`
+	Storage jsontext.Value `json:"ephemeral-storage"`
+}
+
+// get returns the amount of a resource, and whether there is a readable one.
+func (a *amounts) get(resource int) (int64, bool) {
+	return parseAmount(resource, [resources]jsontext.Value{a.CPU, a.Memory, a.Storage}[resource])
 }
 
 // lenient accepts everything that an API server can send, because validation is
