@@ -121,7 +121,6 @@ func TestExplain_Workload(t *testing.T) {
 		"a kind that it does not know": {"explain", "service/app"},
 		"two objects":                  {"explain", "pod/a", "pod/b"},
 		"an unknown output":            {"explain", "pod/a", "-o", "xml"},
-		"a file without a pod":         {"explain", "--verify", "../../manifests/base/rbac.yaml"},
 		"a pod for status":             {"status", "pod/a"},
 		"two namespaces":               {"telemetry", "a", "b"},
 		"a negative price":             {"telemetry", "--price-per-gb", "-1"},
