@@ -22,12 +22,12 @@ func TestRust_Guide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := regexp.MustCompile("(?s)```sh\n(.*?)```").FindSubmatch(guide)
-	if block == nil {
-		t.Fatal("the guide has no shell block")
+	var blocks string // one for each terminal
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllSubmatch(guide, -1) {
+		blocks += string(block[1])
 	}
 	user, content := freeAddress(t), freeAddress(t)
-	text := strings.NewReplacer("127.0.0.1:8080", user, "127.0.0.1:8081", content, "127.0.0.1:6379", "127.0.0.1:"+startRedis(t).port).Replace(string(block[1]))
+	text := strings.NewReplacer("127.0.0.1:8080", user, "127.0.0.1:8081", content, "127.0.0.1:6379", "127.0.0.1:"+startRedis(t).port).Replace(blocks)
 	postgres := pgtest.NewPostgres(t)
 	postgres.Exec(t, "postgres", "CREATE DATABASE nova_content")
 	shell := func(line string) *exec.Cmd {
@@ -43,6 +43,9 @@ func TestRust_Guide(t *testing.T) {
 		if serving, ok := strings.CutPrefix(line, "LISTEN="); ok {
 			serve(t, shell(line), strings.Fields(serving)[0])
 			continue
+		}
+		if line == "cd examples/rust" || strings.HasPrefix(line, "export DATABASE_URL=") {
+			continue // every shell of the test has both
 		}
 		output, err := shell(line).CombinedOutput()
 		if err != nil {
