@@ -146,6 +146,7 @@ func installedConfig(t *testing.T) map[string]any {
 	}
 	unstructured.RemoveNestedField(config, "injection", "sidecar", "image")
 	unstructured.RemoveNestedField(config, "backup", "image")
+	delete(config, "repair") // the older release may not know it, and refuses what it does not know
 	delete(config, "apiVersion")
 	delete(config, "kind")
 	return config
