@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/nova/novawire/certs"
+	"github.com/nova/novawire/internal/testing/cluster"
 )
 
 func TestRotator_Concurrency(t *testing.T) {
@@ -32,7 +33,7 @@ func TestRotator_Concurrency(t *testing.T) {
 		reached, release := make(chan struct{}, 1), make(chan struct{})
 		answers := make(chan int, 100)
 		late.config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-			return roundTripper(func(request *http.Request) (*http.Response, error) {
+			return cluster.RoundTripper(func(request *http.Request) (*http.Response, error) {
 				if request.Method != http.MethodPatch {
 					return next.RoundTrip(request)
 				}

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/nova/novawire/internal/testing/cluster"
 )
 
 // fakeClock is a clock with an adjustable offset to the true time.
@@ -15,7 +17,7 @@ func (w *fakeClock) now() time.Time { return time.Now().Add(time.Duration(w.apar
 
 // dates sets the Date header of the API server's responses to the fake time.
 func (w *fakeClock) dates(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(request *http.Request) (*http.Response, error) {
+	return cluster.RoundTripper(func(request *http.Request) (*http.Response, error) {
 		response, err := next.RoundTrip(request)
 		if err == nil {
 			response.Header.Set("Date", w.now().UTC().Format(http.TimeFormat))
@@ -23,7 +25,3 @@ func (w *fakeClock) dates(next http.RoundTripper) http.RoundTripper {
 		return response, err
 	})
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }

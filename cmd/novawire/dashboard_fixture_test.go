@@ -200,7 +200,7 @@ func nightly(now time.Time, weeks int, failed, missing, drilled, broken []int, d
 	return s
 }
 
-// firstLine hands over the first line that is written.
+// firstLine is a writer that sends the first line to a channel: the URL of the page.
 type firstLine struct {
 	text bytes.Buffer
 	line chan string

@@ -143,7 +143,7 @@ func (w *writes) mustFail(method, path string) bool {
 }
 
 func (w *writes) count(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
+	return cluster.RoundTripper(func(r *http.Request) (*http.Response, error) {
 		if r.Method != http.MethodGet && !strings.Contains(r.URL.Path, "/events") {
 			w.mu.Lock()
 			w.calls = append(w.calls, r.Method+" "+r.URL.Path)
@@ -162,10 +162,6 @@ func (w *writes) all() []string {
 	defer w.mu.Unlock()
 	return append([]string(nil), w.calls...)
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func (b *environment) create(o client.Object) {
 	b.Helper()

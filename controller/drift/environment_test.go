@@ -2,7 +2,6 @@ package drift
 
 import (
 	"context"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -77,7 +76,7 @@ type environment struct {
 	engine  *labelled
 	metrics *Metrics
 	changed chan event.GenericEvent
-	writes  *writes
+	writes  *cluster.Writes
 }
 
 // newEnvironment starts the controller with the rights of the given manifests and no others.
@@ -91,10 +90,10 @@ func newEnvironment(t *testing.T, roles ...string) *environment {
 	}
 	e := &environment{
 		T: t, client: admin, engine: &labelled{hash: "first"}, metrics: NewMetrics(prometheus.NewRegistry()),
-		changed: make(chan event.GenericEvent, 1), writes: &writes{},
+		changed: make(chan event.GenericEvent, 1), writes: &cluster.Writes{},
 	}
 	restricted := e.restricted(config, append(roles, "base/rbac.yaml", "base/backup-rbac.yaml"))
-	restricted.Wrap(e.writes.record)
+	restricted.Wrap(e.writes.Record)
 	mgr, err := manager.New(restricted, manager.Options{Metrics: metricsserver.Options{BindAddress: "0"}})
 	if err != nil {
 		t.Fatal(err)
@@ -148,33 +147,6 @@ func (e *environment) restricted(config *rest.Config, files []string) *rest.Conf
 	as.Impersonate.UserName = user
 	return as
 }
-
-// writes records the requests that change something.
-type writes struct {
-	mu    sync.Mutex
-	calls []string
-}
-
-func (w *writes) record(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		if r.Method != http.MethodGet {
-			w.mu.Lock()
-			w.calls = append(w.calls, r.Method+" "+r.URL.Path)
-			w.mu.Unlock()
-		}
-		return next.RoundTrip(r)
-	})
-}
-
-func (w *writes) all() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Clone(w.calls)
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func (e *environment) create(o client.Object) {
 	e.Helper()

@@ -49,13 +49,13 @@ func TestReconcile(t *testing.T) {
 		}
 	})
 	t.Run("writes nothing while nothing differs from before", func(t *testing.T) {
-		before, decided := e.writes.all(), e.engine.decided()
+		before, decided := e.writes.All(), e.engine.decided()
 		e.pod(ns.Name, "chat-3", "chat", injection.PodWired) // a workload scales
 		e.shows(ns.Name, 2, 3, 1, 1, 2)
 		e.patch(ns, `{"metadata":{"labels":{"touched":"yes"}}}`)
 		e.pod(ns.Name, "chat-4", "chat", injection.PodWired)
 		e.shows(ns.Name, 3, 3, 1, 1, 2)
-		if after := e.writes.all(); len(after) != len(before) {
+		if after := e.writes.All(); len(after) != len(before) {
 			t.Errorf("written: %v", after[len(before):])
 		}
 		if n := e.engine.decided() - decided; n > 2 {
@@ -110,7 +110,7 @@ func TestReconcile_WithoutTheRightToWriteTheStatus(t *testing.T) {
 	if got := e.status(ns); got != "" {
 		t.Errorf("status %s", got)
 	}
-	asked := slices.DeleteFunc(e.writes.all(), func(call string) bool { return call != "PATCH /api/v1/namespaces/"+ns.Name })
+	asked := slices.DeleteFunc(e.writes.All(), func(call string) bool { return call != "PATCH /api/v1/namespaces/"+ns.Name })
 	if len(asked) > 1 {
 		t.Errorf("asked %d times for what is not granted", len(asked))
 	}

@@ -71,8 +71,8 @@ type environment struct {
 	config    *rest.Config // with the rights of the manifests
 	namespace string
 	backend   *fakeotlp.Receiver
-	writes    atomic.Int64 // of the replicas
-	ids       atomic.Int64 // of containers and of spans
+	writes    cluster.Writes // of the replicas
+	ids       atomic.Int64   // of containers and of spans
 }
 
 func newEnvironment(t *testing.T) *environment {
@@ -135,20 +135,9 @@ func (e *environment) restricted(config *rest.Config) *rest.Config {
 	}
 	as := rest.CopyConfig(config)
 	as.Impersonate.UserName = user
-	as.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(r *http.Request) (*http.Response, error) {
-			if r.Method != http.MethodGet {
-				e.writes.Add(1)
-			}
-			return next.RoundTrip(r)
-		})
-	})
+	as.Wrap(e.writes.Record)
 	return as
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // replica is a replica of the manager: it observes, and counts while it leads.
 type replica struct {
@@ -168,7 +157,7 @@ func (e *environment) replica() *replica {
 	observer := NewObserver(pods)
 	r := &replica{environment: e, observer: observer, metrics: NewMetrics(prometheus.NewRegistry())}
 	transport := observer.asker.client.Transport
-	observer.asker.client.Transport = roundTripper(func(q *http.Request) (*http.Response, error) {
+	observer.asker.client.Transport = cluster.RoundTripper(func(q *http.Request) (*http.Response, error) {
 		r.asks.Add(1)
 		return transport.RoundTrip(q)
 	})

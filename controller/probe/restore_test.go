@@ -127,7 +127,7 @@ func startProbe(t *testing.T, config *rest.Config, o Options, looked *atomic.Int
 	as := rest.CopyConfig(config)
 	as.Impersonate.UserName = "manager"
 	as.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(r *http.Request) (*http.Response, error) {
+		return cluster.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			response, err := next.RoundTrip(r)
 			if r.URL.Path == "/apis/apps/v1/namespaces/novawire-system/deployments/novawire" {
 				looked.Add(1)
@@ -155,7 +155,3 @@ func startProbe(t *testing.T, config *rest.Config, o Options, looked *atomic.Int
 	})
 	return o.Metrics
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

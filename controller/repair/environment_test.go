@@ -2,7 +2,6 @@ package repair
 
 import (
 	"context"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -63,43 +62,8 @@ type environment struct {
 	hash      string
 	stop      func()
 	workloads *workloads
-	writes    *writes // of the manager
+	writes    *cluster.Writes // of the manager
 }
-
-// writes records the requests that change something.
-type writes struct {
-	mu    sync.Mutex
-	calls []string
-}
-
-func (w *writes) record(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		if r.Method != http.MethodGet {
-			w.mu.Lock()
-			w.calls = append(w.calls, r.Method+" "+r.URL.Path)
-			w.mu.Unlock()
-		}
-		return next.RoundTrip(r)
-	})
-}
-
-// about returns the calls whose path contains a text.
-func (w *writes) about(text string) (calls []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, call := range w.calls {
-		if strings.Contains(call, text) {
-			calls = append(calls, call)
-		}
-	}
-	return calls
-}
-
-func (w *writes) count(call string) int { return len(w.about(call)) }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func newEnvironment(t *testing.T, mode repairapi.Mode, change ...func(*repairapi.Config)) *environment {
 	t.Helper()
@@ -115,10 +79,10 @@ func newEnvironment(t *testing.T, mode repairapi.Mode, change ...func(*repairapi
 		c(&settings)
 	}
 	e := &environment{
-		T: t, client: admin, config: rest.CopyConfig(config), metrics: NewMetrics(prometheus.NewRegistry()), settings: settings, hash: strings.ToLower(t.Name()), writes: &writes{},
+		T: t, client: admin, config: rest.CopyConfig(config), metrics: NewMetrics(prometheus.NewRegistry()), settings: settings, hash: strings.ToLower(t.Name()), writes: &cluster.Writes{},
 	}
 	e.config.Impersonate = rest.ImpersonationConfig{UserName: managerUser, Groups: []string{"system:authenticated"}}
-	e.config.Wrap(e.writes.record)
+	e.config.Wrap(e.writes.Record)
 	e.admission.Store(true)
 	install(t, admin, "base/rbac.yaml", "base/backup-rbac.yaml", "components/repair/repair.yaml")
 	e.start()

@@ -45,7 +45,7 @@ func TestRepair_Evicts(t *testing.T) {
 		"PATCH /apis/apps/v1/namespaces/" + ns + "/deployments/feed": 2, "PATCH /apis/apps/v1/namespaces/" + ns + "/daemonsets/agent": 2,
 		"POST /api/v1/namespaces/" + ns + "/pods/feed-0/eviction": 2, // a dry run before
 	} {
-		if got := e.writes.count(path); got != want {
+		if got := len(e.writes.About(path)); got != want {
 			t.Errorf("%d times %s, want %d", got, path, want)
 		}
 	}
@@ -116,7 +116,7 @@ func TestRepair_LeavesAlone(t *testing.T) {
 	e.become(ns, "asked", wired) // by the annotation of the Namespace
 	e.status(asked, "")
 	for _, k := range []key{none, changed, typo} {
-		if written := e.writes.about("/" + k.name); len(written) > 0 {
+		if written := e.writes.About("/" + k.name); len(written) > 0 {
 			t.Errorf("%s: %v", k, written)
 		}
 	}

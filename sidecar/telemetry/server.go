@@ -115,8 +115,8 @@ func (s *server) serve(ctx context.Context) {
 	}
 }
 
-// lastWords is how long those who wait for the final ledger have to read it.
-const lastWords = 250 * time.Millisecond
+// finalTimeout is how long the end waits until those who asked for the final ledger have it.
+const finalTimeout = 250 * time.Millisecond
 
 // Shutdown answers those who wait for the final ledger: the collector stops its pipelines
 // before its extensions. Other connections are closed at once: a scrape that breaks off is
@@ -130,7 +130,7 @@ func (s *server) Shutdown(context.Context) error {
 	go func() { s.waiting.Wait(); close(answered) }()
 	select {
 	case <-answered:
-	case <-time.After(lastWords):
+	case <-time.After(finalTimeout):
 	}
 	s.stop()
 	_ = s.http.Close()
