@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"image/png"
 	"os"
@@ -137,9 +138,12 @@ func look(t *testing.T, p *browser.Page, folder string) {
 	must(t, os.WriteFile(filepath.Join(folder, "explain.png"), p.Screenshot(), 0o600))
 }
 
-// The pictures of docs/dashboard.md; -update takes them.
+// The pictures of docs/dashboard.md; -update takes them. Nothing compares them with the page:
+// the sums beside them say of which files of the page they are.
 func TestDashboard_Pictures(t *testing.T) {
+	const sums = "../../docs/dashboard/page.sha256"
 	picture := func(name string) string { return filepath.Join("../../docs/dashboard", name+".png") }
+	page := sumsOf(t, "dashboard/static")
 	if *update {
 		s := newShown(t)
 		must(t, os.WriteFile(s.kubeconfig, bytes.ReplaceAll(cluster.Kubeconfig(t, cluster.Config(t)), []byte(": test"), []byte(": prod")), 0o600))
@@ -157,9 +161,13 @@ func TestDashboard_Pictures(t *testing.T) {
 		p.Wait("document.querySelector('tr.pods table')")
 		p.Appear(1280, 760, false)
 		must(t, os.WriteFile(picture("pods"), p.Screenshot(), 0o644))
+		must(t, os.WriteFile(sums, page, 0o644))
 		if folder := os.Getenv("NOVAWIRE_LOOK"); folder != "" { // all of it, for who works on the page
 			look(t, p, folder)
 		}
+	}
+	if of, err := os.ReadFile(sums); err != nil || !bytes.Equal(of, page) {
+		t.Errorf("the pictures are of another page (%v): `go test ./cmd/novawire -run TestDashboard_Pictures -update` takes them anew", err)
 	}
 	for _, name := range []string{"light", "dark", "pods"} {
 		content, err := os.ReadFile(picture(name))
@@ -169,4 +177,18 @@ func TestDashboard_Pictures(t *testing.T) {
 			t.Errorf("%s: %v, %d pixels wide, %d bytes", name, err, shown.Width, len(content))
 		}
 	}
+}
+
+// sumsOf returns the SHA-256 of each file in a folder, as sha256sum prints them.
+func sumsOf(t *testing.T, folder string) []byte {
+	t.Helper()
+	files, err := os.ReadDir(folder)
+	must(t, err)
+	var sums bytes.Buffer
+	for _, f := range files {
+		content, err := os.ReadFile(filepath.Join(folder, f.Name()))
+		must(t, err)
+		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(content), f.Name())
+	}
+	return sums.Bytes()
 }
