@@ -56,8 +56,11 @@ type dashboard struct {
 	}
 }
 
-// promQL is a query of Prometheus; Expr is "" in one of another data source.
-type promQL struct{ Expr string }
+// promQL is a query of Prometheus, or a target of another data source.
+type promQL struct {
+	Datasource struct{ Type string }
+	Expr       string
+}
 
 func dashboards(t *testing.T) (all []dashboard) {
 	t.Helper()
@@ -76,7 +79,13 @@ func dashboards(t *testing.T) (all []dashboard) {
 				t.Fatal(err)
 			}
 			for i := range d.Panels {
-				d.Panels[i].Targets = slices.DeleteFunc(d.Panels[i].Targets, func(q promQL) bool { return q.Expr == "" })
+				d.Panels[i].Targets = slices.DeleteFunc(d.Panels[i].Targets, func(q promQL) bool {
+					other := q.Datasource.Type != "" && q.Datasource.Type != "prometheus"
+					if !other && q.Expr == "" {
+						t.Errorf("%s: %s: a target of Prometheus has no expression", d.Title, d.Panels[i].Title)
+					}
+					return other
+				})
 			}
 			all = append(all, d)
 		}

@@ -19,7 +19,7 @@ const userService, contentService, callerSpan = "user-service", "content-service
 
 // TestRust applies examples as the tutorial does, in a namespace of its own, and follows one
 // request: its trace, its log lines, its counters. Then the database is backed up and
-// restored, and the services lose Redis and PostgreSQL.
+// restored under another name, and the services lose Redis and PostgreSQL.
 func TestRust(t *testing.T) {
 	t.Parallel()
 	m := installMonitoring(t)
@@ -216,7 +216,8 @@ func (j jaegerTrace) paths() (all []string) {
 	return all
 }
 
-// checkNovaContent runs the CronJob of the night now, drops the database and restores it.
+// checkNovaContent backs up the database now, restores it under another name and compares the
+// rows.
 func (d database) checkNovaContent() {
 	d.t.Helper()
 	const rows = "SELECT count(*) || ' ' || md5(string_agg(p::text, ',' ORDER BY id)) FROM posts p"
