@@ -13,7 +13,8 @@ import (
 )
 
 // TestImages checks that every image of the examples that the tutorial applies is built by
-// the Dockerfile or by e2e/cluster/images, directly or instead of a published one.
+// the Dockerfile or by e2e/cluster/images, directly or instead of a published one. An image
+// with a number is instead of that major version.
 func TestImages(t *testing.T) {
 	read := func(path string) string {
 		t.Helper()
@@ -45,19 +46,23 @@ func TestImages(t *testing.T) {
 		t.Errorf("the examples use %d images", len(used))
 	}
 	for _, image := range slices.Sorted(maps.Keys(used)) {
-		name, _, _ := strings.Cut(image, ":")
-		if other := instead[name]; other != "" {
+		name, tag, _ := strings.Cut(image, ":")
+		other := instead[name]
+		if other != "" {
 			image = other
 		}
 		target, ours := strings.CutPrefix(strings.TrimSuffix(image, ":dev"), "ghcr.io/nova/")
-		companion, isCompanion := strings.CutPrefix(strings.TrimRight(target, "0123456789"), "e2e-")
+		companion := regexp.MustCompile(`^e2e-(.*?)(\d*)$`).FindStringSubmatch(target)
 		switch {
 		case !ours || !strings.HasSuffix(image, ":dev"):
 			t.Errorf("%s is an image that `make images` does not tag", image)
-		case isCompanion && !strings.Contains(script, "e2e-"+companion) && !strings.Contains(script, "program "+companion+" "):
-			t.Errorf("e2e/cluster/images does not build %s", image)
-		case !isCompanion && !strings.Contains(targets, " AS "+target+"\n"):
+		case companion == nil && !strings.Contains(targets, " AS "+target+"\n"):
 			t.Errorf("the Dockerfile has no target %s", target)
+		case companion == nil:
+		case !regexp.MustCompile(`(?m)^\t(program )?` + strings.TrimSpace(companion[1]+" "+companion[2]) + `( |$)`).MatchString(script):
+			t.Errorf("e2e/cluster/images does not build %s", image)
+		case other != "" && companion[2] != "" && companion[2] != strings.Split(tag, ".")[0]:
+			t.Errorf("%s is used instead of %s:%s", image, name, tag)
 		}
 	}
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/nova/novawire/internal/testing/prerequisite"
 )
 
-// TestRust_Guide runs the shell block of docs/instrument-a-service.md, with free ports
+// TestRust_Guide runs the shell blocks of docs/instrument-a-service.md, one for each
+// terminal, but for the lines that every shell of the test has already, with free ports
 // instead of its own: a line with LISTEN serves until the end, the others end.
 func TestRust_Guide(t *testing.T) {
 	target := prerequisite.Path(t, "NOVAWIRE_RUST_TARGET", "rust")
