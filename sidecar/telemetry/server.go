@@ -59,8 +59,7 @@ type server struct {
 	ready   atomic.Bool
 	started time.Time
 	final   chan struct{} // closed: the ledger does not change any more
-	waits   chan struct{} // who waits for it
-	waiting sync.WaitGroup
+	waits   chan struct{} // a place for each who waits for it
 	http    *http.Server
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -121,16 +120,18 @@ const finalTimeout = 250 * time.Millisecond
 // Shutdown answers those who wait for the final ledger: the collector stops its pipelines
 // before its extensions. Other connections are closed at once: a scrape that breaks off is
 // repeated.
-func (s *server) Shutdown(context.Context) error {
+func (s *server) Shutdown(ctx context.Context) error {
 	if s.stop == nil {
 		return nil
 	}
 	close(s.final)
-	answered := make(chan struct{})
-	go func() { s.waiting.Wait(); close(answered) }()
-	select {
-	case <-answered:
-	case <-time.After(finalTimeout):
+	ctx, cancel := context.WithTimeout(ctx, finalTimeout)
+	defer cancel()
+	for range maxWaiting { // who had a place that is free was answered
+		select {
+		case s.waits <- struct{}{}:
+		case <-ctx.Done():
+		}
 	}
 	s.stop()
 	_ = s.http.Close()
@@ -144,8 +145,9 @@ func (s *server) serveReady(w http.ResponseWriter, _ *http.Request) {
 	}
 }
 
-// maxWaiting is how many may wait for the final ledger: the replicas of the manager.
-const maxWaiting = 2
+// maxWaiting is how many may wait for the final ledger: the replicas of the manager, also
+// while a roll-out replaces them, and some more.
+const maxWaiting = 8
 
 // serveLedger serves the ledger; with the query "final", when the sidecar ends. So a manager
 // gets the last account of a pod whose object is gone already.
@@ -159,8 +161,6 @@ func (s *server) serveLedger(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		s.waiting.Add(1)
-		defer s.waiting.Done()
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		select {
 		case <-s.final:
