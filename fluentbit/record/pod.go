@@ -98,8 +98,12 @@ func (p *Pods) of(s source, now int64) *Pod {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := s.key()
-	if pod := p.known[key]; pod != nil && (pod.refresh == 0 || now < pod.refresh) {
-		return pod
+	known := p.known[key]
+	if known != nil && (known.refresh == 0 || now < known.refresh) {
+		return known
+	}
+	if known != nil && p.Redact != nil { // its metadata is counted
+		defer func(counts redact.Counts) { p.Redact.Counts = counts }(p.Redact.Counts)
 	}
 	if p.known == nil || len(p.known) >= maxPods {
 		p.known = map[string]*Pod{}

@@ -1,8 +1,9 @@
 package record
 
 import (
+	"bytes"
 	"encoding/json"
-	"strings"
+	"time"
 
 	"github.com/nova/novawire/internal/redact"
 )
@@ -45,30 +46,12 @@ func (d *Decoder) redactedJSON(value []byte) []byte {
 	return text[1 : len(text)-1]
 }
 
-// isTime reports whether a text has the form of the runtime's times (RFC 3339), which hold
-// nothing to redact.
+// isTime reports whether a text is a time as the runtime writes it (RFC 3339, at most
+// nanoseconds), which holds nothing to redact.
 func isTime(text []byte) bool {
-	const form = "0000-00-00T00:00:00"
-	if len(text) <= len(form) || len(text) > len(form+".000000000+00:00") {
-		return false
-	}
-	digits := 0 // of the fraction and of the zone, in a row
-	for i, c := range text {
-		digit := c >= '0' && c <= '9'
-		switch {
-		case i >= len(form):
-			if digits++; !digit {
-				digits = 0
-			}
-			first := i == len(form)
-			if digit && (first || digits > 9) || !digit && strings.IndexByte(".Z+-:", c) < 0 {
-				return false
-			}
-		case form[i] == '0' && !digit, form[i] != '0' && c != form[i]:
-			return false
-		}
-	}
-	return true
+	_, fraction, _ := bytes.Cut(text, []byte{'.'})
+	digits := len(fraction) - len(bytes.TrimLeft(fraction, "0123456789"))
+	return digits <= 9 && new(time.Time).UnmarshalText(text) == nil
 }
 
 // redactedMember redacts a member that a record has beside its line, in JSON. It reports

@@ -93,6 +93,11 @@ func TestDecoder_Redact(t *testing.T) {
 			`{"message":"hi","time":"2026-11-23T00:00:00.[redacted]"`,
 			map[string]int{"rule-1": 1},
 		},
+		"a zone that is a phone number": {
+			`mask value \+1-[0-9-]+`, chunks.V1(1, m{{"log", "2026-11-23T00:00:00+1-555-123-4567 stdout F hi"}}),
+			`{"message":"hi","time":"2026-11-23T00:00:00[redacted]"`,
+			map[string]int{"rule-1": 1},
+		},
 		"a time that is another text, and no rule can be read": {
 			"maks preset email", chunks.V1(1, m{{"log", "x"}, {"time", "4111-1111"}}),
 			`{"message":"[redacted]","time":"[redacted]"`,
@@ -144,6 +149,19 @@ func TestPods_Redact(t *testing.T) {
 		if want := `{"message":"x","kubernetes":{"namespace_name":"nova","annotations":{"owner":"[redacted]"}}}`; got[0].Message != want {
 			t.Errorf("message is %s, want %s", got[0].Message, want)
 		}
+	}
+	if n := d.Pods.Redacted()[0]; n != 1 {
+		t.Errorf("counted %d, want 1", n)
+	}
+}
+
+// Metadata that is read again, until the pod has a final description, is counted once.
+func TestPods_Redact_Refresh(t *testing.T) {
+	d := redacting("mask preset email")
+	d.Pods.Describe = func(string, string, string) (record.Description, bool) { return record.Description{}, false }
+	kubernetes := m{{"namespace_name", "nova"}, {"annotations", m{{"owner", "a@b.co"}}}}
+	for _, now := range []int64{77, 77 + 20_000} {
+		d.Decode(chunks.V1(1, m{{"log", "x"}, {"kubernetes", kubernetes}}), tag, now)
 	}
 	if n := d.Pods.Redacted()[0]; n != 1 {
 		t.Errorf("counted %d, want 1", n)
