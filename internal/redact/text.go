@@ -40,15 +40,6 @@ func (r *Redactor) wholeOrPart(to []byte, k Key, text []byte) ([]byte, Verdict) 
 	return r.appendInstead(to, r.allTexts, text), Changed
 }
 
-// Number reports whether a number in decimal is redacted, and counts it.
-func (r *Redactor) Number(text []byte) bool {
-	if r.allTexts != nil {
-		r.Counts[r.allTexts.name]++
-		return true
-	}
-	return len(r.values) > 0 && r.matchesIn(text)
-}
-
 // NumberText redacts a number in decimal: as a whole, because a number without some of
 // its digits is another number.
 func (r *Redactor) NumberText(to, text []byte) ([]byte, Verdict) {

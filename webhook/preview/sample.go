@@ -189,11 +189,11 @@ func (r *sampler) value(where string, k redact.Key, value map[string]any) {
 		to, verdict := r.redactor.Value(nil, k, []byte(text))
 		r.note(where, text, string(to), verdict)
 	case "intValue", "doubleValue":
-		verdict := redact.Keep
-		if r.redactor.Number([]byte(text)) {
-			verdict = redact.Changed
+		to, verdict := r.redactor.NumberText(nil, []byte(text))
+		if verdict == redact.Drop {
+			to, verdict = []byte(redact.Masked), redact.Changed
 		}
-		r.note(where, text, redact.Masked, verdict)
+		r.note(where, text, string(to), verdict)
 	case "arrayValue", "kvlistValue":
 		list, _ := value[kind].(map[string]any)
 		values, _ := list["values"].([]any)
