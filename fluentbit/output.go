@@ -50,7 +50,7 @@ type Output struct {
 	sender      *delivery.Sender
 	pods        *record.Pods
 	redact      *redact.Rules // nil for none
-	redacted    [redaction.MaxRules + 1]atomic.Int64
+	redacted    [redaction.MaxNames]atomic.Int64
 	checkpoints *delivery.Checkpoints
 	counts      serviceCounts
 

@@ -169,9 +169,13 @@ func cutWord(text string) (word, rest string) {
 	return text[:end], strings.TrimSpace(text[end:])
 }
 
-func isName(name string) bool {
-	return len(name) >= 1 && len(name) <= MaxName && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") == "" && name != Unreadable
+// IsCountName reports whether redactions may be counted under a name: that of a rule, or
+// [Unreadable].
+func IsCountName(name string) bool {
+	return name != "" && len(name) <= MaxName && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
 }
+
+func isName(name string) bool { return IsCountName(name) && name != Unreadable }
 
 // problem says why a rule cannot be read, or "".
 func (r Rule) problem() string {

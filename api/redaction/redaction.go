@@ -49,6 +49,7 @@ var presets = []string{Authorization, Cookies, Email, CardNumbers, AWSKeys, Priv
 // sidecar's ledger, which a termination message of 4,096 bytes must hold.
 const (
 	MaxRules    = 16
+	MaxNames    = MaxRules + 1 // and Unreadable
 	MaxName     = 24
 	MaxText     = 4096 // bytes of all rules together
 	maxArgument = 512

@@ -45,14 +45,14 @@ func FuzzPresets(f *testing.F) {
 			if key == "" {
 				key = "k"
 			}
-			check(t, r, s, text, value(r, s.Key, text))
+			check(t, s, text, value(r, s.Key, text))
 			if !utf8.ValidString(text) {
 				continue // JSON would change it
 			}
 			inJSON := quoted(t, map[string]any{"a": before, key: text, "z": []any{behind, map[string]string{key: text}}})
-			check(t, r, s, inJSON, value(r, "", inJSON))
+			check(t, s, inJSON, value(r, "", inJSON))
 			nested := quoted(t, map[string]string{"n": inJSON})
-			check(t, r, s, nested, value(r, "", nested))
+			check(t, s, nested, value(r, "", nested))
 		}
 	})
 }
@@ -67,7 +67,7 @@ func quoted(t *testing.T, value any) string {
 }
 
 // check looks for the secret in what was redacted, also behind escapes.
-func check(t *testing.T, r *redact.Redactor, s secrets.Secret, text, got string) {
+func check(t *testing.T, s secrets.Secret, text, got string) {
 	t.Helper()
 	if strings.Contains(strings.ReplaceAll(got, `\`, ""), strings.ReplaceAll(s.Core, `\`, "")) {
 		t.Errorf("%s: the secret %q survives\nin      %q\nbecomes %q", s.Preset, s.Core, text, got)
@@ -78,7 +78,7 @@ func check(t *testing.T, r *redact.Redactor, s secrets.Secret, text, got string)
 	if utf8.ValidString(text) && !utf8.ValidString(got) {
 		t.Errorf("%s: the text is not UTF-8 any more\nin      %q\nbecomes %q", s.Preset, text, got)
 	}
-	if s.Preset != redaction.SQLLiterals && r.Names()[0] == redaction.Authorization && got == text {
+	if s.Preset != redaction.SQLLiterals && got == text {
 		t.Errorf("%s: nothing was redacted in %q", s.Preset, text)
 	}
 }

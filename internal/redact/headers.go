@@ -196,8 +196,8 @@ func scanSchemes(m *matches) {
 			continue
 		}
 		before := text[:i]
-		isBearer := endsWithWord(before, "bearer")
-		if !isBearer && !endsWithWord(before, "basic") {
+		isBearer := endsWithFold(before, "bearer")
+		if !isBearer && !endsWithFold(before, "basic") {
 			continue
 		}
 		from := i
@@ -227,16 +227,8 @@ func gapAt(text []byte, i int) int {
 	return 0
 }
 
-func endsWithWord(text []byte, word string) bool {
-	if len(text) < len(word) {
-		return false
-	}
-	for i, c := range text[len(text)-len(word):] {
-		if lowerByte(c) != word[i] {
-			return false
-		}
-	}
-	return true
+func endsWithFold(text []byte, word string) bool {
+	return len(text) >= len(word) && bytes.EqualFold(text[len(text)-len(word):], []byte(word))
 }
 
 // isToken are the characters of a token68 (RFC 9110, section 11.2).

@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"hash/maphash"
+	"slices"
 
 	"github.com/nova/novawire/api/redaction"
 )
@@ -50,7 +51,7 @@ func New(set redaction.Rules, hashKey string) *Rules {
 	r := &Rules{names: set.Names(), hashKey: []byte(hashKey), seed: maphash.MakeSeed()}
 	for i, rule := range set.List {
 		r.drops = r.drops || rule.Action == redaction.Drop && rule.Kind != redaction.Key
-		t := target{rule: i, name: r.nameOf(rule.Name), action: rule.Action}
+		t := target{rule: i, name: slices.Index(r.names, rule.Name), action: rule.Action}
 		if t.action == redaction.Hash && hashKey == "" {
 			t.action = redaction.Mask
 		}
@@ -74,15 +75,6 @@ func New(set redaction.Rules, hashKey string) *Rules {
 	return r
 }
 
-func (r *Rules) nameOf(name string) int {
-	for i := range r.names {
-		if r.names[i] == name {
-			return i
-		}
-	}
-	return 0 // redaction.Rules.Names has them all
-}
-
 // Names returns the names of the counts, in their order.
 func (r *Rules) Names() []string {
 	if r == nil {
@@ -95,7 +87,7 @@ func (r *Rules) Names() []string {
 func (r *Rules) MarshalYAML() (any, error) { return r.Names(), nil }
 
 // Counts are how often each name of [Rules.Names] has redacted.
-type Counts [redaction.MaxRules + 1]int
+type Counts [redaction.MaxNames]int
 
 // Add adds other counts.
 func (c *Counts) Add(other Counts) {

@@ -86,7 +86,7 @@ type Counters struct {
 	requests                     [badRequests]atomic.Int64
 	dropped                      [reasons]atomic.Int64
 	restored                     atomic.Pointer[Totals] // nil: nothing was
-	redacted                     [redaction.MaxRules + 1]atomic.Int64
+	redacted                     [redaction.MaxNames]atomic.Int64
 	rules                        []string // of redaction
 
 	queueBytes, queueLimit atomic.Int64
@@ -127,7 +127,7 @@ func (c *Counters) Accept(items, bytes int) {
 }
 
 // Redact counts how often each rule has redacted in items that are accepted next.
-func (c *Counters) Redact(counts [redaction.MaxRules + 1]int) {
+func (c *Counters) Redact(counts [redaction.MaxNames]int) {
 	for rule, n := range counts {
 		if n > 0 {
 			c.redacted[rule].Add(int64(n))

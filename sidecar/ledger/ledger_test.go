@@ -41,7 +41,7 @@ func TestLedger_Line(t *testing.T) {
 func TestLedger_Line_FitsTerminationMessage(t *testing.T) {
 	var stats Ledger
 	const many = 1 << 62
-	rules := make([]string, redaction.MaxRules+1)
+	rules := make([]string, redaction.MaxNames)
 	for i := range rules {
 		rules[i] = strings.Repeat("x", redaction.MaxName)
 	}
@@ -71,7 +71,7 @@ func TestLedger_Line_FitsTerminationMessage(t *testing.T) {
 		t.Errorf("the line has %d bytes", len(line))
 	}
 	var m ledgerapi.Message
-	if err := json.Unmarshal(line, &m); err != nil || m.Ledger["logs"].Redacted["all"] != (redaction.MaxRules+1)*(many/32) {
+	if err := json.Unmarshal(line, &m); err != nil || m.Ledger["logs"].Redacted["all"] != redaction.MaxNames*(many/32) {
 		t.Errorf("the line has no sum of redactions: %v\n%s", err, line)
 	}
 }
@@ -98,7 +98,7 @@ func TestLedger_WriteMetrics(t *testing.T) {
 func TestLedger_Redact(t *testing.T) {
 	var stats Ledger
 	stats.SetRules([]string{"email", "pins"})
-	stats.Counters(Logs).Redact([redaction.MaxRules + 1]int{1: 3})
+	stats.Counters(Logs).Redact([redaction.MaxNames]int{1: 3})
 	if diff := cmp.Diff(map[string]int64{"pins": 3}, stats.Entries()["logs"].Redacted); diff != "" {
 		t.Errorf("entry (-want +got):\n%s", diff)
 	}
