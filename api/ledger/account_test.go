@@ -144,15 +144,21 @@ func TestAccount_Close_Bounds(t *testing.T) {
 	a := &Account{}
 	for i := range maxServices + 10 {
 		uid := fmt.Sprint(i)
-		m := said(Entry{Accepted: 1, Dropped: map[string]int64{"reason" + uid: 1}})
+		m := said(Entry{Accepted: 1})
 		a.Pod(uid, "nova", "service"+uid).End(1, &m)
 		a.Close(uid, time.Unix(0, 0))
 	}
 	if n := len(a.Totals["nova"]); n > maxServices+1 || a.Totals["nova"][Other].Pods != 10 {
 		t.Errorf("%d services, other: %+v", n, a.Totals["nova"][Other])
 	}
-	if d := a.Totals["nova"]["service0"].Signals[Traces].Dropped; len(d) > maxReasons {
-		t.Errorf("%d reasons", len(d))
+	for i := range maxReasons + 10 {
+		uid := fmt.Sprint("reason", i)
+		m := said(Entry{Accepted: 1, Dropped: map[string]int64{uid: 1}})
+		a.Pod(uid, "orbit", "feed").End(1, &m)
+		a.Close(uid, time.Unix(0, 0))
+	}
+	if d := a.Totals["orbit"]["feed"].Signals[Traces].Dropped; len(d) != maxReasons+1 || d[Other] != 10 {
+		t.Errorf("%d reasons, other: %d", len(d), d[Other])
 	}
 }
 
@@ -174,6 +180,18 @@ func TestEntry_Saturates(t *testing.T) {
 	}
 	if n := (Entry{Exported: math.MaxInt64, Stored: math.MaxInt64}).Balance(); n >= 0 {
 		t.Errorf("the balance is %d", n)
+	}
+}
+
+// Who reads the account of a run under way changes nothing.
+func TestPod_Total(t *testing.T) {
+	p := &Pod{}
+	p.Saw(1, said(Entry{Accepted: 114, Exported: 113, Restored: &Restored{Accepted: 100, Exported: 100}}))
+	if e := p.Total()[Traces]; e.Accepted != 14 || p.Base != nil {
+		t.Errorf("%d were accepted, the base is %v", e.Accepted, p.Base)
+	}
+	if p.Close(); p.Total()[Traces].Accepted != 14 || p.Base[Traces].Accepted != 100 {
+		t.Errorf("at the end: %+v", p)
 	}
 }
 

@@ -208,19 +208,15 @@ func (e Entry) known() Entry {
 	in := func(list []string) func(string) bool {
 		return func(reason string) bool { return slices.Contains(list, reason) }
 	}
+	e.Unaccounted = 0 // only the manager counts them
 	e.Refused = rename(e.Refused, in(refusals))
 	e.RefusedRequests = rename(e.RefusedRequests, in(badRequests))
 	e.Dropped = rename(e.Dropped, in(drops))
-	e.Redacted = rename(e.Redacted, isRule)
+	e.Redacted = rename(e.Redacted, redaction.IsCountName)
 	if e.Restored != nil {
 		e.Restored.Dropped = rename(e.Restored.Dropped, in(drops))
 	}
 	return e
-}
-
-// isRule reports whether a name may be that of a rule of redaction.
-func isRule(name string) bool {
-	return name != "" && len(name) <= redaction.MaxName && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
 }
 
 // rename makes Other of the reasons that are not known.

@@ -42,7 +42,7 @@ func TestParseMessage(t *testing.T) {
 
 // Whoever creates a pod writes its ledger: only reasons that sidecars have are kept.
 func TestParseMessage_Reasons(t *testing.T) {
-	m, err := ParseMessage([]byte(`{"ledger":{"logs":{"accepted":9,"refused":{"memory":1,"\u001b[2J":2,"x":3},"refused_requests":{"busy":1,"memory":2},` +
+	m, err := ParseMessage([]byte(`{"ledger":{"logs":{"accepted":9,"unaccounted":5,"refused":{"memory":1,"\u001b[2J":2,"x":3},"refused_requests":{"busy":1,"memory":2},` +
 		`"dropped":{"shutdown":1,"a\nb":2},"redacted":{"rule-1":1,"unreadable":1,"A b":2},"restored":{"dropped":{"a\nb":1}}}}}`))
 	if err != nil {
 		t.Fatal(err)
@@ -51,6 +51,9 @@ func TestParseMessage_Reasons(t *testing.T) {
 	want := "map[memory:1 other:5] map[busy:1 other:2] map[other:2 shutdown:1] map[other:2 rule-1:1 unreadable:1] map[other:1]"
 	if got := fmt.Sprint(e.Refused, e.RefusedRequests, e.Dropped, e.Redacted, e.Restored.Dropped); got != want {
 		t.Errorf("%s\nwant %s", got, want)
+	}
+	if e.Unaccounted != 0 {
+		t.Errorf("%d items are unaccounted, which only the manager counts", e.Unaccounted)
 	}
 }
 

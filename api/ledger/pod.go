@@ -1,6 +1,9 @@
 package ledger
 
-import "maps"
+import (
+	"maps"
+	"reflect"
+)
 
 // Pod is the account of one pod: of the run of its sidecar that is under way, and of those
 // that have ended. A run is one start of the container; its number is that of the start,
@@ -25,7 +28,7 @@ type Pod struct {
 // Saw takes a ledger of a run. It reports whether the account has changed. Runs must be
 // given in their order; a ledger of a run that has ended already changes nothing.
 func (p *Pod) Saw(run int, m Message) bool {
-	if !p.begin(run) || sameEntries(p.Now, m.Ledger) {
+	if !p.begin(run) || reflect.DeepEqual(p.Now, m.Ledger) {
 		return false
 	}
 	p.Now = m.Ledger
@@ -83,6 +86,12 @@ func (p *Pod) Close() {
 func (p *Pod) end(known bool) {
 	p.Now = maps.Clone(p.Now) // it is the message's
 	for signal, e := range p.Now {
+		if e.Restored != nil && p.Ended == 0 {
+			if p.Base == nil {
+				p.Base = map[string]Restored{}
+			}
+			p.Base[signal] = *e.Restored
+		}
 		switch held := e.Balance(); {
 		case held > 0:
 			e.Unaccounted = held
@@ -91,7 +100,7 @@ func (p *Pod) end(known bool) {
 		}
 		p.Now[signal] = e
 	}
-	p.Sum = p.total()
+	p.Sum = p.Total()
 	if !known {
 		p.Unknown++
 	}
@@ -101,9 +110,7 @@ func (p *Pod) end(known bool) {
 }
 
 // Total returns the account of all runs, by signal.
-func (p *Pod) Total() map[string]Entry { return p.total() }
-
-func (p *Pod) total() map[string]Entry {
+func (p *Pod) Total() map[string]Entry {
 	total := make(map[string]Entry, len(p.Sum))
 	for signal, e := range p.Sum {
 		total[signal] = e
@@ -125,10 +132,6 @@ func (p *Pod) continued(signal string, sum, e Entry) Entry {
 	base, isFirst := p.Base[signal], p.Ended == 0
 	if isFirst {
 		base = *r
-		if p.Base == nil {
-			p.Base = map[string]Restored{}
-		}
-		p.Base[signal] = base
 	}
 	// A storage that was replaced, or a pod that lies, must not make a number negative.
 	total := e
