@@ -247,7 +247,7 @@ var variables = []Variable{
 		},
 	},
 	{
-		Name: EnvTerminationFile, Default: "`/dev/termination-log`", value: "/dev/termination-log", Allowed: "an absolute path", Meaning: "where the ledger is written at the end, if the file exists",
+		Name: EnvTerminationFile, Default: "`/dev/termination-log`", value: "/dev/termination-log", Allowed: "an absolute path", Meaning: "where the ledger is kept, at every moment, if the file exists",
 		set: absolutePath(func(s *Settings) *string { return &s.TerminationFile }),
 	},
 }
