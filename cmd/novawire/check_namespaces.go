@@ -78,18 +78,12 @@ func (c *checker) checkNamespace(ctx context.Context, ns *metav1.PartialObjectMe
 	c.fail(c.sidecarFix(ns.Name), "%s: a pod is refused because of the sidecar: %v", ns.Name, err)
 }
 
-// noRoom returns the notes of the status annotation about limits that have no room for
-// the sidecar.
+// noRoom returns the note of the status annotation about limits that have no room for the
+// sidecar, or "".
 func noRoom(pod *corev1.Pod) string {
 	status, _ := inject.ReadStatus(pod.Annotations)
-	var notes []string
-	for _, note := range status.Notes {
-		reason, _, _ := strings.Cut(note, " ")
-		if reason == string(inject.RefusedByLimitRange) || reason == string(inject.RefusedByQuota) {
-			notes = append(notes, note)
-		}
-	}
-	return strings.Join(notes, ", ")
+	note, _ := status.RefusedSidecar()
+	return strings.TrimSpace(string(note.Reason) + " " + note.Subject)
 }
 
 // sidecarFix avoids the sidecar if there is a gateway, else makes it smaller.

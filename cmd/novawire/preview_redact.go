@@ -25,8 +25,7 @@ func redactSample(path string, c inject.Config, objects []preview.Object, stdin 
 	}
 	groups := rulesOf(objects)
 	if len(objects) == 0 && c.Defaults[injection.AnnotationRedact] != "" {
-		hasKey := c.Sidecar.Env[sidecarapi.EnvRedactKey] != "" || c.Sidecar.SecretEnv[sidecarapi.EnvRedactKey] != ""
-		groups = []rulesGroup{{rules: c.Defaults[injection.AnnotationRedact], hasKey: hasKey, where: []string{"the configuration's defaults"}}}
+		groups = []rulesGroup{{rules: c.Defaults[injection.AnnotationRedact], hasKey: c.Sidecar.HasRedactKey(), where: []string{"the configuration's defaults"}}}
 	}
 	groups = slices.DeleteFunc(groups, func(g rulesGroup) bool { // comments alone are no rule
 		rules, _ := redaction.Parse(g.rules)

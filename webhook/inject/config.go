@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,6 +72,11 @@ type Sidecar struct {
 // no backend: it accepts telemetry and counts it as dropped.
 func (s Sidecar) Configured() bool { return len(s.Env)+len(s.SecretEnv) > 0 }
 
+// HasRedactKey reports whether there is a key for hashes.
+func (s Sidecar) HasRedactKey() bool {
+	return s.Env[sidecarapi.EnvRedactKey] != "" || s.SecretEnv[sidecarapi.EnvRedactKey] != ""
+}
+
 // Gateway is a shared collector, with an endpoint for each protocol or "" for none.
 type Gateway struct {
 	GRPCEndpoint string `json:"grpcEndpoint"`
@@ -90,12 +96,15 @@ func DefaultConfig() Config {
 	}
 }
 
+// consequence is what becomes of a mistake in a pod, at the end of a reason.
+var consequence = regexp.MustCompile(`; (?:it is ignored|\S+ is used|logs are counted as dropped)$`)
+
 // refused says what is wrong with a setting of the configuration file, without what becomes of
 // the same mistake in a pod: a file with a mistake is not used.
 func refused(r validate.Refusal) string {
 	r.Ignored, r.Instead = false, ""
-	problem, _, _ := strings.Cut(strings.TrimSuffix(r.Reason(), "; it is ignored"), "; until ")
-	return r.Setting + ": " + problem
+	problem, _, _ := strings.Cut(r.Reason(), "; until ")
+	return r.Setting + ": " + consequence.ReplaceAllString(problem, "")
 }
 
 // Validate returns an error that lists every mistake with the path of its key.

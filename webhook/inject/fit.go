@@ -30,25 +30,21 @@ func (t total) with(sidecar int64) int64 { return max(t.before, t.beside+sidecar
 // admit the pod. It returns a note and true if no resources do with which the sidecar
 // runs, or if a ResourceQuota has no room for them: the pod must start without it.
 func (w *wiring) fitSidecar() (Note, bool) {
-	if note, refused := w.previous.refusedSidecar(); refused && w.upToDate() {
+	if note, refused := w.previous.RefusedSidecar(); refused && w.upToDate() {
 		return note, true
 	}
 	if w.limits == nil {
 		return Note{}, false
 	}
-	before := w.request.Sidecar
 	note, refused := w.tryFit()
 	if _, index := w.findSidecar(); refused && w.upToDate() && index >= 0 {
 		refused = false // it was admitted: others have used the room since
 	}
-	if refused {
-		w.request.Sidecar = before
-	}
 	return note, refused
 }
 
-// refusedSidecar returns the note of an earlier review that found no room for the sidecar.
-func (s *Status) refusedSidecar() (Note, bool) {
+// RefusedSidecar returns the note of an earlier review that found no room for the sidecar.
+func (s *Status) RefusedSidecar() (Note, bool) {
 	for _, text := range s.Notes {
 		reason, subject, _ := strings.Cut(text, " ")
 		if reason == string(RefusedByLimitRange) || reason == string(RefusedByQuota) {

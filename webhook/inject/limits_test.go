@@ -176,6 +176,14 @@ func TestEngine_Limits_Refused(t *testing.T) {
 	}
 }
 
+func TestStatus_Replay_UnknownSubject(t *testing.T) {
+	now := &Limits{}
+	s := Status{Notes: []string{string(RefusedByLimitRange) + " hugepages"}}
+	if got := s.Replay(now); got != now {
+		t.Errorf("the limits are %+v, want the present ones", got)
+	}
+}
+
 func TestParseLimits(t *testing.T) {
 	for name, objects := range map[string]map[string][]byte{
 		"no objects":                      nil,

@@ -36,7 +36,7 @@ func (e *Engine) Version() string { return e.config.Version }
 // again: those that refused the sidecar then, or else the present ones if they have
 // changed it. Others did not count then.
 func (s *Status) Replay(now *Limits) *Limits {
-	note, refused := s.refusedSidecar()
+	note, refused := s.RefusedSidecar()
 	if !refused {
 		if slices.ContainsFunc(s.Notes, func(n string) bool { return strings.HasPrefix(n, string(Resized)+" ") }) {
 			return now
@@ -45,7 +45,11 @@ func (s *Status) Replay(now *Limits) *Limits {
 	}
 	var l Limits
 	if note.Reason == RefusedByLimitRange {
-		l.container[max(0, slices.Index(resourceNames[:], note.Subject))] = bounds{min: 2, max: 1}
+		index := slices.Index(resourceNames[:], note.Subject)
+		if index < 0 {
+			return now // another version wrote it
+		}
+		l.container[index] = bounds{min: 2, max: 1} // nothing is within
 		return &l
 	}
 	none := newQuota()

@@ -17,8 +17,7 @@ func (w *wiring) checkRedaction() {
 		w.note(Note{Reason: NoRedaction, Subject: injection.AnnotationRedact})
 		return
 	}
-	s := w.engine.config.Sidecar
-	if rules, _ := redaction.Parse(w.request.Redact); rules.Hashes() && s.Env[sidecarapi.EnvRedactKey] == "" && s.SecretEnv[sidecarapi.EnvRedactKey] == "" {
+	if rules, _ := redaction.Parse(w.request.Redact); rules.Hashes() && !w.engine.config.Sidecar.HasRedactKey() {
 		w.note(Note{Reason: BadRedaction, Subject: injection.AnnotationRedact, Detail: "rules that hash mask instead, because the platform has set no " + sidecarapi.EnvRedactKey})
 	}
 }

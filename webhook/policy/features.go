@@ -53,15 +53,15 @@ func comments() string {
 
 // Warnings returns what a configuration asks for and the policy does less well, one line each.
 func Warnings(config inject.Config) (lines []string) {
-	warn := func(where string, config inject.Config) {
-		if p := config.AllowedOverrides; p.Pod != nil || p.Namespace != nil || p.SidecarMaximum != (injection.Maximum{}) {
+	warn := func(where string, p injection.Policy) {
+		if p.Pod != nil || p.Namespace != nil || p.SidecarMaximum != (injection.Maximum{}) {
 			lines = append(lines, where+"allowedOverrides: a pod with an annotation that is not allowed is left alone (allowed-overrides)")
 		}
 	}
-	warn("injection.", config)
+	warn("injection.", config.AllowedOverrides)
 	for _, name := range slices.Sorted(maps.Keys(config.Namespaces)) {
 		if p := config.Namespaces[name].AllowedOverrides; p != nil {
-			warn("injection.namespaces."+name+".", inject.Config{AllowedOverrides: *p})
+			warn("injection.namespaces."+name+".", *p)
 		}
 		if injection.IsExcluded(name) {
 			lines = append(lines, "injection.namespaces."+name+": pods of this namespace are never wired")

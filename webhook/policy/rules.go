@@ -93,8 +93,7 @@ func redactionNotes(engine *inject.Engine) string {
 		return "[]"
 	}
 	withSidecar := "[]"
-	s := engine.Config().Sidecar
-	if rules, _ := redaction.Parse(engine.Defaults().Redact); rules.Hashes() && s.Env[sidecarapi.EnvRedactKey] == "" && s.SecretEnv[sidecarapi.EnvRedactKey] == "" {
+	if rules, _ := redaction.Parse(engine.Defaults().Redact); rules.Hashes() && !engine.Config().Sidecar.HasRedactKey() {
 		withSidecar = list([]string{string(inject.BadRedaction) + " " + injection.AnnotationRedact})
 	}
 	return fmt.Sprintf("(variables.collector == 'sidecar' ? %s : %s)", withSidecar, list([]string{string(inject.NoRedaction) + " " + injection.AnnotationRedact}))
@@ -217,9 +216,15 @@ func identity(rules inject.Rules) string {
 	return value(variables)
 }
 
+// anyPort is the group of an expression of the engine that finds a port.
+const anyPort = `(\d{4,5})`
+
 // onSidecarPort returns an expression whose group, any port, is one of the sidecar's.
 func onSidecarPort(expression string) string {
-	return strings.ReplaceAll(expression, `(\d{4,5})`, `(?:4317|4318|18888)`)
+	if !strings.Contains(expression, anyPort) {
+		panic("the engine's expression has no group " + anyPort + ": " + expression)
+	}
+	return strings.ReplaceAll(expression, anyPort, fmt.Sprintf("(?:%d|%d|%d)", sidecarapi.PortOTLPGRPC, sidecarapi.PortOTLPHTTP, sidecarapi.MetricsPort))
 }
 
 // listens returns an expression that is true for a setting which listens on a port of the sidecar.
