@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// cell returns a text from the cluster for a table. Whoever may create a pod chooses names and
+// cell returns a text from the cluster for a terminal. Whoever may create a pod chooses names and
 // annotations: what a terminal could obey, or what would be another cell or line, is quoted.
 func cell(text string) string {
 	if utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {

@@ -6,9 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/nova/novawire/api/injection"
 	ledgerapi "github.com/nova/novawire/api/ledger"
 	"github.com/nova/novawire/internal/telemetry"
+	"github.com/nova/novawire/webhook/diagnosis"
 )
 
 // Names from the cluster are neither commands for a terminal nor lines of a table.
@@ -32,6 +35,15 @@ func TestTables_Hostile(t *testing.T) {
 		func() error { return status.writeTable(&out, false, false, time.Now()) },
 		func() error { return status.writeTable(&out, true, false, time.Now()) },
 		func() error { return status.writeTable(&out, true, true, time.Now()) },
+		func() error {
+			found := diagnosis.Finding{Cause: diagnosis.PolicyGaveUp, Text: hostile}
+			return (&explanation{Kind: "Pod", Pods: []podExplanation{{Name: "p", Finding: &found}}}).write(&out, "")
+		},
+		func() error {
+			cmd := &cobra.Command{}
+			cmd.SetOut(&out)
+			return writeVerifications(cmd, []verification{{Verdict: verified, Text: hostile, Version: hostile, Configuration: hostile, Collector: hostile}}, "")
+		},
 		func() error { _, err := out.WriteString(line([]string{hostile, "plain"})); return err },
 	} {
 		must(t, write())
@@ -40,7 +52,7 @@ func TestTables_Hostile(t *testing.T) {
 	if strings.ContainsAny(text, "\x1b\u202e") || strings.Contains(text, "\nnova\tc") || strings.Contains(text, "\xff") {
 		t.Errorf("a terminal would obey it: %q", text)
 	}
-	if n := strings.Count(text, `a\x1b[2Jb\nnova\tc`); n < 8 {
+	if n := strings.Count(text, `a\x1b[2Jb\nnova\tc`); n < 17 {
 		t.Errorf("%d names are shown, want all:\n%s", n, text)
 	}
 }

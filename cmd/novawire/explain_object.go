@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +20,7 @@ import (
 	"github.com/nova/novawire/internal/workload"
 	"github.com/nova/novawire/webhook/diagnosis"
 	"github.com/nova/novawire/webhook/inject"
+	"github.com/nova/novawire/webhook/policy"
 	"github.com/nova/novawire/webhook/preview"
 )
 
@@ -133,8 +135,18 @@ func (e *explainer) readCluster(ctx context.Context) (err error) {
 		return err
 	}
 	policies, err := boundPolicies(ctx, e.cluster)
-	e.evidence = diagnosis.Evidence{Namespace: e.ns, Webhooks: webhooks, Policies: policies, System: e.in.namespace, Manager: e.in.manager()}
+	e.evidence = diagnosis.Evidence{Namespace: e.ns, Webhooks: webhooks, Policies: policiesOf(policies, e.namespace), System: e.in.namespace, Manager: e.in.manager()}
 	return err
+}
+
+// policiesOf returns the policy that wires the pods of a namespace: its own, or that of all others.
+func policiesOf(all []admissionv1.MutatingAdmissionPolicy, namespace string) []admissionv1.MutatingAdmissionPolicy {
+	for _, name := range []string{policy.NameIn(namespace), policy.Name} {
+		if i := slices.IndexFunc(all, func(p admissionv1.MutatingAdmissionPolicy) bool { return p.Name == name }); i >= 0 {
+			return all[i : i+1]
+		}
+	}
+	return nil
 }
 
 func (e *explainer) injected() inject.Namespace {
@@ -293,7 +305,7 @@ func (x *explanation) write(w io.Writer, output string) error {
 		if p.Finding == nil {
 			continue
 		}
-		fmt.Fprintf(w, "  why: %s: %s\n", p.Cause, p.Text)
+		fmt.Fprintf(w, "  why: %s: %s\n", p.Cause, cell(p.Text))
 		for _, command := range p.Commands {
 			fmt.Fprintf(w, "  fix: %s\n", command)
 		}

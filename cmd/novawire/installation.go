@@ -127,7 +127,6 @@ func configMapsOf(d *appsv1.Deployment) (names []string) {
 	return names
 }
 
-// mutatingWebhooks returns all configurations of the cluster.
 // boundPolicies returns the policies of novawire policy that have a binding. A cluster without the
 // API, or a caller without the right, has none.
 func boundPolicies(ctx context.Context, cluster *kubernetes.Client) ([]admissionv1.MutatingAdmissionPolicy, error) {
@@ -149,6 +148,7 @@ func boundPolicies(ctx context.Context, cluster *kubernetes.Client) ([]admission
 	return policies, nil
 }
 
+// mutatingWebhooks returns all configurations of the cluster.
 func mutatingWebhooks(ctx context.Context, cluster *kubernetes.Client) ([]admissionv1.MutatingWebhookConfiguration, error) {
 	all, err := kubernetes.MutatingWebhookConfigurations.List(ctx, cluster, "", metav1.ListOptions{})
 	if err != nil {

@@ -237,9 +237,9 @@ func writeVerifications(cmd *cobra.Command, all []verification, output string) e
 		if output == "json" {
 			continue
 		}
-		fmt.Fprintf(out, "Pod %s/%s: %s: %s\n", v.Namespace, v.Pod, v.Verdict, v.Text)
+		fmt.Fprintf(out, "Pod %s/%s: %s: %s\n", v.Namespace, v.Pod, v.Verdict, cell(v.Text))
 		if v.Configuration != "" {
-			fmt.Fprintf(out, "  recorded: version %s, configuration %s, collector %s\n", named(v.Version), v.Configuration, v.Collector)
+			fmt.Fprintf(out, "  recorded: version %s, configuration %s, collector %s\n", cell(named(v.Version)), cell(v.Configuration), cell(v.Collector))
 		}
 		if v.Template != "" {
 			fmt.Fprintf(out, "  template: %s\n", v.Template)

@@ -44,14 +44,28 @@ func Write(config inject.Config) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	special := engine.Namespaces()
-	names := slices.DeleteFunc(slices.Sorted(maps.Keys(special)), injection.IsExcluded)
-	documents := [][]byte{write(engine, Name, selector("NotIn", append(injection.ExcludedNamespaces(), names...)))}
-	for _, name := range names {
-		documents = append(documents, write(special[name], Name+"-"+name, selector("In", []string{name})))
+	special, names := engine.Namespaces(), Names(engine)
+	selected := slices.Sorted(maps.Values(names))[1:] // without "", all others
+	documents := [][]byte{write(engine, Name, selector("NotIn", append(injection.ExcludedNamespaces(), selected...)))}
+	for _, namespace := range selected {
+		documents = append(documents, write(special[namespace], NameIn(namespace), selector("In", []string{namespace})))
 	}
 	return bytes.Join(documents, []byte("---\n")), nil
 }
+
+// Names returns the namespaces that Write makes policies for, by policy name; "" is all others.
+func Names(e *inject.Engine) map[string]string {
+	names := map[string]string{Name: ""}
+	for namespace := range e.Namespaces() {
+		if !injection.IsExcluded(namespace) {
+			names[NameIn(namespace)] = namespace
+		}
+	}
+	return names
+}
+
+// NameIn returns the name of the policy of a namespace with a configuration of its own.
+func NameIn(namespace string) string { return Name + "-" + namespace }
 
 func selector(operator string, namespaces []string) string {
 	return "{key: kubernetes.io/metadata.name, operator: " + operator + ", values: [" + strings.Join(namespaces, ", ") + "]}"

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
 	"github.com/nova/novawire/api"
@@ -50,6 +51,18 @@ func TestPatterns_EveryKey(t *testing.T) {
 	}
 }
 
+func TestOnSidecarPort(t *testing.T) {
+	if got := onSidecarPort(`:(\d{4,5})$`); got != ":(?:4317|4318|18888)$" {
+		t.Error(got)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("an expression without the group is taken")
+		}
+	}()
+	onSidecarPort(`:(\d+)`)
+}
+
 func TestWrite(t *testing.T) {
 	config := inject.DefaultConfig()
 	config.Version = "v1.2.3"
@@ -71,6 +84,13 @@ func TestWrite(t *testing.T) {
 			names = append(names, fmt.Sprint(object["kind"], " ", object["metadata"].(map[string]any)["name"]))
 		}
 		want := "MutatingAdmissionPolicy novawire, MutatingAdmissionPolicyBinding novawire, MutatingAdmissionPolicy novawire-staging, MutatingAdmissionPolicyBinding novawire-staging"
+		engine, err := inject.New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(map[string]string{"novawire": "", "novawire-staging": "staging"}, Names(engine)); diff != "" {
+			t.Error(diff)
+		}
 		if got := strings.Join(names, ", "); got != want {
 			t.Errorf("objects are %s, want %s", got, want)
 		}
