@@ -161,9 +161,19 @@ func (d *dashboardSource) read(ctx context.Context) (*reading, error) {
 	}
 }
 
+// install reads the installation. What the API server refuses is a note of it: an error is a
+// mistake in the configuration.
+func (d *dashboardSource) install(ctx context.Context) (*installation, error) {
+	in, err := readInstallation(ctx, d.cluster, d.flags.system, d.flags.config)
+	if err != nil {
+		return nil, &dashboard.Error{Status: http.StatusInternalServerError, Err: err}
+	}
+	return in, nil
+}
+
 // fill reads the cluster.
 func (d *dashboardSource) fill(ctx context.Context, r *reading) error {
-	in, err := readInstallation(ctx, d.cluster, d.flags.system, d.flags.config)
+	in, err := d.install(ctx)
 	if err != nil {
 		return err
 	}
@@ -207,7 +217,7 @@ func (d *dashboardSource) Explain(ctx context.Context, of dashboard.Workload) (a
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	in, err := readInstallation(ctx, d.cluster, d.flags.system, d.flags.config)
+	in, err := d.install(ctx)
 	if err != nil {
 		return nil, d.explained(err)
 	}
@@ -241,8 +251,11 @@ func explainedKindNames() (names []string) {
 
 // explained gives an error of the API server its status code and says what to do.
 func (d *dashboardSource) explained(err error) error {
+	var known *dashboard.Error
 	var status apierrors.APIStatus
 	switch {
+	case errors.As(err, &known):
+		return known
 	case apierrors.IsForbidden(err) && d.flags.namespace == "":
 		return &dashboard.Error{Status: http.StatusForbidden, Err: fmt.Errorf("%w; with rights in one namespace only, start novawire dashboard --namespace NAMESPACE", err)}
 	case errors.Is(err, context.DeadlineExceeded):

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,7 +11,34 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nova/novawire/cmd/novawire/dashboard"
 )
+
+// A mistake in --config is not an API server that does not answer.
+func TestDashboard_MistakeInTheConfiguration(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "kubeconfig")
+	must(t, os.WriteFile(file, []byte(`{"apiVersion":"v1","kind":"Config","current-context":"c","contexts":[{"name":"c","context":{"cluster":"c"}}],"clusters":[{"name":"c","cluster":{"server":"`+server.URL+`"}}]}`), 0o600))
+	flags := dashboardFlags{cluster: clusterFlags{kubeconfig: file}, system: "nova-system", interval: time.Minute, config: filepath.Join(dir, "none.yaml")}
+	cluster, _, err := flags.cluster.open("")
+	must(t, err)
+	d, err := newDashboardSource(flags, cluster, "novawire")
+	must(t, err)
+	for what, ask := range map[string]func() (any, error){
+		"status":  func() (any, error) { return d.Status(t.Context()) },
+		"pods":    func() (any, error) { return d.Pods(t.Context(), dashboard.Workload{}) },
+		"explain": func() (any, error) { return d.Explain(t.Context(), dashboard.Workload{Kind: "Pod"}) },
+	} {
+		_, err := ask()
+		var known *dashboard.Error
+		if !errors.As(err, &known) || known.Status != http.StatusInternalServerError || strings.Contains(err.Error(), "API server") || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
 
 // While the API server hangs, one reading waits for it, and its error is remembered.
 func TestDashboard_APIServerHangs(t *testing.T) {

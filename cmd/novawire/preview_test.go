@@ -129,6 +129,9 @@ func TestHelpAndVersion(t *testing.T) {
 			t.Errorf("%v: exit %d: %s", args, code, stderr)
 		}
 	}
+	if help, _, _ := cli(t, "", "help"); !strings.Contains(help, "--version") {
+		t.Error("help does not list --version")
+	}
 	if help, _, _ := cli(t, "", "preview", "--help"); !strings.Contains(help, "Exit codes") {
 		t.Error("preview --help does not tell its exit codes")
 	}
