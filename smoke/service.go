@@ -87,17 +87,17 @@ func (o Options) get(ctx context.Context, url string, header http.Header) ([]byt
 	return body, nil
 }
 
-// What OpenMetrics has and the text format of Prometheus does not: an exemplar after a
-// sample, and four types.
+// What OpenMetrics has and the text format of Prometheus does not: after a sample, a timestamp in
+// seconds with a fraction and an exemplar; and three types. No timestamp is needed here.
 var (
-	exemplar    = regexp.MustCompile(`(?m)^([a-zA-Z_:][\w:]*(?:\{(?:[^"}\n]|"(?:[^"\\\n]|\\.)*")*\})? \S+(?: \S+)?) # \{.*$`)
-	furtherType = regexp.MustCompile(`(?m)^# TYPE \S+ (?:unknown|info|stateset|gaugehistogram)$`)
+	afterSample = regexp.MustCompile(`(?m)^([a-zA-Z_:][\w:]*(?:\{(?:[^"}\n]|"(?:[^"\\\n]|\\.)*")*\})? \S+)(?: [-+.\deE]+)?(?: # \{.*)?$`)
+	furtherType = regexp.MustCompile(`(?m)^# TYPE \S+ (?:unknown|info|stateset)$`)
 )
 
 // asText makes the text format of Prometheus out of OpenMetrics. Libraries that have
 // exemplars answer with it whatever a request accepts.
 func asText(metrics []byte) []byte {
-	return furtherType.ReplaceAll(exemplar.ReplaceAll(metrics, []byte("$1")), []byte("# without a type"))
+	return furtherType.ReplaceAll(afterSample.ReplaceAll(metrics, []byte("$1")), []byte("# without a type"))
 }
 
 // metrics checks that the text parses and has every counter.

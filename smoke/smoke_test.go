@@ -36,7 +36,10 @@ const openMetrics = `# HELP http_server_errors Answers.
 # TYPE http_server_errors counter
 http_server_errors_total{path="/a # {b\"} c"} 1 # {trace_id="4bf92f3577b34da6a3ce929d0e0e4736"} 1.0 1767322800.1
 # TYPE grpc_client_errors counter
-grpc_client_errors_total 3 1767322800 # {trace_id="4bf92f3577b34da6a3ce929d0e0e4736"} 1.0
+grpc_client_errors_total 3 1767322800.5
+grpc_client_errors_total{code="14"} 1 1767322800 # {trace_id="4bf92f3577b34da6a3ce929d0e0e4736"} 1.0
+# TYPE queued_seconds gaugehistogram
+queued_seconds_bucket{le="+Inf"} 1
 # TYPE redis_timeout unknown
 redis_timeout_total 0.0
 # TYPE build info
@@ -155,7 +158,7 @@ func TestRun(t *testing.T) {
 		want  map[string]string // failed check: part of its message
 	}{
 		{"a good deployment passes", func(*deployment) {}, nil},
-		{"OpenMetrics with exemplars passes", func(d *deployment) { d.metrics = openMetrics }, nil},
+		{"OpenMetrics with exemplars and fractions of seconds passes", func(d *deployment) { d.metrics = openMetrics }, nil},
 		{"metrics that do not parse", func(d *deployment) { d.metrics = "<html>not found</html>" }, map[string]string{KindMetrics: "parse metrics"}},
 		{"a P0 counter is missing", func(d *deployment) {
 			d.metrics = strings.ReplaceAll(goodMetrics, "redis_timeout_total", "redis_timeouts")
