@@ -315,6 +315,34 @@ func expressions() map[string]string {
 	return all
 }
 
+// TestDashboards_Loss has items that nobody knows of among those that are lost, as
+// novawire telemetry has them.
+func TestDashboards_Loss(t *testing.T) {
+	promtool := prerequisite.Path(t, "NOVAWIRE_PROMTOOL", "promtool")
+	of := func(metric, labels, value string) map[string]string {
+		return map[string]string{"series": metric + `{namespace="nova",service="feed",signal="logs"` + labels + `}`, "values": value}
+	}
+	text, err := yaml.Marshal(map[string]any{"tests": []any{map[string]any{
+		"input_series": []any{
+			of("novawire_telemetry_items_total", `,outcome="accepted"`, "100"), of("novawire_telemetry_items_total", `,outcome="dropped"`, "5"),
+			of("novawire_telemetry_unaccounted_items", "", "20"),
+		},
+		"promql_expr_test": []any{map[string]any{
+			"expr":        expressions()["novawire-telemetry: Loss since the account began, by service 0"],
+			"eval_time":   "0s",
+			"exp_samples": []any{map[string]any{"labels": `{namespace="nova", service="feed"}`, "value": 0.25}},
+		}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "loss.yaml")
+	write(t, file, text)
+	if out, err := exec.CommandContext(t.Context(), promtool, "test", "rules", file).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // TestDashboards has Prometheus' parser read every expression of the dashboards.
 func TestDashboards(t *testing.T) {
 	promtool := prerequisite.Path(t, "NOVAWIRE_PROMTOOL", "promtool")

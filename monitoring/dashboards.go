@@ -91,7 +91,7 @@ func telemetryDashboard() Dashboard {
 			graph("Refused, by reason", "short", Query{`sum by (signal, reason) (rate(novawire_sidecar_refused_total[5m]))`, "{{signal}}: {{reason}}"}),
 		}},
 		{"The account of the cluster, over all pods", []Panel{
-			table("Loss since the account began, by service", "percentunit", Query{`sum by (namespace, service) (novawire_telemetry_items_total{outcome="dropped"}) / sum by (namespace, service) (novawire_telemetry_items_total{outcome="accepted"})`, "{{namespace}}/{{service}}"}),
+			table("Loss since the account began, by service", "percentunit", Query{`(sum by (namespace, service) (novawire_telemetry_items_total{outcome="dropped"}) + sum by (namespace, service) (novawire_telemetry_unaccounted_items)) / sum by (namespace, service) (novawire_telemetry_items_total{outcome="accepted"})`, "{{namespace}}/{{service}}"}),
 			graph("Bytes per second, by service", "Bps", Query{`topk(10, sum by (namespace, service) (rate(novawire_telemetry_exported_bytes_total[5m])))`, "{{namespace}}/{{service}}"}),
 			table("Held by killed sidecars, by service", "short", Query{`sum by (namespace, service, signal) (novawire_telemetry_unaccounted_items) > 0`, "{{namespace}}/{{service}}"}),
 		}},
