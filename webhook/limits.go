@@ -58,10 +58,13 @@ func (c *CachedLimits) set(o any, deleted bool) {
 	if _, isQuota := o.(*corev1.ResourceQuota); isQuota {
 		kind = "ResourceQuota"
 	}
-	raw, err := json.Marshal(o)
-	if err != nil {
-		slog.Error("limits of a namespace are ignored", "kind", kind, "namespace", object.GetNamespace(), "name", object.GetName(), "error", err)
-		return
+	var raw []byte
+	if !deleted { // a deleted object goes even if it cannot be encoded
+		var err error
+		if raw, err = json.Marshal(o); err != nil {
+			slog.Error("limits of a namespace are ignored", "kind", kind, "namespace", object.GetNamespace(), "name", object.GetName(), "error", err)
+			return
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,9 +76,10 @@ func (c *CachedLimits) set(o any, deleted bool) {
 		}
 		c.objects[object.GetNamespace()] = all
 	}
-	all[kind+"/"+object.GetName()] = raw
 	if deleted {
 		delete(all, kind+"/"+object.GetName())
+	} else {
+		all[kind+"/"+object.GetName()] = raw
 	}
 	c.compute(object.GetNamespace())
 }

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"errors"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -10,6 +11,10 @@ import (
 
 	"github.com/nova/novawire/webhook/inject"
 )
+
+type unencodable struct{ *corev1.LimitRange }
+
+func (unencodable) MarshalJSON() ([]byte, error) { return nil, errors.New("no JSON") }
 
 func TestCachedLimits(t *testing.T) {
 	meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "nova", Name: name} }
@@ -58,6 +63,9 @@ func TestCachedLimits(t *testing.T) {
 	if c.Namespace("nova") != nil || len(c.objects) > 0 {
 		t.Errorf("a namespace without limits is kept: %v", c.objects)
 	}
+	h.OnAdd(maximum, false)
+	h.OnDelete(&unencodable{maximum})
+	shows("the deleted object cannot be encoded", "")
 	h.OnAdd(&corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: "other", Name: "a"}, Spec: maximum.Spec}, false)
 	shows("another namespace has limits", "")
 	if (*CachedLimits)(nil).Namespace("nova") != nil {

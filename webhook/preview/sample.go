@@ -109,11 +109,11 @@ func (r *sampler) note(where, before, after string, verdict redact.Verdict) {
 	}
 }
 
-// names are OTLP's texts that name something; the others in free are about one item.
+// otlpNames are OTLP's texts that name something; those in otlpFreeTexts are about one item.
 // An AnyValue is read by value.
-var names = []string{"key", "name", "version", "description", "unit", "severityText", "schemaUrl", "type"}
+var otlpNames = []string{"key", "name", "version", "description", "unit", "severityText", "schemaUrl", "type"}
 
-var free = []string{"message", "traceState", "eventName"}
+var otlpFreeTexts = []string{"message", "traceState", "eventName"}
 
 // message reads a message of OTLP. in is the field that holds it.
 func (r *sampler) message(path, in string, m map[string]any) {
@@ -129,8 +129,8 @@ func (r *sampler) message(path, in string, m map[string]any) {
 		case []any:
 			r.list(where, field, v)
 		case string:
-			isFree := slices.Contains(free, field) || field == "name" && (in == "spans" || in == "events")
-			if !isFree && !slices.Contains(names, field) {
+			isFree := slices.Contains(otlpFreeTexts, field) || field == "name" && (in == "spans" || in == "events")
+			if !isFree && !slices.Contains(otlpNames, field) {
 				continue
 			}
 			read := r.redactor.Name
@@ -172,13 +172,13 @@ func (r *sampler) pair(where, key string, m map[string]any) {
 		r.value(where, k, value)
 		return
 	}
-	_, content := content(value)
+	_, text := content(value)
 	if drop {
 		r.redactor.CountDrop(k)
-		r.note(where, content, "", redact.Drop)
+		r.note(where, text, "", redact.Drop)
 		return
 	}
-	r.note(where, content, string(r.redactor.AppendWhole(nil, k, []byte(content))), redact.Changed)
+	r.note(where, text, string(r.redactor.AppendWhole(nil, k, []byte(text))), redact.Changed)
 }
 
 // value reads an AnyValue.
