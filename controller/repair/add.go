@@ -87,7 +87,6 @@ type Repairer struct {
 	running map[key]*progress // repairs that are not finished
 	waiting map[key]string    // why a workload waits
 	told    map[key]string    // the last message about it
-	held    map[key]bool      // StatefulSets that were undone, with a pod whose eviction was refused
 }
 
 // Add registers the controller. It must run on one replica at a time.
@@ -103,7 +102,7 @@ func Add(mgr manager.Manager, o Options) (*Repairer, error) {
 	}
 	r := &Repairer{
 		Options: o, client: mgr.GetClient(), live: mgr.GetAPIReader(), cache: own, events: mgr.GetEventRecorder("novawire-repair"), now: time.Now,
-		drifted: map[string]map[key]bool{}, proven: map[string]bool{}, running: map[key]*progress{}, waiting: map[key]string{}, told: map[key]string{}, held: map[key]bool{},
+		drifted: map[string]map[key]bool{}, proven: map[string]bool{}, running: map[key]*progress{}, waiting: map[key]string{}, told: map[key]string{},
 	}
 	skipNameValidation := true // each new term as leader registers the controller again
 	b := builder.ControllerManagedBy(mgr).Named("repair").

@@ -10,7 +10,7 @@ import (
 const (
 	resultEvicted   = "evicted"   // a pod
 	resultRestarted = "restarted" // a workload
-	resultRepaired  = "repaired"  // all pods of a workload are ready and wired
+	resultRepaired  = "repaired"  // all pods of a workload are ready, and none is left to replace
 	resultUndone    = "undone"    // a workload was not ready in time; its pods opted out
 	resultStopped   = "stopped"   // the new pods of a workload are not wired
 	resultAbandoned = "abandoned" // it ended before its end: somebody else changed something, or is needed

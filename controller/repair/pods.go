@@ -76,11 +76,15 @@ func since(pods []podOf, t time.Time) (created []podOf) {
 
 // toReplace returns the first pod in one of the states that are repaired.
 func toReplace(pods []podOf, states []injection.PodState) (podOf, bool) {
-	i := slices.IndexFunc(pods, func(p podOf) bool { return slices.Contains(states, p.state.PodState) })
+	i := slices.IndexFunc(pods, func(p podOf) bool { return isToReplace(p, states) })
 	if i < 0 {
 		return podOf{}, false
 	}
 	return pods[i], true
+}
+
+func isToReplace(p podOf, states []injection.PodState) bool {
+	return slices.Contains(states, p.state.PodState)
 }
 
 // crashes is how often a container has to restart before it counts as a crash loop: a service

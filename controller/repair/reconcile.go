@@ -77,8 +77,9 @@ func (r *Repairer) step(ctx context.Context, k key) (reconcile.Result, error) {
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	isRunning := r.running[k] != nil || r.held[k] || l.status.Phase == repairapi.Running
-	if !found || l.status.Failed() && !r.held[k] || !isRunning && (!r.hasDrifted(k) || l.mode == repairapi.None) {
+	undone := l.isUndoneSet() // an eviction may have been refused, to this manager or to one before
+	isRunning := r.running[k] != nil || undone || l.status.Phase == repairapi.Running
+	if !found || l.status.Failed() && !undone || !isRunning && (!r.hasDrifted(k) || l.mode == repairapi.None) {
 		r.forget(k)
 		return reconcile.Result{}, nil
 	}
@@ -104,7 +105,7 @@ func (r *Repairer) step(ctx context.Context, k key) (reconcile.Result, error) {
 		return r.follow(ctx, l)
 	}
 	if l.status.Failed() { // the cache did not know it yet, or its pods are to be evicted
-		if r.held[k] && r.evictUnready(ctx, l) != "" {
+		if l.isUndoneSet() && l.unable == "" && l.template.Labels[injection.LabelWiring] == injection.WiringDisabled && r.evictUnready(ctx, l) != "" {
 			return reconcile.Result{RequeueAfter: later}, nil
 		}
 		r.forget(k)
@@ -118,6 +119,12 @@ func (r *Repairer) step(ctx context.Context, k key) (reconcile.Result, error) {
 		return reconcile.Result{RequeueAfter: often}, nil
 	}
 	return r.begin(ctx, l)
+}
+
+// isUndoneSet reports whether it is a StatefulSet whose repair was undone: its controller waits
+// for pods that are not ready, which are evicted.
+func (l *look) isUndoneSet() bool {
+	return l.kind == "StatefulSet" && l.status.Phase == repairapi.Undone
 }
 
 // cached reads what the cache has of the workload and its Namespace, and reports whether both
@@ -157,7 +164,7 @@ func modeOf(c repairapi.Config, ns, m *metav1.PartialObjectMetadata) (repairapi.
 }
 
 // blocked returns why nothing may be replaced now, in the whole cluster, and when to ask again.
-// It reads nothing but memory and the cache.
+// It asks the API server nothing.
 func (r *Repairer) blocked(ctx context.Context, l *look) (reason string, after time.Duration) {
 	now := r.now()
 	switch {
@@ -326,7 +333,6 @@ func (r *Repairer) works(k key) {
 func (r *Repairer) forget(k key) {
 	r.works(k)
 	delete(r.running, k)
-	delete(r.held, k)
 	if !r.hasDrifted(k) {
 		delete(r.told, k)
 	}

@@ -288,7 +288,7 @@ func TestRepair_NewPodsAreNotWired(t *testing.T) {
 	e.workloads.set(func(w *workloads) { w.becomes = string(missing) })
 	k := e.workload("Deployment", ns, "feed", wired, missing, missing)
 	o := e.status(k, repairapi.Stopped)
-	e.event(ns, "RepairUndone", "although the dry run was wired; it is left alone")
+	e.event(ns, "RepairStopped", "although the dry run was wired; it is left alone")
 	if d := o.(*appsv1.Deployment); d.Spec.Template.Labels[injection.LabelWiring] != "" {
 		t.Error("it opted out, although it was not wired")
 	}

@@ -179,7 +179,7 @@ func (r *Repairer) start(ctx context.Context, l *look, now time.Time) error {
 func (l *look) plan() string {
 	n := 0
 	for _, pod := range l.pods {
-		if pod.state.Drifted() {
+		if isToReplace(pod, l.config.States) {
 			n++
 		}
 	}
@@ -222,7 +222,7 @@ func (r *Repairer) finish(ctx context.Context, l *look, result, why string) erro
 func (r *Repairer) ended(ctx context.Context, l *look, mode repairapi.Mode, result, why string) {
 	r.forget(l.key)
 	r.Metrics.count(mode, result)
-	reason, text := "Repaired", "all pods are ready, and wired as they would be now"
+	reason, text := "Repaired", "all pods are ready, and none is left to replace"
 	if result == resultAbandoned {
 		reason, text = "RepairAbandoned", why+" while the workload was repaired"
 	}
@@ -235,13 +235,13 @@ func (r *Repairer) ended(ctx context.Context, l *look, mode repairapi.Mode, resu
 func (r *Repairer) giveUp(ctx context.Context, l *look, reason string, unwired bool) error {
 	status := l.status
 	status.Phase, status.Reason = repairapi.Undone, validate.EventNote(reason)
-	result, effect := resultUndone, "; its pods start without wiring from now on"
+	result, event, effect := resultUndone, "RepairUndone", "; its pods start without wiring from now on"
 	if l.unable != "" {
 		effect = "; its pods start without wiring once it rolls out (now " + l.unable + ")"
 	}
 	optOut := map[string]any{"template": map[string]any{"metadata": map[string]any{"labels": map[string]any{injection.LabelWiring: injection.WiringDisabled}}}}
 	if unwired {
-		status.Phase, result, effect, optOut = repairapi.Stopped, resultStopped, "", nil
+		status.Phase, result, event, effect, optOut = repairapi.Stopped, resultStopped, "RepairStopped", "", nil
 	}
 	if err := r.patch(ctx, l, status.String(), optOut); err != nil {
 		return err
@@ -250,11 +250,9 @@ func (r *Repairer) giveUp(ctx context.Context, l *look, reason string, unwired b
 	r.Metrics.count(status.Mode, result)
 	text := reason + effect + "; it is left alone. " + l.again(optOut != nil)
 	if l.kind == "StatefulSet" && optOut != nil {
-		left := r.evictUnready(ctx, l)
-		r.held[l.key] = left != ""
-		text += left
+		text += r.evictUnready(ctx, l)
 	}
-	r.events.Eventf(reference(l.key, l.object), nil, corev1.EventTypeWarning, "RepairUndone", "Repair", "%s", validate.EventNote(text))
+	r.events.Eventf(reference(l.key, l.object), nil, corev1.EventTypeWarning, event, "Repair", "%s", validate.EventNote(text))
 	log.FromContext(ctx).WithName("repair").Error(nil, "repair did not help", "workload", l.key.String(), "namespace", l.namespace, "result", result, "reason", reason)
 	return nil
 }

@@ -289,27 +289,63 @@ func TestStep_EvictionRefused(t *testing.T) {
 
 // The controller of a StatefulSet waits for its unready pod, whatever its template is.
 func TestStep_UndoneStatefulSet(t *testing.T) {
-	s := newSteps(t, "StatefulSet", 2)
+	for name, c := range map[string]struct {
+		meanwhile func(*steps)
+		evicted   int
+	}{
+		"its manager evicts the pod later": {func(*steps) {}, 2},
+		"a new manager evicts the pod later": {func(s *steps) {
+			s.repairer.running, s.repairer.told = map[key]*progress{}, map[key]string{}
+			s.repairer.waiting, s.repairer.proven = map[key]string{}, map[string]bool{}
+		}, 2},
+		"not when somebody wires it again": {func(s *steps) {
+			s.patch(`{"spec":{"template":{"metadata":{"labels":{"` + injection.LabelWiring + `":null}}}}}`)
+		}, 1},
+		"not while its controller keeps the old template": {func(s *steps) {
+			s.patch(`{"spec":{"updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"partition":1}}}}`)
+		}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSteps(t, "StatefulSet", 2)
+			s.look(0)
+			stuck := s.replaced(false)
+			s.look(time.Second)
+			s.refuse = func(string, bool) error { return apierrors.NewTooManyRequests("the budget db needs 2 healthy pods", 0) }
+			s.look(6 * time.Minute)
+			s.repairer.Found("nova", nil) // its pods are wired or skipped
+			s.phase(repairapi.Undone, 1)
+			s.told("Pod " + stuck + " was not evicted")
+			s.look(time.Minute)
+			s.phase(repairapi.Undone, 1)
+			c.meanwhile(s)
+			s.refuse = func(string, bool) error { return nil }
+			s.look(time.Minute)
+			s.phase(repairapi.Undone, c.evicted)
+			if c.evicted == 1 {
+				return
+			}
+			fresh := s.replaced(false)
+			s.change(fresh, func(pod *corev1.Pod) { pod.Labels[injection.LabelWiring] = injection.WiringDisabled })
+			for range 3 {
+				s.look(time.Minute)
+				s.phase(repairapi.Undone, 2)
+			}
+		})
+	}
+}
+
+// What is announced is what is done: a pod in another state than those that are repaired stays.
+func TestStep_Plan(t *testing.T) {
+	s := newSteps(t, "Deployment", 3)
+	for i, state := range []injection.PodState{injection.PodChanged, injection.PodStale} {
+		s.change(fmt.Sprintf("feed-%d", i+1), func(pod *corev1.Pod) { pod.Labels["state"] = string(state) })
+	}
+	s.settings.States = []injection.PodState{injection.PodMissing}
 	s.look(0)
-	stuck := s.replaced(false)
+	s.phase(repairapi.Running, 1)
+	s.told("1 of 3 pods are not wired as they would be now: they are evicted one by one")
+	s.replaced(true)
 	s.look(time.Second)
-	s.refuse = func(string, bool) error { return apierrors.NewTooManyRequests("the budget db needs 2 healthy pods", 0) }
-	s.look(6 * time.Minute)
-	s.repairer.Found("nova", nil) // its pods are wired or skipped
-	s.phase(repairapi.Undone, 1)
-	s.told("Pod " + stuck + " was not evicted")
-	s.look(time.Minute)
-	s.phase(repairapi.Undone, 1)
-	s.refuse = func(string, bool) error { return nil }
-	s.look(time.Minute)
-	s.phase(repairapi.Undone, 2)
-	fresh := s.replaced(false)
-	s.change(fresh, func(pod *corev1.Pod) { pod.Labels[injection.LabelWiring] = injection.WiringDisabled })
-	for range 3 {
-		s.look(time.Minute)
-		s.phase(repairapi.Undone, 2)
-	}
-	if len(s.repairer.held) > 0 {
-		t.Errorf("still held: %v", s.repairer.held)
-	}
+	s.phase("", 1)
+	s.told("all pods are ready, and none is left to replace")
 }

@@ -56,7 +56,7 @@ func newSteps(t *testing.T, kind string, replicas int) *steps {
 			AdmissionWorks: func() bool { return s.admission }, Metrics: NewMetrics(prometheus.NewRegistry()),
 		},
 		client: s.client, live: s.client, cache: s.client, events: s.recorder, now: func() time.Time { return s.now },
-		drifted: map[string]map[key]bool{}, proven: map[string]bool{}, running: map[key]*progress{}, waiting: map[key]string{}, told: map[key]string{}, held: map[key]bool{},
+		drifted: map[string]map[key]bool{}, proven: map[string]bool{}, running: map[key]*progress{}, waiting: map[key]string{}, told: map[key]string{},
 	}
 	s.namespace("nova", injection.WiringEnabled)
 	s.key = s.workload(kind, "nova", "feed", replicas, "")
