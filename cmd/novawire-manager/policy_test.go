@@ -15,13 +15,16 @@ func TestPolicy(t *testing.T) {
 	m.write("config.yaml", []byte(withoutGateway))
 	e := &explainTest{environment: m, parent: m, bundle: m.read("tls.crt")}
 	e.namespace = m.namespace(nil)
+	m.probeIs(1)
 	e.deleteWebhook()
+	m.eventually("the probe misses the webhook", func() bool { return m.metric(probeSuccess) == 0 })
 	defer e.deletePolicy()
 	e.shell("novawire policy --config " + m.dir + "/config.yaml | kubectl apply --server-side -f -")
 	e.eventually("wired by the policy", func() bool {
 		pod := podIn(e.namespace)
 		return e.client.Create(e.Context(), pod, client.DryRunAll) == nil && isWired(pod)
 	})
+	m.eventually("the probe succeeds without the webhook", func() bool { return m.metric(probeSuccess) == 1 })
 	for name, c := range map[string]struct {
 		port  int32
 		state string

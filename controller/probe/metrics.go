@@ -40,6 +40,9 @@ func (m *Metrics) setSuccess(ok bool) { m.success.WithLabelValues().Set(number(o
 
 func (m *Metrics) setPresent(kind string, ok bool) { m.present.WithLabelValues(kind).Set(number(ok)) }
 
+// forgetPresent has no metric say that a configuration is missing which is not wanted.
+func (m *Metrics) forgetPresent(kind string) { m.present.DeleteLabelValues(kind) }
+
 func number(ok bool) float64 {
 	if ok {
 		return 1

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"encoding/json"
 	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -28,7 +29,14 @@ func syntheticPod(namespace string) *corev1.Pod {
 	}
 }
 
-func isWired(pod *corev1.Pod) bool { return pod.Annotations[injection.AnnotationStatus] != "" }
+// readStatus reports whether a pod is wired, and whether a MutatingAdmissionPolicy decided about it.
+func readStatus(pod *corev1.Pod) (wired, byPolicy bool) {
+	var status struct{ Config, By string }
+	if err := json.Unmarshal([]byte(pod.Annotations[injection.AnnotationStatus]), &status); err != nil {
+		return false, false // none
+	}
+	return status.Config != "", status.By == "policy"
+}
 
 // whyNot returns the most likely cause for a pod that the API server admits unwired, in a word
 // and with what to do about it.

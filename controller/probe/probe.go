@@ -11,6 +11,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/discovery"
@@ -22,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"github.com/nova/novawire/api/injection"
 	"github.com/nova/novawire/internal/validate"
 )
 
@@ -62,6 +64,9 @@ type prober struct {
 	version func() string
 	wake    chan struct{}
 	last    map[string]result // by what is checked
+	// byPolicy reports that a MutatingAdmissionPolicy decided about the last synthetic pod that was
+	// not refused.
+	byPolicy bool
 
 	missing map[string]time.Time // since when a webhook configuration is not there, by kind
 
@@ -147,18 +152,23 @@ func (p *prober) request() {
 // check reports whether all is well.
 func (p *prober) check(ctx context.Context) bool {
 	mutating, validating := &admissionv1.MutatingWebhookConfiguration{}, &admissionv1.ValidatingWebhookConfiguration{}
-	hasMutating := p.checkConfiguration(ctx, kindMutating, mutating, "new pods are not wired")
-	hasValidating := p.checkConfiguration(ctx, kindValidating, validating, "nobody is warned at kubectl apply, and wrong backup annotations are not refused")
+	hasMutating, hasValidating := p.has(ctx, mutating), p.has(ctx, validating)
+	probed := p.probe(ctx, mutating)
 	if ctx.Err() != nil {
 		return true
 	}
-	probed := result{reason: "AdmissionProbeFailed", cause: "ConfigurationMissing", message: "the MutatingWebhookConfiguration " + p.Configuration + " does not exist"}
-	if hasMutating {
-		probed = p.probe(ctx, mutating)
+	if !hasMutating && p.byPolicy {
+		hasMutating = true // none is wanted: the policy wires pods in its place
+		delete(p.missing, kindMutating)
+		delete(p.last, kindMutating)
+		p.Metrics.forgetPresent(kindMutating)
+	} else {
+		p.reportConfiguration(ctx, kindMutating, hasMutating, "new pods are not wired")
+		if !hasMutating {
+			probed = result{reason: "AdmissionProbeFailed", cause: "ConfigurationMissing", message: "the MutatingWebhookConfiguration " + p.Configuration + " does not exist"}
+		}
 	}
-	if ctx.Err() != nil {
-		return true
-	}
+	p.reportConfiguration(ctx, kindValidating, hasValidating, "nobody is warned at kubectl apply, and wrong backup annotations are not refused")
 	p.Metrics.setSuccess(probed.ok)
 	if p.Result != nil {
 		p.Result(probed.ok)
@@ -167,14 +177,15 @@ func (p *prober) check(ctx context.Context) bool {
 	return hasMutating && hasValidating && probed.ok
 }
 
-// checkConfiguration reads a webhook configuration and reports whether it exists. An error of
-// the cache means that the manager is shutting down.
-func (p *prober) checkConfiguration(ctx context.Context, kind string, into client.Object, effect string) bool {
-	err := p.watch.Get(ctx, client.ObjectKey{Name: p.Configuration}, into)
-	if client.IgnoreNotFound(err) != nil {
-		return true
-	}
-	r := result{ok: err == nil, reason: "WebhookConfigurationMissing", cause: kind, message: fmt.Sprintf(
+// has reads a webhook configuration and reports whether it exists. Another error of the cache
+// means that the manager is shutting down.
+func (p *prober) has(ctx context.Context, into client.Object) bool {
+	return !apierrors.IsNotFound(p.watch.Get(ctx, client.ObjectKey{Name: p.Configuration}, into))
+}
+
+// reportConfiguration reports whether a webhook configuration exists, and restores it.
+func (p *prober) reportConfiguration(ctx context.Context, kind string, exists bool, effect string) {
+	r := result{ok: exists, reason: "WebhookConfigurationMissing", cause: kind, message: fmt.Sprintf(
 		"the %s %s does not exist: %s; install it again: kubectl apply --server-side -k OVERLAY, or helm upgrade", kind, p.Configuration, effect)}
 	p.Metrics.setPresent(kind, r.ok)
 	p.report(ctx, kind, r)
@@ -183,7 +194,6 @@ func (p *prober) checkConfiguration(ctx context.Context, kind string, into clien
 	} else {
 		p.restore(ctx, kind)
 	}
-	return r.ok
 }
 
 // probe creates the pod as a dry run.
@@ -196,8 +206,13 @@ func (p *prober) probe(ctx context.Context, mutating *admissionv1.MutatingWebhoo
 		failed.message = fmt.Sprintf("the API server refuses the dry run of a pod in %s: %v", p.Namespace, err)
 		return failed
 	}
-	if isWired(pod) {
+	var wired bool
+	if wired, p.byPolicy = readStatus(pod); wired {
 		return result{ok: true}
+	}
+	if p.byPolicy && mutating.Name == "" {
+		failed.cause, failed.message = "LeftByPolicy", "the MutatingAdmissionPolicy leaves the dry run of a pod alone: "+pod.Annotations[injection.AnnotationStatus]
+		return failed
 	}
 	ns := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}}
 	if err := p.client.Get(ctx, client.ObjectKey{Name: p.Namespace}, ns); err != nil {

@@ -35,6 +35,19 @@ func mutatingConfiguration() *admissionv1.MutatingWebhookConfiguration {
 	}
 }
 
+func managerDeployment() *appsv1.Deployment {
+	labels := map[string]string{"app": "novawire"}
+	return &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "novawire-system", Name: "novawire", Labels: map[string]string{"app.kubernetes.io/managed-by": "Helm", "team": "platform"},
+			Annotations: map[string]string{"meta.helm.sh/release-name": "novawire", "note": "mine"},
+		},
+		Spec: appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "webhook", Image: "novawire"}}},
+		}},
+	}
+}
+
 // A configuration that somebody deleted comes back as it was, with the rights of the component.
 func TestRestore(t *testing.T) {
 	config := cluster.Config(t)
@@ -57,16 +70,7 @@ func TestRestore(t *testing.T) {
 		}
 	}
 	remove(configuration())
-	labels := map[string]string{"app": "novawire"}
-	deployment := &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "novawire-system", Name: "novawire", Labels: map[string]string{"app.kubernetes.io/managed-by": "Helm", "team": "platform"},
-			Annotations: map[string]string{"meta.helm.sh/release-name": "novawire", "note": "mine"},
-		},
-		Spec: appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{
-			ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "webhook", Image: "novawire"}}},
-		}},
-	}
+	deployment := managerDeployment()
 	if err := admin.Create(t.Context(), deployment); err != nil {
 		t.Fatal(err)
 	}
