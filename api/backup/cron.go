@@ -14,8 +14,6 @@ import (
 type Cron struct {
 	fields [5]string
 	values [5]map[int]bool // an H stands for one value
-	// perDay is the number of starts on a day on which the schedule runs.
-	perDay int
 }
 
 type cronField struct {
@@ -49,7 +47,6 @@ func ParseCron(expression string) (Cron, error) {
 		}
 		c.fields[i] = fields[i]
 	}
-	c.perDay = len(c.values[0]) * len(c.values[1])
 	if !c.eitherDay() && !hasDay(c.values[2], c.values[3]) {
 		return Cron{}, fmt.Errorf("no month of %q has a day of %q", fields[3], fields[2])
 	}
@@ -61,12 +58,7 @@ func (c Cron) eitherDay() bool { return !matchesAny(c.fields[2]) && !matchesAny(
 
 // Matches reports whether a schedule without H starts in the minute of a time, in its zone.
 func (c Cron) Matches(t time.Time) bool {
-	day, weekday := c.values[2][t.Day()], c.values[4][int(t.Weekday())]
-	onDay := day && weekday
-	if c.eitherDay() {
-		onDay = day || weekday
-	}
-	return onDay && c.values[0][t.Minute()] && c.values[1][t.Hour()] && c.values[3][int(t.Month())]
+	return c.RunsOn(t) && c.values[0][t.Minute()] && c.values[1][t.Hour()]
 }
 
 // HasH reports whether the minute or the hour is an H.
@@ -98,21 +90,17 @@ func hasDay(days, months map[int]bool) bool {
 }
 
 // PerDay returns the number of starts on a day on which the schedule runs.
-func (c Cron) PerDay() int { return c.perDay }
+func (c Cron) PerDay() int { return len(c.values[0]) * len(c.values[1]) }
 
 // RunsOn reports whether the schedule starts on a day. Of two restricted day fields one is
 // enough, as in every cron.
 func (c Cron) RunsOn(day time.Time) bool {
-	has := func(field, value int) bool {
-		values, err := cronFields[field].values(c.fields[field])
-		return err == nil && values[value]
-	}
-	date, weekday := has(2, day.Day()), has(4, int(day.Weekday()))
+	date, weekday := c.values[2][day.Day()], c.values[4][int(day.Weekday())]
 	onDay := date && weekday
-	if !matchesAny(c.fields[2]) && !matchesAny(c.fields[4]) {
+	if c.eitherDay() {
 		onDay = date || weekday
 	}
-	return has(3, int(day.Month())) && onDay
+	return onDay && c.values[3][int(day.Month())]
 }
 
 // Schedule returns the expression with each H replaced by a value derived from the seed.
