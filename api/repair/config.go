@@ -51,6 +51,17 @@ func Default() Config {
 	}
 }
 
+// Asked reports whether the configuration asks for repair, of any namespace. An annotation may
+// ask too.
+func (c Config) Asked() bool {
+	for _, mode := range c.Namespaces {
+		if mode != None {
+			return true
+		}
+	}
+	return c.Mode != None
+}
+
 // Validate returns an error for the first value that is not allowed, with its path.
 func (c Config) Validate() error {
 	if err := c.Mode.check("mode"); err != nil {

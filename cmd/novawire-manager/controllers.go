@@ -15,7 +15,6 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	backupapi "github.com/nova/novawire/api/backup"
-	repairapi "github.com/nova/novawire/api/repair"
 	"github.com/nova/novawire/controller/audit"
 	backupcontroller "github.com/nova/novawire/controller/backup"
 	"github.com/nova/novawire/controller/drift"
@@ -67,7 +66,8 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags managerFlag
 	if err != nil {
 		return err
 	}
-	observer := ledger.NewObserver(pods)
+	accounts := ledger.NewMetrics(metrics.Registry)
+	observer := ledger.NewObserver(pods, accounts)
 	if err := mgr.Add(observer); err != nil {
 		return fmt.Errorf("add the ledger: %w", err)
 	}
@@ -85,15 +85,12 @@ func addControllers(mgr manager.Manager, cluster *rest.Config, flags managerFlag
 			Metrics: drift.NewMetrics(metrics.Registry), Changed: current.changed[1], Cache: pods,
 		},
 		ledger: ledger.Options{
-			Namespace: flags.certs.namespace, Observer: observer, Metrics: ledger.NewMetrics(metrics.Registry),
+			Namespace: flags.certs.namespace, Observer: observer, Metrics: accounts,
 			Interval: ledger.Interval, StoreInterval: ledger.StoreInterval, AskInterval: ledger.AskInterval,
 		},
 	}
 	if c.probe != nil {
 		c.probe.Result = c.admitted.Store
-	}
-	if mode := current.Repair().Mode; mode != repairapi.None && !flags.repair {
-		slog.Warn("nothing is repaired: the component repair is not installed", "key", "repair.mode", "mode", mode)
 	}
 	if flags.repair {
 		c.repair = &repair.Options{

@@ -113,7 +113,8 @@ func runManager(ctx context.Context, flags managerFlags, formerArguments bool, s
 	if formerArguments {
 		slog.Warn("the argument is not needed any more: remove it from the Deployment", "argument", formerArgument)
 	}
-	current, badConfig := newReloader(flags.config, flags.reloadEvery, metrics.Registry)
+	repairs := flags.repair || !flags.controllers // without controllers, another Deployment may repair
+	current, badConfig := newReloader(flags.config, flags.reloadEvery, metrics.Registry, repairs)
 	if commandline.ExitCode(badConfig) == commandline.ExitUsage {
 		return badConfig
 	}

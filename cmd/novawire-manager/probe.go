@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -49,20 +50,19 @@ func shippedWebhooks(flags certFlags) (map[string]client.Object, error) {
 		}
 	}
 	mutating.Name, validating.Name = flags.configuration, flags.configuration
-	adapt := func(w *admissionv1.MutatingWebhook) {
-		w.ClientConfig.Service.Namespace, w.ClientConfig.Service.Name = flags.namespace, flags.service
-		for _, expression := range w.NamespaceSelector.MatchExpressions {
+	adapt := func(service *admissionv1.ServiceReference, selector *metav1.LabelSelector) {
+		service.Namespace, service.Name = flags.namespace, flags.service
+		for _, expression := range selector.MatchExpressions {
 			if at := slices.Index(expression.Values, defaultNamespace); at >= 0 {
 				expression.Values[at] = flags.namespace
 			}
 		}
 	}
 	for i := range mutating.Webhooks {
-		adapt(&mutating.Webhooks[i])
+		adapt(mutating.Webhooks[i].ClientConfig.Service, mutating.Webhooks[i].NamespaceSelector)
 	}
-	for i := range validating.Webhooks { // the fields that are adapted are shared
-		w := &validating.Webhooks[i]
-		adapt(&admissionv1.MutatingWebhook{ClientConfig: w.ClientConfig, NamespaceSelector: w.NamespaceSelector})
+	for i := range validating.Webhooks {
+		adapt(validating.Webhooks[i].ClientConfig.Service, validating.Webhooks[i].NamespaceSelector)
 	}
 	return map[string]client.Object{mutating.Kind: mutating, validating.Kind: validating}, nil
 }

@@ -28,6 +28,7 @@ import (
 type reloader struct {
 	file     string
 	interval time.Duration
+	repairs  bool   // the leader can replace pods
 	lastRead []byte // the content that was read last, valid or not
 	engine   atomic.Pointer[inject.Engine]
 	backup   atomic.Pointer[resources.Config]
@@ -41,13 +42,14 @@ type reloader struct {
 }
 
 // newReloader reads the configuration. A bad one is an error.
-func newReloader(file string, interval time.Duration, registry prometheus.Registerer) (*reloader, error) {
+func newReloader(file string, interval time.Duration, registry prometheus.Registerer, repairs bool) (*reloader, error) {
 	if interval <= 0 {
 		return nil, commandline.UsageError("--config-interval %s: use a duration above 0", interval)
 	}
 	r := &reloader{
 		file:     file,
 		interval: interval,
+		repairs:  repairs,
 		changed:  [...]chan event.GenericEvent{make(chan event.GenericEvent, 1), make(chan event.GenericEvent, 1)},
 		generation: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "novawire_config_generation",
@@ -101,6 +103,9 @@ func (r *reloader) apply(c config.Manager) error {
 	}
 	if !c.Injection.Sidecar.Configured() {
 		slog.Warn("the sidecar has no backend: it accepts telemetry and counts it as dropped", "key", "injection.sidecar.env")
+	}
+	if !r.repairs && c.Repair.Asked() {
+		slog.Warn("nothing is repaired: the component repair is not installed", "key", "repair")
 	}
 	r.engine.Store(engine)
 	r.backup.Store(&c.Backup)

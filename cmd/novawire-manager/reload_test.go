@@ -29,7 +29,7 @@ func TestReloader(t *testing.T) {
 		}
 	}
 	write("injection: {clusterName: first}\n")
-	r, err := newReloader(file, time.Second, prometheus.NewRegistry())
+	r, err := newReloader(file, time.Second, prometheus.NewRegistry(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +50,20 @@ func TestReloader(t *testing.T) {
 		r.checkFile()
 		if r.Engine().Hash() == first {
 			t.Error("the corrected file was not loaded")
+		}
+	})
+	t.Run("says at each change that what it asks to repair is not repaired", func(t *testing.T) {
+		const warning = "the component repair is not installed"
+		for text, want := range map[string]bool{
+			"repair: {mode: evict}\n":                                        true,
+			"repair: {namespaces: {nova: restart}}\n":                        true,
+			"repair: {mode: none, namespaces: {nova: none}, perMinute: 7}\n": false,
+		} {
+			log.Reset()
+			write(text)
+			if r.checkFile(); strings.Contains(log.String(), warning) != want || !strings.Contains(log.String(), "configuration reloaded") {
+				t.Errorf("%s: warned is not %t: %s", text, want, &log)
+			}
 		}
 	})
 	// The kubelet replaces the file while it is read: the program has to load the

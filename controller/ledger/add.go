@@ -3,7 +3,7 @@
 package ledger
 
 import (
-	"fmt"
+	"errors"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -32,7 +32,7 @@ const (
 // Add registers the controller. It must run on one replica at a time.
 func Add(mgr manager.Manager, o Options) error {
 	if o.Namespace == "" || o.Observer == nil {
-		return fmt.Errorf("add the ledger: %w", errOptions)
+		return errors.New("add the ledger: the namespace and the observer must be set")
 	}
 	return mgr.Add(&keeper{Options: o, reader: mgr.GetAPIReader(), writer: mgr.GetClient()})
 }

@@ -154,8 +154,9 @@ func (e *environment) replica() *replica {
 	if err != nil {
 		e.Fatal(err)
 	}
-	observer := NewObserver(pods)
-	r := &replica{environment: e, observer: observer, metrics: NewMetrics(prometheus.NewRegistry())}
+	metrics := NewMetrics(prometheus.NewRegistry())
+	observer := NewObserver(pods, metrics)
+	r := &replica{environment: e, observer: observer, metrics: metrics}
 	transport := observer.asker.client.Transport
 	observer.asker.client.Transport = cluster.RoundTripper(func(q *http.Request) (*http.Response, error) {
 		r.asks.Add(1)

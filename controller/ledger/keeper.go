@@ -3,7 +3,6 @@ package ledger
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -271,5 +270,3 @@ const (
 )
 
 func (k *keeper) now() time.Time { return k.Observer.now() }
-
-var errOptions = errors.New("the namespace and the observer must be set")

@@ -63,7 +63,7 @@ func newBench(t *testing.T) *bench {
 }
 
 func (b *bench) observer() *Observer {
-	o := NewObserver(nil)
+	o := NewObserver(nil, NewMetrics(prometheus.NewRegistry()))
 	o.now = func() time.Time { return b.now }
 	o.synced = func() bool { return true }
 	o.life = b.Context()
@@ -74,7 +74,7 @@ func (b *bench) observer() *Observer {
 func (b *bench) leader(o *Observer) *keeper {
 	o.leads.Store(true)
 	return &keeper{
-		Options: Options{Namespace: system, Observer: o, Metrics: NewMetrics(prometheus.NewRegistry()), StoreInterval: time.Minute},
+		Options: Options{Namespace: system, Observer: o, Metrics: o.metrics, StoreInterval: time.Minute},
 		reader:  b.server, writer: b.server,
 	}
 }
@@ -241,22 +241,21 @@ func TestObserver_Bound(t *testing.T) {
 		}
 		return nil
 	}
-	before := testutil.ToFloat64(uncounted)
 	for i := range maxGone + 100 {
 		b.now = b.now.Add(time.Millisecond)
 		o.lose(podOf(fmt.Sprint("u", i), 0, ended(0, 1), corev1.ContainerState{}))
 	}
 	k.keep(t.Context(), false)
-	if n := len(o.pods); n != maxGone || o.pods["u0"] != nil {
-		t.Errorf("%d pods are kept", n)
+	if n := len(o.pods); n != maxGone || o.gone != n || o.pods["u0"] != nil {
+		t.Errorf("%d pods are kept, of which %d are gone", n, o.gone)
 	}
-	if n := testutil.ToFloat64(uncounted) - before; n != 100 {
+	if n := testutil.ToFloat64(o.metrics.uncounted); n != 100 {
 		t.Errorf("%v pods are uncounted, want 100", n)
 	}
 	b.fail = nil
 	k.keep(t.Context(), true)
-	if s := b.stored()["feed"]; s.GonePods != maxGone || len(o.pods) != 0 {
-		t.Errorf("%d pods are counted, %d kept", s.GonePods, len(o.pods))
+	if s := b.stored()["feed"]; s.GonePods != maxGone || len(o.pods) != 0 || o.gone != 0 {
+		t.Errorf("%d pods are counted, %d kept, %d gone", s.GonePods, len(o.pods), o.gone)
 	}
 }
 

@@ -13,6 +13,8 @@ type Metrics struct {
 	mu       sync.Mutex
 	services []ledgerapi.Service
 	own      map[[2]string]bool // namespaces and services with series of their own
+
+	uncounted prometheus.Counter
 }
 
 // maxServices is how many services have series of their own. The others are one service,
@@ -30,15 +32,13 @@ var (
 	runsDesc   = prometheus.NewDesc("novawire_telemetry_unknown_runs_total", "Runs of sidecars that ended without a final ledger.", byService, nil)
 )
 
-var uncounted = prometheus.NewCounter(prometheus.CounterOpts{
-	Name: "novawire_telemetry_uncounted_pods_total",
-	Help: "Pods that are gone and were forgotten without being counted, because the account could not be kept.",
-})
-
 // NewMetrics creates the metrics and registers them.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
-	m := &Metrics{own: map[[2]string]bool{}}
-	registry.MustRegister(m, uncounted)
+	m := &Metrics{own: map[[2]string]bool{}, uncounted: prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "novawire_telemetry_uncounted_pods_total",
+		Help: "Pods that are gone and were forgotten without being counted, because the account could not be kept.",
+	})}
+	registry.MustRegister(m, m.uncounted)
 	return m
 }
 

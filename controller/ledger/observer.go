@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,14 +21,16 @@ import (
 // Observer sees the pods of the cluster with a sidecar. Every replica runs one: what a pod
 // said at its end, while the leader was replaced, is known to the next one.
 type Observer struct {
-	cache cache.Cache
-	asker asker
-	now   func() time.Time
-	leads atomic.Bool // this replica counts
+	cache   cache.Cache
+	metrics *Metrics
+	asker   asker
+	now     func() time.Time
+	leads   atomic.Bool // this replica counts
 
 	mu     sync.Mutex
 	synced func() bool
 	pods   map[types.UID]*observed
+	gone   int  // how many of them are gone
 	told   bool // that pods are forgotten
 	// asking are requests for the last ledger of pods whose objects are gone.
 	asking sync.WaitGroup
@@ -53,8 +54,8 @@ type observed struct {
 const lastWord = 2 * time.Minute
 
 // NewObserver creates an observer of a cache of pods, which it starts.
-func NewObserver(pods cache.Cache) *Observer {
-	return &Observer{cache: pods, asker: newAsker(), now: time.Now, pods: map[types.UID]*observed{}}
+func NewObserver(pods cache.Cache, metrics *Metrics) *Observer {
+	return &Observer{cache: pods, metrics: metrics, asker: newAsker(), now: time.Now, pods: map[types.UID]*observed{}}
 }
 
 // NeedLeaderElection returns false: every replica observes.
@@ -167,6 +168,9 @@ func (o *Observer) lose(object any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	p := o.take(pod, sidecar)
+	if p.gone.IsZero() {
+		o.gone++
+	}
 	p.gone = o.now()
 	o.bound()
 	run := p.running()
@@ -184,29 +188,30 @@ const maxGone = 5000
 
 // bound removes the pod that is gone for the longest time if there are too many.
 func (o *Observer) bound() {
-	if len(o.pods) <= maxGone {
+	if o.gone <= maxGone {
 		return
 	}
 	var oldest types.UID
-	gone := 0
 	for uid, p := range o.pods {
-		if p.gone.IsZero() {
-			continue
-		}
-		if gone++; gone == 1 || p.gone.Before(o.pods[oldest].gone) {
+		if !p.gone.IsZero() && (oldest == "" || p.gone.Before(o.pods[oldest].gone)) {
 			oldest = uid
 		}
 	}
-	if gone <= maxGone {
-		return
-	}
-	delete(o.pods, oldest)
+	o.remove(oldest)
 	if !o.leads.Load() {
 		return // the leader has counted it
 	}
-	if uncounted.Inc(); !o.told {
+	if o.metrics.uncounted.Inc(); !o.told {
 		o.told = true
 		slog.Error("the account of telemetry cannot be kept; pods that are gone are forgotten without being counted", "kept", maxGone)
+	}
+}
+
+// remove removes a pod that is gone.
+func (o *Observer) remove(uid types.UID) {
+	if _, ok := o.pods[uid]; ok {
+		delete(o.pods, uid)
+		o.gone--
 	}
 }
 
@@ -256,7 +261,7 @@ func (o *Observer) forget(counted []types.UID, account *ledgerapi.Account) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, uid := range counted {
-		delete(o.pods, uid)
+		o.remove(uid)
 	}
 	for uid, a := range account.Pods {
 		if p := o.pods[types.UID(uid)]; p != nil {
@@ -272,7 +277,9 @@ func (o *Observer) forgetOld(context.Context) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	maps.DeleteFunc(o.pods, func(_ types.UID, p *observed) bool {
-		return !p.gone.IsZero() && o.now().Sub(p.gone) > ledgerapi.Forget
-	})
+	for uid, p := range o.pods {
+		if !p.gone.IsZero() && o.now().Sub(p.gone) > ledgerapi.Forget {
+			o.remove(uid)
+		}
+	}
 }
