@@ -97,9 +97,10 @@ func podName(p Pod) string {
 	return p.Name
 }
 
-// FirstScheduledMinute is the lowest scheduled minute in the name of a Job. The CronJob
-// controller names Jobs after the scheduled time in minutes since 1970. The controller that does so came with Kubernetes 1.21, in April 2021:
-// a smaller number, such as a date, is part of a name that somebody chose.
+// FirstScheduledMinute is the lowest number at the end of a Job's name that is taken for the
+// minute, since 1970, for which the CronJob controller created it. That naming came with
+// Kubernetes 1.21, in April 2021: a smaller number, such as a date, is part of a name that
+// somebody chose.
 const FirstScheduledMinute = 26_900_000
 
 func cutScheduledMinute(name string) (string, bool) {
