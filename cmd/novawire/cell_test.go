@@ -12,6 +12,7 @@ import (
 	ledgerapi "github.com/nova/novawire/api/ledger"
 	"github.com/nova/novawire/internal/telemetry"
 	"github.com/nova/novawire/webhook/diagnosis"
+	"github.com/nova/novawire/webhook/inject"
 )
 
 // Names from the cluster are neither commands for a terminal nor lines of a table.
@@ -37,7 +38,10 @@ func TestTables_Hostile(t *testing.T) {
 		func() error { return status.writeTable(&out, true, true, time.Now()) },
 		func() error {
 			found := diagnosis.Finding{Cause: diagnosis.PolicyGaveUp, Text: hostile}
-			return (&explanation{Kind: "Pod", Pods: []podExplanation{{Name: "p", Finding: &found}}}).write(&out, "")
+			return (&explanation{Kind: "Pod", Pods: []podExplanation{{Name: "p", Finding: &found}}, result: inject.Result{
+				Decision:    inject.Decision{Notes: []inject.Note{{Detail: hostile}}},
+				Explanation: []inject.Line{{Subject: hostile, Source: hostile, Value: hostile}},
+			}}).write(&out, "")
 		},
 		func() error {
 			cmd := &cobra.Command{}
@@ -52,7 +56,7 @@ func TestTables_Hostile(t *testing.T) {
 	if strings.ContainsAny(text, "\x1b\u202e") || strings.Contains(text, "\nnova\tc") || strings.Contains(text, "\xff") {
 		t.Errorf("a terminal would obey it: %q", text)
 	}
-	if n := strings.Count(text, `a\x1b[2Jb\nnova\tc`); n < 17 {
+	if n := strings.Count(text, `a\x1b[2Jb\nnova\tc`); n < 21 {
 		t.Errorf("%d names are shown, want all:\n%s", n, text)
 	}
 }

@@ -3,7 +3,10 @@ package preview
 import (
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/nova/novawire/webhook/inject"
 )
@@ -42,15 +45,24 @@ func WriteDecision(w io.Writer, where string, r inject.Result) error {
 		if container == "" {
 			container = "pod"
 		}
-		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\n", container, l.Subject, l.Rule, l.Source, l.Value)
+		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\n", Cell(container), Cell(l.Subject), l.Rule, Cell(l.Source), Cell(l.Value))
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	for _, n := range r.Notes {
-		fmt.Fprintf(w, "  %s: %s\n", n.Reason, n)
+		fmt.Fprintf(w, "  %s: %s\n", n.Reason, Cell(n.String()))
 	}
 	return nil
+}
+
+// Cell returns a text from the cluster for a terminal. Whoever may create a pod chooses names and
+// annotations: what a terminal could obey, or what would be another cell or line, is quoted.
+func Cell(text string) string {
+	if utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return text
+	}
+	return strconv.Quote(text)
 }
 
 func (o Object) uninspectedText() string {
